@@ -1,0 +1,79 @@
+"""Convolution algorithms: one file each, saying what it supports, how it lowers, and how it computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hwsim.errors import HwsimError, UnknownName
+from hwsim.ir.stage import Plan
+from hwsim.registry import Registry
+from hwsim.spec.layer import ConvLayer, ElementwiseLayer, Layer, PoolLayer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+
+class Algorithm(Protocol):
+    """A way to compute a layer.
+
+    refuses: why a layer cannot be done this way, or None. lower: the stages. compute: the result along those
+    stages, x [n, c, h, w] and w [k, c/groups, r, s] in float64 -> [n, k, p, q].
+    """
+
+    name: str
+    summary: str
+
+    def refuses(self, layer: Layer) -> str | None: ...
+
+    def lower(self, layer: Layer) -> Plan: ...
+
+    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array: ...
+
+
+class Family(Protocol):
+    """Algorithms that differ in a number, as winograd-f<m> does."""
+
+    pattern: str
+
+    def member(self, name: str) -> Algorithm | None: ...
+
+
+ALGORITHMS: Registry[Algorithm] = Registry("algorithm", "hwsim.algorithms")
+FAMILIES: Registry[Family] = Registry("algorithm family", "hwsim.algorithms")
+
+FALLBACK = "implicit-gemm"
+MEMORY_BOUND = "memory-bound"
+
+
+def find_algorithm(name: str) -> Algorithm:
+    """The algorithm of this name. Raises UnknownName, or HwsimError for a family's number out of range."""
+    if name in ALGORITHMS:
+        return ALGORITHMS[name]
+    for family in FAMILIES:
+        member = FAMILIES[family].member(name)
+        if member is not None:
+            return member
+    raise UnknownName("algorithm", name, [*user_algorithms(), "auto"])
+
+
+def user_algorithms() -> list[str]:
+    """The algorithms a user can ask for by name."""
+    return [name for name in ALGORITHMS if name != MEMORY_BOUND]
+
+
+def lower(layer: Layer, name: str) -> Plan:
+    """The layer's stages under an algorithm, or, with the reason in the plan's notes, under the one it falls back to."""
+    if isinstance(layer, (PoolLayer, ElementwiseLayer)):
+        return find_algorithm(MEMORY_BOUND).lower(layer)
+    algorithm = find_algorithm(name)
+    reason = algorithm.refuses(layer)
+    if reason is None:
+        return algorithm.lower(layer)
+    other = find_algorithm(FALLBACK)
+    if (refused := other.refuses(layer)) is not None:
+        raise HwsimError(f"{layer.summary}: {name} does not apply ({reason}), nor does {FALLBACK} ({refused})")
+    plan = other.lower(layer)
+    return Plan(plan.algorithm, plan.stages, plan.temporaries, (f"{name} does not apply: {reason}; {FALLBACK} instead", *plan.notes))

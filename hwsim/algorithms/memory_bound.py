@@ -1,0 +1,63 @@
+"""Pooling and elementwise layers: no multiplications to save, only data to move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwsim.algorithms import ALGORITHMS, Algorithm
+from hwsim.errors import HwsimError
+from hwsim.ir.access import Axis, Tensor, along
+from hwsim.ir.conv import width
+from hwsim.ir.stage import Operations, Plan, Stage
+from hwsim.spec.layer import ConvLayer, ElementwiseLayer, Layer, PoolLayer
+
+if TYPE_CHECKING:
+    from hwsim.algorithms import Array
+
+
+class MemoryBound:
+    """One comparison or addition per window element or per input element."""
+
+    name = "memory-bound"
+    summary = "pooling and elementwise layers"
+
+    def refuses(self, layer: Layer) -> str | None:
+        return None if isinstance(layer, (PoolLayer, ElementwiseLayer)) else "it multiplies"
+
+    def lower(self, layer: Layer) -> Plan:
+        if isinstance(layer, PoolLayer):
+            return Plan(self.name, (_pool(layer),))
+        if isinstance(layer, ElementwiseLayer):
+            return Plan(self.name, (_elementwise(layer),))
+        raise HwsimError(f"memory-bound: {self.refuses(layer)}")
+
+    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array:
+        raise HwsimError("memory-bound: it does not convolve")
+
+
+def _pool(layer: PoolLayer) -> Stage:
+    """for n, c, p, q, r, s:  ofmap[n][c][p][q] = max(ofmap, ifmap[n][c][p*u + r - pad][q*u + s - pad])"""
+    bytes_ = width(layer.dtype)
+    image = (along("n", layer.n), along("c", layer.c))
+    rows = Axis((("p", layer.stride), ("r", 1)), layer.h, -layer.pad)
+    columns = Axis((("q", layer.stride), ("s", 1)), layer.w, -layer.pad)
+    tensors = (Tensor("ifmap", "activation", (*image, rows, columns), bytes_),
+               Tensor("ofmap", "output", (*image, along("p", layer.p), along("q", layer.q)), bytes_))
+    bounds = (("n", layer.n), ("c", layer.c), ("p", layer.p), ("q", layer.q), ("r", layer.r), ("s", layer.s))
+    return Stage(f"{layer.op}pool", bounds, tensors, Operations(additions=1), statement="ofmap = max(ofmap, ifmap)"
+                 if layer.op == "max" else "ofmap += ifmap")
+
+
+def _elementwise(layer: ElementwiseLayer) -> Stage:
+    """for n, c, h, w:  ofmap[n][c][h][w] = op(ifmap0[n][c][h][w], ...)"""
+    bounds = (("n", layer.n), ("c", layer.c), ("h", layer.h), ("w", layer.w))
+    axes = tuple(along(dim, bound) for dim, bound in bounds)
+    names = ["ifmap"] if layer.inputs == 1 else [f"ifmap{number}" for number in range(layer.inputs)]
+    tensors = (*(Tensor(name, "activation", axes, width(layer.dtype)) for name in names),
+               Tensor("ofmap", "output", axes, width(layer.dtype)))
+    return Stage(layer.op, bounds, tensors, Operations(additions=max(1, layer.inputs - 1)),
+                 statement=f"ofmap = {layer.op}({', '.join(names)})")
+
+
+ALGORITHMS.register("memory-bound")(_memory_bound := MemoryBound())
+_checked: Algorithm = _memory_bound

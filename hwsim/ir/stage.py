@@ -1,0 +1,110 @@
+"""A stage: one perfect affine loop nest around one statement, before anybody has scheduled it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from hwsim.ir.access import Tensor
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What is computed: per statement, or summed over a stage, a layer, a network (they add up)."""
+
+    multiplies: int = 0
+    constant_multiplies: int = 0
+    shifts: int = 0
+    additions: int = 0
+    effectual_multiplies: int = 0
+
+    def __add__(self, other: Operations) -> Operations:
+        return Operations(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
+
+    def __mul__(self, times: int) -> Operations:
+        return Operations(*(getattr(self, name) * times for name in FIELDS))
+
+    @property
+    def vector_operations(self) -> int:
+        """What a vector unit does outside multiply-accumulates."""
+        return self.constant_multiplies + self.shifts + self.additions
+
+
+FIELDS = ("multiplies", "constant_multiplies", "shifts", "additions", "effectual_multiplies")
+
+
+@dataclass(frozen=True)
+class GemmView:
+    """Which dims play m, n, k of a (batched) matrix product C[b][m][n] += A[b][m][k] * B[b][k][n].
+
+    Dims are listed outermost first; A is the activation, B the weight, C the output.
+    """
+
+    m: tuple[str, ...]
+    n: tuple[str, ...]
+    k: tuple[str, ...]
+    b: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """bounds: iterations of each dim, in the order of the textbook loops.
+
+    per_iteration: operations of one execution of the statement. effectual: multiplications whose operands are
+    both inside the tensors (padding excluded). view: how a matrix unit sees the stage, None for a stage that no
+    matrix unit can run. offline: done once before inference (the filter transform), counted but not timed.
+    """
+
+    name: str
+    bounds: tuple[tuple[str, int], ...]
+    tensors: tuple[Tensor, ...]
+    per_iteration: Operations
+    effectual: int = 0
+    view: GemmView | None = None
+    offline: bool = False
+    statement: str = ""
+
+    @property
+    def extents(self) -> Mapping[str, int]:
+        return dict(self.bounds)
+
+    @property
+    def iterations(self) -> int:
+        return prod(bound for _, bound in self.bounds)
+
+    @property
+    def operations(self) -> Operations:
+        total = self.per_iteration * self.iterations
+        return Operations(total.multiplies, total.constant_multiplies, total.shifts, total.additions, self.effectual)
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        return tuple(tensor for tensor in self.tensors if tensor.role != "output")
+
+    @property
+    def output(self) -> Tensor:
+        return next(tensor for tensor in self.tensors if tensor.role == "output")
+
+    @property
+    def reduction(self) -> frozenset[str]:
+        """Dims that the output does not move along: the statement accumulates over them."""
+        return frozenset(dim for dim, bound in self.bounds if bound > 1) - self.output.dims
+
+    def tensor(self, name: str) -> Tensor:
+        return next(tensor for tensor in self.tensors if tensor.name == name)
+
+    def group(self, dims: tuple[str, ...]) -> int:
+        """The product of some dims' bounds: M, N or K of the view."""
+        extents = self.extents
+        return prod(extents[dim] for dim in dims)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an algorithm lowers a layer to: stages in order, the tensors that pass between them, and the reasons."""
+
+    algorithm: str
+    stages: tuple[Stage, ...]
+    temporaries: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default_factory=tuple)

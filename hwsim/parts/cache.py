@@ -1,0 +1,36 @@
+"""An implicit memory: a set-associative LRU cache that sees line addresses and decides by itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from hwsim.config import count, quantity
+from hwsim.spec.machine import PARTS, Memory
+from hwsim.units import Bandwidth, Duration
+
+
+@PARTS.register("cache")
+@dataclass(frozen=True)
+class Cache(Memory):
+    """Write-allocate, write-back, LRU. `per: core` gives every core its own; bandwidth is per instance."""
+
+    kind: ClassVar[str] = "cache"
+    management = "implicit"
+    line: int = quantity("bytes")
+    ways: int = count()
+    bandwidth: Bandwidth = quantity("bandwidth")
+    latency: Duration = quantity("duration")
+    per: Literal["core", "chip"] = "core"
+    energy: float | None = quantity("energy_pj_per_byte", default=None)
+
+    @property
+    def sets(self) -> int:
+        return self.capacity // (self.line * self.ways)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.capacity % self.line:
+            yield "line", f"a line of {self.line} bytes does not divide the capacity of {self.capacity}; expected a divisor"
+        elif self.ways > self.capacity // self.line:
+            yield "ways", f"{self.ways} ways, but only {self.capacity // self.line} lines; expected at most that"
+        elif self.capacity % (self.line * self.ways):
+            yield "ways", f"{self.ways} ways do not divide {self.capacity // self.line} lines; expected a divisor"

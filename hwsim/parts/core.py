@@ -1,0 +1,43 @@
+"""A CPU's cores: SIMD fused multiply-add ports and load/store ports."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwsim.config import count, quantity
+from hwsim.spec.machine import PARTS, Compute
+from hwsim.units import DTYPE_BYTES
+
+
+@PARTS.register("core")
+@dataclass(frozen=True)
+class Core(Compute):
+    """cores of vectors of `vector` bytes.
+
+    fma_ports: vector multiply-adds a cycle; loads, stores: vector accesses a cycle;
+    int8_macs_per_lane: int8 multiply-adds that a 4-byte lane does at once (VNNI: 4).
+    """
+
+    kind: ClassVar[str] = "core"
+    family: ClassVar[str] = "cpu"
+    cores: int = count()
+    vector: int = quantity("bytes")
+    fma_ports: int = count()
+    loads: int = count()
+    stores: int = count()
+    vector_registers: int = count()
+    int8_macs_per_lane: int = count(default=1)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return ("fp64", "fp32") + (("int8",) if self.int8_macs_per_lane > 1 else ())
+
+    def lanes(self, dtype: str) -> int:
+        """Elements a vector register holds."""
+        return self.vector // DTYPE_BYTES[dtype]
+
+    def macs_per_cycle_per_core(self, dtype: str) -> float:
+        packed = self.int8_macs_per_lane / 4 if dtype == "int8" else 1
+        return self.fma_ports * self.lanes(dtype) * packed
+
+    def peak_macs_per_cycle(self, dtype: str) -> float:
+        return self.cores * self.macs_per_cycle_per_core(dtype)

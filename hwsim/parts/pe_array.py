@@ -1,0 +1,31 @@
+"""A spatial array of processing elements, each with its own small scratchpads, fed by multicast buses."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwsim.config import count, quantity
+from hwsim.spec.machine import PARTS, Compute
+from hwsim.units import Bandwidth
+
+
+@PARTS.register("pe_array")
+@dataclass(frozen=True)
+class PeArray(Compute):
+    """rows x cols PEs of one multiply-accumulate a cycle; one bus per tensor from the buffer to the array."""
+
+    kind: ClassVar[str] = "pe_array"
+    family: ClassVar[str] = "spatial"
+    rows: int = count()
+    cols: int = count()
+    supported: tuple[str, ...]
+    activation_bus: Bandwidth = quantity("bandwidth")
+    weight_bus: Bandwidth = quantity("bandwidth")
+    output_bus: Bandwidth = quantity("bandwidth")
+    accumulator_bytes: int = count(default=2)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return self.supported
+
+    def peak_macs_per_cycle(self, dtype: str) -> float:
+        return self.rows * self.cols

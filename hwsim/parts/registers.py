@@ -1,0 +1,17 @@
+"""The register file: always explicit, filled by the compiler's or the PE's own loads."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from hwsim.config import quantity
+from hwsim.spec.machine import PARTS, Memory
+
+
+@PARTS.register("registers")
+@dataclass(frozen=True)
+class Registers(Memory):
+    """capacity is per core, SM or PE."""
+
+    kind: ClassVar[str] = "registers"
+    per: Literal["core", "sm", "pe"] = "core"
+    energy: float | None = quantity("energy_pj_per_byte", default=None)

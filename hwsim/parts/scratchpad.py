@@ -1,0 +1,36 @@
+"""An explicit memory: it holds the tiles that the nest places there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from hwsim.config import count, quantity
+from hwsim.spec.machine import PARTS, ROLES, Memory, Role
+from hwsim.units import Bandwidth
+
+
+@PARTS.register("scratchpad")
+@dataclass(frozen=True)
+class Scratchpad(Memory):
+    """roles: which tensors it holds; buffers: 2 loads the next tile while this one is used.
+
+    word_bytes, when given, is the width at which partial sums are kept (accumulators).
+    bandwidth is per instance, reads and writes each.
+    """
+
+    kind: ClassVar[str] = "scratchpad"
+    bandwidth: Bandwidth = quantity("bandwidth")
+    roles: tuple[Role, ...] = field(default=ROLES)
+    buffers: int = count(default=2)
+    per: Literal["chip", "pe", "sm"] = "chip"
+    word_bytes: int | None = count(default=None)
+    energy: float | None = quantity("energy_pj_per_byte", default=None)
+
+    @property
+    def holds(self) -> tuple[Role, ...]:
+        return self.roles
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for index, role in enumerate(self.roles):
+            if role in self.roles[:index]:
+                yield f"roles[{index}]", f"{role!r} given twice"

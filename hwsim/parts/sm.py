@@ -1,0 +1,48 @@
+"""A GPU's streaming multiprocessors: thread blocks, CUDA cores and tensor cores."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwsim.config import count, quantity
+from hwsim.spec.machine import PARTS, Compute
+from hwsim.units import Bandwidth, Duration
+
+
+@PARTS.register("sm")
+@dataclass(frozen=True)
+class StreamingMultiprocessor(Compute):
+    """sms of them; macs_per_cycle per SM by dtype, tensor_macs_per_cycle where tensor cores serve the dtype.
+
+    launch is the time from one kernel's end to the next one's end when both are empty; l2_latency,
+    shared_latency and barrier are what one step of a blocked loop waits for when nothing else hides it.
+    """
+
+    kind: ClassVar[str] = "sm"
+    family: ClassVar[str] = "gpu"
+    sms: int = count()
+    macs_per_cycle: dict[str, float]
+    max_threads: int = count()
+    max_blocks: int = count()
+    max_threads_per_block: int = count()
+    max_registers_per_thread: int = count()
+    shared_per_block: int = quantity("bytes")
+    l1_bandwidth: Bandwidth = quantity("bandwidth")
+    launch: Duration = quantity("duration")
+    l2_latency: Duration = quantity("duration")
+    shared_latency: Duration = quantity("duration")
+    barrier: Duration = quantity("duration")
+    tensor_macs_per_cycle: dict[str, float] | None = None
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.macs_per_cycle, *(self.tensor_macs_per_cycle or {}))))
+
+    def macs_per_cycle_per_sm(self, dtype: str) -> float:
+        return (self.tensor_macs_per_cycle or {}).get(dtype) or self.macs_per_cycle[dtype]
+
+    def vector_ops_per_cycle_per_sm(self, dtype: str) -> float:
+        """Additions and multiplications outside the tensor cores."""
+        return self.macs_per_cycle.get(dtype) or self.macs_per_cycle["fp32"]
+
+    def peak_macs_per_cycle(self, dtype: str) -> float:
+        return self.sms * self.macs_per_cycle_per_sm(dtype)

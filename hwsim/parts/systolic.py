@@ -1,0 +1,39 @@
+"""A systolic array: rows x cols multiply-accumulate cells, operands stepping one cell a cycle."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hwsim.config import count
+from hwsim.spec.machine import PARTS, Compute
+
+
+@PARTS.register("systolic")
+@dataclass(frozen=True)
+class SystolicArray(Compute):
+    """rates: share of the peak rate by operand dtype (TPU v1: int8 1, int16 0.25).
+
+    preload_hidden: the next fold's stationary tile shifts in while this one computes (double-buffered cells).
+    overlap_folds: a fold's first input enters right behind the last of the fold before it.
+    """
+
+    kind: ClassVar[str] = "systolic"
+    family: ClassVar[str] = "systolic"
+    rows: int = count()
+    cols: int = count()
+    rates: dict[str, float]
+    preload_hidden: bool = True
+    overlap_folds: bool = True
+    accumulator_bytes: int = count(default=4)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for dtype, rate in self.rates.items():
+            if rate > 1:
+                yield f"rates.{dtype}", f"{rate:g} of the peak; expected at most 1"
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return tuple(self.rates)
+
+    def peak_macs_per_cycle(self, dtype: str) -> float:
+        return self.rows * self.cols * self.rates[dtype]

@@ -1,0 +1,60 @@
+"""Plug-ins: a folder of modules, each registering what it defines under a name.
+
+>>> ALGORITHMS: Registry[type] = Registry("algorithm", "hwsim.algorithms")
+
+A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from hwsim.errors import HwsimError, UnknownName
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names -> plug-ins of one kind, imported from a package when first asked for."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self._package = package
+        self._found: dict[str, T] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator: file the decorated plug-in under `name`; a name taken twice is an error."""
+
+        def file(plugin: T) -> T:
+            if name in self._found:
+                raise HwsimError(f"two {self.kind}s are named {name!r}")
+            self._found[name] = plugin
+            return plugin
+
+        return file
+
+    def __getitem__(self, name: str) -> T:
+        self._load()
+        if name not in self._found:
+            raise UnknownName(self.kind, name, self._found)
+        return self._found[name]
+
+    def __contains__(self, name: str) -> bool:
+        self._load()
+        return name in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(sorted(self._found))
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")

@@ -1,0 +1,226 @@
+"""Layers: the shapes of one operator, with the letters n c h w k r s p q used everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from hwsim.config import count
+from hwsim.errors import HwsimError
+
+
+def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
+    problems = [f"{field}: {what}" for field, what in faults]
+    if problems:
+        raise HwsimError(f"{type(layer).__name__}: " + "; ".join(problems))
+
+
+def window_positions(size: int, window: int, stride: int, pad: int, dilation: int = 1) -> int:
+    """How many places a window of `window` taps fits at: (size + 2 pad - dilation (window - 1) - 1) / stride + 1."""
+    return (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True)
+class ConvLayer:
+    """n images of c x h x w, k filters of c/groups x r x s; every length in elements.
+
+    Raises HwsimError when a field is below its least value, the groups do not divide c and k, or the filter
+    does not fit the padded input.
+    """
+
+    n: int = count()
+    c: int = count()
+    h: int = count()
+    w: int = count()
+    k: int = count()
+    r: int = count()
+    s: int = count()
+    stride: int = count(default=1)
+    pad: int = count(default=0, least=0)
+    dilation: int = count(default=1)
+    groups: int = count(default=1)
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"):
+            if getattr(self, name) < 1:
+                yield name, f"{getattr(self, name)}; expected at least 1"
+                return
+        if self.pad < 0:
+            yield "pad", f"{self.pad}; expected at least 0"
+            return
+        if self.c % self.groups or self.k % self.groups:
+            yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
+        for axis, size, taps, places in (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q)):
+            if places < 1:
+                yield axis, f"a filter of {taps} taps (dilation {self.dilation}) does not fit {size} + 2 x {self.pad}"
+
+    @property
+    def p(self) -> int:
+        """Output rows."""
+        return window_positions(self.h, self.r, self.stride, self.pad, self.dilation)
+
+    @property
+    def q(self) -> int:
+        """Output columns."""
+        return window_positions(self.w, self.s, self.stride, self.pad, self.dilation)
+
+    @property
+    def macs(self) -> int:
+        """N K P Q (C/groups) R S."""
+        return self.n * self.k * self.p * self.q * (self.c // self.groups) * self.r * self.s
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        """(channels, rows, columns) that the next layer sees."""
+        return self.k, self.p, self.q
+
+    @cached_property
+    def summary(self) -> str:
+        extra = f" g{self.groups}" if self.groups > 1 else ""
+        return f"conv {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{self.stride}{extra}"
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """n vectors of c inputs to k outputs."""
+
+    n: int = count()
+    c: int = count()
+    k: int = count()
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("n", "c", "k"):
+            if getattr(self, name) < 1:
+                yield name, f"{getattr(self, name)}; expected at least 1"
+
+    @property
+    def macs(self) -> int:
+        return self.n * self.c * self.k
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        return self.k, 1, 1
+
+    @property
+    def summary(self) -> str:
+        return f"linear {self.c} -> {self.k}"
+
+
+@dataclass(frozen=True)
+class GemmLayer:
+    """C[m][n] += A[m][k] B[k][n]."""
+
+    m: int = count()
+    n: int = count()
+    k: int = count()
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("m", "n", "k"):
+            if getattr(self, name) < 1:
+                yield name, f"{getattr(self, name)}; expected at least 1"
+
+    @property
+    def macs(self) -> int:
+        return self.m * self.n * self.k
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        return self.n, self.m, 1
+
+    @property
+    def summary(self) -> str:
+        return f"gemm {self.m}x{self.n}x{self.k}"
+
+
+@dataclass(frozen=True)
+class PoolLayer:
+    """A window of r x s over each channel, no multiplication."""
+
+    n: int = count()
+    c: int = count()
+    h: int = count()
+    w: int = count()
+    r: int = count()
+    s: int = count()
+    stride: int = count(default=1)
+    pad: int = count(default=0, least=0)
+    op: Literal["max", "avg"] = "max"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if min(self.n, self.c, self.h, self.w, self.r, self.s, self.stride) < 1:
+            yield "r", "every length must be at least 1"
+        elif self.p < 1 or self.q < 1:
+            yield "r", f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} + 2 x {self.pad}"
+
+    @property
+    def p(self) -> int:
+        return window_positions(self.h, self.r, self.stride, self.pad)
+
+    @property
+    def q(self) -> int:
+        return window_positions(self.w, self.s, self.stride, self.pad)
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        return self.c, self.p, self.q
+
+    @property
+    def summary(self) -> str:
+        return f"{self.op}pool {self.c}x{self.h}x{self.w} -> {self.c}x{self.p}x{self.q}"
+
+
+@dataclass(frozen=True)
+class ElementwiseLayer:
+    """One operation per element on `inputs` feature maps of c x h x w (add: 2 inputs; lrn, relu: 1)."""
+
+    n: int = count()
+    c: int = count()
+    h: int = count()
+    w: int = count()
+    inputs: int = count(default=1)
+    op: str = "relu"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if min(self.n, self.c, self.h, self.w, self.inputs) < 1:
+            yield "c", "every length must be at least 1"
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        return self.c, self.h, self.w
+
+    @property
+    def summary(self) -> str:
+        return f"{self.op} {self.c}x{self.h}x{self.w}"
+
+
+Layer = ConvLayer | LinearLayer | GemmLayer | PoolLayer | ElementwiseLayer

@@ -1,0 +1,200 @@
+"""A machine: parts from DRAM to the registers, and the links along which data moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from hwsim.config import Document, build, mapping, quantity, read, read_text
+from hwsim.errors import HwsimError, nearest
+from hwsim.registry import Registry
+from hwsim.spec.catalog import locate
+from hwsim.units import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    import networkx
+    import yaml
+
+Role = Literal["activation", "weight", "output"]
+ROLES: tuple[Role, ...] = ("activation", "weight", "output")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of hardware; each file of hwsim/parts/ defines one kind."""
+
+    kind: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Memory(Part):
+    """A part that holds tensors. `management` says who decides what stays: the nest or the part itself."""
+
+    management: ClassVar[Literal["explicit", "implicit", "backing"]] = "explicit"
+    capacity: int = quantity("bytes")
+
+    @property
+    def holds(self) -> tuple[Role, ...]:
+        return ROLES
+
+
+class Compute(Part):
+    """A part that multiplies. Its class picks the simulator; `family` names it for people."""
+
+    family: ClassVar[str] = ""
+
+    def peak_macs_per_cycle(self, dtype: str) -> float:
+        """Multiply-accumulates per cycle of the whole machine."""
+        raise NotImplementedError
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+
+PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
+
+
+def _read_parts(node: "yaml.Node", path: str, doc: Document) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    for name, (_, value) in (mapping(node, path, doc) or {}).items():
+        part = _read_part(value, f"{path}.{name}", doc)
+        if part is not None:
+            parts[name] = part
+    return parts
+
+
+def _read_part(node: "yaml.Node", path: str, doc: Document) -> Part | None:
+    kind = next((value.value for key, value in getattr(node, "value", []) if getattr(key, "value", "") == "type"), None)
+    if not isinstance(kind, str) or kind not in PARTS:
+        known = ", ".join(PARTS)
+        hint = nearest(kind, PARTS) if isinstance(kind, str) else ""
+        doc.fault(path, f"type {kind!r}; expected one of {known}{hint}" if kind else f"missing key 'type'; expected one of {known}",
+                  node)
+        return None
+    import yaml
+
+    rest = yaml.MappingNode(node.tag, [(k, v) for k, v in node.value if k.value != "type"], node.start_mark, node.end_mark)
+    return cast(Part | None, build(PARTS[kind], rest, path, doc))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Parts, links and a clock, as read from YAML; frozen.
+
+    links are 'a -> b' or 'a <-> b': the directions in which data moves.
+    """
+
+    name: str
+    description: str
+    clock_hz: float = field(metadata={"unit": "frequency_hz"})
+    dtype: str
+    parts: dict[str, Part] = field(metadata={"read": _read_parts})
+    links: tuple[str, ...]
+    process_nm: float = 45.0
+    source: str = ""
+    assumptions: str = ""
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.dtype not in DTYPE_BYTES:
+            yield "dtype", f"unknown data type {self.dtype!r}; expected one of {', '.join(DTYPE_BYTES)}{nearest(self.dtype, DTYPE_BYTES)}"
+        for index, link in enumerate(self.links):
+            for end in _ends(link):
+                if end not in self.parts:
+                    yield f"links[{index}]", f"{link!r} names no part {end!r}{nearest(end, self.parts)}; expected 'a -> b' or 'a <-> b'"
+        computes = [name for name, part in self.parts.items() if isinstance(part, Compute)]
+        backing = [name for name, part in self.parts.items() if isinstance(part, Memory) and part.management == "backing"]
+        if len(computes) != 1:
+            yield "parts", f"{len(computes)} parts that multiply; expected exactly one core, sm, systolic or pe_array"
+        elif len(backing) != 1:
+            yield "parts", f"{len(backing)} parts of type dram; expected exactly one"
+        elif all(end in self.parts for link in self.links for end in _ends(link)):
+            yield from self._unreachable(backing[0])
+
+    def _unreachable(self, backing: str) -> Iterator[tuple[str, str]]:
+        for role in ROLES:
+            try:
+                self.chain(role)
+            except HwsimError as error:
+                yield "links", str(error)
+
+    @cached_property
+    def graph(self) -> "networkx.DiGraph[str]":
+        """Parts as nodes, the directions data moves in as edges."""
+        import networkx
+
+        graph: networkx.DiGraph[str] = networkx.DiGraph()
+        graph.add_nodes_from(self.parts)
+        for link in self.links:
+            left, right = _ends(link)
+            graph.add_edge(left, right)
+            if "<->" in link:
+                graph.add_edge(right, left)
+        return graph
+
+    @cached_property
+    def compute_name(self) -> str:
+        return next(name for name, part in self.parts.items() if isinstance(part, Compute))
+
+    @property
+    def compute(self) -> Compute:
+        return cast(Compute, self.parts[self.compute_name])
+
+    @cached_property
+    def dram_name(self) -> str:
+        return next(name for name, part in self.parts.items() if isinstance(part, Memory) and part.management == "backing")
+
+    def chain(self, role: Role) -> tuple[str, ...]:
+        """The memories that a tensor of this role passes through, from DRAM inwards.
+
+        Raises HwsimError when no path of parts that hold the role joins DRAM and the compute part.
+        """
+        import networkx
+
+        inside = [name for name, part in self.parts.items()
+                  if name == self.compute_name or (isinstance(part, Memory) and role in part.holds)]
+        ends = (self.dram_name, self.compute_name) if role != "output" else (self.compute_name, self.dram_name)
+        try:
+            path = networkx.shortest_path(self.graph.subgraph(inside), *ends)
+        except (networkx.NetworkXNoPath, networkx.NodeNotFound):
+            raise HwsimError(f"no path for the {role}s between {self.dram_name!r} and {self.compute_name!r}; "
+                             f"expected links through parts that hold {role}s") from None
+        outward = path if role != "output" else path[::-1]
+        return tuple(name for name in outward if name != self.compute_name)
+
+    @cached_property
+    def memories(self) -> dict[str, Memory]:
+        """Every memory part by name, in the order of the file."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, Memory)}
+
+    @property
+    def management(self) -> Literal["implicit", "mixed", "explicit"]:
+        """Who decides what stays on chip, read off the chain (registers, always explicit, do not count)."""
+        kinds = {part.management for part in self.memories.values() if part.kind != "registers"} - {"backing"}
+        if kinds == {"implicit"}:
+            return "implicit"
+        return "mixed" if "implicit" in kinds else "explicit"
+
+    def part(self, name: str, kind: type[Any]) -> Any:
+        """The part `name`, known to be of class `kind`."""
+        part = self.parts[name]
+        if not isinstance(part, kind):
+            raise HwsimError(f"{self.name}: part {name!r} is a {part.kind}, expected {kind.__name__}")
+        return part
+
+
+def _ends(link: str) -> tuple[str, str]:
+    left, _, right = link.replace("<->", "->").partition("->")
+    return left.strip(), right.strip()
+
+
+def load_machine(name_or_path: str | Path) -> Machine:
+    """A shipped machine by name, or one of your own by path.
+
+    Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped.
+    """
+    path = locate("machine", "configs", name_or_path)
+    return read(Machine, Document(read_text(path), str(path)))

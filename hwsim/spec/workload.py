@@ -1,0 +1,202 @@
+"""A workload: a graph of named layers, shapes inferred from the input onwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from hwsim.config import Document, count, read, read_text
+from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest
+from hwsim.spec.catalog import locate
+from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
+
+if TYPE_CHECKING:
+    import networkx
+
+Op = Literal["conv", "linear", "maxpool", "avgpool", "global_avgpool", "add", "relu", "lrn", "gemm"]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Channels, rows, columns of one image."""
+
+    c: int = count()
+    h: int = count()
+    w: int = count()
+
+
+@dataclass(frozen=True)
+class LayerText:
+    """One entry of a workload's file. `from` names the inputs (default: the entry before); `out` is checked."""
+
+    name: str
+    op: Op
+    from_: tuple[str, ...] = ()
+    k: int | None = count(default=None)
+    r: int | None = count(default=None)
+    s: int | None = count(default=None)
+    m: int | None = count(default=None)
+    n: int | None = count(default=None)
+    stride: int = count(default=1)
+    pad: int = count(default=0, least=0)
+    dilation: int = count(default=1)
+    groups: int = count(default=1)
+    out: FeatureMap | None = None
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        needed = {"conv": ("k", "r"), "linear": ("k",), "maxpool": ("r",), "avgpool": ("r",), "gemm": ("m", "n", "k")}
+        for name in needed.get(self.op, ()):
+            if getattr(self, name) is None:
+                yield "op", f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1"
+
+
+@dataclass(frozen=True)
+class WorkloadText:
+    """A workload's file as written."""
+
+    name: str
+    source: str
+    layers: tuple[LayerText, ...]
+    input: FeatureMap | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Named layers in order, and for each the layers it reads."""
+
+    name: str
+    layers: dict[str, Layer]
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = ""
+
+    @property
+    def graph(self) -> "networkx.DiGraph[str]":
+        """Layers as nodes, feature maps as edges."""
+        import networkx
+
+        graph: networkx.DiGraph[str] = networkx.DiGraph()
+        graph.add_nodes_from(self.layers)
+        graph.add_edges_from((source, name) for name, sources in self.inputs.items() for source in sources
+                             if source in self.layers)
+        return graph
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers.values())
+
+    @property
+    def conv_macs(self) -> int:
+        return sum(layer.macs for layer in self.layers.values() if isinstance(layer, ConvLayer))
+
+    def only(self, names: tuple[str, ...]) -> Workload:
+        """The named layers alone. Raises UnknownName."""
+        for name in names:
+            if name not in self.layers:
+                raise UnknownName(f"layer in {self.name}", name, self.layers)
+        kept = {name: layer for name, layer in self.layers.items() if name in names}
+        return replace(self, layers=kept, inputs={name: self.inputs.get(name, ()) for name in kept})
+
+    def with_dtype(self, dtype: str) -> Workload:
+        return replace(self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()})
+
+
+def single(layer: Layer, name: str = "layer") -> Workload:
+    """A workload of one layer."""
+    return Workload(name, {name: layer}, {name: ()})
+
+
+def load_workload(name_or_path: str | Path, batch: int = 1) -> Workload:
+    """A shipped network by name, or your own by path, for `batch` images.
+
+    Raises ConfigError with every fault of the file (shapes that do not fit at their line), UnknownName.
+    """
+    if batch < 1:
+        raise HwsimError(f"batch {batch}; expected at least 1")
+    path = locate("workload", "workloads", name_or_path)
+    document = Document(read_text(path), str(path))
+    text = read(WorkloadText, document)
+    builder = _Builder(text, batch, document)
+    workload = builder.workload()
+    document.check()
+    return workload
+
+
+class _Builder:
+    """Infers shapes entry by entry, noting each fault at its entry's place."""
+
+    def __init__(self, text: WorkloadText, batch: int, document: Document) -> None:
+        self.text, self.batch, self.document = text, batch, document
+        self.shapes: dict[str, tuple[int, int, int] | None] = {}
+        if text.input is not None:
+            self.shapes["input"] = (text.input.c, text.input.h, text.input.w)
+
+    def workload(self) -> Workload:
+        layers: dict[str, Layer] = {}
+        inputs: dict[str, tuple[str, ...]] = {}
+        previous = "input"
+        for index, entry in enumerate(self.text.layers):
+            place = f"layers[{index}]"
+            if entry.name in self.shapes:
+                self.document.fault(f"{place}.name", f"{entry.name!r} is taken; expected a new name")
+                continue
+            sources = () if entry.op == "gemm" else entry.from_ or (previous,)
+            layer = self._layer(entry, sources, place)
+            self.shapes[entry.name] = layer.output if layer else None
+            previous = entry.name
+            if layer is not None:
+                layers[entry.name], inputs[entry.name] = layer, sources
+                self._check_output(entry, layer, place)
+        if not self.text.layers:
+            self.document.fault("layers", "no layers; expected at least one")
+        return Workload(self.text.name, layers, inputs, self.text.source)
+
+    def _layer(self, entry: LayerText, sources: tuple[str, ...], place: str) -> Layer | None:
+        shapes = []
+        for number, source in enumerate(sources):
+            if source not in self.shapes:
+                where = f"{place}.from[{number}]" if entry.from_ else place
+                known = list(self.shapes)
+                self.document.fault(where, f"no layer {source!r} before this one; expected one of "
+                                           f"{', '.join(known[-8:]) or 'a file with an input'}{nearest(source, known)}")
+                return None
+            shapes.append(self.shapes[source])
+        if any(shape is None for shape in shapes):
+            return None
+        try:
+            return self._make(entry, [shape for shape in shapes if shape is not None])
+        except HwsimError as error:
+            self.document.fault(place, str(error))
+            return None
+
+    def _make(self, entry: LayerText, shapes: list[tuple[int, int, int]]) -> Layer:
+        n = self.batch
+        if entry.op == "gemm":
+            return GemmLayer((entry.m or 1) * n, entry.n or 1, entry.k or 1)
+        c, h, w = shapes[0]
+        if entry.op == "conv":
+            r = entry.r or 1
+            return ConvLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
+                             entry.groups)
+        if entry.op == "linear":
+            return LinearLayer(n, c * h * w, entry.k or 1)
+        if entry.op == "global_avgpool":
+            return PoolLayer(n, c, h, w, h, w, op="avg")
+        if entry.op in ("maxpool", "avgpool"):
+            r = entry.r or 1
+            return PoolLayer(n, c, h, w, r, entry.s or r, entry.stride, entry.pad,
+                             "max" if entry.op == "maxpool" else "avg")
+        if any(shape != shapes[0] for shape in shapes):
+            raise HwsimError(f"{entry.op} of unequal shapes {shapes}; expected one shape")
+        return ElementwiseLayer(n, c, h, w, len(shapes), entry.op)
+
+    def _check_output(self, entry: LayerText, layer: Layer, place: str) -> None:
+        if entry.out is None:
+            return
+        stated = (entry.out.c, entry.out.h, entry.out.w)
+        if stated != layer.output:
+            self.document.fault(f"{place}.out", f"states {stated}, but {layer.summary} gives {layer.output} (c, h, w)")
+
+
+__all__ = ["ConfigError", "Workload", "load_workload", "single"]
