@@ -137,7 +137,7 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     hints = typing.get_type_hints(cls)
     before = len(doc.faults)
     values: dict[str, Any] = {}
-    names = {_yaml_name(name): name for name in wanted}
+    names = {_yaml_name(spec): name for name, spec in wanted.items()}
     for key, (key_node, value) in pairs.items():
         if key not in names:
             doc.fault(_join(path, key), f"unknown key; expected one of {', '.join(sorted(names))}{nearest(key, names)}",
@@ -147,7 +147,7 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
             values[spec.name] = _value(hints[spec.name], spec.metadata, value, _join(path, key), doc)
     for spec in wanted.values():
         if spec.name not in values and spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            doc.fault(path, f"missing key {_yaml_name(spec.name)!r}; expected {_describe(hints[spec.name], spec.metadata)}",
+            doc.fault(path, f"missing key {_yaml_name(spec)!r}; expected {_describe(hints[spec.name], spec.metadata)}",
                       node)
     if len(doc.faults) > before:
         return None
@@ -177,8 +177,9 @@ def mapping(node: yaml.Node, path: str, doc: Document) -> dict[str, tuple[yaml.N
     return pairs
 
 
-def _yaml_name(name: str) -> str:
-    return name.rstrip("_")
+def _yaml_name(spec: dataclasses.Field[Any]) -> str:
+    """The key of a field in a file: its own name (without a keyword's underscore), or the one it declares."""
+    return str(spec.metadata.get("key", spec.name.rstrip("_")))
 
 
 def _join(path: str, key: str) -> str:
@@ -305,4 +306,4 @@ def _describe(hint: Any, meta: Mapping[str, Any]) -> str:
 def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
     """(name, value) of a dataclass' fields, for printing what was understood."""
     for spec in dataclasses.fields(value):
-        yield _yaml_name(spec.name), getattr(value, spec.name)
+        yield _yaml_name(spec), getattr(value, spec.name)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from hwsim.errors import HwsimError
-from hwsim.ir.nest import Nest
+from hwsim.ir.nest import Hold, Nest
 from hwsim.ir.stage import Stage
 
 
@@ -63,6 +64,6 @@ def _nest_faults(nest: Nest) -> Iterator[str]:
         for name in hold.tensors:
             if name not in names:
                 yield f"level {hold.level} holds {name}, which the stage does not have"
-    for name in names:
-        if name not in nest.holds[0].tensors:
-            yield f"{name} is not in the backing memory"
+    outermost = {name for hold in takewhile(lambda item: isinstance(item, Hold), nest.items) for name in hold.tensors}  # type: ignore[union-attr]
+    for name in sorted(names - outermost):
+        yield f"{name} is in no memory outside the loops"

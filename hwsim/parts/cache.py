@@ -12,7 +12,10 @@ from hwsim.units import Bandwidth, Duration
 @PARTS.register("cache")
 @dataclass(frozen=True)
 class Cache(Memory):
-    """Write-allocate, write-back, LRU. `per: core` gives every core its own; bandwidth is per instance."""
+    """Write-allocate, write-back, LRU. `per: core` gives every core its own; bandwidth is per instance.
+
+    write_fetch: a write miss fetches the rest of its line (false where whole sectors are written).
+    """
 
     kind: ClassVar[str] = "cache"
     management = "implicit"
@@ -21,6 +24,7 @@ class Cache(Memory):
     bandwidth: Bandwidth = quantity("bandwidth")
     latency: Duration = quantity("duration")
     per: Literal["core", "chip"] = "core"
+    write_fetch: bool = True
     energy: float | None = quantity("energy_pj_per_byte", default=None)
 
     @property

@@ -90,7 +90,7 @@ class Machine:
 
     name: str
     description: str
-    clock_hz: float = field(metadata={"unit": "frequency_hz"})
+    clock_hz: float = field(metadata={"unit": "frequency_hz", "key": "clock"})
     dtype: str
     parts: dict[str, Part] = field(metadata={"read": _read_parts})
     links: tuple[str, ...]

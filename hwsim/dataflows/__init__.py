@@ -1,0 +1,85 @@
+"""Dataflows: rules that schedule a stage on a machine. One file each, with a picture of who stays still."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hwsim.errors import HwsimError
+from hwsim.ir.access import Tensor
+from hwsim.ir.nest import Hold, Nest
+from hwsim.ir.stage import Stage
+from hwsim.registry import Registry
+from hwsim.spec.machine import Machine, Memory
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Temporaries of a layer that stay in an explicit memory between its stages instead of going to DRAM.
+
+    level: the memory, None when nothing stays. reserved: bytes of it that they take.
+    """
+
+    level: str | None = None
+    resident: frozenset[str] = frozenset()
+    reserved: int = 0
+
+    def room(self, machine: Machine, level: str) -> int:
+        """Bytes of a memory left for a stage's tiles."""
+        part = machine.parts[level]
+        assert isinstance(part, Memory)
+        return part.capacity - (self.reserved if level == self.level else 0)
+
+    def backing(self, stage: Stage, machine: Machine) -> tuple[Hold, ...]:
+        """The outermost levels: DRAM for what comes and goes, the explicit memory for what stays."""
+        kept = tuple(tensor.name for tensor in stage.tensors if tensor.name in self.resident)
+        others = tuple(tensor.name for tensor in stage.tensors if tensor.name not in self.resident)
+        holds = (Hold(machine.dram_name, others),)
+        return (*holds, Hold(self.level, kept)) if self.level and kept else holds
+
+    def without_resident(self, stage: Stage, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of a stage's tensors of these roles that do not stay."""
+        return tuple(tensor.name for tensor in stage.tensors if tensor.role in roles and tensor.name not in self.resident)
+
+
+class Dataflow(Protocol):
+    """A rule from a stage and a machine to a nest. default: whether it is tried when the user names none."""
+
+    name: str
+    summary: str
+    default: bool
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None: ...
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest: ...
+
+
+DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.dataflows")
+
+
+def choose(stage: Stage, machine: Machine, name: str | None = None) -> Dataflow:
+    """The named dataflow where it applies, else the first default that does.
+
+    Raises UnknownName for a name that is none, HwsimError when nothing applies.
+    """
+    reasons = []
+    asked = [name] if name is not None else []
+    for candidate in [*asked, *sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))]:
+        flow = DATAFLOWS[candidate]
+        if candidate not in asked and not flow.default:
+            continue
+        reason = flow.refuses(stage, machine)
+        if reason is None:
+            return flow
+        reasons.append(f"{candidate}: {reason}")
+    raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))
+
+
+def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
+    """Bytes that a tile of these sizes touches at most (dims not named: one iteration)."""
+    words = 1
+    for axis in tensor.axes:
+        reach = sum(coefficient * (sizes.get(dim, 1) - 1) for dim, coefficient in axis.terms) + axis.extent
+        words *= min(axis.size, reach)
+    return words * tensor.width

@@ -1,0 +1,1 @@
+"""Energy per action, from tables with sources, and counts times energy."""

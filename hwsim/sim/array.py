@@ -1,0 +1,216 @@
+"""Arrays of cells: how long a systolic fold or a pass of PEs takes, and a stage run tile by tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.count.analytic import count
+from hwsim.errors import HwsimError
+from hwsim.ir.counts import NestCounts
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.parts.dram import Dram
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.systolic import SystolicArray
+from hwsim.parts.vector import VectorUnit
+from hwsim.sim.buffers import Steps, Tiles, walk_steps
+from hwsim.sim.engine import Port, Stream, run_pipeline
+from hwsim.sim.explicit import Footprint, accesses, footprints, word_bytes
+from hwsim.sim.result import Accesses, Cycles
+from hwsim.spec.machine import Machine
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How a product M x N x K falls on an array: rows and columns hold two of the dims, the third streams past."""
+
+    rows: int
+    columns: int
+    stream: int
+
+
+def mapped(m: int, n: int, k: int, stationary: str) -> Folds:
+    """Which dims stand still: outputs (M x N, K streams), weights (K x N, M streams) or inputs (K x M, N streams)."""
+    choices = {"os": Folds(m, n, k), "ws": Folds(k, n, m), "is": Folds(k, m, n)}
+    return choices[stationary]
+
+
+def separate_fold_cycles(folds: Folds, rows: int, columns: int, preload: bool) -> int:
+    """Cycles of folds one after another, each charged whole: T + R + C - 2, and R more to shift a stationary tile in.
+
+    A stream of T operands enters skewed, row by row, and leaves skewed, column by column.
+    """
+    number = ceil(folds.rows / rows) * ceil(folds.columns / columns)
+    return number * (folds.stream + rows + columns - 2 + (rows if preload else 0))
+
+
+def mapping_efficiency(folds: Folds, rows: int, columns: int) -> float:
+    """Share of the cells that hold work, averaged over folds."""
+    number = ceil(folds.rows / rows) * ceil(folds.columns / columns)
+    return folds.rows * folds.columns / (number * rows * columns)
+
+
+@dataclass(frozen=True)
+class ArrayRun:
+    """What one stage did on an explicit machine."""
+
+    cycles: Cycles
+    accesses: Accesses
+    footprint: Footprint
+    fidelity: str
+    tiles: tuple[Tiles, ...]
+
+
+def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
+    """Tiles double-buffered through DMA as events, folds or PE passes in closed form between them."""
+    compute = machine.compute
+    assert isinstance(compute, (SystolicArray, PeArray))
+    counts = count(nest)
+    boundary = _boundary(nest)
+    steps, tiles = walk_steps(nest, boundary)
+    if nest.stage.view is None:
+        busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
+    elif isinstance(compute, SystolicArray) and nest.dataflow == "weight-stationary":
+        busy, kind = _systolic_cycles(nest, compute, steps, dtype), "systolic folds"
+    else:
+        busy, kind = _pass_cycles(nest, machine, steps, boundary, counts), "PE passes"
+    busy = np.maximum(busy, _port_cycles(nest, machine, counts, steps, compute.accumulator_bytes))
+    streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes)
+    dram = machine.part(machine.dram_name, Dram)
+    port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
+    cycles = run_pipeline(streams, busy, port)
+    if isinstance(compute, SystolicArray) and kind == "systolic folds":
+        cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(nest, compute)})
+    levels = set(machine.memories)
+    return ArrayRun(cycles, accesses(machine, nest, counts, levels, compute.accumulator_bytes),
+                    footprints(machine, nest, counts, compute.accumulator_bytes, {}),
+                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles))
+
+
+def _boundary(nest: Nest) -> int:
+    """The first spatial loop, or for a nest without one everything after the last level."""
+    for number, item in enumerate(nest.items):
+        if isinstance(item, Loop) and item.spatial is not None:
+            return number
+    return max(number for number, item in enumerate(nest.items) if isinstance(item, Hold)) + 1
+
+
+def _systolic_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Floats:
+    """A fold streams its m rows; the next fold's weights shift in behind it, or before it."""
+    view = nest.stage.view
+    assert view is not None
+    if dtype not in array.rates:
+        raise HwsimError(f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}")
+    stream = steps.lengths(view.m) / array.rates[dtype]
+    preload = steps.lengths(view.k).astype(np.float64)
+    cycles = np.maximum(stream, preload) if array.preload_hidden else stream + preload
+    if not array.overlap_folds:
+        cycles = cycles + array.rows + array.cols - 2
+    return np.asarray(cycles, np.float64)
+
+
+def _skew_cycles(nest: Nest, array: SystolicArray) -> float:
+    """The first tile shifting in and the last sums stepping out, once per stage, when folds overlap."""
+    if not array.overlap_folds:
+        return 0.0
+    first = float(array.rows) if array.preload_hidden else 0.0
+    return first + array.rows + array.cols - 2
+
+
+def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
+    """Element operations of a step over the lanes; a copy takes one operation a word."""
+    units = [part for part in machine.parts.values() if isinstance(part, VectorUnit)]
+    lanes = units[0].lanes if units else int(machine.compute.peak_macs_per_cycle(machine.dtype))
+    iterations = steps.lengths(tuple(dim for dim, _ in nest.stage.bounds))
+    each = max(1, nest.stage.per_iteration.vector_operations)
+    return np.asarray(iterations * each / lanes, np.float64)
+
+
+def _pass_cycles(nest: Nest, machine: Machine, steps: Steps, boundary: int, counts: NestCounts) -> Floats:
+    """PEs in lockstep: the temporal steps inside a pass, or the busses that feed it where they are slower."""
+    inside = [item for item in nest.items[boundary:] if isinstance(item, Loop)]
+    cycles = np.ones(steps.count)
+    for dim, _ in nest.stage.bounds:
+        own = tuple((loop.tile, loop.spatial is not None) for loop in inside if loop.dim == dim)
+        lengths = steps.lengths((dim,))
+        unique, where = np.unique(lengths, return_inverse=True)
+        cycles = cycles * np.array([_inner_steps(int(length), own) for length in unique])[where]
+    busses = _bus_cycles(nest, machine, counts)
+    return np.maximum(cycles, busses / steps.count)
+
+
+@lru_cache(maxsize=4096)
+def _inner_steps(length: int, loops: tuple[tuple[int, bool], ...]) -> int:
+    """Temporal steps that loops make of a chunk, following the first spatial position."""
+    if not loops:
+        return 1
+    (tile, spatial), rest = loops[0], loops[1:]
+    if spatial:
+        return _inner_steps(min(length, tile), rest)
+    whole, left = divmod(length, tile)
+    return whole * _inner_steps(tile, rest) + (_inner_steps(left, rest) if left else 0)
+
+
+def _bus_cycles(nest: Nest, machine: Machine, counts: NestCounts) -> float:
+    """The slowest of the three busses over the whole stage, every word crossing once however many PEs it goes to."""
+    array = machine.compute
+    if not isinstance(array, PeArray):
+        return 0.0
+    widths = {"activation": array.activation_bus, "weight": array.weight_bus, "output": array.output_bus}
+    slowest = 0.0
+    for tensor in nest.stage.tensors:
+        levels = [hold for hold in nest.chain(tensor.name) if hold is not None and not _per_pe(machine, hold.level)]
+        traffic = counts.of(levels[-1].level, tensor.name)
+        words = max(traffic.serves, traffic.updates)
+        rate = widths[tensor.role].bytes_per_cycle(machine.clock_hz)
+        slowest = max(slowest, words * tensor.width / rate)
+    return slowest
+
+
+def _per_pe(machine: Machine, level: str) -> bool:
+    return getattr(machine.memories[level], "per", "chip") == "pe"
+
+
+def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, steps: Steps, accumulator_bytes: int) -> float:
+    """Cycles a step that the busiest on-chip port takes, its reads and writes side by side, spread over the steps."""
+    slowest = 0.0
+    for name, part in machine.memories.items():
+        if isinstance(part, Scratchpad) and part.per == "chip":
+            reads = writes = 0
+            for tensor in nest.stage.tensors:
+                traffic = counts.of(name, tensor.name)
+                if traffic.reads or traffic.writes:
+                    width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
+                    inner = 0 if _stationary(nest, name, tensor.name) else traffic.serves
+                    reads += (inner + traffic.drains) * width
+                    writes += traffic.writes * width
+            slowest = max(slowest, max(reads, writes) / part.bandwidth.bytes_per_cycle(machine.clock_hz))
+    return slowest / steps.count
+
+
+def _stationary(nest: Nest, level: str, tensor: str) -> bool:
+    """True for weights that sit in the cells: the multipliers do not read them from the memory again."""
+    last = nest.chain(tensor)[-2]
+    return nest.dataflow == "weight-stationary" and last is not None and last.level == level and nest.stage.tensor(tensor).role == "weight"
+
+
+def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int) -> list[Stream]:
+    """The tiles that come from DRAM or go there."""
+    streams = []
+    for tile in tiles:
+        chain = nest.chain(tile.tensor)
+        if chain[0] is None or chain[0].level != machine.dram_name or chain[1] is None or chain[1].level != tile.level:
+            continue
+        width = word_bytes(machine, nest, counts, machine.dram_name, tile.tensor, accumulator_bytes)
+        output = nest.stage.tensor(tile.tensor).role == "output"
+        incoming = tile.returning if output else tile.entering
+        outgoing = tile.leaving if output else np.zeros_like(tile.leaving)
+        streams.append(Stream(tile.tensor, tile.buffers, tile.first, tile.last, incoming * width, outgoing * width))
+    return streams

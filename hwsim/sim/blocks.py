@@ -1,0 +1,148 @@
+"""GPU timing: thread blocks on SMs in waves, shared-memory tiles explicit, L2 as a cache, DRAM behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+from hwsim.count.analytic import count
+from hwsim.errors import HwsimError
+from hwsim.ir.counts import NestCounts
+from hwsim.ir.nest import Hold, Nest
+from hwsim.parts.cache import Cache
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.sim.cores import ImplicitRun, cache_accesses, fidelity, memory_cycles, with_flush
+from hwsim.sim.explicit import accesses, footprints
+from hwsim.sim.result import Cycles
+from hwsim.sim.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
+from hwsim.spec.machine import Machine
+
+STEPS_EXACT = 4_000_000
+REGISTER_BYTES = 4
+WORKING_REGISTERS = 24  # addresses, loop counters and staging of a compiled kernel, beside its tiles
+WARP = 32
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Blocks of a kernel on one SM at a time, and what stops more."""
+
+    blocks: int
+    threads: int
+    registers_per_thread: int
+    shared_bytes: int
+    limit: str
+
+
+def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> ImplicitRun:
+    """Registers and shared memory in closed form, the L2 sector by sector in wave order, waves of blocks in time."""
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    counts = count(nest)
+    boundary = next(hold for hold in nest.holds if hold.level == "shared")
+    room = occupancy(nest, machine, sm, counts)
+    stream = run_stream(nest, boundary, frozenset({"block"}), chain, Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT))
+    compute, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
+    traffic = with_flush(stream.traffic, chain, last)
+    l2, dram = _memory(machine, traffic, chain)
+    stall = {"latency and barriers": waiting, "kernel launch": sm.launch.cycles(machine.clock_hz)}
+    slowest, cause = max((l2, "l2"), (dram, machine.dram_name))
+    if slowest > compute + waiting:
+        stall[cause] = slowest - compute - waiting
+    per_sm = {"shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)), "registers": room.threads}
+    per_sm["registers"] *= per_sm["shared"]
+    found = accesses(machine, nest, counts, {"shared", "registers"}, 4)
+    found.update(cache_accesses(machine, traffic, chain.line))
+    return ImplicitRun(Cycles(compute, {name: time for name, time in stall.items() if time > 0}), found,
+                       footprints(machine, nest, counts, 4, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
+                       + fidelity(stream.sampling).replace("caches", "L2"), stream.sampling)
+
+
+def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts) -> Occupancy:
+    """Blocks an SM holds: the least of what threads, registers, shared memory and slots allow.
+
+    Raises HwsimError when not even one block fits.
+    """
+    threads = prod(nest.bound(loop) for loop in nest.loops if loop.spatial == "thread")
+    warps = ceil(threads / WARP) * WARP
+    words = {level: sum(_peak_bytes(nest, counts, hold, name) for hold in nest.holds if hold.level == level for name in hold.tensors)
+             for level in ("registers", "shared")}
+    registers = min(sm.max_registers_per_thread, WORKING_REGISTERS + ceil(words["registers"] / REGISTER_BYTES))
+    limits = {"slots": sm.max_blocks, "threads": sm.max_threads // warps,
+              "registers": machine.memories["registers"].capacity // (registers * REGISTER_BYTES * warps)}
+    if words["shared"]:
+        limits["shared memory"] = machine.memories["shared"].capacity // words["shared"]
+    limit = min(limits, key=lambda name: limits[name])
+    if limits[limit] < 1 or threads > sm.max_threads_per_block:
+        raise HwsimError(f"{machine.name}: {nest.stage.name}: a block of {threads} threads, {registers} registers each and "
+                         f"{words['shared']} bytes of shared memory does not fit an SM ({limit})")
+    return Occupancy(limits[limit], threads, registers, words["shared"], limit)
+
+
+def _peak_bytes(nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
+    return counts.of(hold.level, name).peak * nest.stage.tensor(name).width * hold.buffers
+
+
+def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, room: Occupancy,
+                 dtype: str) -> tuple[float, float]:
+    """(cycles of arithmetic or shared memory on the busiest SM, cycles in which latency is not hidden).
+
+    A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and computes. With b
+    blocks on an SM a step of all of them takes max(b * work, latency + work): the others' work hides one's waiting.
+    """
+    blocks = counts.instances["shared"]
+    boundary = next(hold for hold in nest.holds if hold.level == "shared")
+    steps = prod(nest.bound(loop) for loop in nest.loops_above(boundary) if loop.spatial is None)
+    work = _block_cycles(nest, machine, sm, counts, blocks, dtype) / steps
+    clock = machine.clock_hz
+    latency = sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
+    resident = min(room.blocks, ceil(blocks / sm.sms))
+    full, rest = divmod(blocks, resident * sm.sms)
+    busy = waiting = 0.0
+    for waves, on_sm in ((full, resident), (1 if rest else 0, ceil(rest / sm.sms))):
+        busy += waves * steps * on_sm * work
+        waiting += waves * steps * max(0.0, latency + work - on_sm * work)
+    return busy, waiting
+
+
+def _block_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, blocks: int, dtype: str) -> float:
+    """Cycles one whole block keeps its SM busy: its multiply-accumulates, or its shared memory traffic."""
+    iterations = prod(_padded(nest, dim) for dim, _ in nest.stage.bounds) / blocks
+    each = nest.stage.per_iteration
+    if each.multiplies:
+        arithmetic = iterations * each.multiplies / sm.macs_per_cycle_per_sm(dtype)
+    else:
+        arithmetic = iterations * max(1, each.vector_operations) / sm.vector_ops_per_cycle_per_sm(dtype)
+    shared: Scratchpad = machine.part("shared", Scratchpad)
+    moved = 0.0
+    for tensor in nest.stage.tensors:
+        traffic = counts.of("shared", tensor.name)
+        moved += (traffic.fills + traffic.updates + traffic.drains + _broadcast_reads(nest, tensor.name, traffic.serves)) * tensor.width
+    return max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(machine.clock_hz))
+
+
+def _padded(nest: Nest, dim: str) -> int:
+    """Iterations of a dim with its block tile whole: threads outside a ragged edge idle in step with the others."""
+    extent = nest.stage.extents[dim]
+    tile = next((loop.tile for loop in nest.loops if loop.dim == dim and loop.spatial == "block"), extent)
+    return -(-extent // tile) * tile
+
+
+def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
+    """Words shared memory delivers: threads of a warp that read the same word get it in one broadcast."""
+    tensor = nest.stage.tensor(name)
+    same, lanes = 1, WARP
+    for loop in reversed([loop for loop in nest.loops if loop.spatial == "thread"]):
+        width = min(lanes, nest.bound(loop))
+        same *= 1 if loop.dim in tensor.dims else width
+        lanes = max(1, lanes // width)
+    return serves / same
+
+
+def _memory(machine: Machine, traffic: dict[tuple[str, str], LevelTraffic], chain: ImplicitChain) -> tuple[float, float]:
+    """(cycles at the L2's bandwidth for every sector the SMs ask for, cycles at DRAM's)."""
+    l2: Cache = machine.part("l2", Cache)
+    sectors = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "l2")
+    return (sectors * chain.line / l2.bandwidth.bytes_per_cycle(machine.clock_hz),
+            memory_cycles(machine, traffic, 1)[machine.dram_name])

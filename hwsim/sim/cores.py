@@ -1,0 +1,123 @@
+"""CPU timing: every port's work from the simulated streams; the slowest port sets the pace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwsim.count.analytic import count
+from hwsim.ir.nest import Nest
+from hwsim.parts.cache import Cache
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+from hwsim.sim.explicit import Footprint, accesses, footprints
+from hwsim.sim.result import Access, Accesses, Cycles
+from hwsim.sim.stream import ImplicitChain, LevelTraffic, Sampling, StreamResult, Walkers, run_stream
+from hwsim.spec.machine import Machine
+
+Traffic = dict[tuple[str, str], LevelTraffic]
+
+STEPS_EXACT = 30_000_000
+QUANTUM = 512
+
+
+@dataclass(frozen=True)
+class ImplicitRun:
+    """What one stage did on a machine with caches."""
+
+    cycles: Cycles
+    accesses: Accesses
+    footprint: Footprint
+    fidelity: str
+    sampling: Sampling | None
+
+
+def core_walkers(core: Core) -> Walkers:
+    """All cores at once, taking turns of a few hundred steps."""
+    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT)
+
+
+def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> ImplicitRun:
+    """Registers in closed form, the caches line by line, and the busiest port as the time.
+
+    last: the layer ends here, and what the caches hold dirty is written out.
+    """
+    core = machine.compute
+    assert isinstance(core, Core)
+    counts = count(nest)
+    boundary = nest.holds[-1]
+    stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
+    cores_used = max(1, counts.instances[boundary.level])
+    traffic = with_flush(stream.traffic, chain, last)
+    cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype)
+    found = accesses(machine, nest, counts, {boundary.level}, core.vector // core.lanes(dtype))
+    found.update(cache_accesses(machine, traffic, chain.line))
+    return ImplicitRun(cycles, found, footprints(machine, nest, counts, nest.stage.output.width, {}),
+                       fidelity(stream.sampling), stream.sampling)
+
+
+def fidelity(sampling: Sampling | None) -> str:
+    """How the caches were simulated, in words."""
+    if sampling is None:
+        return "caches line by line, exact; ports in closed form"
+    return (f"caches line by line, {sampling.share:.1%} of the steps sampled (DRAM +-{sampling.dram_error:.1%}); "
+            "ports in closed form")
+
+
+def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
+    """Cache and DRAM accesses in lines."""
+    found: Accesses = {}
+    for (level, tensor), lines in traffic.items():
+        name = machine.dram_name if level == "dram" else level
+        reads, writes = round(lines.reads), round(lines.writes)
+        found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
+    return found
+
+
+def with_flush(traffic: Traffic, chain: ImplicitChain, last: bool) -> Traffic:
+    """A stage's traffic, and after a layer's last stage the lines still dirty."""
+    total = dict(traffic)
+    for key, lines in (chain.flush() if last else {}).items():
+        total[key] = total.get(key, LevelTraffic(0, 0, 0, 0)) + lines
+    return total
+
+
+def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traffic: Traffic, cores_used: int,
+            dtype: str) -> Cycles:
+    each = nest.stage.per_iteration
+    packed = core.int8_macs_per_lane / 4 if dtype == "int8" else 1.0
+    if each.multiplies:
+        compute = stream.vector_iterations * each.multiplies / core.fma_ports / packed
+    else:
+        compute = stream.vector_iterations * each.vector_operations / core.fma_ports
+    ports = {"load and store ports": max(stream.loads / core.loads, stream.stores / core.stores)}
+    ports.update(memory_cycles(machine, traffic, cores_used))
+    return bounded(compute, ports, machine)
+
+
+def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
+    """Cycles each cache's outer port and DRAM need: lines missed and written back, over the copies in use."""
+    names = [name for name, part in machine.memories.items() if isinstance(part, Cache)][::-1]
+    needed = {}
+    for name, outer in zip(names, [*names[1:], None], strict=True):
+        moved = sum(lines.misses + lines.writebacks for (level, _), lines in traffic.items() if level == name)
+        cache: Cache = machine.part(name, Cache)
+        share = units if cache.per == "core" else 1
+        if outer is not None:
+            next_: Cache = machine.part(outer, Cache)
+            outer_share = share if next_.per == "core" else 1
+            needed[outer] = moved * cache.line / outer_share / next_.bandwidth.bytes_per_cycle(machine.clock_hz)
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    line = machine.part(names[-1], Cache).line
+    lines = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "dram")
+    needed[machine.dram_name] = lines * line / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+    return needed
+
+
+def bounded(compute: float, ports: dict[str, float], machine: Machine) -> Cycles:
+    """Perfect overlap: the slowest of compute and ports, and one DRAM latency to begin with."""
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    stall = {f"{machine.dram_name}: first access": dram.latency.cycles(machine.clock_hz)}
+    slowest = max(ports, key=lambda name: ports[name])
+    if ports[slowest] > compute:
+        stall[slowest] = ports[slowest] - compute
+    return Cycles(compute, stall)

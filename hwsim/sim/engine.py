@@ -1,0 +1,134 @@
+"""Tiles through a DMA engine into buffers, as SimPy events: what waits for what, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import simpy
+
+from hwsim.sim.result import Cycles
+
+Ints = npt.NDArray[np.int64]
+Process = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A memory port that serves one transfer after another."""
+
+    name: str
+    bytes_per_cycle: float
+    latency_cycles: float
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One tensor's tiles through a port: bytes in before step first[i], bytes out after step last[i].
+
+    buffers: a tile's slot is free for the tile `buffers` later, once it has been used and written out.
+    """
+
+    tensor: str
+    buffers: int
+    first: Ints
+    last: Ints
+    bytes_in: Ints
+    bytes_out: Ints
+
+
+def run_pipeline(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
+    """Loads, steps and write-backs overlapped as far as buffers and the port allow.
+
+    cycles: of each step when nothing is missing. Stalls are attributed to the tensor waited for.
+    """
+    return _Pipeline(streams, cycles, port).run()
+
+
+@dataclass
+class _Lane:
+    """A stream's progress: events that say a tile is loaded, and that its slot is free again."""
+
+    stream: Stream
+    loaded: list[simpy.Event] = field(default_factory=list)
+    used: list[simpy.Event] = field(default_factory=list)
+    free: list[simpy.Event] = field(default_factory=list)
+
+
+class _Pipeline:
+    def __init__(self, streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> None:
+        self.env = simpy.Environment()
+        self.port = port
+        self.bus = simpy.Resource(self.env, capacity=1)
+        self.cycles = cycles
+        self.stall: dict[str, float] = {}
+        self.lanes = [self._lane(stream) for stream in streams]
+
+    def _lane(self, stream: Stream) -> _Lane:
+        tiles = range(len(stream.first))
+        return _Lane(stream, *([self.env.event() for _ in tiles] for _ in range(3)))
+
+    def run(self) -> Cycles:
+        for lane in self.lanes:
+            self.env.process(self._load(lane))
+            self.env.process(self._store(lane))
+        self.env.run(self.env.process(self._compute()))
+        return Cycles(float(self.cycles.sum()), {cause: time for cause, time in self.stall.items() if time > 0})
+
+    def _transfer(self, size: int) -> Process:
+        with self.bus.request() as turn:
+            yield turn
+            yield self.env.timeout(size / self.port.bytes_per_cycle)
+
+    def _load(self, lane: _Lane) -> Process:
+        stream = lane.stream
+        for tile, size in enumerate(stream.bytes_in.tolist()):
+            if tile >= stream.buffers:
+                yield lane.free[tile - stream.buffers]
+            if size:
+                yield from self._transfer(size)
+                self.env.process(self._arrive(lane.loaded[tile]))
+            else:
+                lane.loaded[tile].succeed()
+
+    def _arrive(self, loaded: simpy.Event) -> Process:
+        yield self.env.timeout(self.port.latency_cycles)
+        loaded.succeed()
+
+    def _store(self, lane: _Lane) -> Process:
+        for tile, size in enumerate(lane.stream.bytes_out.tolist()):
+            yield lane.used[tile]
+            if size:
+                yield from self._transfer(size)
+            lane.free[tile].succeed()
+
+    def _compute(self) -> Process:
+        starts = self._by_step("first")
+        ends = self._by_step("last")
+        elapsed = np.concatenate([[0.0], np.cumsum(self.cycles)])
+        marks = sorted({0, *starts, *(step + 1 for step in ends), len(self.cycles)})
+        for start, stop in zip(marks, marks[1:], strict=False):
+            for lane, tile in starts.get(start, ()):
+                yield from self._wait(lane.loaded[tile], lane.stream.tensor)
+            yield self.env.timeout(float(elapsed[stop] - elapsed[start]))
+            for lane, tile in ends.get(stop - 1, ()):
+                lane.used[tile].succeed()
+        for lane in self.lanes:
+            yield from self._wait(lane.free[-1], f"{lane.stream.tensor} drain")
+
+    def _wait(self, event: simpy.Event, cause: str) -> Process:
+        began = self.env.now
+        yield event
+        if self.env.now > began:
+            name = f"{self.port.name}: {cause}"
+            self.stall[name] = self.stall.get(name, 0.0) + self.env.now - began
+
+    def _by_step(self, edge: str) -> dict[int, list[tuple[_Lane, int]]]:
+        found: dict[int, list[tuple[_Lane, int]]] = {}
+        for lane in self.lanes:
+            for tile, step in enumerate(getattr(lane.stream, edge).tolist()):
+                found.setdefault(step, []).append((lane, tile))
+        return found

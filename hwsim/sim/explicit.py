@@ -1,0 +1,69 @@
+"""What every explicit level does in a nest: accesses and footprints from the closed form, with their widths."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from hwsim.errors import HwsimError
+from hwsim.ir.counts import NestCounts
+from hwsim.ir.nest import Nest
+from hwsim.sim.result import Access, Accesses
+from hwsim.spec.machine import Machine
+from hwsim.units import size_text
+
+Footprint = dict[str, dict[str, int]]
+
+
+def word_bytes(machine: Machine, nest: Nest, counts: NestCounts, level: str, name: str, accumulator_bytes: int) -> int:
+    """Bytes a word takes at a level: accumulators and spilled partial sums are wider than finished outputs."""
+    tensor = nest.stage.tensor(name)
+    own: int | None = getattr(machine.memories[level], "word_bytes", None)
+    if tensor.role != "output" or not nest.stage.reduction:
+        return tensor.width
+    return own or (max(accumulator_bytes, tensor.width) if counts.of(level, name).serves else tensor.width)
+
+
+def accesses(machine: Machine, nest: Nest, counts: NestCounts, levels: set[str], accumulator_bytes: int) -> Accesses:
+    """Reads and writes of the explicit `levels`, all instances."""
+    found: Accesses = {}
+    for (level, name), traffic in counts.traffic.items():
+        if level in levels:
+            width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
+            access = Access(traffic.reads, traffic.writes, traffic.reads * width, traffic.writes * width)
+            row = found.setdefault(level, {})
+            row[name] = row.get(name, Access()) + access
+    return found
+
+
+def footprints(machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int, copies: dict[str, int]) -> Footprint:
+    """Peak bytes per part and tensor, buffers included; `copies`: instances that share one part (threads, blocks).
+
+    Raises HwsimError naming the level that overflows, by how much, and for which tensors.
+    """
+    found: Footprint = {}
+    for hold in nest.holds:
+        if hold.level == machine.dram_name:
+            continue
+        for name in hold.tensors:
+            backing = nest.chain(name)[0] == hold
+            peak = nest.stage.tensor(name).elements if backing else counts.of(hold.level, name).peak
+            width = word_bytes(machine, nest, counts, hold.level, name, accumulator_bytes)
+            whole = peak == counts.of(nest.holds[0].level, name).peak
+            tiles = 1 if backing or whole else hold.buffers
+            row = found.setdefault(hold.level, {})
+            row[name] = row.get(name, 0) + peak * width * tiles * copies.get(hold.level, 1)
+    for level, tensors in found.items():
+        _fits(machine, nest, level, tensors)
+    return found
+
+
+def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> None:
+    need, capacity = sum(tensors.values()), machine.memories[level].capacity
+    if need > capacity:
+        parts = ", ".join(f"{name} {size_text(size)}" for name, size in tensors.items())
+        raise HwsimError(f"{machine.name}: {nest.stage.name} ({nest.dataflow}): {level} overflows by "
+                         f"{size_text(need - capacity)}: {parts}, of {size_text(capacity)}")
+
+
+def whole_cycles(cycles: float) -> int:
+    return ceil(cycles - 1e-9)
