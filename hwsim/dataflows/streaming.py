@@ -59,7 +59,11 @@ def _on_cores(stage: Stage, machine: Machine, core: Core, outer: list[str], wind
             shares.append(Loop(dim, -(-extents[dim] // ways), "core"))
             left //= ways
     lanes = max(1, core.vector // stage.output.width)
-    vector = {outer[-1]: min(lanes, extents[outer[-1]])} if outer else {}
+    vector = {outer[-1]: min(lanes, extents[outer[-1]])}
+    whole = {dim: extents[dim] for dim in window}
+    registers = core.vector * core.vector_registers
+    while vector[outer[-1]] > 1 and sum(tile_bytes(tensor, {**whole, **vector}) for tensor in stage.tensors) > registers:
+        vector[outer[-1]] //= 2
     return [*shares, *points(outer[:-1]), *tiles(vector, outer[-1:]),
             Hold("registers", _names(stage), halo="refetch"), *points((*outer[-1:], *window))]
 

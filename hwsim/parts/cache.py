@@ -32,7 +32,9 @@ class Cache(Memory):
         return self.capacity // (self.line * self.ways)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if self.capacity % self.line:
+        if self.line & (self.line - 1):
+            yield "line", f"a line of {self.line} bytes; expected a power of two"
+        elif self.capacity % self.line:
             yield "line", f"a line of {self.line} bytes does not divide the capacity of {self.capacity}; expected a divisor"
         elif self.ways > self.capacity // self.line:
             yield "ways", f"{self.ways} ways, but only {self.capacity // self.line} lines; expected at most that"

@@ -1,5 +1,6 @@
 """A CPU's cores: SIMD fused multiply-add ports and load/store ports."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +27,10 @@ class Core(Compute):
     stores: int = count()
     vector_registers: int = count()
     int8_macs_per_lane: int = count(default=1)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.vector & (self.vector - 1) or self.vector < 8:
+            yield "vector", f"a vector of {self.vector} bytes; expected a power of two of at least 8"
 
     @property
     def dtypes(self) -> tuple[str, ...]:

@@ -5,6 +5,9 @@ Compiled with Numba. A `unit` is a core or a thread block: it walks the temporal
 changed, line by line, and stores the output tile when it moves on. Units that run at the same time take turns.
 Caches are write-back, write-allocate, LRU, neither inclusive nor exclusive: a line evicted dirty is written to the
 next level. Lines may be fetched on a write miss or not.
+
+Tables are plain integer arrays whose columns are named here: passing one array to a compiled function is free,
+passing a structure of many is not.
 """
 
 from __future__ import annotations
@@ -15,361 +18,368 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+# stats[window, level (DRAM last), tensor, kind]
 READS, WRITES, MISSES, WRITEBACKS = 0, 1, 2, 3
+# levels[level]: where it starts in tags, its sets and ways, one copy per unit?, a write miss fetches?, copies,
+# are the sets a power of two? (64-bit division costs as much as the rest of a look-up)
+OFFSET, SETS, WAYS, PRIVATE, FETCH, COPIES, IS_POWER = 0, 1, 2, 3, 4, 5, 6
+# loops[loop]: dim, tile, the loop outside on the same dim (-1: the unit's chunk), a dim the output lacks?
+DIM, TILE, PARENT, REDUCES = 0, 1, 2, 3
+# tensors[tensor]: first byte, the contiguous axis, bytes a word, output?, loaded in vectors?, axes; a packed tensor is
+# cut along its contiguous axis into blocks of BLOCK words, BLOCK_STRIDE bytes apart
+BASE, FAST, WIDTH, IS_OUTPUT, VECTORISED, AXES, BLOCK, BLOCK_STRIDE = 0, 1, 2, 3, 4, 5, 6, 7
+# axes[tensor, axis]: words, offset of the index, words touched at once, bytes a step, then (dim, coefficient) pairs
+SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
+# work[unit]: vector iterations, load and store instructions
+ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP, WARM, COUNT = 0, 1, 2
 SKIP_BATCH, BY_STEPS = -1, -2
 
-Ints = npt.NDArray[np.int64]
-_jit = numba.njit(cache=True, nogil=True, boundscheck=False)
+_jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
 
 
 class Caches(NamedTuple):
-    """All levels' contents in one array: tags holds line * 2 + dirty, most recent first, -1 empty."""
+    """tags: all levels' contents, line * 2 + dirty, -1 empty; ages: when each was last used (place 0: the clock).
+
+    starts: each tensor's first line. line_shift: log2 of the bytes of a line.
+    """
 
     tags: Ints
-    offset: Ints  # [level] where the level starts in tags
-    sets: Ints  # [level]
-    ways: Ints  # [level]
-    private: npt.NDArray[np.bool_]  # [level] one copy per unit running
-    copies: Ints  # [level]
-    fetch: npt.NDArray[np.bool_]  # [level] a write miss fetches the line
-    first_line: Ints  # [tensor], ascending: where each tensor starts
-    line_bytes: int
+    ages: Ints
+    levels: Ints
+    starts: Ints
+    line_shift: int
 
 
-class Loops(NamedTuple):
-    """The temporal loops outside the boundary, outermost first, and the chunk each unit walks."""
+class Schedule(NamedTuple):
+    """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo, hi) of every unit."""
 
-    dim: Ints  # [loop]
-    tile: Ints  # [loop]
-    parent: Ints  # [loop] the loop outside on the same dim, -1: the unit's chunk
-    reduces: npt.NDArray[np.bool_]  # [loop] a dim that the output does not have
-    deep: Ints  # [dim] the innermost loop on it, -1: none
-    units_lo: Ints  # [unit, dim]
-    units_hi: Ints  # [unit, dim]
+    loops: Ints
+    deep: Ints
+    units: Ints
 
 
 class Tensors(NamedTuple):
-    """Affine accesses and addresses, in bytes."""
+    """moves[tensor, loop]: does any loop from here inwards move the tensor's tile?"""
 
-    moves: npt.NDArray[np.bool_]  # [tensor, loop] does any loop from here inwards move its tile
-    terms: Ints  # [tensor, axis, term] dim, -1: none
-    coefficients: Ints  # [tensor, axis, term]
-    size: Ints  # [tensor, axis]
-    shift: Ints  # [tensor, axis]
-    extent: Ints  # [tensor, axis]
-    base: Ints  # [tensor]
-    strides: Ints  # [tensor, axis]
-    fast: Ints  # [tensor] the axis that is contiguous
-    width: Ints  # [tensor]
-    is_output: npt.NDArray[np.bool_]  # [tensor]
-    vectorised: npt.NDArray[np.bool_]  # [tensor] loaded in vectors, not broadcast word by word
+    tensors: Ints
+    axes: Ints
+    moves: Flags
 
 
 class Turns(NamedTuple):
-    """How units share the machine, and which steps count."""
+    """How units share the machine, how wide vectors are (log2 of bytes and of words), and which steps count.
+
+    batch_window[batch]: SKIP_BATCH, BY_STEPS, or the window it counts in. windows[window]: first step to warm the
+    caches, first to count, first not to.
+    """
 
     parallel: int
     quantum: int
-    vector_bytes: int
+    vector_shift: int
     vector_dim: int
-    lanes: int
-    batch_window: Ints  # [batch] SKIP_BATCH, BY_STEPS, or the window it counts in
-    windows: Ints  # [window, 3] first step to warm the caches, first to count, first not to
+    lanes_shift: int
+    batch_window: Ints
+    windows: Ints
 
 
-class Tally(NamedTuple):
-    """What was seen: filled in by `walk`."""
-
-    stats: Ints  # [window, level (DRAM last), tensor, kind]
-    steps: Ints  # [window]
-    work: Ints  # [unit, 3] vector iterations, load and store instructions, over the counted steps
-
-
-@_jit
-def _probe(tags: Any, first: int, ways: int, line: int, dirty: int) -> bool:
-    """Look a line up in one set; on a hit it becomes the most recent."""
-    for way in range(ways):
-        found = tags[first + way]
-        if found >> 1 == line:
-            found |= dirty
-            for other in range(way, 0, -1):
-                tags[first + other] = tags[first + other - 1]
-            tags[first] = found
+@_inline
+def _probe(tags: Any, ages: Any, first: int, ways: int, line: int, dirty: int) -> bool:
+    """Look a line up in one set; on a hit it becomes the youngest. ages[0] is the clock."""
+    for place in range(first, first + ways):
+        if tags[place] >> 1 == line:
+            tags[place] |= dirty
+            ages[0] += 1
+            ages[place] = ages[0]
             return True
-        if found < 0:
-            return False
     return False
 
 
-@_jit
-def _insert(tags: Any, first: int, ways: int, line: int, dirty: int) -> int:
-    """Put a line first in its set and return what falls out (-1: nothing)."""
-    victim = tags[first + ways - 1]
-    for way in range(ways - 1, 0, -1):
-        tags[first + way] = tags[first + way - 1]
-    tags[first] = (line << 1) | dirty
+@_inline
+def _insert(tags: Any, ages: Any, first: int, ways: int, line: int, dirty: int) -> int:
+    """Put a line in the place of the set's oldest and return what was there (-1: nothing)."""
+    oldest = first
+    for place in range(first + 1, first + ways):
+        if ages[place] < ages[oldest]:
+            oldest = place
+    victim = tags[oldest]
+    tags[oldest] = (line << 1) | dirty
+    ages[0] += 1
+    ages[oldest] = ages[0]
     return victim
 
 
-@_jit
-def _set_of(caches: Any, level: int, slot: int, line: int) -> int:
-    copy = slot if caches.private[level] else 0
-    return caches.offset[level] + (copy * caches.sets[level] + line % caches.sets[level]) * caches.ways[level]
+@_inline
+def _set_of(levels: Any, level: int, slot: int, line: int) -> int:
+    sets = levels[level, SETS]
+    index = line & (sets - 1) if levels[level, IS_POWER] else line % sets
+    return levels[level, OFFSET] + (slot * levels[level, PRIVATE] * sets + index) * levels[level, WAYS]
 
 
-@_jit
-def _owner(caches: Any, line: int) -> int:
+@_inline
+def _owner(starts: Any, line: int) -> int:
     tensor = 0
-    for candidate in range(1, len(caches.first_line)):
-        if line >= caches.first_line[candidate]:
+    for candidate in range(1, len(starts)):
+        if line >= starts[candidate]:
             tensor = candidate
     return tensor
 
 
-@_jit
-def _write_back(caches: Any, level: int, slot: int, line: int, stats: Any) -> None:
+@_inline
+def _write_back(tags: Any, ages: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int) -> None:
     """A dirty line leaves the level above: it lands in `level`, or in DRAM below the last."""
-    levels = len(caches.sets)
-    while level < levels:
-        stats[level, _owner(caches, line), WRITES] += 1
-        first = _set_of(caches, level, slot, line)
-        if _probe(caches.tags, first, caches.ways[level], line, 1):
+    last = len(levels)
+    while level < last:
+        stats[window, level, _owner(starts, line), WRITES] += 1
+        first = _set_of(levels, level, slot, line)
+        if _probe(tags, ages, first, levels[level, WAYS], line, 1):
             return
-        victim = _insert(caches.tags, first, caches.ways[level], line, 1)
+        victim = _insert(tags, ages, first, levels[level, WAYS], line, 1)
         if victim < 0 or victim & 1 == 0:
             return
         line = victim >> 1
-        stats[level, _owner(caches, line), WRITEBACKS] += 1
+        stats[window, level, _owner(starts, line), WRITEBACKS] += 1
         level += 1
-    stats[levels, _owner(caches, line), WRITES] += 1
+    stats[window, last, _owner(starts, line), WRITES] += 1
 
 
-@_jit
-def _touch(caches: Any, slot: int, line: int, write: int, tensor: int, stats: Any) -> None:
-    """One load or store of a line, from the first level outwards."""
-    levels = len(caches.sets)
+@_inline
+def _miss(tags: Any, ages: Any, levels: Any, starts: Any, slot: int, line: int, write: int, tensor: int, stats: Any, window: int) -> None:
+    """A line that the first level lacks: fetched from the nearest level that has it, into all before it."""
+    last = len(levels)
     dirty = write
-    for level in range(levels):
-        stats[level, tensor, WRITES if dirty else READS] += 1
-        first = _set_of(caches, level, slot, line)
-        if _probe(caches.tags, first, caches.ways[level], line, dirty):
+    for level in range(last):
+        if level > 0:
+            stats[window, level, tensor, READS] += 1
+        first = _set_of(levels, level, slot, line)
+        if level > 0 and _probe(tags, ages, first, levels[level, WAYS], line, 0):
             return
-        stats[level, tensor, MISSES] += 1
-        victim = _insert(caches.tags, first, caches.ways[level], line, dirty)
+        stats[window, level, tensor, MISSES] += 1
+        victim = _insert(tags, ages, first, levels[level, WAYS], line, dirty)
         if victim >= 0 and victim & 1:
-            stats[level, _owner(caches, victim >> 1), WRITEBACKS] += 1
-            _write_back(caches, level + 1, slot, victim >> 1, stats)
-        if write and not caches.fetch[level]:
+            stats[window, level, _owner(starts, victim >> 1), WRITEBACKS] += 1
+            _write_back(tags, ages, levels, starts, level + 1, slot, victim >> 1, stats, window)
+        if write and not levels[level, FETCH]:
             return
         dirty = 0
-    stats[levels, tensor, READS] += 1
+    stats[window, last, tensor, READS] += 1
 
 
-@_jit
-def _box(tensors: Any, tensor: int, loops: Any, unit: int, lo: Any, hi: Any, box: Any) -> int:
-    """The coordinates [low, high) of a tensor's tile on each axis, padding cut off; returns its words."""
+@_inline
+def _touch(tags: Any, ages: Any, levels: Any, starts: Any, slot: int, line: int, write: int, tensor: int, stats: Any, window: int) -> None:
+    """One load or store of a line."""
+    stats[window, 0, tensor, WRITES if write else READS] += 1
+    if not _probe(tags, ages, _set_of(levels, 0, slot, line), levels[0, WAYS], line, write):
+        _miss(tags, ages, levels, starts, slot, line, write, tensor, stats, window)
+
+
+@_inline
+def _box(tensors: Any, axes: Any, tensor: int, deep: Any, unit: Any, lo: Any, hi: Any, boxes: Any, row: int) -> int:
+    """Put into boxes[row] the coordinates [low, high) of a tensor's tile on each axis, padding cut off; returns its words."""
     words = 1
-    for axis in range(tensors.size.shape[1]):
-        low = tensors.shift[tensor, axis]
-        high = low + tensors.extent[tensor, axis]
-        for term in range(tensors.terms.shape[2]):
-            dim = tensors.terms[tensor, axis, term]
+    for axis in range(tensors[tensor, AXES]):
+        low = axes[tensor, axis, SHIFT]
+        high = low + axes[tensor, axis, EXTENT]
+        for term in range(TERMS, axes.shape[2], 2):
+            dim, coefficient = axes[tensor, axis, term], axes[tensor, axis, term + 1]
             if dim < 0:
                 break
-            loop = loops.deep[dim]
-            first = loops.units_lo[unit, dim] if loop < 0 else lo[loop]
-            last = (loops.units_hi[unit, dim] if loop < 0 else hi[loop]) - 1
-            low += tensors.coefficients[tensor, axis, term] * first
-            high += tensors.coefficients[tensor, axis, term] * last
-        box[axis, 0] = max(low, 0)
-        box[axis, 1] = min(high, tensors.size[tensor, axis])
-        words *= max(0, box[axis, 1] - box[axis, 0])
+            loop = deep[dim]
+            low += coefficient * (unit[dim, 0] if loop < 0 else lo[loop])
+            high += coefficient * ((unit[dim, 1] if loop < 0 else hi[loop]) - 1)
+        low, high = max(low, 0), min(high, axes[tensor, axis, SIZE])
+        boxes[row, axis, 0], boxes[row, axis, 1] = low, high
+        words *= max(0, high - low)
     return words
 
 
-@_jit
-def _touch_box(caches: Any, tensors: Any, vector_bytes: int, slot: int, tensor: int, box: Any, write: int, stats: Any) -> int:
-    """Every line of a tile, one contiguous run at a time; returns the vector accesses that takes."""
-    axes = box.shape[0]
-    at = np.empty(axes, np.int64)
+@_inline
+def _same(boxes: Any, one: int, other: int, axes: int) -> bool:
     for axis in range(axes):
-        if box[axis, 1] <= box[axis, 0]:
+        if boxes[one, axis, 0] != boxes[other, axis, 0] or boxes[one, axis, 1] != boxes[other, axis, 1]:
+            return False
+    return True
+
+
+@_inline
+def _touch_box(tags: Any, ages: Any, levels: Any, starts: Any, line_shift: int, tensors: Any, axes: Any, vector_shift: int, slot: int,
+               tensor: int, boxes: Any, box: int, at: Any, write: int, stats: Any, window: int) -> int:
+    """Every line of the tile boxes[box], one contiguous run at a time; returns the vector accesses that takes."""
+    count, fast, block = tensors[tensor, AXES], tensors[tensor, FAST], tensors[tensor, BLOCK]
+    rows = tensors[tensor, BASE]
+    for axis in range(count):
+        if boxes[box, axis, 1] <= boxes[box, axis, 0]:
             return 0
-        at[axis] = box[axis, 0]
-    fast = tensors.fast[tensor]
-    run = (box[fast, 1] - box[fast, 0]) * tensors.width[tensor]
+        at[axis] = boxes[box, axis, 0]
+        if axis != fast:
+            rows += at[axis] * axes[tensor, axis, STRIDE]
+    first, last, size = boxes[box, fast, 0], boxes[box, fast, 1], axes[tensor, fast, SIZE]
     vectors = 0
     while True:
-        address = tensors.base[tensor]
-        for axis in range(axes):
-            address += at[axis] * tensors.strides[tensor, axis]
-        vectors += -(-run // vector_bytes)
-        for line in range(address // caches.line_bytes, (address + run - 1) // caches.line_bytes + 1):
-            _touch(caches, slot, line, write, tensor, stats)
-        axis = axes - 1
+        start = first
+        while start < last:
+            number = 0 if block >= size else start // block
+            end = min((number + 1) * block, last)
+            address = rows + number * tensors[tensor, BLOCK_STRIDE] + (start - number * block) * tensors[tensor, WIDTH]
+            run = (end - start) * tensors[tensor, WIDTH]
+            vectors += -(-run >> vector_shift)
+            for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
+                _touch(tags, ages, levels, starts, slot, line, write, tensor, stats, window)
+            start = end
+        axis = count - 1
         while axis >= 0:
             if axis != fast:
                 at[axis] += 1
-                if at[axis] < box[axis, 1]:
+                rows += axes[tensor, axis, STRIDE]
+                if at[axis] < boxes[box, axis, 1]:
                     break
-                at[axis] = box[axis, 0]
+                rows -= (at[axis] - boxes[box, axis, 0]) * axes[tensor, axis, STRIDE]
+                at[axis] = boxes[box, axis, 0]
             axis -= 1
         if axis < 0:
             return vectors
 
 
-@_jit
-def _restart(loops: Any, unit: int, lo: Any, hi: Any, first: int) -> None:
+@_inline
+def _restart(loops: Any, unit: Any, lo: Any, hi: Any, first: int) -> None:
     """Put the loops from `first` inwards at their beginning."""
-    for loop in range(first, len(loops.dim)):
-        parent, dim = loops.parent[loop], loops.dim[loop]
-        lo[loop] = loops.units_lo[unit, dim] if parent < 0 else lo[parent]
-        end = loops.units_hi[unit, dim] if parent < 0 else hi[parent]
-        hi[loop] = min(lo[loop] + loops.tile[loop], end)
+    for loop in range(first, len(loops)):
+        parent, dim = loops[loop, PARENT], loops[loop, DIM]
+        lo[loop] = unit[dim, 0] if parent < 0 else lo[parent]
+        hi[loop] = min(lo[loop] + loops[loop, TILE], unit[dim, 1] if parent < 0 else hi[parent])
 
 
-@_jit
-def _advance(loops: Any, unit: int, lo: Any, hi: Any) -> int:
+@_inline
+def _advance(loops: Any, unit: Any, lo: Any, hi: Any) -> int:
     """The next step; returns the outermost loop that moved, -1 at the end."""
-    for loop in range(len(loops.dim) - 1, -1, -1):
-        parent, dim = loops.parent[loop], loops.dim[loop]
-        end = loops.units_hi[unit, dim] if parent < 0 else hi[parent]
-        start = lo[loop] + loops.tile[loop]
+    for loop in range(len(loops) - 1, -1, -1):
+        parent, dim = loops[loop, PARENT], loops[loop, DIM]
+        end = unit[dim, 1] if parent < 0 else hi[parent]
+        start = lo[loop] + loops[loop, TILE]
         if start < end:
             lo[loop] = start
-            hi[loop] = min(start + loops.tile[loop], end)
+            hi[loop] = min(start + loops[loop, TILE], end)
             _restart(loops, unit, lo, hi, loop + 1)
             return loop
     return -1
 
 
-@_jit
-def _vector_iterations(loops: Any, turns: Any, unit: int, lo: Any, hi: Any) -> int:
+@_inline
+def _vector_iterations(deep: Any, unit: Any, lo: Any, hi: Any, vector_dim: int, lanes_shift: int) -> int:
     """Executions of the statement at this step, one vector at a time."""
     total = 1
-    for dim in range(len(loops.deep)):
-        loop = loops.deep[dim]
-        length = (loops.units_hi[unit, dim] - loops.units_lo[unit, dim]) if loop < 0 else hi[loop] - lo[loop]
-        total *= -(-length // turns.lanes) if dim == turns.vector_dim else length
+    for dim in range(len(deep)):
+        loop = deep[dim]
+        length = (unit[dim, 1] - unit[dim, 0]) if loop < 0 else hi[loop] - lo[loop]
+        total *= -(-length >> lanes_shift) if dim == vector_dim else length
     return total
 
 
-@_jit
-def _first_visit(loops: Any, unit: int, lo: Any) -> bool:
+@_inline
+def _first_visit(loops: Any, unit: Any, lo: Any) -> bool:
     """True while every reduction loop is at its beginning: the output tile starts from zero."""
-    for loop in range(len(loops.dim)):
-        if loops.reduces[loop]:
-            parent = loops.parent[loop]
-            if lo[loop] != (loops.units_lo[unit, loops.dim[loop]] if parent < 0 else lo[parent]):
+    for loop in range(len(loops)):
+        if loops[loop, REDUCES]:
+            parent = loops[loop, PARENT]
+            if lo[loop] != (unit[loops[loop, DIM], 0] if parent < 0 else lo[parent]):
                 return False
     return True
 
 
-@_jit
-def _window_of(turns: Any, window: int, step: int) -> int:
-    """The window that a step falls in or before."""
-    while window < len(turns.windows) and step >= turns.windows[window, 2]:
-        window += 1
-    return window
-
-
-@_jit
-def _mode(turns: Any, window: int, step: int) -> int:
-    if window == len(turns.windows) or step < turns.windows[window, 0]:
+@_inline
+def _mode(windows: Any, window: int, step: int) -> int:
+    if window == len(windows) or step < windows[window, 0]:
         return SKIP
-    return WARM if step < turns.windows[window, 1] else COUNT
+    return WARM if step < windows[window, 1] else COUNT
 
 
 @_jit
-def _load_tiles(caches: Any, loops: Any, tensors: Any, turns: Any, unit: int, slot: int, lo: Any, hi: Any, moved: int,
-                boxes: Any, valid: Any, new: Any, stats: Any, work: Any) -> None:
-    """One step of one unit: store the output tile that is left, load every tile that changed."""
-    for tensor in range(len(tensors.base)):
-        if valid[tensor] and not tensors.moves[tensor, moved]:
-            continue
-        words = _box(tensors, tensor, loops, unit, lo, hi, new)
-        old = boxes[tensor]
-        if valid[tensor] and (old == new).all():
-            continue
-        if tensors.is_output[tensor]:
-            if valid[tensor]:
-                work[2] += _touch_box(caches, tensors, turns.vector_bytes, slot, tensor, old, 1, stats)
-            if not _first_visit(loops, unit, lo):
-                work[1] += _touch_box(caches, tensors, turns.vector_bytes, slot, tensor, new, 0, stats)
-        else:
-            vectors = _touch_box(caches, tensors, turns.vector_bytes, slot, tensor, new, 0, stats)
-            work[1] += vectors if tensors.vectorised[tensor] else words
-        old[:] = new
-        valid[tensor] = True
+def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, stats: Any, steps: Any, work: Any) -> None:
+    """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps and work.
 
-
-@_jit
-def _finish(caches: Any, tensors: Any, turns: Any, slot: int, boxes: Any, valid: Any, stats: Any, work: Any) -> None:
-    """Store the last output tile of a unit."""
-    for tensor in range(len(tensors.base)):
-        if tensors.is_output[tensor] and valid[tensor]:
-            work[2] += _touch_box(caches, tensors, turns.vector_bytes, slot, tensor, boxes[tensor], 1, stats)
-
-
-@_jit
-def walk(caches: Any, loops: Any, tensors: Any, turns: Any, tally: Any) -> None:
-    """Run every unit, `parallel` at a time, taking turns of `quantum` steps; fills the tally."""
-    total, depth = loops.units_lo.shape[0], max(len(loops.dim), 1)
-    count, axes = tensors.size.shape
-    parallel = turns.parallel
-    scratch, scratch_work, new = np.zeros_like(tally.stats[0]), np.zeros(3, np.int64), np.zeros((axes, 2), np.int64)
-    lo, hi = np.zeros((parallel, depth), np.int64), np.zeros((parallel, depth), np.int64)
-    boxes, valid = np.zeros((parallel, count, axes, 2), np.int64), np.zeros((parallel, count), np.bool_)
-    step, moved = np.zeros(parallel, np.int64), np.zeros(parallel, np.int64)
+    The last window and the last row of work take what does not count.
+    """
+    tags, ages, levels, starts, line_shift = caches
+    loops, deep, units = schedule
+    tensors, axes, moves = accesses
+    total, depth, count, parallel = units.shape[0], max(len(loops), 1), len(tensors), turns.parallel
+    lows, highs = np.zeros((parallel, depth), np.int64), np.zeros((parallel, depth), np.int64)
+    boxes, new = np.zeros((parallel * count + 1, axes.shape[1], 2), np.int64), parallel * count
+    at, valid = np.zeros(axes.shape[1], np.int64), np.zeros(parallel * count, np.bool_)
+    taken, moved = np.zeros(parallel, np.int64), np.zeros(parallel, np.int64)
     for batch in range(-(-total // parallel)):
         fixed = turns.batch_window[batch]
-        running = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
-        for slot in range(running):
-            _restart(loops, batch * parallel + slot, lo[slot], hi[slot], 0)
-            moved[slot], step[slot], valid[slot] = 0, 0, False
-        slots = running
+        slots = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
+        for slot in range(slots):
+            _restart(loops, units[batch * parallel + slot], lows[slot], highs[slot], 0)
+            moved[slot], taken[slot] = 0, 0
+        valid[:] = False
+        running = slots
         while running > 0:
             for slot in range(slots):
-                unit, window = batch * parallel + slot, max(fixed, 0)
+                if moved[slot] < 0:
+                    continue
+                member = batch * parallel + slot
+                unit, lo, hi = units[member], lows[slot], highs[slot]
+                window, step, outermost = max(fixed, 0), taken[slot], moved[slot]
                 for _ in range(turns.quantum):
-                    if moved[slot] < 0:
-                        break
                     mode = COUNT
                     if fixed == BY_STEPS:
-                        window = _window_of(turns, window, step[slot])
-                        mode = _mode(turns, window, step[slot])
-                    if mode == SKIP:
-                        valid[slot] = False
-                    else:
-                        stats = tally.stats[window] if mode == COUNT else scratch
-                        work = tally.work[unit] if mode == COUNT else scratch_work
-                        if mode == COUNT:
-                            tally.steps[window] += 1
-                            work[0] += _vector_iterations(loops, turns, unit, lo[slot], hi[slot])
-                        _load_tiles(caches, loops, tensors, turns, unit, slot, lo[slot], hi[slot], moved[slot],
-                                    boxes[slot], valid[slot], new, stats, work)
-                    step[slot] += 1
-                    moved[slot] = _advance(loops, unit, lo[slot], hi[slot])
-                    if moved[slot] < 0:
+                        while window < len(turns.windows) and step >= turns.windows[window, 2]:
+                            window += 1
+                        mode = _mode(turns.windows, window, step)
+                    target, worker = (window, member) if mode == COUNT else (len(stats) - 1, total)
+                    if mode != SKIP:
+                        steps[target] += 1
+                        work[worker, ITERATIONS] += _vector_iterations(deep, unit, lo, hi, turns.vector_dim, turns.lanes_shift)
+                    for tensor in range(count):
+                        row = slot * count + tensor
+                        if mode == SKIP:
+                            valid[row] = False
+                        if mode == SKIP or tensors[tensor, AXES] < 0 or valid[row] and not moves[tensor, outermost]:
+                            continue
+                        words = _box(tensors, axes, tensor, deep, unit, lo, hi, boxes, new)
+                        if valid[row] and _same(boxes, row, new, tensors[tensor, AXES]):
+                            continue
+                        output = tensors[tensor, IS_OUTPUT]
+                        for store in range(1, -1, -1):
+                            if store and not (output and valid[row]) or not store and output and _first_visit(loops, unit, lo):
+                                continue
+                            vectors = _touch_box(tags, ages, levels, starts, line_shift, tensors, axes, turns.vector_shift,
+                                                 slot, tensor, boxes, row if store else new, at, store, stats, target)
+                            counted = vectors if output or tensors[tensor, VECTORISED] else words
+                            work[worker, STORES if store else LOADS] += counted
+                        for axis in range(tensors[tensor, AXES]):
+                            boxes[row, axis, 0], boxes[row, axis, 1] = boxes[new, axis, 0], boxes[new, axis, 1]
+                        valid[row] = True
+                    step += 1
+                    outermost = _advance(loops, unit, lo, hi)
+                    if outermost < 0:
                         running -= 1
-                        last = tally.stats[window] if mode == COUNT else scratch
-                        last_work = tally.work[unit] if mode == COUNT else scratch_work
-                        _finish(caches, tensors, turns, slot, boxes[slot], valid[slot], last, last_work)
+                        for tensor in range(count):
+                            row = slot * count + tensor
+                            if tensors[tensor, IS_OUTPUT] and valid[row]:
+                                work[worker, STORES] += _touch_box(tags, ages, levels, starts, line_shift, tensors, axes,
+                                                                   turns.vector_shift, slot, tensor, boxes, row, at, 1, stats, target)
+                        break
+                taken[slot], moved[slot] = step, outermost
 
 
 @_jit
 def flush(caches: Any, stats: Any) -> None:
-    """Write every dirty line down to DRAM, first level first; lines stay, clean."""
-    levels = len(caches.sets)
-    for level in range(levels):
-        size = caches.sets[level] * caches.ways[level]
-        for place in range(caches.offset[level], caches.offset[level] + caches.copies[level] * size):
-            if caches.tags[place] >= 0 and caches.tags[place] & 1:
-                line = caches.tags[place] >> 1
-                caches.tags[place] &= ~1
-                stats[level, _owner(caches, line), WRITEBACKS] += 1
-                if level + 1 == levels:
-                    stats[levels, _owner(caches, line), WRITES] += 1
-                else:
-                    _write_back(caches, level + 1, (place - caches.offset[level]) // size, line, stats)
+    """Write every dirty line down to DRAM, first level first; lines stay, clean. stats [1, level, tensor, kind]."""
+    window = 0
+    tags, ages, levels, starts, _ = caches
+    for level in range(len(levels)):
+        size = levels[level, SETS] * levels[level, WAYS]
+        begin = levels[level, OFFSET]
+        for place in range(begin, begin + levels[level, COPIES] * size):
+            if tags[place] >= 0 and tags[place] & 1:
+                line = tags[place] >> 1
+                tags[place] &= ~1
+                stats[window, level, _owner(starts, line), WRITEBACKS] += 1
+                _write_back(tags, ages, levels, starts, level + 1, (place - begin) // size, line, stats, window)

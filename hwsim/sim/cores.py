@@ -16,7 +16,7 @@ from hwsim.spec.machine import Machine
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
-STEPS_EXACT = 30_000_000
+STEPS_EXACT = 6_000_000
 QUANTUM = 512
 
 
@@ -33,7 +33,7 @@ class ImplicitRun:
 
 def core_walkers(core: Core) -> Walkers:
     """All cores at once, taking turns of a few hundred steps."""
-    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT)
+    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT, pack_weights=True)
 
 
 def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> ImplicitRun:

@@ -14,9 +14,25 @@ from hwsim.ir.access import Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.cache import Cache
-from hwsim.sim.caches import BY_STEPS, MISSES, READS, SKIP_BATCH, WRITEBACKS, WRITES, Caches, Ints, Loops, Tally, Tensors, Turns, flush, walk
+from hwsim.sim.caches import (
+    BY_STEPS,
+    MISSES,
+    READS,
+    SKIP_BATCH,
+    TERMS,
+    WRITEBACKS,
+    WRITES,
+    Caches,
+    Ints,
+    Schedule,
+    Tensors,
+    Turns,
+    flush,
+    walk,
+)
 
 PAGE = 4096
+NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,15 @@ class LevelTraffic:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What the walk counted: lines [window, level, tensor, kind], steps [window], instructions [unit, 3]."""
+
+    stats: Ints
+    steps: Ints
+    work: Ints
+
+
+@dataclass(frozen=True)
 class StreamResult:
     """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of the busiest unit."""
 
@@ -50,6 +75,11 @@ class StreamResult:
     loads: float
     stores: float
     sampling: Sampling | None
+
+
+def log2_of(value: int) -> int:
+    """log2 of a power of two."""
+    return value.bit_length() - 1
 
 
 class AddressSpace:
@@ -85,20 +115,20 @@ class ImplicitChain:
         self.names = [name for name, _ in caches]
         self.space = space
         self.line = lines.pop()
-        private = np.array([cache.per == "core" for _, cache in caches])
-        sets = np.array([cache.sets for _, cache in caches], np.int64)
-        ways = np.array([cache.ways for _, cache in caches], np.int64)
-        copies = np.where(private, units, 1).astype(np.int64)
-        sizes = copies * sets * ways
-        self.state = Caches(np.full(int(sizes.sum()), -1, np.int64), np.cumsum(sizes) - sizes, sets, ways, private, copies,
-                            np.array([cache.write_fetch for _, cache in caches]),
-                            np.array([space.base(name) // self.line for name in space.names], np.int64), self.line)
+        rows, offset = [], 1
+        for _, cache in caches:
+            copies = units if cache.per == "core" else 1
+            rows.append([offset, cache.sets, cache.ways, int(cache.per == "core"), int(cache.write_fetch), copies,
+                         int(cache.sets & (cache.sets - 1) == 0)])
+            offset += copies * cache.sets * cache.ways
+        self.state = Caches(np.full(offset, -1, np.int64), np.zeros(offset, np.int64), np.array(rows, np.int64),
+                            np.array([space.base(name) // self.line for name in space.names], np.int64), log2_of(self.line))
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
-        stats = np.zeros((len(self.names) + 1, len(self.space.names), 4), np.int64)
+        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), 4), np.int64)
         flush(self.state, stats)
-        return self.traffic(stats.astype(float))
+        return self.traffic(stats[0].astype(float))
 
     def traffic(self, stats: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[tuple[str, str], LevelTraffic]:
         found = {}
@@ -112,12 +142,16 @@ class ImplicitChain:
 
 @dataclass(frozen=True)
 class Walkers:
-    """Who runs the nest: units that run at once, steps a turn, and the width of a vector access."""
+    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, steps walked at most.
+
+    pack_weights: weights are stored in panels as wide as the tile that is loaded at a time, as CPU libraries do.
+    """
 
     parallel: int
     quantum: int
     vector_bytes: int
     budget: int
+    pack_weights: bool = False
 
 
 def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: ImplicitChain, walkers: Walkers) -> StreamResult:
@@ -130,17 +164,18 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     if any(loop.spatial is not None for loop in temporal):
         raise HwsimError(f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes")
     units = _units(nest, [loop for loop in outside if loop.spatial in unit_axes])
-    loops = _loops(nest, temporal, units)
-    vector_dim, lanes = _vector(nest, temporal, walkers.vector_bytes)
-    tensors = _tensors(nest, temporal, chain.space, vector_dim)
+    schedule = _schedule(nest, temporal, units)
+    chunks = _chunk_sizes(nest, temporal, units)
+    vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
+    tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if walkers.pack_weights else None)
     steps = _unit_steps(nest, temporal, units)
     plan = _SamplePlan(steps, walkers)
-    turns = Turns(min(walkers.parallel, len(steps)), walkers.quantum, walkers.vector_bytes, vector_dim, lanes,
+    turns = Turns(min(walkers.parallel, len(steps)), walkers.quantum, log2_of(walkers.vector_bytes), vector_dim, log2_of(lanes),
                   plan.batches, plan.windows)
-    tally = Tally(np.zeros((plan.count, len(chain.names) + 1, len(chain.space.names), 4), np.int64),
-                  np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64))
-    walk(chain.state, loops, tensors, turns, tally)
-    return plan.result(chain, tally, steps)
+    stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
+    counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
+    walk(chain.state, schedule, tensors, turns, stats, counted, work)
+    return plan.result(chain, Tally(stats[:-1], counted[:-1], work[:-1]), steps)
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:
@@ -157,66 +192,59 @@ def _units(nest: Nest, spatial: list[Loop]) -> Ints:
     return np.array(chunks, np.int64)
 
 
-def _loops(nest: Nest, temporal: list[Loop], units: Ints) -> Loops:
+def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
     dims = [dim for dim, _ in nest.stage.bounds]
     deep = np.full(len(dims), -1, np.int64)
-    parent = []
+    rows = []
     for number, loop in enumerate(temporal):
-        parent.append(int(deep[dims.index(loop.dim)]))
-        deep[dims.index(loop.dim)] = number
-    return Loops(np.array([dims.index(loop.dim) for loop in temporal], np.int64), np.array([loop.tile for loop in temporal], np.int64),
-                 np.array(parent, np.int64), np.array([loop.dim not in nest.stage.output.dims for loop in temporal], np.bool_),
-                 deep, np.ascontiguousarray(units[:, :, 0]), np.ascontiguousarray(units[:, :, 1]))
+        dim = dims.index(loop.dim)
+        rows.append([dim, loop.tile, int(deep[dim]), int(loop.dim not in nest.stage.output.dims)])
+        deep[dim] = number
+    return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units)
 
 
-def _chunk_sizes(nest: Nest, temporal: list[Loop]) -> dict[str, int]:
-    """The tile of every dim at the boundary."""
-    sizes = dict(nest.stage.bounds)
+def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int]:
+    """The longest tile of every dim at the boundary."""
+    longest = (units[:, :, 1] - units[:, :, 0]).max(axis=0)
+    sizes = {dim: int(longest[number]) for number, (dim, _) in enumerate(nest.stage.bounds)}
     for loop in temporal:
         sizes[loop.dim] = min(sizes[loop.dim], loop.tile)
     return sizes
 
 
-def _vector(nest: Nest, temporal: list[Loop], vector_bytes: int) -> tuple[int, int]:
+def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
     """(dim that vectors run along: the output dim with the longest tile, elements a vector)."""
-    sizes, dims = _chunk_sizes(nest, temporal), [dim for dim, _ in nest.stage.bounds]
+    dims = [dim for dim, _ in nest.stage.bounds]
     candidates = [dim for dim in dims if dim in nest.stage.output.dims] or dims
     longest = max(candidates, key=lambda dim: (sizes[dim], dims.index(dim)))
     return dims.index(longest), max(1, vector_bytes // nest.stage.output.width)
 
 
-def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: int) -> Tensors:
-    """Arrays indexed by the tensor's number in the address space; absent tensors never move."""
+def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: int,
+             panels: dict[str, int] | None) -> Tensors:
+    """Arrays indexed by the tensor's number in the address space; absent tensors are skipped."""
     stage, names = nest.stage, space.names
     dims = [dim for dim, _ in stage.bounds]
-    present = [tensor for tensor in stage.tensors]
-    axes = max(len(tensor.axes) for tensor in present)
-    terms = max((len(axis.terms) for tensor in present for axis in tensor.axes), default=1)
-    count, depth = len(names), max(len(temporal), 1)
-    arrays = Tensors(np.zeros((count, depth), np.bool_), np.full((count, axes, max(terms, 1)), -1, np.int64),
-                     np.zeros((count, axes, max(terms, 1)), np.int64), np.ones((count, axes), np.int64),
-                     np.zeros((count, axes), np.int64), np.ones((count, axes), np.int64), np.zeros(count, np.int64),
-                     np.zeros((count, axes), np.int64), np.zeros(count, np.int64), np.ones(count, np.int64),
-                     np.zeros(count, np.bool_), np.zeros(count, np.bool_))
-    arrays.extent[[space.index(name) for name in names if name not in {tensor.name for tensor in present}]] = 0
-    for tensor in present:
-        _fill(arrays, space.index(tensor.name), tensor, dims, temporal, space.base(tensor.name), vector_dim)
-    return arrays
-
-
-def _fill(arrays: Tensors, number: int, tensor: Tensor, dims: list[str], temporal: list[Loop], base: int, vector_dim: int) -> None:
-    for place, axis in enumerate(tensor.axes):
-        arrays.size[number, place], arrays.shift[number, place], arrays.extent[number, place] = axis.size, axis.offset, axis.extent
-        for term, (dim, coefficient) in enumerate(axis.terms):
-            arrays.terms[number, place, term], arrays.coefficients[number, place, term] = dims.index(dim), coefficient
-        arrays.strides[number, place] = tensor.strides[place] * tensor.width
-    order = tensor.layout or tuple(range(len(tensor.axes)))
-    arrays.fast[number] = order[-1]
-    arrays.base[number], arrays.width[number] = base, tensor.width
-    arrays.is_output[number] = tensor.role == "output"
-    arrays.vectorised[number] = dims[vector_dim] in tensor.axes[order[-1]].dims
-    for loop in range(len(temporal)):
-        arrays.moves[number, loop] = any(other.dim in tensor.dims for other in temporal[loop:])
+    axes = max(len(tensor.axes) for tensor in stage.tensors)
+    terms = max(len(axis.terms) for tensor in stage.tensors for axis in tensor.axes)
+    moves = np.zeros((len(names), max(len(temporal), 1)), np.bool_)
+    table = np.zeros((len(names), 8), np.int64)
+    places = np.full((len(names), axes, TERMS + 2 * max(terms, 1)), -1, np.int64)
+    for tensor in stage.tensors:
+        number = space.index(tensor.name)
+        order = tensor.layout or tuple(range(len(tensor.axes)))
+        vectorised = dims[vector_dim] in tensor.axes[order[-1]].dims
+        fast = tensor.axes[order[-1]]
+        panel = prod(panels[dim] for dim in fast.dims) if panels and tensor.role == "weight" else fast.size
+        table[number] = (space.base(tensor.name), order[-1], tensor.width, tensor.role == "output", vectorised, len(tensor.axes),
+                         panel, panel * (tensor.elements // fast.size) * tensor.width)
+        for place, axis in enumerate(tensor.axes):
+            row = [axis.size, axis.offset, axis.extent, tensor.strides[place] // fast.size * panel * tensor.width]
+            row += [number for dim, coefficient in axis.terms for number in (dims.index(dim), coefficient)]
+            places[number, place, : len(row)] = row
+        moves[number] = [any(loop.dim in tensor.dims for loop in temporal[start:]) for start in range(moves.shape[1])]
+    table[[number for number, name in enumerate(names) if not table[number, 2]], 5] = NOWHERE
+    return Tensors(table, places, moves)
 
 
 def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:

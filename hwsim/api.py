@@ -1,0 +1,192 @@
+"""The pipeline on one page: a workload and a machine in, a result out.
+
+    machine  = load_machine("h200")
+    workload = load_workload("vgg16", batch=1)
+    result   = simulate(workload, machine, algorithm="winograd-f4")
+    table    = compare(workload, ["xeon-8380", "h200", "tpu-v1"], algorithms=["direct", "im2col"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwsim.algorithms import FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
+from hwsim.dataflows import DATAFLOWS
+from hwsim.errors import HwsimError
+from hwsim.sim.layer import simulate_layer
+from hwsim.sim.result import LayerResult, Result
+from hwsim.spec.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.spec.machine import Machine, load_machine
+from hwsim.spec.workload import Workload, load_workload, single
+from hwsim.units import DTYPE_BYTES
+
+AUTO = "auto"
+DIRECT = "direct"
+
+Progress = Callable[[int, int], None]
+
+
+def simulate(workload: Workload | Layer | str, machine: Machine | str | Path, algorithm: str = AUTO, *,
+             dataflow: str | None = None, dtype: str | None = None, progress: Progress | None = None) -> Result:
+    """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM.
+
+    algorithm: a name, or 'auto' for the fastest that applies to each layer. dtype: the machine's own when None.
+    progress(done, all) is called as simulations finish. Raises HwsimError (UnknownName, ConfigError) for what the
+    user can put right, PhysicsError for a result that no machine could produce.
+    """
+    machine = machine if isinstance(machine, Machine) else load_machine(machine)
+    job = Job(as_workload(workload), machine, algorithm, dataflow, dtype)
+    return run_jobs([job], progress)[0]
+
+
+def compare(workload: Workload | Layer | str, machines: Sequence[Machine | str | Path], algorithms: Sequence[str], *,
+            dtype: str | None = None, progress: Progress | None = None) -> "Comparison":
+    """Every algorithm on every machine, in that order. Raises as `simulate` does."""
+    network = as_workload(workload)
+    loaded = [machine if isinstance(machine, Machine) else load_machine(machine) for machine in machines]
+    jobs = [Job(network, machine, algorithm, None, dtype) for machine in loaded for algorithm in algorithms]
+    return Comparison(network, tuple(loaded), tuple(algorithms), tuple(run_jobs(jobs, progress)))
+
+
+def as_workload(workload: Workload | Layer | str) -> Workload:
+    """A shipped name or path is loaded, a single layer wrapped."""
+    if isinstance(workload, Workload):
+        return workload
+    return load_workload(workload) if isinstance(workload, str) else single(workload)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A workload on a machine under an algorithm."""
+
+    workload: Workload
+    machine: Machine
+    algorithm: str
+    dataflow: str | None
+    dtype: str | None
+
+    def layers(self) -> Workload:
+        """The workload in the data type of the run, checked. Raises HwsimError for a type the machine lacks."""
+        dtype = self.dtype or self.machine.dtype
+        if dtype not in DTYPE_BYTES or dtype not in self.machine.compute.dtypes:
+            raise HwsimError(f"{self.machine.name} does not compute {dtype!r}; expected one of "
+                             f"{', '.join(self.machine.compute.dtypes)}")
+        if self.algorithm != AUTO:
+            find_algorithm(self.algorithm)
+        if self.dataflow is not None:
+            DATAFLOWS[self.dataflow]
+        return self.workload.with_dtype(dtype)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One layer under one algorithm on one machine; equal tasks are simulated once."""
+
+    machine: str
+    layer: Layer
+    algorithm: str
+    dataflow: str | None
+
+
+def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
+    """Simulate the jobs' distinct layers on all cores, then put the results together."""
+    workloads = [job.layers() for job in jobs]
+    machines = {job.machine.name: job.machine for job in jobs}
+    tasks = dict.fromkeys(task for job, work in zip(jobs, workloads, strict=True) for layer in work.layers.values()
+                          for task in _tasks(job, layer))
+    done = _run_tasks(list(tasks), machines, progress)
+    return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _tasks(job: Job, layer: Layer) -> list[_Task]:
+    """The algorithms to try on a layer: one, or for 'auto' all that apply."""
+    names = [job.algorithm]
+    if isinstance(layer, (PoolLayer, ElementwiseLayer)):
+        names = [MEMORY_BOUND]
+    elif job.algorithm == AUTO:
+        names = [name for name in user_algorithms() if find_algorithm(name).refuses(layer) is None]
+    return [_Task(job.machine.name, layer, name, job.dataflow) for name in names]
+
+
+def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult]:
+    done: dict[_Task, LayerResult] = {}
+    pool = ThreadPoolExecutor()
+    try:
+        futures = {pool.submit(_run_task, task, machines[task.machine]): task for task in tasks}
+        for future in as_completed(futures):
+            done[futures[future]] = future.result()
+            if progress is not None:
+                progress(len(done), len(tasks))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return done
+
+
+def _run_task(task: _Task, machine: Machine) -> LayerResult:
+    reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
+    return simulate_layer("", task.layer, lower(task.layer, task.algorithm), reference, machine, task.dataflow)
+
+
+def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult]) -> Result:
+    machine = job.machine
+    layers = tuple(_fastest(name, [done[task] for task in _tasks(job, layer)], job.algorithm)
+                   for name, layer in workload.layers.items())
+    dtype = job.dtype or machine.dtype
+    dram: Any = machine.parts[machine.dram_name]
+    return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
+                  {name: part.capacity for name, part in machine.memories.items()},
+                  machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz)
+
+
+def _fastest(name: str, results: list[LayerResult], algorithm: str) -> LayerResult:
+    """The quickest of a layer's results; with a note of what it beat when there was a choice."""
+    ranked = sorted(results, key=lambda result: result.seconds)
+    best = replace(ranked[0], name=name)
+    if algorithm != AUTO or len(ranked) < 2:
+        return best
+    runner = ranked[1]
+    gain = runner.seconds / best.seconds if best.seconds else 1.0
+    return replace(best, notes=(*best.notes, f"auto: {best.algorithm}, {gain:.2f}x faster than {runner.algorithm}"))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results of every algorithm on every machine."""
+
+    workload: Workload
+    machines: tuple[Machine, ...]
+    algorithms: tuple[str, ...]
+    results: tuple[Result, ...]
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def table(self) -> str:
+        """A plain-text table, at most 80 columns wide."""
+        from hwsim.report.tables import comparison_table
+
+        return comparison_table(self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The results as the JSON schema's documents."""
+        from hwsim.report.document import comparison_document
+
+        return comparison_document(self.results)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained page."""
+        from hwsim.report.html import write_html
+
+        write_html(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        from hwsim.report.tables import html_table
+
+        return html_table(self.results)
+
+
+__all__ = ["FALLBACK", "Comparison", "Job", "compare", "run_jobs", "simulate"]
