@@ -11,7 +11,7 @@ from hwsim.dataflows import DATAFLOWS, Dataflow, Placement, tile_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
-from hwsim.ir.transform import drop_idle, points, tiles
+from hwsim.ir.transform import drop_idle, points, split_group, tiles
 from hwsim.parts.core import Core
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -70,10 +70,7 @@ def _on_cores(stage: Stage, machine: Machine, core: Core, outer: list[str], wind
 
 def _on_blocks(stage: Stage, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
     """Blocks of THREADS neighbouring outputs; the SM's L1 lets a block's threads share what their windows share."""
-    extents, sizes, left = dict(stage.bounds), {}, THREADS
-    for dim in reversed(outer):
-        sizes[dim] = min(extents[dim], max(left, 1))
-        left //= max(1, sizes[dim])
+    sizes = split_group(tuple(outer), dict(stage.bounds), THREADS)
     return [*tiles(sizes, outer, "block"), Hold("shared", _names(stage), multicast=False),
             *points(outer, "thread"), Hold("registers", _names(stage), multicast=False), *points(window)]
 

@@ -35,7 +35,6 @@ BASE, FAST, WIDTH, IS_OUTPUT, VECTORISED, AXES, BLOCK, BLOCK_STRIDE = 0, 1, 2, 3
 SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
-SKIP, WARM, COUNT = 0, 1, 2
 SKIP_BATCH, BY_STEPS = -1, -2
 
 _jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
@@ -56,15 +55,20 @@ class Caches(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo, hi) of every unit."""
+    """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo, hi) of every unit.
+
+    panel: the loops from here inwards only reduce; panel_deep: the innermost loop of each dim outside them.
+    """
 
     loops: Ints
     deep: Ints
     units: Ints
+    panel: int
+    panel_deep: Ints
 
 
 class Tensors(NamedTuple):
-    """moves[tensor, loop]: does any loop from here inwards move the tensor's tile?"""
+    """moves[tensor, axis, loop]: does any loop from here inwards move the tile along the axis (last: along any)?"""
 
     tensors: Ints
     axes: Ints
@@ -74,8 +78,8 @@ class Tensors(NamedTuple):
 class Turns(NamedTuple):
     """How units share the machine, how wide vectors are (log2 of bytes and of words), and which steps count.
 
-    batch_window[batch]: SKIP_BATCH, BY_STEPS, or the window it counts in. windows[window]: first step to warm the
-    caches, first to count, first not to.
+    batch_window[batch]: SKIP_BATCH, BY_STEPS, or the window it counts in. windows[window]: first step walked one by
+    one, first not. The steps between windows are walked panel by panel: the tiles of all inner reduction loops at once.
     """
 
     parallel: int
@@ -178,31 +182,32 @@ def _touch(tags: Any, ages: Any, levels: Any, starts: Any, slot: int, line: int,
 
 
 @_inline
-def _box(tensors: Any, axes: Any, tensor: int, deep: Any, unit: Any, lo: Any, hi: Any, boxes: Any, row: int) -> int:
-    """Put into boxes[row] the coordinates [low, high) of a tensor's tile on each axis, padding cut off; returns its words."""
-    words = 1
+def _box(tensors: Any, axes: Any, moves: Any, tensor: int, deep: Any, unit: Any, lo: Any, hi: Any, boxes: Any, row: int, new: int,
+         outermost: int) -> int:
+    """Put a tensor's tile, coordinates [low, high) on each axis without padding, into boxes[new].
+
+    Only axes that the loops from `outermost` inwards move are worked out, the others taken from boxes[row]
+    (outermost -1: all). Returns the words of the tile, or -1 when it is the one in boxes[row].
+    """
+    words, changed = 1, outermost < 0
     for axis in range(tensors[tensor, AXES]):
-        low = axes[tensor, axis, SHIFT]
-        high = low + axes[tensor, axis, EXTENT]
-        for term in range(TERMS, axes.shape[2], 2):
-            dim, coefficient = axes[tensor, axis, term], axes[tensor, axis, term + 1]
-            if dim < 0:
-                break
-            loop = deep[dim]
-            low += coefficient * (unit[dim, 0] if loop < 0 else lo[loop])
-            high += coefficient * ((unit[dim, 1] if loop < 0 else hi[loop]) - 1)
-        low, high = max(low, 0), min(high, axes[tensor, axis, SIZE])
-        boxes[row, axis, 0], boxes[row, axis, 1] = low, high
+        if outermost >= 0 and not moves[tensor, axis, outermost]:
+            low, high = boxes[row, axis, 0], boxes[row, axis, 1]
+        else:
+            low = axes[tensor, axis, SHIFT]
+            high = low + axes[tensor, axis, EXTENT]
+            for term in range(TERMS, axes.shape[2], 2):
+                dim, coefficient = axes[tensor, axis, term], axes[tensor, axis, term + 1]
+                if dim < 0:
+                    break
+                loop = deep[dim]
+                low += coefficient * (unit[dim, 0] if loop < 0 else lo[loop])
+                high += coefficient * ((unit[dim, 1] if loop < 0 else hi[loop]) - 1)
+            low, high = max(low, 0), min(high, axes[tensor, axis, SIZE])
+            changed = changed or low != boxes[row, axis, 0] or high != boxes[row, axis, 1]
+        boxes[new, axis, 0], boxes[new, axis, 1] = low, high
         words *= max(0, high - low)
-    return words
-
-
-@_inline
-def _same(boxes: Any, one: int, other: int, axes: int) -> bool:
-    for axis in range(axes):
-        if boxes[one, axis, 0] != boxes[other, axis, 0] or boxes[one, axis, 1] != boxes[other, axis, 1]:
-            return False
-    return True
+    return words if changed else -1
 
 
 @_inline
@@ -290,33 +295,27 @@ def _first_visit(loops: Any, unit: Any, lo: Any) -> bool:
     return True
 
 
-@_inline
-def _mode(windows: Any, window: int, step: int) -> int:
-    if window == len(windows) or step < windows[window, 0]:
-        return SKIP
-    return WARM if step < windows[window, 1] else COUNT
-
-
 @_jit
 def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, stats: Any, steps: Any, work: Any) -> None:
     """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps and work.
 
-    The last window and the last row of work take what does not count.
+    The last window and the last row of work take the steps walked panel by panel.
     """
     tags, ages, levels, starts, line_shift = caches
-    loops, deep, units = schedule
+    loops, deep, units, panel, panel_deep = schedule
     tensors, axes, moves = accesses
     total, depth, count, parallel = units.shape[0], max(len(loops), 1), len(tensors), turns.parallel
     lows, highs = np.zeros((parallel, depth), np.int64), np.zeros((parallel, depth), np.int64)
     boxes, new = np.zeros((parallel * count + 1, axes.shape[1], 2), np.int64), parallel * count
     at, valid = np.zeros(axes.shape[1], np.int64), np.zeros(parallel * count, np.bool_)
     taken, moved = np.zeros(parallel, np.int64), np.zeros(parallel, np.int64)
+    walked_fine = np.ones(parallel, np.bool_)
     for batch in range(-(-total // parallel)):
         fixed = turns.batch_window[batch]
         slots = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
         for slot in range(slots):
             _restart(loops, units[batch * parallel + slot], lows[slot], highs[slot], 0)
-            moved[slot], taken[slot] = 0, 0
+            moved[slot], taken[slot], walked_fine[slot] = 0, 0, True
         valid[:] = False
         running = slots
         while running > 0:
@@ -327,23 +326,28 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, stats: Any, step
                 unit, lo, hi = units[member], lows[slot], highs[slot]
                 window, step, outermost = max(fixed, 0), taken[slot], moved[slot]
                 for _ in range(turns.quantum):
-                    mode = COUNT
+                    fine = True
                     if fixed == BY_STEPS:
-                        while window < len(turns.windows) and step >= turns.windows[window, 2]:
+                        while window < len(turns.windows) and step >= turns.windows[window, 1]:
                             window += 1
-                        mode = _mode(turns.windows, window, step)
-                    target, worker = (window, member) if mode == COUNT else (len(stats) - 1, total)
-                    if mode != SKIP:
+                        fine = window < len(turns.windows) and step >= turns.windows[window, 0]
+                    target, worker = (window, member) if fine else (len(stats) - 1, total)
+                    if fine:
                         steps[target] += 1
                         work[worker, ITERATIONS] += _vector_iterations(deep, unit, lo, hi, turns.vector_dim, turns.lanes_shift)
+                    if fine != walked_fine[slot]:
+                        walked_fine[slot] = fine
+                        for tensor in range(count):
+                            valid[slot * count + tensor] = valid[slot * count + tensor] and tensors[tensor, IS_OUTPUT]
                     for tensor in range(count):
                         row = slot * count + tensor
-                        if mode == SKIP:
-                            valid[row] = False
-                        if mode == SKIP or tensors[tensor, AXES] < 0 or valid[row] and not moves[tensor, outermost]:
+                        if tensors[tensor, AXES] < 0 or not fine and valid[row] and outermost >= panel:
                             continue
-                        words = _box(tensors, axes, tensor, deep, unit, lo, hi, boxes, new)
-                        if valid[row] and _same(boxes, row, new, tensors[tensor, AXES]):
+                        if valid[row] and not moves[tensor, axes.shape[1], outermost]:
+                            continue
+                        words = _box(tensors, axes, moves, tensor, deep if fine else panel_deep, unit, lo, hi, boxes, row, new,
+                                     outermost if valid[row] else -1)
+                        if words < 0:
                             continue
                         output = tensors[tensor, IS_OUTPUT]
                         for store in range(1, -1, -1):

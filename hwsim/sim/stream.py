@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -32,15 +31,19 @@ from hwsim.sim.caches import (
 )
 
 PAGE = 4096
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How much of a stream was simulated, and the relative standard error of the DRAM bytes extrapolated from it."""
+    """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks by batch.
+
+    error: relative standard error of what was extrapolated: first-level look-ups, or (GPU) the lines from DRAM.
+    """
 
     share: float
-    dram_error: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,6 @@ class LevelTraffic:
     def __add__(self, other: LevelTraffic) -> LevelTraffic:
         return LevelTraffic(self.reads + other.reads, self.writes + other.writes, self.misses + other.misses,
                             self.writebacks + other.writebacks)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What the walk counted: lines [window, level, tensor, kind], steps [window], instructions [unit, 3]."""
-
-    stats: Ints
-    steps: Ints
-    work: Ints
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,7 @@ class ImplicitChain:
         flush(self.state, stats)
         return self.traffic(stats[0].astype(float))
 
-    def traffic(self, stats: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> dict[tuple[str, str], LevelTraffic]:
+    def traffic(self, stats: Floats) -> dict[tuple[str, str], LevelTraffic]:
         found = {}
         for level, name in enumerate([*self.names, "dram"]):
             for number, tensor in enumerate(self.space.names):
@@ -142,7 +136,8 @@ class ImplicitChain:
 
 @dataclass(frozen=True)
 class Walkers:
-    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, steps walked at most.
+    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and the steps walked
+    one by one: all up to `budget`, else about `window_steps`.
 
     pack_weights: weights are stored in panels as wide as the tile that is loaded at a time, as CPU libraries do.
     """
@@ -151,6 +146,7 @@ class Walkers:
     quantum: int
     vector_bytes: int
     budget: int
+    window_steps: int = 0
     pack_weights: bool = False
 
 
@@ -175,21 +171,20 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
     counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
     walk(chain.state, schedule, tensors, turns, stats, counted, work)
-    return plan.result(chain, Tally(stats[:-1], counted[:-1], work[:-1]), steps)
+    return plan.result(chain, stats, counted, work, steps)
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:
     """[unit, dim, 2]: the chunk of every dim that each unit walks; units without work are left out."""
     dims = [dim for dim, _ in nest.stage.bounds]
-    chunks = []
-    for position in product(*(range(nest.bound(loop)) for loop in spatial)):
-        box = {dim: (0, bound) for dim, bound in nest.stage.bounds}
-        for loop, index in zip(spatial, position, strict=True):
-            start, end = box[loop.dim]
-            box[loop.dim] = (start + index * loop.tile, min(end, start + (index + 1) * loop.tile))
-        if all(end > start for start, end in box.values()):
-            chunks.append([box[dim] for dim in dims])
-    return np.array(chunks, np.int64)
+    chunks = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
+    for loop in spatial:
+        ways, dim = nest.bound(loop), dims.index(loop.dim)
+        chunks = np.repeat(chunks, ways, axis=0)
+        start = chunks[:, dim, 0] + np.tile(np.arange(ways), len(chunks) // ways) * loop.tile
+        chunks[:, dim, 1] = np.minimum(chunks[:, dim, 1], start + loop.tile)
+        chunks[:, dim, 0] = start
+    return np.ascontiguousarray(chunks[(chunks[:, :, 1] > chunks[:, :, 0]).all(axis=1)])
 
 
 def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
@@ -200,7 +195,11 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
         dim = dims.index(loop.dim)
         rows.append([dim, loop.tile, int(deep[dim]), int(loop.dim not in nest.stage.output.dims)])
         deep[dim] = number
-    return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units)
+    panel = max((number + 1 for number, row in enumerate(rows) if not row[3]), default=0)
+    panel_deep = np.full(len(dims), -1, np.int64)
+    for number, row in enumerate(rows[:panel]):
+        panel_deep[row[0]] = number
+    return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units, panel, panel_deep)
 
 
 def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int]:
@@ -227,7 +226,7 @@ def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: 
     dims = [dim for dim, _ in stage.bounds]
     axes = max(len(tensor.axes) for tensor in stage.tensors)
     terms = max(len(axis.terms) for tensor in stage.tensors for axis in tensor.axes)
-    moves = np.zeros((len(names), max(len(temporal), 1)), np.bool_)
+    moves = np.zeros((len(names), axes + 1, max(len(temporal), 1)), np.bool_)
     table = np.zeros((len(names), 8), np.int64)
     places = np.full((len(names), axes, TERMS + 2 * max(terms, 1)), -1, np.int64)
     for tensor in stage.tensors:
@@ -242,7 +241,10 @@ def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: 
             row = [axis.size, axis.offset, axis.extent, tensor.strides[place] // fast.size * panel * tensor.width]
             row += [number for dim, coefficient in axis.terms for number in (dims.index(dim), coefficient)]
             places[number, place, : len(row)] = row
-        moves[number] = [any(loop.dim in tensor.dims for loop in temporal[start:]) for start in range(moves.shape[1])]
+        for start in range(len(temporal)):
+            inside = {loop.dim for loop in temporal[start:]}
+            moves[number, : len(tensor.axes), start] = [not inside.isdisjoint(axis.dims) for axis in tensor.axes]
+            moves[number, axes, start] = not inside.isdisjoint(tensor.dims)
     table[[number for number, name in enumerate(names) if not table[number, 2]], 5] = NOWHERE
     return Tensors(table, places, moves)
 
@@ -258,21 +260,18 @@ def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
         whole, rest = divmod(length, steps[0])
         return whole * leaves(steps[0], steps[1:]) + (leaves(rest, steps[1:]) if rest else 0)
 
-    memo: dict[tuple[str, int], int] = {}
-    totals = []
-    for unit in units:
-        lengths = [(dim, int(unit[number, 1] - unit[number, 0])) for number, dim in enumerate(dims)]
-        for key in lengths:
-            if key not in memo:
-                memo[key] = leaves(key[1], tiles[key[0]])
-        totals.append(prod(memo[key] for key in lengths))
-    return np.array(totals, np.int64)
+    totals = np.ones(len(units), np.int64)
+    for number, dim in enumerate(dims):
+        lengths, where = np.unique(units[:, number, 1] - units[:, number, 0], return_inverse=True)
+        totals *= np.array([leaves(int(length), tiles[dim]) for length in lengths], np.int64)[where]
+    return totals
 
 
 class _SamplePlan:
-    """Which steps are simulated: all, or a cold start and evenly spaced windows, each after a warm-up as long.
+    """Which steps are walked one by one: all, or evenly spaced windows of each unit's steps.
 
-    With more units than run at once, whole batches of units are sampled instead of steps.
+    Between windows tiles are touched panel by panel, so the outer levels see every line all the same. With many more
+    units than run at once, whole batches of units are sampled instead, in pairs: one to warm the caches, one to count.
     """
 
     WINDOWS = 8
@@ -280,53 +279,59 @@ class _SamplePlan:
     def __init__(self, steps: Ints, walkers: Walkers) -> None:
         self._total = int(steps.sum())
         batches = -(-len(steps) // min(walkers.parallel, len(steps)))
-        self.exact = self._total <= walkers.budget
         self.batches = np.zeros(batches, np.int64)
-        self.windows = np.zeros((1, 3), np.int64)
+        self.windows = np.zeros((1, 2), np.int64)
         self.count = 1
-        if self.exact:
-            return
-        share = walkers.budget / self._total
-        if batches >= 4 * self.WINDOWS:
-            self._sample_batches(batches, share)
-        else:
-            self.exact = batches > 1
-            if not self.exact:
-                self._sample_steps(int(steps.max()), share)
+        self._kind = "exact"
+        if self._total > walkers.budget and batches >= 4 * self.WINDOWS:
+            self._sample_batches(batches, walkers.budget / self._total)
+        elif self._total > walkers.budget and batches == 1:
+            self._sample_steps(int(steps.max()), walkers.window_steps / self._total)
 
     def _sample_batches(self, batches: int, share: float) -> None:
-        """Pairs of neighbouring batches, the first to warm up, evenly spaced; the first pair counts whole."""
+        self._kind = "batches"
         pairs = max(2, min(self.WINDOWS, int(share * batches / 2)))
         self.batches[:] = SKIP_BATCH
         self.count = pairs + 1
         for pair, start in enumerate(np.linspace(0, batches - 2, pairs).astype(int)):
             self.batches[start] = 0 if pair == 0 else pairs
             self.batches[start + 1] = pair
-        self._warm = pairs
 
     def _sample_steps(self, longest: int, share: float) -> None:
-        length = max(1, int(longest * share / (2 * self.WINDOWS)))
-        starts = np.linspace(0, longest - 2 * length, self.WINDOWS).astype(np.int64)
-        self.windows = np.stack([starts, starts + length, starts + 2 * length], axis=1)
-        self.windows[0, 1] = 0
+        self._kind = "steps"
+        length = max(1, int(longest * share / self.WINDOWS))
+        starts = np.linspace(0, longest - length, self.WINDOWS).astype(np.int64)
+        self.windows = np.stack([starts, starts + length], axis=1)
         self.batches[:] = BY_STEPS
         self.count = self.WINDOWS
-        self._warm = -1
 
-    def result(self, chain: ImplicitChain, tally: Tally, steps: Ints) -> StreamResult:
-        if self.exact:
-            busiest = tally.work.max(axis=0)
-            return StreamResult(chain.traffic(tally.stats[0].astype(float)), float(busiest[0]), float(busiest[1]),
-                                float(busiest[2]), None)
-        counted = [window for window in range(self.count) if window != self._warm and tally.steps[window]]
-        first, others = counted[0], counted[1:]
-        rates = np.array([tally.stats[window] / tally.steps[window] for window in others])
-        left = self._total - int(tally.steps[first])
-        stats = tally.stats[first] + rates.mean(axis=0) * left
+    def result(self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, steps: Ints) -> StreamResult:
+        """Put windows together; stats' and work's last rows are the steps walked panel by panel."""
+        if self._kind == "exact":
+            busiest = work.max(axis=0)
+            return StreamResult(chain.traffic(stats[0].astype(float)), *(float(part) for part in busiest), sampling=None)
+        extrapolate = self._from_panels if self._kind == "steps" else self._from_batches
+        lines, error = extrapolate(stats, counted)
+        seen = int(counted[: self.count].sum())
+        busiest = work[:-1].sum(axis=0) / seen * float(steps.max())
+        return StreamResult(chain.traffic(lines), *(float(part) for part in busiest), sampling=Sampling(seen / self._total, error))
+
+    def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
+        """Every line was touched; only the first level's look-ups are counted in the windows and scaled."""
+        lines = stats.sum(axis=0).astype(float)
+        fine = stats[:-1].astype(float)
+        looked_up = fine[:, 0, :, READS].sum(axis=1) / np.maximum(counted[:-1], 1)
+        scaled = fine.sum(axis=0)[0, :, READS] / counted.sum() * self._total
+        lines[0, :, READS] = np.maximum(lines[0, :, READS], scaled)
+        return lines, float(looked_up.std(ddof=1) / np.sqrt(len(looked_up)) / looked_up.mean())
+
+    def _from_batches(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
+        """The first pair whole, the others' mean rate for the rest."""
+        others = range(1, self.count - 1)
+        rates = np.array([stats[window] / counted[window] for window in others])
+        left = self._total - int(counted[0])
+        lines = stats[0] + rates.mean(axis=0) * left
         dram = rates[:, -1, :, :2].sum(axis=(1, 2))
-        estimate = float(stats[-1, :, :2].sum())
-        error = float(dram.std(ddof=1) / np.sqrt(len(others)) * left / estimate) if len(others) > 1 and estimate else 0.0
-        seen = int(tally.steps[counted].sum())
-        work = tally.work.sum(axis=0) / seen * float(steps.max())
-        return StreamResult(chain.traffic(stats), float(work[0]), float(work[1]), float(work[2]),
-                            Sampling(seen / self._total, error))
+        estimate = float(lines[-1, :, :2].sum())
+        error = float(dram.std(ddof=1) / np.sqrt(len(dram)) * left / estimate) if len(dram) > 1 and estimate else 0.0
+        return lines, error
