@@ -37,8 +37,10 @@ SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
 ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP_BATCH, BY_STEPS = -1, -2
 
-_jit = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")
-_inline = numba.njit(cache=True, nogil=True, boundscheck=False, error_model="numpy", forceinline=True)
+# Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the time of functions as
+# small as these; in return nothing may be allocated inside them.
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+_inline = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)
 
 
 class Caches(NamedTuple):
@@ -73,6 +75,27 @@ class Tensors(NamedTuple):
     tensors: Ints
     axes: Ints
     moves: Flags
+
+
+class Places(NamedTuple):
+    """Where every running unit is: working memory of `walk`, all [slot, ...]."""
+
+    lows: Ints  # [slot, loop]
+    highs: Ints  # [slot, loop]
+    boxes: Ints  # [slot * tensors + tensor, axis, 2], and one row more to work in
+    valid: Flags  # [slot * tensors + tensor]
+    at: Ints  # [axis]
+    taken: Ints  # steps so far
+    moved: Ints  # the outermost loop that moved last, -1: done
+    walked_fine: Flags
+
+
+def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
+    """Working memory for `parallel` units."""
+    shape = (parallel, max(loops, 1))
+    return Places(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros((parallel * tensors + 1, axes, 2), np.int64),
+                  np.zeros(parallel * tensors, np.bool_), np.zeros(axes, np.int64), np.zeros(parallel, np.int64),
+                  np.zeros(parallel, np.int64), np.ones(parallel, np.bool_))
 
 
 class Turns(NamedTuple):
@@ -296,7 +319,7 @@ def _first_visit(loops: Any, unit: Any, lo: Any) -> bool:
 
 
 @_jit
-def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, stats: Any, steps: Any, work: Any) -> None:
+def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any, stats: Any, steps: Any, work: Any) -> None:
     """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps and work.
 
     The last window and the last row of work take the steps walked panel by panel.
@@ -304,19 +327,17 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, stats: Any, step
     tags, ages, levels, starts, line_shift = caches
     loops, deep, units, panel, panel_deep = schedule
     tensors, axes, moves = accesses
-    total, depth, count, parallel = units.shape[0], max(len(loops), 1), len(tensors), turns.parallel
-    lows, highs = np.zeros((parallel, depth), np.int64), np.zeros((parallel, depth), np.int64)
-    boxes, new = np.zeros((parallel * count + 1, axes.shape[1], 2), np.int64), parallel * count
-    at, valid = np.zeros(axes.shape[1], np.int64), np.zeros(parallel * count, np.bool_)
-    taken, moved = np.zeros(parallel, np.int64), np.zeros(parallel, np.int64)
-    walked_fine = np.ones(parallel, np.bool_)
+    lows, highs, boxes, valid, at, taken, moved, walked_fine = running_at
+    total, count, parallel = units.shape[0], len(tensors), turns.parallel
+    new = parallel * count
     for batch in range(-(-total // parallel)):
         fixed = turns.batch_window[batch]
         slots = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
         for slot in range(slots):
             _restart(loops, units[batch * parallel + slot], lows[slot], highs[slot], 0)
             moved[slot], taken[slot], walked_fine[slot] = 0, 0, True
-        valid[:] = False
+        for row in range(new):
+            valid[row] = False
         running = slots
         while running > 0:
             for slot in range(slots):

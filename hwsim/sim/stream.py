@@ -27,6 +27,7 @@ from hwsim.sim.caches import (
     Tensors,
     Turns,
     flush,
+    places,
     walk,
 )
 
@@ -170,7 +171,8 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
                   plan.batches, plan.windows)
     stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
     counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
-    walk(chain.state, schedule, tensors, turns, stats, counted, work)
+    at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
+    walk(chain.state, schedule, tensors, turns, at, stats, counted, work)
     return plan.result(chain, stats, counted, work, steps)
 
 
