@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any
 from hwsim.algorithms import FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
 from hwsim.dataflows import DATAFLOWS
 from hwsim.errors import HwsimError
+from hwsim.ir.stage import Plan, Stage
 from hwsim.sim.layer import simulate_layer
 from hwsim.sim.result import LayerResult, Result
 from hwsim.spec.layer import ElementwiseLayer, Layer, PoolLayer
@@ -84,11 +86,28 @@ class Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """One layer under one algorithm on one machine; equal tasks are simulated once."""
+    """One layer under one algorithm on one machine."""
 
     machine: str
     layer: Layer
     algorithm: str
+    dataflow: str | None
+
+    def plan(self) -> Plan:
+        return lower(self.layer, self.algorithm)
+
+    @property
+    def work(self) -> "_Work":
+        return _Work(self.machine, self.layer, self.plan().stages, self.dataflow)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The stages that a task comes to; tasks with equal work (a layer that an algorithm falls back on) run once."""
+
+    machine: str
+    layer: Layer
+    stages: tuple[Stage, ...]
     dataflow: str | None
 
 
@@ -113,22 +132,28 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
 
 
 def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult]:
-    done: dict[_Task, LayerResult] = {}
-    pool = ThreadPoolExecutor()
+    work_of = {task: task.work for task in tasks}
+    first = {work: task for task, work in reversed(work_of.items())}
+    done: dict[_Work, LayerResult] = {}
+    pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        futures = {pool.submit(_run_task, task, machines[task.machine]): task for task in tasks}
+        futures = {pool.submit(_run_task, task, machines[task.machine]): work for work, task in first.items()}
         for future in as_completed(futures):
             done[futures[future]] = future.result()
             if progress is not None:
-                progress(len(done), len(tasks))
+                progress(len(done), len(futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return done
+    return {task: _renamed(done[work_of[task]], task.plan()) for task in tasks}
+
+
+def _renamed(result: LayerResult, plan: Plan) -> LayerResult:
+    return replace(result, algorithm=plan.algorithm, notes=plan.notes)
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
     reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
-    return simulate_layer("", task.layer, lower(task.layer, task.algorithm), reference, machine, task.dataflow)
+    return simulate_layer("", task.layer, task.plan(), reference, machine, task.dataflow)
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult]) -> Result:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from math import prod
 
 from hwsim.ir.nest import Hold, Loop
 from hwsim.ir.stage import Stage
+
+MAX_CUTS = 24
 
 
 def tiles(sizes: Mapping[str, int], order: Iterable[str], spatial: str | None = None) -> tuple[Loop, ...]:
@@ -53,32 +57,24 @@ def split_group(dims: tuple[str, ...], extents: Mapping[str, int], budget: int) 
 
     The innermost dims are preferred whole among equals, so that a tile is contiguous.
     """
-    best: tuple[tuple[int, ...], dict[str, int]] | None = None
-    for sizes in _boxes(dims, extents, max(budget, 1)):
-        boxes = 1
-        for dim in dims:
-            boxes *= -(-extents[dim] // sizes[dim])
-        key = (boxes, *(-sizes[dim] for dim in reversed(dims)))
-        if best is None or key < best[0]:
-            best = (key, sizes)
-    assert best is not None
-    return best[1]
+    return dict(zip(dims, _fewest_boxes(tuple(extents[dim] for dim in dims), max(budget, 1)), strict=True))
 
 
-def _boxes(dims: tuple[str, ...], extents: Mapping[str, int], budget: int) -> Iterable[dict[str, int]]:
-    if not dims:
-        yield {}
+@lru_cache(maxsize=4096)
+def _fewest_boxes(extents: tuple[int, ...], budget: int) -> tuple[int, ...]:
+    def key(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        boxes = prod(-(-extent // size) for extent, size in zip(extents, sizes, strict=True))
+        return boxes, *(-size for size in reversed(sizes))
+
+    return min(_boxes(extents, budget), key=key)
+
+
+def _boxes(extents: tuple[int, ...], budget: int) -> Iterator[tuple[int, ...]]:
+    """Sizes whose product is at most `budget`, each cutting its extent evenly; at most MAX_CUTS cuts a dim."""
+    if not extents:
+        yield ()
         return
-    *outer, last = dims
-    seen = set()
-    for pieces in range(1, extents[last] + 1):
-        size = -(-extents[last] // pieces)
-        if size > budget or size in seen:
-            continue
-        seen.add(size)
-        for rest in _boxes(tuple(outer), extents, budget // size):
-            yield {**rest, last: size}
-        if len(seen) >= 24:
-            break
-    if not seen:
-        yield {**dict.fromkeys(outer, 1), last: 1}
+    cuts = dict.fromkeys(-(-extents[-1] // pieces) for pieces in range(-(-extents[-1] // budget), extents[-1] + 1))
+    for size in list(cuts)[:MAX_CUTS]:
+        for rest in _boxes(extents[:-1], budget // size):
+            yield (*rest, size)

@@ -49,8 +49,8 @@ class Caches(NamedTuple):
     starts: each tensor's first line. line_shift: log2 of the bytes of a line.
     """
 
-    tags: Ints
-    ages: Ints
+    tags: npt.NDArray[np.int32]
+    ages: npt.NDArray[np.int32]
     levels: Ints
     starts: Ints
     line_shift: int

@@ -16,8 +16,8 @@ from hwsim.spec.machine import Machine
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
-STEPS_EXACT = 1_000_000
-WINDOW_STEPS = 200_000
+STEPS_EXACT = 500_000
+WINDOW_STEPS = 100_000
 QUANTUM = 512
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from hwsim.count.analytic import count
 from hwsim.dataflows import Placement, choose
 from hwsim.energy.account import energy_pj
@@ -57,6 +59,7 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
     return Placement(chain[1], frozenset(sizes), total) if 0 < total <= part.capacity // 2 else Placement()
 
 
+@lru_cache(maxsize=1024)
 def compulsory_bytes(reference: Plan) -> int:
     """Every distinct word that the layer's loops touch, once."""
     total = 0

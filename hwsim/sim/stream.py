@@ -116,7 +116,7 @@ class ImplicitChain:
             rows.append([offset, cache.sets, cache.ways, int(cache.per == "core"), int(cache.write_fetch), copies,
                          int(cache.sets & (cache.sets - 1) == 0)])
             offset += copies * cache.sets * cache.ways
-        self.state = Caches(np.full(offset, -1, np.int64), np.zeros(offset, np.int64), np.array(rows, np.int64),
+        self.state = Caches(np.full(offset, -1, np.int32), np.zeros(offset, np.int32), np.array(rows, np.int64),
                             np.array([space.base(name) // self.line for name in space.names], np.int64), log2_of(self.line))
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
