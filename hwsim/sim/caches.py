@@ -115,9 +115,12 @@ class Turns(NamedTuple):
 
 
 @_inline
-def _probe(tags: Any, ages: Any, first: int, ways: int, line: int, dirty: int) -> bool:
-    """Look a line up in one set; on a hit it becomes the youngest. ages[0] is the clock."""
-    for place in range(first, first + ways):
+def _probe(tags: Any, ages: Any, first: Any, ways: int, line: int, dirty: int) -> bool:
+    """Look a line up in one set; on a hit it becomes the youngest. ages[0] is the clock.
+
+    Places are unsigned: a signed index costs a test for counting from the end.
+    """
+    for place in range(first, first + np.uintp(ways)):
         if tags[place] >> 1 == line:
             tags[place] |= dirty
             ages[0] += 1
@@ -127,12 +130,16 @@ def _probe(tags: Any, ages: Any, first: int, ways: int, line: int, dirty: int) -
 
 
 @_inline
-def _insert(tags: Any, ages: Any, first: int, ways: int, line: int, dirty: int) -> int:
+def _insert(tags: Any, ages: Any, first: Any, ways: int, line: int, dirty: int) -> int:
     """Put a line in the place of the set's oldest and return what was there (-1: nothing)."""
+    low = ages[first]
+    for place in range(first, first + np.uintp(ways)):
+        low = min(low, ages[place])
     oldest = first
-    for place in range(first + 1, first + ways):
-        if ages[place] < ages[oldest]:
+    for place in range(first, first + np.uintp(ways)):
+        if ages[place] == low:
             oldest = place
+            break
     victim = tags[oldest]
     tags[oldest] = (line << 1) | dirty
     ages[0] += 1
@@ -141,10 +148,10 @@ def _insert(tags: Any, ages: Any, first: int, ways: int, line: int, dirty: int) 
 
 
 @_inline
-def _set_of(levels: Any, level: int, slot: int, line: int) -> int:
+def _set_of(levels: Any, level: int, slot: int, line: int) -> Any:
     sets = levels[level, SETS]
     index = line & (sets - 1) if levels[level, IS_POWER] else line % sets
-    return levels[level, OFFSET] + (slot * levels[level, PRIVATE] * sets + index) * levels[level, WAYS]
+    return np.uintp(levels[level, OFFSET] + (slot * levels[level, PRIVATE] * sets + index) * levels[level, WAYS])
 
 
 @_inline
