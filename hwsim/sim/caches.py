@@ -18,6 +18,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.sim.compiled import use_writable_cache
+
+use_writable_cache()
+
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 

@@ -31,6 +31,8 @@ from hwsim.sim.caches import (
     walk,
 )
 
+from hwsim.sim.compiled import about_to_run
+
 PAGE = 4096
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 NOWHERE = -1  # axes of a tensor that this stage does not have
@@ -172,6 +174,7 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
     counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
+    about_to_run(walk)
     walk(chain.state, schedule, tensors, turns, at, stats, counted, work)
     return plan.result(chain, stats, counted, work, steps)
 

@@ -1,0 +1,211 @@
+"""The command line: every subcommand is one call into the API and one print."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hwsim import __version__
+from hwsim.errors import HwsimError, PhysicsError
+
+if TYPE_CHECKING:
+    from hwsim.api import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Subcommands in the order they are defined; a wrong one gets its nearest match."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        from hwsim.errors import nearest
+
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}{nearest(args[0], self.commands)}; known: {', '.join(self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+def _user_errors(command: F) -> F:
+    """One clear message and exit status 2 for what the user can put right; 3 for a bug of ours."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except HwsimError as error:
+            click.echo(f"hwsim: {error}", err=True)
+            sys.exit(2)
+        except PhysicsError as error:
+            click.echo(f"hwsim: {error}\nhwsim: please report this with the command that caused it", err=True)
+            sys.exit(3)
+        except KeyboardInterrupt:
+            click.echo("hwsim: interrupted, nothing written", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(0)
+
+    return run  # type: ignore[return-value]
+
+
+@contextmanager
+def _progress(title: str) -> Iterator["Progress"]:
+    """A bar on stderr while simulations run; a plain line where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from hwsim.sim.compiled import announce
+
+    console = Console(stderr=True)
+    announce(lambda text: console.print(text, highlight=False))
+    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
+                  transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="hwsim")
+def main() -> None:
+    """Simulate networks on CPUs, GPUs and accelerators described in YAML.
+
+    \b
+    hwsim list                                 what there is
+    hwsim run tpu-v1 vgg16                     one network, layer by layer
+    hwsim compare vgg16 --machines xeon-8380,h200,tpu-v1 \\
+        --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
+    hwsim validate                             the models beside reference data
+    """
+
+
+@main.command()
+@click.argument("machine")
+@click.argument("workload")
+@click.option("--algorithm", "-a", default="auto", show_default=True, help="Name, or auto: the fastest for each layer.")
+@click.option("--dataflow", "-d", help="Schedule by this dataflow where it applies.")
+@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
+@click.option("--dtype", "-t", help="Data type (default: the machine's).")
+@click.option("--nest", is_flag=True, help="Print every stage's loop nest.")
+@click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
+@_user_errors
+def run(machine: str, workload: str, algorithm: str, dataflow: str | None, batch: int, layers: tuple[str, ...], dtype: str | None,
+        nest: bool, json_to: str | None) -> None:
+    """Simulate WORKLOAD on MACHINE, layer by layer."""
+    from hwsim.api import simulate
+    from hwsim.report.document import result_document
+    from hwsim.report.files import write_file
+    from hwsim.report.tables import nest_text, run_table
+    from hwsim.spec.machine import load_machine
+    from hwsim.spec.workload import load_workload
+
+    loaded = load_machine(machine)
+    network = load_workload(workload, batch)
+    if layers:
+        network = network.only(layers)
+    with _progress("simulating") as progress:
+        result = simulate(network, loaded, algorithm, dataflow=dataflow, dtype=dtype, progress=progress)
+    text = json.dumps(result_document(result), indent=1)
+    if json_to == "-":
+        click.echo(text)
+        return
+    if json_to:
+        write_file(Path(json_to), text + "\n")
+    click.echo(run_table(result))
+    if nest:
+        click.echo(nest_text(result))
+
+
+@main.command()
+@click.argument("workload")
+@click.option("--machines", "-m", required=True, help="Names or paths, separated by commas.")
+@click.option("--algorithms", "-a", required=True, help="Names separated by commas; auto is one.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for report.html, plots, CSV and JSON.")
+@click.option("--force", is_flag=True, help="Replace an existing folder.")
+@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
+@click.option("--dtype", "-t", help="Data type (default: each machine's own).")
+@click.option("--json", "json_to", metavar="FILE", help="Write the results as JSON; - for standard output.")
+@_user_errors
+def compare(workload: str, machines: str, algorithms: str, out: Path | None, force: bool, batch: int, layers: tuple[str, ...],
+            dtype: str | None, json_to: str | None) -> None:
+    """Run WORKLOAD under every algorithm on every machine; --out writes a report."""
+    from hwsim.api import compare as run_comparison
+    from hwsim.report.files import check_folder, write_file, write_folder
+    from hwsim.report.html import report_files
+    from hwsim.spec.workload import load_workload
+
+    if out is not None:
+        check_folder(out, force)
+    network = load_workload(workload, batch)
+    if layers:
+        network = network.only(layers)
+    with _progress("simulating") as progress:
+        comparison = run_comparison(network, _names(machines, "--machines"), _names(algorithms, "--algorithms"), dtype=dtype,
+                                    progress=progress)
+    text = json.dumps(comparison.to_dict(), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    if out is not None:
+        command = shlex.join(["hwsim", "compare", workload, "--machines", machines, "--algorithms", algorithms])
+        write_folder(out, report_files(comparison, command), force)
+        click.echo(f"wrote {out / 'report.html'}", err=True)
+    click.echo(text if json_to == "-" else comparison.table())
+
+
+def _names(text: str, flag: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise HwsimError(f"{flag} {text!r}: an empty name; expected names separated by commas")
+    return list(dict.fromkeys(names))
+
+
+@main.command("list")
+@click.argument("kind", required=False)
+@_user_errors
+def list_names(kind: str | None) -> None:
+    """What there is: machines, workloads, algorithms, dataflows, references."""
+    from hwsim.report.listing import listing
+
+    click.echo(listing(kind))
+
+
+@main.command()
+@click.argument("name")
+@_user_errors
+def show(name: str) -> None:
+    """What was understood of a machine, workload, algorithm or dataflow (or a YAML file)."""
+    from hwsim.report.listing import show as show_text
+
+    click.echo(show_text(name))
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--data", type=click.Path(path_type=Path), help="Rows of your own, in the format of the reference file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_user_errors
+def validate(name: str | None, data: Path | None, as_json: bool) -> None:
+    """The models beside measured and published data; all of it without NAME."""
+    from hwsim.validate import CHECKS, run_check
+    from hwsim.validate.text import validation_text
+
+    if data is not None and name is None:
+        raise HwsimError(f"--data {data} without a name; expected one of {', '.join(CHECKS)}")
+    reports = [run_check(check, data) for check in ([name] if name else CHECKS)]
+    if as_json:
+        documents = [report.to_dict() for report in reports]
+        click.echo(json.dumps(documents[0] if name else documents, indent=1))
+    else:
+        click.echo("\n\n".join(validation_text(report) for report in reports))

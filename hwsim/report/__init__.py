@@ -1,0 +1,1 @@
+"""What people read: tables, documents, plots and the comparison report."""

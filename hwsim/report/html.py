@@ -1,0 +1,127 @@
+"""The comparison report: one self-contained page, a Markdown twin, tables and plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwsim.report.document import comparison_document
+from hwsim.report.files import write_file
+from hwsim.report.tables import COMPARE_HEAD, LAYER_HEAD, comparison_rows, layer_row
+from hwsim.sim.result import Result
+from hwsim.units import seconds_text, si, size_text
+
+if TYPE_CHECKING:
+    from hwsim.api import Comparison
+
+CAPTIONS = {
+    "time": "Whole network, layer after layer; every layer starts with its data in DRAM.",
+    "multiplications": "Data times data only. Constants of the transforms, shifts and additions are in the table of counts.",
+    "dram": "1 means that every input, weight and output crossed the DRAM pins exactly once.",
+    "footprint": "Peak of one instance of each explicit memory, double buffers included.",
+    "roofline": "A point is a layer. On the slope it waits for DRAM, under the flat part for something else.",
+}
+
+
+def report_files(comparison: "Comparison", command: str) -> dict[str, str | bytes]:
+    """{file name: content} of a report folder."""
+    from hwsim.report import plots
+
+    figures = plots.plots(comparison.results)
+    try:
+        drawings = {name: plots.svg(figure) for name, figure in figures.items()}
+        files: dict[str, str | bytes] = {f"{name}.svg": '<?xml version="1.0" encoding="utf-8"?>\n' + text
+                                         for name, text in drawings.items()}
+        files.update({f"{name}.png": plots.png(figure) for name, figure in figures.items()})
+    finally:
+        plots.close(figures)
+    files["report.html"] = render(comparison, drawings, command)
+    files["report.md"] = markdown(comparison, command)
+    files["results.csv"] = csv_text(comparison.results)
+    files["results.json"] = json.dumps(comparison_document(comparison.results), indent=1) + "\n"
+    return files
+
+
+def write_html(comparison: "Comparison", path: Path) -> None:
+    """The page alone."""
+    content = report_files(comparison, "")["report.html"]
+    write_file(path, content)
+
+
+def render(comparison: "Comparison", drawings: dict[str, str], command: str) -> str:
+    """Fill the page's template."""
+    import jinja2
+
+    template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        comparison=comparison, drawings=[(name, text, CAPTIONS[name]) for name, text in drawings.items()], command=command,
+        head=COMPARE_HEAD, rows=comparison_rows(comparison.results), layer_head=LAYER_HEAD, layer_row=layer_row,
+        counts_head=COUNTS_HEAD, counts=[counts_row(result) for result in comparison.results], findings=findings(comparison.results),
+        size_text=size_text)
+
+
+COUNTS_HEAD = ["machine", "algorithm", "multiplies", "constant", "shifts", "additions", "effectual"]
+
+
+def counts_row(result: Result) -> list[str]:
+    counts = result.counts
+    numbers = (counts.multiplies, counts.constant_multiplies, counts.shifts, counts.additions, counts.effectual_multiplies)
+    return [result.machine, result.algorithm, *(si(number) for number in numbers)]
+
+
+def findings(results: tuple[Result, ...]) -> list[str]:
+    """The comparison in sentences: the fastest on each machine, and what the rest pay."""
+    lines = []
+    for machine in dict.fromkeys(result.machine for result in results):
+        own = sorted((result for result in results if result.machine == machine), key=lambda result: result.seconds)
+        best, worst = own[0], own[-1]
+        text = f"{machine}: {best.algorithm} is fastest, {seconds_text(best.seconds)}"
+        if len(own) > 1 and best.seconds:
+            text += f"; {worst.algorithm} takes {worst.seconds / best.seconds:.2f} times as long"
+        least = min(own, key=lambda result: result.dram_bytes)
+        text += f"; {least.algorithm} moves the least DRAM data, {size_text(least.dram_bytes)}."
+        lines.append(text)
+    return lines
+
+
+def markdown(comparison: "Comparison", command: str) -> str:
+    """The report without its pictures inside."""
+    lines = [f"# {comparison.workload.name}: {len(comparison.machines)} machines, {len(comparison.algorithms)} algorithms", ""]
+    lines += [f"`{command}`", ""] if command else []
+    lines += [f"- {finding}" for finding in findings(comparison.results)] + [""]
+    lines += _markdown_table(COMPARE_HEAD, comparison_rows(comparison.results))
+    lines += [f"![{name}]({name}.svg)\n\n{caption}\n" for name, caption in CAPTIONS.items()]
+    lines += ["## Counts", "", *_markdown_table(COUNTS_HEAD, [counts_row(result) for result in comparison.results])]
+    for result in comparison.results:
+        lines += [f"## {result.machine}, {result.algorithm}", ""]
+        lines += _markdown_table(LAYER_HEAD, [layer_row(layer) for layer in result.layers])
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
+
+
+CSV_HEAD = ["machine", "workload", "algorithm", "dtype", "layer", "used_algorithm", "cycles", "seconds", "multiplies",
+            "constant_multiplies", "shifts", "additions", "effectual_multiplies", "dram_read_bytes", "dram_write_bytes",
+            "compulsory_bytes", "utilization", "energy_pj", "notes"]
+
+
+def csv_text(results: tuple[Result, ...]) -> str:
+    """One line a layer."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for result in results:
+        for layer in result.layers:
+            counts = layer.operations
+            writer.writerow([result.machine, result.workload, result.algorithm, result.dtype, layer.name, layer.algorithm,
+                             round(layer.cycles.total, 3), f"{layer.seconds:.9g}", counts.multiplies, counts.constant_multiplies,
+                             counts.shifts, counts.additions, counts.effectual_multiplies, layer.dram_read_bytes,
+                             layer.dram_write_bytes, layer.compulsory_bytes, f"{layer.utilization:.6g}",
+                             f"{sum(layer.energy_pj.values()):.9g}", "; ".join(layer.notes)])
+    return buffer.getvalue()

@@ -1,0 +1,145 @@
+"""`hwsim list` and `hwsim show`: what there is, and what was understood of it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
+from hwsim.config import fields_of
+from hwsim.dataflows import DATAFLOWS
+from hwsim.errors import HwsimError, UnknownName
+from hwsim.report.tables import WIDTH, text_table
+from hwsim.spec.catalog import shipped
+from hwsim.spec.layer import ConvLayer
+from hwsim.spec.machine import Machine, load_machine
+from hwsim.spec.workload import Workload, load_workload
+from hwsim.units import Bandwidth, Duration, si, size_text
+from hwsim.validate import CHECKS
+
+
+def listing(kind: str | None) -> str:
+    """The names of one kind, or of all. Raises UnknownName."""
+    kinds = {"machines": _machines, "workloads": _workloads, "algorithms": _algorithms, "dataflows": _dataflows,
+             "references": _references}
+    if kind is not None and kind not in kinds:
+        raise UnknownName("kind of thing to list", kind, kinds)
+    return "\n\n".join(f"{name}:\n{_pairs(kinds[name]())}" for name in ([kind] if kind else kinds))
+
+
+def _pairs(rows: list[tuple[str, str]]) -> str:
+    wide = max(len(name) for name, _ in rows) + 2
+    return "\n".join(textwrap.fill(text, WIDTH, initial_indent=f"  {name:<{wide}}", subsequent_indent=" " * (wide + 2))
+                     for name, text in rows)
+
+
+def _machines() -> list[tuple[str, str]]:
+    return [(name, f"{machine.management}: {machine.description}")
+            for name, machine in ((name, load_machine(name)) for name in shipped("configs"))]
+
+
+def _workloads() -> list[tuple[str, str]]:
+    return [(name, f"{len(work.layers)} layers, {si(work.macs)} multiply-accumulates an image")
+            for name, work in ((name, load_workload(name)) for name in shipped("workloads"))]
+
+
+def _algorithms() -> list[tuple[str, str]]:
+    rows = [(name, ALGORITHMS[name].summary) for name in user_algorithms()]
+    rows += [(FAMILIES[name].pattern, "any other member of the family") for name in FAMILIES]
+    return [*rows, ("auto", "the fastest that applies, layer by layer")]
+
+
+def _dataflows() -> list[tuple[str, str]]:
+    return [(name, DATAFLOWS[name].summary) for name in DATAFLOWS]
+
+
+def _references() -> list[tuple[str, str]]:
+    return [(name, CHECKS[name].summary) for name in CHECKS]
+
+
+def show(name: str) -> str:
+    """A machine, workload, algorithm or dataflow by name, or a YAML file by path. Raises UnknownName."""
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return _show_file(name)
+    finders: dict[str, Callable[[], str]] = {}
+    finders.update({machine: lambda: show_machine(load_machine(name)) for machine in shipped("configs")})
+    finders.update({work: lambda: show_workload(load_workload(name)) for work in shipped("workloads")})
+    finders.update({flow: lambda: _document(DATAFLOWS[name]) for flow in DATAFLOWS})
+    if name in finders:
+        return finders[name]()
+    if any(FAMILIES[family].member(name) for family in FAMILIES) or name in ALGORITHMS:
+        return show_algorithm(find_algorithm(name))
+    raise UnknownName("machine, workload, algorithm or dataflow", name, [*finders, *user_algorithms()])
+
+
+def _show_file(path: str) -> str:
+    """A file is a machine when it has parts, else a workload."""
+    if not Path(path).is_file():
+        raise HwsimError(f"{path}: no such file")
+    return show_machine(load_machine(path)) if "parts:" in Path(path).read_text(errors="replace") else show_workload(load_workload(path))
+
+
+def show_machine(machine: Machine) -> str:
+    """Every part with every field, in base units people can read."""
+    peak = machine.compute.peak_macs_per_cycle(machine.dtype) * machine.clock_hz
+    lines = [f"{machine.name}: {machine.description}", f"  memory management: {machine.management}",
+             f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} multiply-accumulates/s"]
+    for role in ("activation", "weight", "output"):
+        lines.append(f"  {role}s: {' -> '.join((*machine.chain(role), machine.compute_name))}")
+    lines += textwrap.wrap(f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    if machine.assumptions:
+        lines += textwrap.wrap(f"assumptions: {machine.assumptions}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    for name, part in machine.parts.items():
+        lines.append(f"  {name} ({part.kind})")
+        lines += [f"    {field}: {_value(field, value)}" for field, value in fields_of(part) if value is not None]
+    return "\n".join(lines)
+
+
+def _value(field: str, value: Any) -> str:
+    if isinstance(value, (Bandwidth, Duration)):
+        return str(value)
+    if field in ("capacity", "line", "vector", "shared_per_block"):
+        return size_text(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number:g}" for key, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def show_workload(workload: Workload) -> str:
+    """Layers with their shapes and multiply-accumulates."""
+    rows = [[name, layer.summary, f"{layer.macs:,}"] for name, layer in workload.layers.items()]
+    rows.append(["total", "", f"{workload.macs:,}"])
+    convolutions = sum(isinstance(layer, ConvLayer) for layer in workload.layers.values())
+    return "\n".join([*textwrap.wrap(f"{workload.name}: {workload.source}", WIDTH),
+                      f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates", "",
+                      text_table(["layer", "shape", "MACs"], rows)])
+
+
+def show_algorithm(algorithm: Algorithm) -> str:
+    """What it is; for Winograd the transforms of a 3-tap filter."""
+    text = f"{algorithm.name}: {algorithm.summary}\n{_document(algorithm)}"
+    tile = getattr(algorithm, "m", None)
+    if tile is None:
+        return text
+    from hwsim.algorithms.winograd import transforms
+
+    exact = transforms(tile, 3)
+    matrices = (("A^T", exact.a_t), ("G", exact.g), ("B^T", exact.b_t))
+    return "\n".join([text, f"transforms of F({tile}, 3):", *(f"{label} =\n{_matrix(rows)}" for label, rows in matrices)])
+
+
+def _matrix(rows: tuple[tuple[Fraction, ...], ...]) -> str:
+    wide = max(len(str(value)) for row in rows for value in row)
+    return "\n".join("  [" + "  ".join(f"{str(value):>{wide}}" for value in row) + "]" for row in rows)
+
+
+def _document(plugin: object) -> str:
+    """The docstrings of a plug-in's file and class."""
+    import inspect
+    import sys
+
+    module = sys.modules[type(plugin).__module__]
+    return f"{inspect.cleandoc(module.__doc__ or '')}\n\n{inspect.cleandoc(type(plugin).__doc__ or '')}"

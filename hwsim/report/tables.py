@@ -1,0 +1,110 @@
+"""Plain-text tables of at most 80 columns, and the same as HTML for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from hwsim.sim.result import LayerResult, Result
+from hwsim.units import seconds_text, si, size_text
+
+WIDTH = 80
+Rows = list[list[str]]
+
+LAYER_HEAD = ["layer", "algorithm", "time", "util", "multiplies", "DRAM", "x min", "waits for"]
+COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "DRAM", "x min", "energy"]
+
+
+def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
+    """Aligned columns; the first `left` and the last one to the left, numbers to the right; cut at WIDTH."""
+    widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
+    lines = []
+    for row in [list(head), ["-" * width for width in widths], *rows]:
+        cells = [cell.ljust(width) if column < left or head[column] == "waits for" else cell.rjust(width)
+                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(cells)[:WIDTH].rstrip())
+    return "\n".join(lines)
+
+
+def run_table(result: Result) -> str:
+    """A run, layer by layer, with its total and its notes."""
+    rows = [layer_row(layer) for layer in result.layers]
+    total = ["total", "", seconds_text(result.seconds), f"{result.utilization:.0%}", si(result.counts.multiplies),
+             size_text(result.dram_bytes), f"{result.dram_bytes / result.compulsory_bytes:.2f}", ""]
+    head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"
+    return "\n".join([head, "", text_table(LAYER_HEAD, [*rows, total]), "", footprint_lines(result), *note_lines(result)])
+
+
+def layer_row(layer: LayerResult) -> list[str]:
+    ratio = layer.dram_bytes / layer.compulsory_bytes if layer.compulsory_bytes else 0.0
+    return [layer.name, layer.algorithm, seconds_text(layer.seconds), f"{layer.utilization:.0%}", si(layer.operations.multiplies),
+            size_text(layer.dram_bytes), f"{ratio:.2f}", main_stall(layer)]
+
+
+def main_stall(layer: LayerResult) -> str:
+    """What most of the time beyond computing is lost to, and how much of all time that is."""
+    total = layer.cycles.total
+    if not total or not layer.cycles.stall:
+        return "-"
+    cause, lost = max(layer.cycles.stall.items(), key=lambda item: item[1])
+    return f"{cause} {lost / total:.0%}" if lost > 0.02 * total else "-"
+
+
+def footprint_lines(result: Result) -> str:
+    """Peak use of every on-chip part against its capacity."""
+    lines = ["peak footprint, of one instance of each part:"]
+    for part, size in result.footprint_bytes.items():
+        capacity = result.capacities[part]
+        lines.append(f"  {part:<16} {size_text(size):>10} of {size_text(capacity):>8} ({size / capacity:.0%})")
+    return "\n".join(lines)
+
+
+def note_lines(result: Result) -> list[str]:
+    """Notes, equal ones once with the layers they are about, and how the run was simulated."""
+    layers: dict[str, list[str]] = {}
+    for layer in result.layers:
+        for note in layer.notes:
+            layers.setdefault(note, []).append(layer.name)
+    lines = [f"note: {note} ({_some(names)})" for note, names in layers.items()]
+    kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
+    short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
+    lines.append(f"fidelity: {'; '.join(short)}")
+    return [piece for line in lines for piece in _wrap(line)]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def _wrap(line: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(line, WIDTH, subsequent_indent="  ")
+
+
+def nest_text(result: Result) -> str:
+    """Every stage's loop nest."""
+    parts = []
+    for layer in result.layers:
+        for stage in layer.online:
+            parts.append(f"\n{layer.name}: {stage.name}, {stage.dataflow}\n{stage.nest}")
+    return "\n".join(parts)
+
+
+def comparison_rows(results: Sequence[Result]) -> Rows:
+    return [[result.machine, result.algorithm, seconds_text(result.seconds), f"{result.utilization:.0%}",
+             si(result.counts.multiplies), size_text(result.dram_bytes),
+             f"{result.dram_bytes / result.compulsory_bytes:.2f}", f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ"]
+            for result in results]
+
+
+def comparison_table(results: Sequence[Result]) -> str:
+    """One line a machine and algorithm."""
+    return text_table(COMPARE_HEAD, comparison_rows(results))
+
+
+def html_table(results: Sequence[Result]) -> str:
+    """The comparison as an HTML table."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in COMPARE_HEAD)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in comparison_rows(results))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -1,0 +1,146 @@
+"""Models beside data that nobody here made: one file a check, named as its reference file.
+
+A check turns the rows of a data file into pairs of expected and modelled numbers; this module scores them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, Protocol
+
+from hwsim.errors import HwsimError
+from hwsim.registry import Registry
+from hwsim.spec.catalog import data_folder
+
+WORST = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One number of one row: what the data says and what the model says. groups: labels to score by."""
+
+    row: str
+    metric: str
+    expected: float
+    modelled: float
+    groups: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def error(self) -> float:
+        """Relative to the data; where the data is zero, zero if the model is too, else infinite."""
+        if self.expected == self.modelled:
+            return 0.0
+        return abs(self.modelled - self.expected) / abs(self.expected) if self.expected else float("inf")
+
+    @property
+    def exact(self) -> bool:
+        return self.expected == self.modelled
+
+
+class Check(Protocol):
+    """file: the reference file's name. pairs: one data file's rows as pairs; ValueError, KeyError or TypeError where a
+    row lacks what the format asks for."""
+
+    file: str
+    summary: str
+
+    def pairs(self, data: Any) -> Iterator[Pair]: ...
+
+
+CHECKS: Registry[Check] = Registry("reference", "hwsim.validate")
+
+
+@dataclass(frozen=True)
+class Score:
+    """How far a set of pairs is off."""
+
+    n: int
+    exact: int
+    mean_abs_rel_err: float
+    median_abs_rel_err: float
+    max_abs_rel_err: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """A check's scores: by metric, by metric within groups, and the rows that are furthest off."""
+
+    name: str
+    rows: int
+    metrics: dict[str, Score]
+    groups: dict[str, dict[str, dict[str, Score]]]
+    worst: tuple[Pair, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "rows": self.rows,
+            "metrics": {metric: vars(score) for metric, score in self.metrics.items()},
+            "groups": {kind: {value: {metric: vars(score) for metric, score in scores.items()} for value, scores in members.items()}
+                       for kind, members in self.groups.items()},
+            "worst": [{"row": pair.row, "metric": pair.metric, "expected": pair.expected, "modelled": pair.modelled,
+                       "abs_rel_err": pair.error} for pair in self.worst],
+        }
+
+
+def run_check(name: str, data: Path | None = None) -> Report:
+    """Score one check on its reference file, or on other rows in the same format.
+
+    Raises UnknownName, or HwsimError for a file that cannot be read or lacks what its format asks for.
+    """
+    check = CHECKS[name]
+    path = data or data_folder("reference") / check.file
+    content = _load(path)
+    try:
+        pairs = list(check.pairs(content))
+    except HwsimError as error:
+        raise HwsimError(f"{path}: {error}") from None
+    except KeyError as error:
+        raise HwsimError(f"{path}: a row has no {error}; expected the format of reference/{check.file}") from None
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise HwsimError(f"{path}: {error}; expected the format of reference/{check.file}") from None
+    if not pairs:
+        raise HwsimError(f"{path}: no rows; expected the format of reference/{check.file}")
+    return score(name, pairs)
+
+
+def _load(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HwsimError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise HwsimError(f"{path}: not valid JSON: {error}") from None
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise HwsimError(f"{path}: not valid YAML: {error}") from None
+
+
+def score(name: str, pairs: list[Pair]) -> Report:
+    """All scores of a check's pairs."""
+    kinds = dict.fromkeys(kind for pair in pairs for kind in pair.groups)
+    groups = {kind: {value: _by_metric(pair for pair in pairs if pair.groups.get(kind) == value)
+                     for value in dict.fromkeys(pair.groups[kind] for pair in pairs if kind in pair.groups)} for kind in kinds}
+    off = sorted((pair for pair in pairs if not pair.exact), key=lambda pair: -pair.error)
+    return Report(name, len({pair.row for pair in pairs}), _by_metric(pairs), groups, tuple(off[:WORST]))
+
+
+def _by_metric(pairs: Iterable[Pair]) -> dict[str, Score]:
+    found: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(pair.metric, []).append(pair)
+    return {metric: _score(members) for metric, members in found.items()}
+
+
+def _score(pairs: list[Pair]) -> Score:
+    errors = [pair.error for pair in pairs]
+    return Score(len(pairs), sum(pair.exact for pair in pairs), fmean(errors), median(errors), max(errors))

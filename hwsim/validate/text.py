@@ -1,0 +1,23 @@
+"""A validation report as text, 80 columns wide."""
+
+from __future__ import annotations
+
+from hwsim.report.tables import text_table
+from hwsim.validate import Report, Score
+
+HEAD = ["metric", "group", "rows", "exact", "mean", "median", "largest"]
+
+
+def validation_text(report: Report) -> str:
+    """Scores by metric, then by group, then the worst rows."""
+    rows = [_row(metric, "all", score) for metric, score in report.metrics.items()]
+    for kind, members in report.groups.items():
+        rows += [_row(metric, f"{kind} {value}", score) for value, scores in members.items() for metric, score in scores.items()]
+    lines = [f"{report.name}: {report.rows} rows", text_table(HEAD, rows)]
+    lines += [f"worst: {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} ({pair.error:.1%} off)" for pair in report.worst]
+    return "\n".join(lines)
+
+
+def _row(metric: str, group: str, score: Score) -> list[str]:
+    return [metric, group, str(score.n), str(score.exact), f"{score.mean_abs_rel_err:.2%}", f"{score.median_abs_rel_err:.2%}",
+            f"{score.max_abs_rel_err:.2%}"]
