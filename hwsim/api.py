@@ -46,7 +46,7 @@ def simulate(workload: Workload | Layer | str, machine: Machine | str | Path, al
 
 
 def compare(workload: Workload | Layer | str, machines: Sequence[Machine | str | Path], algorithms: Sequence[str], *,
-            dtype: str | None = None, progress: Progress | None = None) -> "Comparison":
+            dtype: str | None = None, progress: Progress | None = None) -> Comparison:
     """Every algorithm on every machine, in that order. Raises as `simulate` does."""
     network = as_workload(workload)
     loaded = [machine if isinstance(machine, Machine) else load_machine(machine) for machine in machines]
@@ -97,7 +97,7 @@ class _Task:
         return lower(self.layer, self.algorithm)
 
     @property
-    def work(self) -> "_Work":
+    def work(self) -> _Work:
         return _Work(self.machine, self.layer, self.plan().stages, self.dataflow)
 
 
@@ -171,9 +171,10 @@ def _fastest(name: str, results: list[LayerResult], algorithm: str) -> LayerResu
     """The quickest of a layer's results; with a note of what it beat when there was a choice."""
     ranked = sorted(results, key=lambda result: result.seconds)
     best = replace(ranked[0], name=name)
-    if algorithm != AUTO or len(ranked) < 2:
+    slower = [result for result in ranked if result.seconds > ranked[0].seconds]
+    if algorithm != AUTO or not slower:
         return best
-    runner = ranked[1]
+    runner = slower[0]
     gain = runner.seconds / best.seconds if best.seconds else 1.0
     return replace(best, notes=(*best.notes, f"auto: {best.algorithm}, {gain:.2f}x faster than {runner.algorithm}"))
 

@@ -60,7 +60,7 @@ def _user_errors(command: F) -> F:
 
 
 @contextmanager
-def _progress(title: str) -> Iterator["Progress"]:
+def _progress(title: str) -> Iterator[Progress]:
     """A bar on stderr while simulations run; a plain line where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -176,7 +176,7 @@ def _names(text: str, flag: str) -> list[str]:
 @_user_errors
 def list_names(kind: str | None) -> None:
     """What there is: machines, workloads, algorithms, dataflows, references."""
-    from hwsim.report.listing import listing
+    from hwsim.listing import listing
 
     click.echo(listing(kind))
 
@@ -186,7 +186,7 @@ def list_names(kind: str | None) -> None:
 @_user_errors
 def show(name: str) -> None:
     """What was understood of a machine, workload, algorithm or dataflow (or a YAML file)."""
-    from hwsim.report.listing import show as show_text
+    from hwsim.listing import show as show_text
 
     click.echo(show_text(name))
 

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 
@@ -35,6 +35,16 @@ def quantity(unit: str, *, default: Any = dataclasses.MISSING, doc: str = "") ->
 def count(*, default: Any = dataclasses.MISSING, least: int = 1, doc: str = "") -> Any:
     """A dataclass field holding a whole number of at least `least`."""
     return field(default=default, metadata={"least": least, "doc": doc})
+
+
+def choice(names: tuple[str, ...]) -> Any:
+    """A dataclass field holding one of these words."""
+    return field(metadata={"choices": names})
+
+
+def required() -> Any:
+    """A dataclass field with neither unit nor bound, which must be given."""
+    return field()
 
 
 @dataclass(frozen=True)
@@ -81,14 +91,14 @@ class Document:
         try:
             for event in yaml.parse(text, Loader=yaml.SafeLoader):
                 if isinstance(event, yaml.AliasEvent):
-                    mark = event.start_mark
+                    mark = cast(yaml.Mark, event.start_mark)
                     self.faults.append(Fault(self.name, mark.line + 1, mark.column + 1, "file",
                                              "aliases are not accepted; expected the value itself"))
                     return None
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            place: Any = getattr(error, "problem_mark", None)
+            line, column = (place.line + 1, place.column + 1) if place else (1, 1)
             problem = getattr(error, "problem", None) or "nested too deeply or not text"
             self.faults.append(Fault(self.name, line, column, "file", f"not valid YAML: {problem}"))
             return None
@@ -125,7 +135,7 @@ def read(cls: type[T], document: Document) -> T:
     """The document's root as a `cls`; raises ConfigError with every fault found."""
     value = build(cls, document.root, "", document) if document.root is not None else None
     document.check()
-    return typing.cast(T, value)
+    return cast(T, value)
 
 
 def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
@@ -205,6 +215,8 @@ def _value(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: 
         return _sequence(typing.get_args(hint)[0], meta, node, path, doc)
     if origin is dict:
         return _dict(typing.get_args(hint)[1], meta, node, path, doc)
+    if "choices" in meta:
+        return _choice(list(meta["choices"]), node, path, doc)
     if origin is Literal:
         return _choice([str(choice) for choice in typing.get_args(hint)], node, path, doc)
     if dataclasses.is_dataclass(hint) and "unit" not in meta:

@@ -143,8 +143,8 @@ def size_text(count: float) -> str:
     """Bytes for people, in binary units: 25165824 -> '24 MiB'."""
     for scale, prefix in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= scale:
-            return f"{count / scale:.4g} {prefix}"
-    return f"{count:.4g} B"
+            return f"{count / scale:.3g} {prefix}" if count < 999.5 * scale else f"{count / scale:.0f} {prefix}"
+    return f"{count:.0f} B"
 
 
 def seconds_text(seconds: float) -> str:

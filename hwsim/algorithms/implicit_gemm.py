@@ -40,7 +40,7 @@ class ImplicitGemm:
         reach = (d * (layer.r - 1) + 1, d * (layer.s - 1) + 1)
         windows = sliding_window_view(padded, reach, axis=(3, 4))[:, :, :, ::u, ::u, ::d, ::d]
         filters = w.reshape(layer.groups, -1, *w.shape[1:])
-        out = np.einsum("ngcpqrs,gkcrs->ngkpq", windows, filters, optimize=True)
+        out: Array = np.einsum("ngcpqrs,gkcrs->ngkpq", windows, filters, optimize=True)
         return out.reshape(layer.n, layer.k, layer.p, layer.q)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
-POINTS = tuple(Fraction(text) for text in "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4 3 -3 1/3 -1/3".split())
+POINTS = tuple(Fraction(text) for text in ["0", "1", "-1", "2", "-2", "1/2", "-1/2", "4", "-4", "1/4", "-1/4", "3", "-3", "1/3", "-1/3"])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def transforms(m: int, r: int) -> Transforms:
             scale *= point - other
         sign = -1 if scale < 0 else 1
         g.append(tuple(point**j / abs(scale) for j in range(r)))
-        b_t.append(tuple(sign * value for value in _expand(others)) + (Fraction(0),))
+        b_t.append((*tuple(sign * value for value in _expand(others)), Fraction(0)))
     g.append(tuple(Fraction(int(j == r - 1)) for j in range(r)))
     b_t.append(_expand(list(points)))
     return Transforms(a_t, tuple(g), tuple(b_t))

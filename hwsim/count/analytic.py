@@ -16,6 +16,7 @@ tensor does not use are axes of one point that is there or, at a ragged edge, no
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -53,7 +54,7 @@ def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic
     outer = _Demand(nest, tensor, chain[0], None)
     entries, filled = outer.entries, 0
     fresh, drains = entries, 0
-    for hold, inner in zip(chain, chain[1:], strict=False):
+    for hold, inner in itertools.pairwise(chain):
         assert hold is not None
         demand = _Demand(nest, tensor, inner, hold)
         wanted = demand.asked

@@ -38,7 +38,7 @@ class RegisterTiled:
         extents = dict(stage.bounds)
         others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
         inside = (*(dim for dim in view.k if dim not in others), *others)
-        tile = register_tile(stage, view, core, machine.dtype)
+        tile = register_tile(stage, view, core)
         shares = share_cores(stage, view, tile, core.cores)
         first, second = _private_caches(machine)
         width = stage.output.width
@@ -79,7 +79,7 @@ def _private_caches(machine: Machine) -> tuple[int, int]:
     return inner[0], inner[min(1, len(inner) - 1)]
 
 
-def register_tile(stage: Stage, view: GemmView, core: Core, dtype: str) -> dict[str, int]:
+def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
     """Sums that fit the vector registers, two vectors wide where that many filters exist.
 
     With v vectors of n and r registers, (r - v - 1) // v values of m leave room for the v weights and a broadcast.

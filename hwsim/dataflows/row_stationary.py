@@ -20,6 +20,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points
+from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.spec.machine import Machine
@@ -38,7 +39,7 @@ class Mapping:
 
 
 class RowStationary:
-    """The mapping with the fewest array steps, then the most PEs at work, then the most filters in a PE."""
+    """The mapping that finishes first (array or DRAM), then the fewest array steps, then the most PEs at work."""
 
     name = "row-stationary"
     summary = "filter rows stay in PEs, input rows move diagonally, sums go down"
@@ -101,7 +102,8 @@ def best_mapping(stage: Stage, machine: Machine, placement: Placement) -> Mappin
     """
     size, array = stage.extents, machine.compute
     assert isinstance(array, PeArray)
-    best: tuple[tuple[int, int, int], Mapping] | None = None
+    rate = machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+    best: tuple[tuple[float, int, int, int], Mapping] | None = None
     for e in range(1, size["p"] + 1):
         sets = _sets(array, size["r"], e)
         for q, p in _per_pe(stage, machine):
@@ -110,13 +112,24 @@ def best_mapping(stage: Stage, machine: Machine, placement: Placement) -> Mappin
                 m = _filters_in_buffer(stage, machine, placement, e, q * r, p * t)
                 if m == 0:
                     continue
+                mapping = Mapping(e, p, q, r, t, m)
                 steps = -(-size["p"] // e) * -(-size["c"] // (q * r)) * -(-size["k"] // (p * t)) * q * p
-                key = (steps, -size["r"] * e * r * t, -p)
+                soonest = max(steps * size["q"] * size["s"], _dram_bytes(stage, mapping) / rate)
+                key = (soonest, steps, -size["r"] * e * r * t, -p)
                 if best is None or key < best[0]:
-                    best = (key, Mapping(e, p, q, r, t, m))
+                    best = (key, mapping)
     if best is None:
         raise HwsimError(f"{machine.name}: {stage.name}: not even one output row of one filter fits the buffers")
     return best[1]
+
+
+def _dram_bytes(stage: Stage, mapping: Mapping) -> int:
+    """An image's traffic: filters again for every band of output rows, inputs again for every group of filters."""
+    size = stage.extents
+    activation, weight = stage.inputs
+    whole = {dim: bound for dim, bound in stage.bounds if dim not in ("n", "g")}
+    bands, groups = -(-size["p"] // mapping.e), -(-size["k"] // mapping.m)
+    return tile_bytes(weight, whole) * bands + tile_bytes(activation, whole) * groups + tile_bytes(stage.output, whole)
 
 
 def _sets(array: PeArray, rows: int, e: int) -> int:

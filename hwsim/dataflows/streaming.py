@@ -37,7 +37,7 @@ class Streaming:
         outer = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
         window = tuple(dim for dim, _ in stage.bounds if dim not in outer)
         if isinstance(machine.compute, Core):
-            items = _on_cores(stage, machine, machine.compute, outer, window)
+            items = _on_cores(stage, machine.compute, outer, window)
         elif isinstance(machine.compute, StreamingMultiprocessor):
             items = _on_blocks(stage, outer, window)
         else:
@@ -49,7 +49,7 @@ def _names(stage: Stage) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in stage.tensors)
 
 
-def _on_cores(stage: Stage, machine: Machine, core: Core, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
+def _on_cores(stage: Stage, core: Core, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
     """Cores share the longest outer dims; a vector of the innermost dim at a time."""
     extents = dict(stage.bounds)
     left, shares = core.cores, []

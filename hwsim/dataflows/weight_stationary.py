@@ -41,7 +41,7 @@ class WeightStationary:
         others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
         rows = split_group(view.k, extents, array.rows)
         columns = split_group(view.n, extents, array.cols)
-        strip = split_group(view.m, extents, _accumulator_rows(stage, machine, placement))
+        strip = split_group(view.m, extents, _accumulator_rows(machine, placement))
         block = _buffer_block(stage, machine, placement, view, strip)
         inner_activation, inner_weight, inner_output = (_inner_levels(machine, role) for role in ("activation", "weight", "output"))
         items: list[Loop | Hold] = [
@@ -100,7 +100,7 @@ def _buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[
     return (Hold(level, names, buffers=_pad(machine, level).buffers),) if names else ()
 
 
-def _accumulator_rows(stage: Stage, machine: Machine, placement: Placement) -> int:
+def _accumulator_rows(machine: Machine, placement: Placement) -> int:
     """How many rows of the output the innermost chip-wide memory of partial sums holds, all columns wide."""
     array = machine.compute
     assert isinstance(array, (SystolicArray, PeArray))

@@ -9,6 +9,7 @@ not have are named where they are made up from others.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
@@ -37,7 +38,7 @@ class EnergyTable:
         sizes = self.sram
         if capacity <= sizes[0][0]:
             return sizes[0][1] / 8
-        for (small, low), (large, high) in zip(sizes, sizes[1:], strict=False):
+        for (small, low), (large, high) in itertools.pairwise(sizes):
             if capacity <= large:
                 share = log(capacity / small) / log(large / small)
                 return (low + share * (high - low)) / 8
@@ -60,11 +61,11 @@ NM45 = EnergyTable(
 NM7 = EnergyTable(
     node_nm=7,
     add={"int8": 0.007, "int16": 0.0185, "int32": 0.03, "fp16": 0.16, "bf16": 0.11, "fp8": 0.16, "fp32": 0.38, "tf32": 0.38, "fp64": 1.52},
-    multiply={"int8": 0.07, "int16": 0.28, "int32": 1.48, "fp16": 0.34, "bf16": 0.21, "fp8": 0.34, "fp32": 1.31, "tf32": 1.31, "fp64": 5.24},
+    multiply={"int8": 0.07, "int16": 0.28, "int32": 1.48, "fp16": 0.34, "bf16": 0.21, "fp8": 0.34, "fp32": 1.31, "tf32": 1.31,
+              "fp64": 5.24},
     sram=((8 * 1024, 7.5), (32 * 1024, 8.5), (1024 * 1024, 14.0)),
     dram=1300.0,
 )
-HBM2_PJ_PER_BYTE = 350 / 8  # TPUv4i table 2: HBM2 250 to 450 pJ per 64 bits, the middle
 
 
 def table_for(node_nm: float) -> EnergyTable:

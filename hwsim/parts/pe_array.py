@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count, quantity
+from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
 from hwsim.units import Bandwidth
 
@@ -17,7 +17,7 @@ class PeArray(Compute):
     family: ClassVar[str] = "spatial"
     rows: int = count()
     cols: int = count()
-    supported: tuple[str, ...]
+    supported: tuple[str, ...] = required()
     activation_bus: Bandwidth = quantity("bandwidth")
     weight_bus: Bandwidth = quantity("bandwidth")
     output_bus: Bandwidth = quantity("bandwidth")

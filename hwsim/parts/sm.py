@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count, quantity
+from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
 from hwsim.units import Bandwidth, Duration
 
@@ -20,7 +20,7 @@ class StreamingMultiprocessor(Compute):
     kind: ClassVar[str] = "sm"
     family: ClassVar[str] = "gpu"
     sms: int = count()
-    macs_per_cycle: dict[str, float]
+    macs_per_cycle: dict[str, float] = required()
     max_threads: int = count()
     max_blocks: int = count()
     max_threads_per_block: int = count()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count
+from hwsim.config import count, required
 from hwsim.spec.machine import PARTS, Compute
 
 
@@ -21,7 +21,7 @@ class SystolicArray(Compute):
     family: ClassVar[str] = "systolic"
     rows: int = count()
     cols: int = count()
-    rates: dict[str, float]
+    rates: dict[str, float] = required()
     preload_hidden: bool = True
     overlap_folds: bool = True
     accumulator_bytes: int = count(default=4)

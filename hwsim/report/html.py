@@ -26,7 +26,7 @@ CAPTIONS = {
 }
 
 
-def report_files(comparison: "Comparison", command: str) -> dict[str, str | bytes]:
+def report_files(comparison: Comparison, command: str) -> dict[str, str | bytes]:
     """{file name: content} of a report folder."""
     from hwsim.report import plots
 
@@ -45,13 +45,13 @@ def report_files(comparison: "Comparison", command: str) -> dict[str, str | byte
     return files
 
 
-def write_html(comparison: "Comparison", path: Path) -> None:
+def write_html(comparison: Comparison, path: Path) -> None:
     """The page alone."""
     content = report_files(comparison, "")["report.html"]
     write_file(path, content)
 
 
-def render(comparison: "Comparison", drawings: dict[str, str], command: str) -> str:
+def render(comparison: Comparison, drawings: dict[str, str], command: str) -> str:
     """Fill the page's template."""
     import jinja2
 
@@ -88,7 +88,7 @@ def findings(results: tuple[Result, ...]) -> list[str]:
     return lines
 
 
-def markdown(comparison: "Comparison", command: str) -> str:
+def markdown(comparison: Comparison, command: str) -> str:
     """The report without its pictures inside."""
     lines = [f"# {comparison.workload.name}: {len(comparison.machines)} machines, {len(comparison.algorithms)} algorithms", ""]
     lines += [f"`{command}`", ""] if command else []

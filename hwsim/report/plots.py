@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib
 
@@ -12,12 +13,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from hwsim.report.roofline import Roof, roofs
 from hwsim.sim.result import Result
 
 COLORS = ("#3366aa", "#ee7733", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777", "#000000")
-STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "axes.titleweight": "bold",
+STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "axes.titleweight": "bold",
          "axes.titlelocation": "left", "svg.fonttype": "none", "svg.hashsalt": "hwsim", "legend.frameon": False, "figure.dpi": 100,
          "font.family": "sans-serif", "axes.grid": True, "grid.color": "#e4e4e4", "axes.axisbelow": True}
 
@@ -25,12 +27,11 @@ STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, 
 def plots(results: Sequence[Result]) -> dict[str, Figure]:
     """{name: figure} of a comparison: time, multiplications, DRAM, footprint, roofline."""
     with plt.rc_context(STYLE):
-        drawn = {"time": _bars(results, "Time for the whole network", "milliseconds", lambda r: r.seconds * 1e3),
+        return {"time": _bars(results, "Time for the whole network", "milliseconds", lambda r: r.seconds * 1e3),
                  "multiplications": _bars(_once(results), "General multiplications", "billions", lambda r: r.counts.multiplies / 1e9),
                  "dram": _bars(results, "DRAM traffic against the least possible", "multiples of compulsory bytes",
                                lambda r: r.dram_bytes / r.compulsory_bytes),
                  "footprint": _footprints(results), "roofline": _rooflines(results)}
-    return drawn
 
 
 def svg(figure: Figure) -> str:
@@ -121,7 +122,7 @@ def _rooflines(results: Sequence[Result]) -> Figure:
     for axes, machine in zip(grid[:, 0], machines, strict=True):
         _roofline(axes, roofs([result for result in results if result.machine == machine]), machine, algorithms)
     grid[-1, 0].set_xlabel("multiplications per byte of DRAM traffic")
-    handles = [plt.Line2D([], [], linestyle="", marker="o", color=_color(algorithms, name), label=name) for name in algorithms]
+    handles = [Line2D([], [], linestyle="", marker="o", color=_color(algorithms, name), label=name) for name in algorithms]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(algorithms)), fontsize=8.5)
     return figure
 

@@ -11,8 +11,8 @@ from hwsim.units import seconds_text, si, size_text
 WIDTH = 80
 Rows = list[list[str]]
 
-LAYER_HEAD = ["layer", "algorithm", "time", "util", "multiplies", "DRAM", "x min", "waits for"]
-COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "DRAM", "x min", "energy"]
+LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
+COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "DRAM", "xmin", "energy"]
 
 
 def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
@@ -47,7 +47,7 @@ def main_stall(layer: LayerResult) -> str:
     if not total or not layer.cycles.stall:
         return "-"
     cause, lost = max(layer.cycles.stall.items(), key=lambda item: item[1])
-    return f"{cause} {lost / total:.0%}" if lost > 0.02 * total else "-"
+    return f"{lost / total:.0%} {cause}" if lost > 0.02 * total else "-"
 
 
 def footprint_lines(result: Result) -> str:

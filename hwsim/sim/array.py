@@ -87,7 +87,7 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
     cycles = run_pipeline(streams, busy, port)
     if isinstance(compute, SystolicArray) and kind == "systolic folds":
-        cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(nest, compute)})
+        cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(compute)})
     levels = set(machine.memories)
     return ArrayRun(cycles, accesses(machine, nest, counts, levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
@@ -116,7 +116,7 @@ def _systolic_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str)
     return np.asarray(cycles, np.float64)
 
 
-def _skew_cycles(nest: Nest, array: SystolicArray) -> float:
+def _skew_cycles(array: SystolicArray) -> float:
     """The first tile shifting in and the last sums stepping out, once per stage, when folds overlap."""
     if not array.overlap_folds:
         return 0.0

@@ -6,6 +6,7 @@ agree to the word.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -130,7 +131,7 @@ def _axis_words(axis: Axis, steps: Steps) -> tuple[Ints, Ints]:
         return np.maximum(high - low, 0), np.maximum(np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1]), 0)
     rows = [tuple((int(start[step]), int(end[step])) for start, end in chunks) for step in range(steps.count)]
     own = [len(_coordinates(axis, row)) for row in rows]
-    common = [_common(axis, row, after) for row, after in zip(rows, rows[1:], strict=False)]
+    common = [_common(axis, row, after) for row, after in itertools.pairwise(rows)]
     return np.array(own, np.int64), np.array(common, np.int64)
 
 

@@ -43,8 +43,9 @@ SKIP_BATCH, BY_STEPS = -1, -2
 
 # Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the time of functions as
 # small as these; in return nothing may be allocated inside them.
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-_inline = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False, forceinline=True)
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+_jit: Any = numba.njit(**_OPTIONS)
+_inline: Any = numba.njit(forceinline=True, **_OPTIONS)
 
 
 class Caches(NamedTuple):
@@ -144,7 +145,7 @@ def _insert(tags: Any, ages: Any, first: Any, ways: int, line: int, dirty: int) 
         if ages[place] == low:
             oldest = place
             break
-    victim = tags[oldest]
+    victim: int = tags[oldest]
     tags[oldest] = (line << 1) | dirty
     ages[0] += 1
     ages[oldest] = ages[0]
@@ -373,7 +374,7 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                             valid[slot * count + tensor] = valid[slot * count + tensor] and tensors[tensor, IS_OUTPUT]
                     for tensor in range(count):
                         row = slot * count + tensor
-                        if tensors[tensor, AXES] < 0 or not fine and valid[row] and outermost >= panel:
+                        if tensors[tensor, AXES] < 0 or (not fine and valid[row] and outermost >= panel):
                             continue
                         if valid[row] and not moves[tensor, axes.shape[1], outermost]:
                             continue
@@ -383,7 +384,7 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                             continue
                         output = tensors[tensor, IS_OUTPUT]
                         for store in range(1, -1, -1):
-                            if store and not (output and valid[row]) or not store and output and _first_visit(loops, unit, lo):
+                            if (store and not (output and valid[row])) or (not store and output and _first_visit(loops, unit, lo)):
                                 continue
                             vectors = _touch_box(tags, ages, levels, starts, line_shift, tensors, axes, turns.vector_shift,
                                                  slot, tensor, boxes, row if store else new, at, store, stats, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,7 +111,7 @@ class _Pipeline:
         ends = self._by_step("last")
         elapsed = np.concatenate([[0.0], np.cumsum(self.cycles)])
         marks = sorted({0, *starts, *(step + 1 for step in ends), len(self.cycles)})
-        for start, stop in zip(marks, marks[1:], strict=False):
+        for start, stop in itertools.pairwise(marks):
             for lane, tile in starts.get(start, ()):
                 yield from self._wait(lane.loaded[tile], lane.stream.tensor)
             yield self.env.timeout(float(elapsed[stop] - elapsed[start]))

@@ -9,7 +9,6 @@ from math import prod
 import numpy as np
 
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.cache import Cache
@@ -30,7 +29,6 @@ from hwsim.sim.caches import (
     places,
     walk,
 )
-
 from hwsim.sim.compiled import about_to_run
 
 PAGE = 4096
@@ -158,7 +156,7 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
 
     boundary: the explicit level whose fills the caches serve. unit_axes: the spatial axes that make units.
     """
-    outside = [loop for loop in nest.loops_above(boundary)]
+    outside = list(nest.loops_above(boundary))
     temporal = [loop for loop in outside if loop.spatial not in unit_axes]
     if any(loop.spatial is not None for loop in temporal):
         raise HwsimError(f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes")
@@ -272,6 +270,11 @@ def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
     return totals
 
 
+def _stream_result(chain: ImplicitChain, lines: Floats, busiest: Floats | Ints, sampling: Sampling | None) -> StreamResult:
+    iterations, loads, stores = (float(part) for part in busiest)
+    return StreamResult(chain.traffic(lines), iterations, loads, stores, sampling)
+
+
 class _SamplePlan:
     """Which steps are walked one by one: all, or evenly spaced windows of each unit's steps.
 
@@ -314,12 +317,12 @@ class _SamplePlan:
         """Put windows together; stats' and work's last rows are the steps walked panel by panel."""
         if self._kind == "exact":
             busiest = work.max(axis=0)
-            return StreamResult(chain.traffic(stats[0].astype(float)), *(float(part) for part in busiest), sampling=None)
+            return _stream_result(chain, stats[0].astype(float), busiest, None)
         extrapolate = self._from_panels if self._kind == "steps" else self._from_batches
         lines, error = extrapolate(stats, counted)
         seen = int(counted[: self.count].sum())
         busiest = work[:-1].sum(axis=0) / seen * float(steps.max())
-        return StreamResult(chain.traffic(lines), *(float(part) for part in busiest), sampling=Sampling(seen / self._total, error))
+        return _stream_result(chain, lines, busiest, Sampling(seen / self._total, error))
 
     def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
         """Every line was touched; only the first level's look-ups are counted in the windows and scaled."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from hwsim.config import Document, build, mapping, quantity, read, read_text
+from hwsim.config import Document, build, choice, mapping, quantity, read, read_text, required
 from hwsim.errors import HwsimError, nearest
 from hwsim.registry import Registry
 from hwsim.spec.catalog import locate
@@ -58,7 +58,7 @@ class Compute(Part):
 PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
 
 
-def _read_parts(node: "yaml.Node", path: str, doc: Document) -> dict[str, Part]:
+def _read_parts(node: yaml.Node, path: str, doc: Document) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     for name, (_, value) in (mapping(node, path, doc) or {}).items():
         part = _read_part(value, f"{path}.{name}", doc)
@@ -67,16 +67,19 @@ def _read_parts(node: "yaml.Node", path: str, doc: Document) -> dict[str, Part]:
     return parts
 
 
-def _read_part(node: "yaml.Node", path: str, doc: Document) -> Part | None:
-    kind = next((value.value for key, value in getattr(node, "value", []) if getattr(key, "value", "") == "type"), None)
+def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        doc.fault(path, "not a mapping; expected a part such as {type: dram, ...}", node)
+        return None
+    kind = next((value.value for key, value in node.value if key.value == "type"), None)
     if not isinstance(kind, str) or kind not in PARTS:
         known = ", ".join(PARTS)
         hint = nearest(kind, PARTS) if isinstance(kind, str) else ""
         doc.fault(path, f"type {kind!r}; expected one of {known}{hint}" if kind else f"missing key 'type'; expected one of {known}",
                   node)
         return None
-    import yaml
-
     rest = yaml.MappingNode(node.tag, [(k, v) for k, v in node.value if k.value != "type"], node.start_mark, node.end_mark)
     return cast(Part | None, build(PARTS[kind], rest, path, doc))
 
@@ -91,16 +94,14 @@ class Machine:
     name: str
     description: str
     clock_hz: float = field(metadata={"unit": "frequency_hz", "key": "clock"})
-    dtype: str
+    dtype: str = choice(tuple(DTYPE_BYTES))
     parts: dict[str, Part] = field(metadata={"read": _read_parts})
-    links: tuple[str, ...]
+    links: tuple[str, ...] = required()
     process_nm: float = 45.0
     source: str = ""
     assumptions: str = ""
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if self.dtype not in DTYPE_BYTES:
-            yield "dtype", f"unknown data type {self.dtype!r}; expected one of {', '.join(DTYPE_BYTES)}{nearest(self.dtype, DTYPE_BYTES)}"
         for index, link in enumerate(self.links):
             for end in _ends(link):
                 if end not in self.parts:
@@ -122,7 +123,7 @@ class Machine:
                 yield "links", str(error)
 
     @cached_property
-    def graph(self) -> "networkx.DiGraph[str]":
+    def graph(self) -> networkx.DiGraph[str]:
         """Parts as nodes, the directions data moves in as edges."""
         import networkx
 

@@ -72,7 +72,7 @@ class Workload:
     source: str = ""
 
     @property
-    def graph(self) -> "networkx.DiGraph[str]":
+    def graph(self) -> networkx.DiGraph[str]:
         """Layers as nodes, feature maps as edges."""
         import networkx
 

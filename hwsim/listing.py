@@ -133,7 +133,7 @@ def show_algorithm(algorithm: Algorithm) -> str:
 
 def _matrix(rows: tuple[tuple[Fraction, ...], ...]) -> str:
     wide = max(len(str(value)) for row in rows for value in row)
-    return "\n".join("  [" + "  ".join(f"{str(value):>{wide}}" for value in row) + "]" for row in rows)
+    return "\n".join("  [" + "  ".join(f"{value!s:>{wide}}" for value in row) + "]" for row in rows)
 
 
 def _document(plugin: object) -> str:
