@@ -81,11 +81,14 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
         busy, kind = _systolic_cycles(nest, compute, steps, dtype), "systolic folds"
     else:
         busy, kind = _pass_cycles(nest, machine, steps, boundary, counts), "PE passes"
-    busy = np.maximum(busy, _port_cycles(nest, machine, counts, steps, compute.accumulator_bytes))
+    port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
+    paced = np.maximum(busy, port_cycles / steps.count)
     streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes)
     dram = machine.part(machine.dram_name, Dram)
     port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
-    cycles = run_pipeline(streams, busy, port)
+    cycles = run_pipeline(streams, paced, port)
+    waited = float((paced - busy).sum())
+    cycles = Cycles(float(busy.sum()), {**cycles.stall, **({f"{port_name} port": waited} if waited > 0 else {})})
     if isinstance(compute, SystolicArray) and kind == "systolic folds":
         cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(compute)})
     levels = set(machine.memories)
@@ -178,9 +181,9 @@ def _per_pe(machine: Machine, level: str) -> bool:
     return getattr(machine.memories[level], "per", "chip") == "pe"
 
 
-def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, steps: Steps, accumulator_bytes: int) -> float:
-    """Cycles a step that the busiest on-chip port takes, its reads and writes side by side, spread over the steps."""
-    slowest = 0.0
+def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int) -> tuple[str, float]:
+    """The busiest on-chip port and the cycles it takes over the whole stage, its reads and writes side by side."""
+    slowest = ("", 0.0)
     for name, part in machine.memories.items():
         if isinstance(part, Scratchpad) and part.per == "chip":
             reads = writes = 0
@@ -191,8 +194,9 @@ def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, steps: Steps,
                     inner = 0 if _stationary(nest, name, tensor.name) else traffic.serves
                     reads += (inner + traffic.drains) * width
                     writes += traffic.writes * width
-            slowest = max(slowest, max(reads, writes) / part.bandwidth.bytes_per_cycle(machine.clock_hz))
-    return slowest / steps.count
+            cycles = max(reads, writes) / part.bandwidth.bytes_per_cycle(machine.clock_hz)
+            slowest = max(slowest, (name, cycles), key=lambda port: port[1])
+    return slowest
 
 
 def _stationary(nest: Nest, level: str, tensor: str) -> bool:

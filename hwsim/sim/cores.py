@@ -17,7 +17,7 @@ from hwsim.spec.machine import Machine
 Traffic = dict[tuple[str, str], LevelTraffic]
 
 STEPS_EXACT = 500_000
-WINDOW_STEPS = 100_000
+WINDOW_STEPS = 250_000
 QUANTUM = 512
 
 
@@ -60,7 +60,7 @@ def fidelity(sampling: Sampling | None) -> str:
     """How the caches were simulated, in words."""
     if sampling is None:
         return "caches line by line, exact; ports in closed form"
-    return (f"caches line by line, {sampling.share:.1%} of the steps one by one (+-{sampling.error:.1%}), the rest sampled; "
+    return (f"caches line by line, {sampling.share:.1%} of the steps one by one, the rest panel by panel (misses within {sampling.error:.0%}); "
             "ports in closed form")
 
 

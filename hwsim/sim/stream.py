@@ -40,7 +40,7 @@ NOWHERE = -1  # axes of a tensor that this stage does not have
 class Sampling:
     """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks by batch.
 
-    error: relative standard error of what was extrapolated: first-level look-ups, or (GPU) the lines from DRAM.
+    error: an estimate, relative: of first-level look-ups and misses, or (GPU) of the lines from DRAM.
     """
 
     share: float
@@ -166,7 +166,7 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
     tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if walkers.pack_weights else None)
     steps = _unit_steps(nest, temporal, units)
-    plan = _SamplePlan(steps, walkers)
+    plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
     turns = Turns(min(walkers.parallel, len(steps)), walkers.quantum, log2_of(walkers.vector_bytes), vector_dim, log2_of(lanes),
                   plan.batches, plan.windows)
     stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
@@ -212,6 +212,16 @@ def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int
     for loop in temporal:
         sizes[loop.dim] = min(sizes[loop.dim], loop.tile)
     return sizes
+
+
+def _panel_steps(nest: Nest, temporal: list[Loop]) -> int:
+    """Steps of the innermost loops that only reduce, at their whole length."""
+    steps = 1
+    for loop in reversed(temporal):
+        if loop.dim in nest.stage.output.dims:
+            break
+        steps *= nest.bound(loop)
+    return steps
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
@@ -284,8 +294,8 @@ class _SamplePlan:
 
     WINDOWS = 8
 
-    def __init__(self, steps: Ints, walkers: Walkers) -> None:
-        self._total = int(steps.sum())
+    def __init__(self, steps: Ints, walkers: Walkers, panel: int) -> None:
+        self._total, self._panel = int(steps.sum()), panel
         batches = -(-len(steps) // min(walkers.parallel, len(steps)))
         self.batches = np.zeros(batches, np.int64)
         self.windows = np.zeros((1, 2), np.int64)
@@ -307,8 +317,9 @@ class _SamplePlan:
 
     def _sample_steps(self, longest: int, share: float) -> None:
         self._kind = "steps"
-        length = max(1, int(longest * share / self.WINDOWS))
-        starts = np.linspace(0, longest - length, self.WINDOWS).astype(np.int64)
+        panels = max(1, round(longest * share / self.WINDOWS / self._panel))
+        length = min(longest // self.WINDOWS, panels * self._panel)
+        starts = np.linspace(0, longest - length, self.WINDOWS).astype(np.int64) // self._panel * self._panel
         self.windows = np.stack([starts, starts + length], axis=1)
         self.batches[:] = BY_STEPS
         self.count = self.WINDOWS
@@ -325,13 +336,22 @@ class _SamplePlan:
         return _stream_result(chain, lines, busiest, Sampling(seen / self._total, error))
 
     def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
-        """Every line was touched; only the first level's look-ups are counted in the windows and scaled."""
+        """Every line was touched; only the first level's look-ups are counted in the windows and scaled.
+
+        The error is the larger of the look-ups' standard error and of how far the first level's misses per step differ
+        between windows and panels: lines that throw each other out within a panel show there.
+        """
+        counted = counted[:-1]
         lines = stats.sum(axis=0).astype(float)
         fine = stats[:-1].astype(float)
-        looked_up = fine[:, 0, :, READS].sum(axis=1) / np.maximum(counted[:-1], 1)
+        looked_up = fine[:, 0, :, READS].sum(axis=1) / np.maximum(counted, 1)
         scaled = fine.sum(axis=0)[0, :, READS] / counted.sum() * self._total
         lines[0, :, READS] = np.maximum(lines[0, :, READS], scaled)
-        return lines, float(looked_up.std(ddof=1) / np.sqrt(len(looked_up)) / looked_up.mean())
+        spread = float(looked_up.std(ddof=1) / np.sqrt(len(looked_up)) / looked_up.mean())
+        seen = int(counted.sum())
+        missed_one_by_one = float(fine[:, 0, :, MISSES].sum()) / seen
+        missed_by_panels = float(stats[-1, 0, :, MISSES].sum()) / max(self._total - seen, 1)
+        return lines, max(spread, abs(missed_one_by_one - missed_by_panels) / max(missed_one_by_one, missed_by_panels, 1e-12))
 
     def _from_batches(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
         """The first pair whole, the others' mean rate for the rest."""

@@ -1,0 +1,189 @@
+"""The compiled caches against a plain LRU written from the definition, and against counts by hand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from hwsim.count.analytic import count
+from hwsim.ir.access import Tensor, along
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import Operations, Stage
+from hwsim.parts.cache import Cache
+from hwsim.sim.stream import AddressSpace, ImplicitChain, StreamResult, Walkers, run_stream
+from hwsim.units import Bandwidth, Duration
+from tests.nests import random_nest
+
+
+def cache(size: int, line: int, ways: int, per: str = "core", fetch: bool = True) -> Cache:
+    return Cache(size, line, ways, Bandwidth(64, True), Duration(4, True), per, fetch)  # type: ignore[arg-type]
+
+
+class PlainLru:
+    """Levels of sets of lines in order of use, dirty lines marked; write-allocate, write-back."""
+
+    def __init__(self, levels: list[Cache]) -> None:
+        self.levels = levels
+        self.sets: list[list[OrderedDict[int, bool]]] = [[OrderedDict() for _ in range(level.sets)] for level in levels]
+        self.misses = [0] * len(levels)
+        self.reads = self.writes = 0
+
+    def touch(self, line: int, write: bool) -> None:
+        for number, level in enumerate(self.levels):
+            lines = self.sets[number][line % level.sets]
+            if line in lines:
+                lines.move_to_end(line)
+                lines[line] |= write
+                return
+            self.misses[number] += 1
+            self.insert(number, line, write)
+            write = False
+        self.reads += 1
+
+    def insert(self, number: int, line: int, dirty: bool) -> None:
+        lines = self.sets[number][line % self.levels[number].sets]
+        lines[line] = dirty
+        if len(lines) > self.levels[number].ways:
+            victim, was_dirty = lines.popitem(last=False)
+            if was_dirty:
+                self.write_back(number + 1, victim)
+
+    def write_back(self, number: int, line: int) -> None:
+        if number == len(self.levels):
+            self.writes += 1
+        elif line in (lines := self.sets[number][line % self.levels[number].sets]):
+            lines.move_to_end(line)
+            lines[line] = True
+        else:
+            self.insert(number, line, True)
+
+
+def one_core(nest: Nest, levels: list[Cache]) -> tuple[dict[tuple[str, str], object], ImplicitChain]:
+    chain = ImplicitChain([(f"l{number + 1}", level) for number, level in enumerate(levels)], 1, AddressSpace([nest.stage]))
+    boundary = nest.holds[-1]
+    result = run_stream(nest, boundary, frozenset(), chain, Walkers(1, 64, 64, 10**9))
+    return result.traffic, chain
+
+
+def accesses(nest: Nest, line: int, space: AddressSpace) -> list[tuple[int, bool]]:
+    """Every line the registers of a two-dim nest touch, walked in Python: row-major tensors, whole tiles."""
+    stage = nest.stage
+    found: list[tuple[int, bool]] = []
+    held: dict[str, tuple[tuple[int, int], ...] | None] = {tensor.name: None for tensor in stage.tensors}
+
+    def lines(tensor: Tensor, box: tuple[tuple[int, int], ...]) -> list[int]:
+        touched = []
+        for place in np.ndindex(*[high - low for low, high in box[:-1]]):
+            start = [low + step for (low, _), step in zip(box[:-1], place, strict=True)]
+            word = int(np.dot([*start, box[-1][0]], tensor.strides))
+            first = space.base(tensor.name) + word * tensor.width
+            last = first + (box[-1][1] - box[-1][0]) * tensor.width - 1
+            touched += list(range(first // line, last // line + 1))
+        return touched
+
+    def walk(loops: list[Loop], chunk: dict[str, tuple[int, int]]) -> None:
+        if loops:
+            low, high = chunk[loops[0].dim]
+            for start in range(low, high, loops[0].tile):
+                walk(loops[1:], {**chunk, loops[0].dim: (start, min(high, start + loops[0].tile))})
+            return
+        for tensor in stage.tensors:
+            box = tuple(chunk[axis.dims[0]] for axis in tensor.axes)
+            old = held[tensor.name]
+            if box == old:
+                continue
+            if tensor.role == "output":
+                found.extend((line_, True) for line_ in (lines(tensor, old) if old else []))
+                reduced = [dim for dim, _ in stage.bounds if dim not in tensor.dims]
+                if any(chunk[dim][0] > 0 for dim in reduced):
+                    found.extend((line_, False) for line_ in lines(tensor, box))
+            else:
+                found.extend((line_, False) for line_ in lines(tensor, box))
+            held[tensor.name] = box
+
+    walk(list(nest.loops_above(nest.holds[-1])), {dim: (0, bound) for dim, bound in stage.bounds})
+    output = stage.output
+    found.extend((line_, True) for line_ in lines(output, held[output.name] or ()))
+    return found
+
+
+def product_nest(m: int, n: int, k: int, tm: int, tn: int) -> Nest:
+    tensors = (Tensor("A", "activation", (along("m", m), along("k", k)), 4), Tensor("B", "weight", (along("k", k), along("n", n)), 4),
+               Tensor("C", "output", (along("m", m), along("n", n)), 4))
+    stage = Stage("gemm", (("m", m), ("n", n), ("k", k)), tensors, Operations(1, 0, 0, 1))
+    names = ("A", "B", "C")
+    return Nest(stage, (Hold("dram", names), Loop("n", tn), Loop("m", tm), Loop("k", 1), Hold("registers", names, "refetch"),
+                        Loop("m", 1), Loop("n", 1)))
+
+
+@pytest.mark.parametrize(("m", "n", "k", "tm", "tn"), [(12, 20, 9, 3, 4), (17, 13, 11, 4, 5), (5, 40, 7, 2, 8)])
+@pytest.mark.parametrize("levels", [[(256, 16, 2)], [(256, 16, 2), (1024, 16, 4)], [(128, 16, 8), (768, 16, 3)]])
+def test_equal_to_a_plain_lru(m: int, n: int, k: int, tm: int, tn: int, levels: list[tuple[int, int, int]]) -> None:
+    nest = product_nest(m, n, k, tm, tn)
+    caches = [cache(*level) for level in levels]
+    traffic, chain = one_core(nest, caches)
+    plain = PlainLru(caches)
+    for line, write in accesses(nest, caches[0].line, chain.space):
+        plain.touch(line, write)
+    misses = [sum(row.misses for (level, _), row in traffic.items() if level == f"l{number + 1}") for number in range(len(caches))]  # type: ignore[attr-defined]
+    dram = [row for (level, _), row in traffic.items() if level == "dram"]
+    assert misses == plain.misses
+    assert sum(row.reads for row in dram) == plain.reads  # type: ignore[attr-defined]
+    assert sum(row.writes for row in dram) == plain.writes  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_words_asked_of_the_first_cache_equal_the_closed_form(seed: int) -> None:
+    """With lines of one word, look-ups are words: the registers' fills and write-backs of any temporal nest."""
+    nest = random_nest(seed, spatial=False)
+    names = tuple(tensor.name for tensor in nest.stage.tensors)
+    loops = [item for item in nest.items if isinstance(item, Loop)]
+    cut = seed % (len(loops) + 1)
+    nest = Nest(nest.stage, (Hold("dram", names), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]))
+    if any(len(axis.terms) > 1 or axis.terms and axis.terms[0][1] > axis.extent for tensor in nest.stage.tensors for axis in tensor.axes
+           ) and nest.stage.name != "gemm":
+        return  # tiles with gaps are loaded as the runs that cover them
+    traffic, _ = one_core(nest, [cache(64, 4, 4)])
+    counts = count(nest)
+    for tensor in nest.stage.tensors:
+        row, wanted = traffic.get(("l1", tensor.name)), counts.of("registers", tensor.name)
+        assert (row.reads if row else 0) == wanted.fills  # type: ignore[attr-defined]
+        assert (row.writes if row else 0) == wanted.drains  # type: ignore[attr-defined]
+
+
+def test_an_ample_cache_moves_each_line_once() -> None:
+    nest = product_nest(32, 32, 32, 4, 8)
+    traffic, chain = one_core(nest, [cache(1 << 16, 64, 4)])
+    reads = {tensor: row.reads for (level, tensor), row in traffic.items() if level == "dram"}  # type: ignore[attr-defined]
+    assert reads == {"A": 64, "B": 64, "C": 64}  # 32 * 32 * 4 / 64 lines each, C for ownership
+    flushed = chain.flush()
+    assert flushed["dram", "C"].writes == 64
+
+
+def sampled(nest: Nest, levels: list[Cache], budget: int, window: int) -> StreamResult:
+    chain = ImplicitChain([(f"l{number + 1}", level) for number, level in enumerate(levels)], 1, AddressSpace([nest.stage]))
+    return run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 64, budget, window))
+
+
+@pytest.mark.parametrize(("k", "second"), [(100, 65536), (200, 32768), (300, 262144)])
+def test_a_sampled_stream_is_as_close_to_the_exact_one_as_it_says(k: int, second: int) -> None:
+    """First-level look-ups within 5%; DRAM lines within the stated error, or 5%."""
+    nest = product_nest(96, 96, k, 6, 16)
+    levels = [cache(32768, 64, 8), cache(second, 64, 16)]
+    exact, part = sampled(nest, levels, 10**9, 0), sampled(nest, levels, 1000, 4000)
+    assert exact.sampling is None
+    assert part.sampling is not None
+    assert part.sampling.share < 0.5
+    for level, kind, allowed in (("l1", "reads", 0.05), ("dram", "reads", max(0.05, part.sampling.error))):
+        whole, estimate = (sum(getattr(row, kind) for (name, _), row in result.traffic.items() if name == level) for result in (exact, part))
+        assert estimate == pytest.approx(whole, rel=allowed)
+
+
+def test_a_sample_that_misleads_says_so() -> None:
+    """Rows 2 KiB apart fall into one set and throw each other out, which whole panels do not show: the error does."""
+    nest = product_nest(96, 96, 512, 6, 16)
+    result = sampled(nest, [cache(8192, 64, 4)], 1000, 8000)
+    assert result.sampling is not None
+    assert result.sampling.error > 0.5

@@ -1,0 +1,170 @@
+"""Explicit memory in time, arrays, GPUs' waves, and physics on every run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwsim
+from hwsim.count.analytic import count
+from hwsim.dataflows import Placement, choose
+from hwsim.errors import HwsimError, PhysicsError
+from hwsim.sim.array import mapped, mapping_efficiency, run_on_array, separate_fold_cycles
+from hwsim.sim.blocks import occupancy
+from hwsim.sim.engine import Port, Stream, run_pipeline
+from hwsim.sim.physics import check_stage
+from hwsim.spec.layer import ConvLayer, GemmLayer
+from hwsim.spec.machine import load_machine
+
+
+def stream(tensor: str, first: list[int], last: list[int], incoming: list[int], outgoing: list[int], buffers: int = 2) -> Stream:
+    return Stream(tensor, buffers, *(np.array(column, np.int64) for column in (first, last, incoming, outgoing)))
+
+
+def test_one_tile_is_late_by_its_load_and_no_more() -> None:
+    """64 bytes at 8 a cycle and a latency of 5: computing starts at 13, and takes 10."""
+    cycles = run_pipeline([stream("a", [0], [0], [64], [0])], np.array([10.0]), Port("dram", 8, 5))
+    assert (cycles.total, cycles.compute) == (23, 10)
+    assert cycles.stall == {"dram: a": 13}
+
+
+def test_double_buffering_hides_every_load_but_the_first() -> None:
+    """Loads of 8 cycles under steps of 10: 8 + 4 x 10. Single-buffered, every step waits: 4 x (8 + 10)."""
+    tiles = ([0, 1, 2, 3], [0, 1, 2, 3], [64] * 4, [0] * 4)
+    steps, port = np.full(4, 10.0), Port("dram", 8, 0)
+    assert run_pipeline([stream("a", *tiles)], steps, port).total == 48
+    assert run_pipeline([stream("a", *tiles, buffers=1)], steps, port).total == 72
+
+
+def test_a_slow_port_sets_the_pace() -> None:
+    """Loads of 16 cycles under steps of 10: the last tile arrives at 64 and is used for 10."""
+    tiles = ([0, 1, 2, 3], [0, 1, 2, 3], [128] * 4, [0] * 4)
+    cycles = run_pipeline([stream("a", *tiles)], np.full(4, 10.0), Port("dram", 8, 0))
+    assert cycles.total == 74
+    assert cycles.stall == {"dram: a": 34}
+
+
+def test_write_backs_share_the_port_and_the_last_one_is_waited_for() -> None:
+    """Each step leaves 32 bytes, 4 cycles; the last leaves after the last step: 3 x 10 + 4."""
+    cycles = run_pipeline([stream("c", [0, 1, 2], [0, 1, 2], [0] * 3, [32] * 3)], np.full(3, 10.0), Port("dram", 8, 0))
+    assert cycles.total == 34
+    assert cycles.stall == {"dram: c drain": 4}
+
+
+def test_fold_cycles_by_hand() -> None:
+    """A 10 x 7 x 13 product on 8 x 8, weight-stationary: 2 folds of 10 + 8 + 8 - 2 + 8 to shift weights in."""
+    folds = mapped(10, 7, 13, "ws")
+    assert separate_fold_cycles(folds, 8, 8, preload=True) == 2 * (10 + 8 + 8 - 2 + 8)
+    assert mapping_efficiency(folds, 8, 8) == 13 * 7 / (2 * 64)
+
+
+def test_a_product_on_the_tpu_by_hand() -> None:
+    """2048 x 256 x 512: two folds of 2048 rows; 256 cycles to shift the first tile in, 510 of skew, and the DRAM."""
+    machine = load_machine("tpu-v1")
+    result = hwsim.simulate(GemmLayer(2048, 256, 512), machine, "direct")
+    stage = result.layers[0].stages[0]
+    assert stage.cycles.compute == 2 * 2048
+    # the buffer reads A once for the array (2048 x 512 bytes) and C to write it out, 256 bytes a cycle
+    assert stage.cycles.stall["unified_buffer port"] == (2048 * 512 + 2048 * 256) / 256 - 2 * 2048
+    assert stage.cycles.stall["array fill and drain"] == 256 + 510
+    assert result.dram_bytes == 2048 * 512 + 512 * 256 + 2048 * 256
+
+
+@pytest.mark.parametrize("layer", [ConvLayer(1, 5, 12, 10, 7, 3, 3, pad=1), ConvLayer(2, 6, 9, 9, 8, 3, 2, stride=2, groups=2),
+                                   ConvLayer(1, 8, 7, 7, 8, 3, 3, pad=1, groups=8), GemmLayer(33, 70, 90)])
+@pytest.mark.parametrize("name", ["tpu-v1", "eyeriss-v1"])
+def test_events_move_the_bytes_that_the_closed_form_counts(layer: hwsim.ConvLayer | hwsim.GemmLayer, name: str) -> None:
+    from hwsim.algorithms import lower
+
+    machine = load_machine(name)
+    for stage in lower(replace(layer, dtype=machine.dtype), "direct").stages:
+        nest = choose(stage, machine).schedule(stage, machine, Placement())
+        counts, run = count(nest), run_on_array(nest, machine, machine.dtype)
+        for tile in run.tiles:
+            traffic = counts.of(tile.level, tile.tensor)
+            moved = tile.returning if nest.stage.tensor(tile.tensor).role == "output" else tile.entering
+            assert int(moved.sum()) == traffic.fills
+        assert run.cycles.total >= run.cycles.compute
+
+
+def test_row_stationary_fills_the_chip_as_the_paper_says() -> None:
+    """JSSC 2017, table V: active PEs of AlexNet's layers are R e r t; the array holds at most 168."""
+    result = hwsim.simulate(hwsim.load_workload("alexnet").only(("conv3",)), "eyeriss-v1", "direct")
+    stage = result.layers[0].stages[0]
+    assert stage.dataflow == "row-stationary"
+    assert stage.footprint_bytes["filter_spad"]["filter"] <= 448
+    assert stage.footprint_bytes["glb"]["ofmap"] <= 100 * 1024
+
+
+def test_the_shared_memory_tiling_formula_on_measured_kernels() -> None:
+    """Loads leaving the SM are M N K (1/BN + 1/BM) words, which an H200 counted on 24 kernels, sector by sector."""
+    from hwsim.ir.conv import gemm_stage
+    from hwsim.ir.nest import Hold, Loop, Nest
+
+    rows = json.loads((Path(__file__).parent.parent / "reference" / "h200_tiled_gemm.json").read_text())["rows"]
+    tiled = [row for row in rows if row["kernel"] == "tiled"]
+    assert len(tiled) > 20
+    for row in tiled:
+        stage = gemm_stage(GemmLayer(row["M"], row["N"], row["K"]))
+        nest = Nest(stage, (Hold("dram", ("A", "B", "C")), Loop("m", row["BM"], "block"), Loop("n", row["BN"], "block"),
+                            Loop("k", row["BK"]), Hold("shared", ("A", "B"), multicast=False), Loop("m", 1), Loop("n", 1), Loop("k", 1)))
+        counts = count(nest)
+        words = sum(counts.of("dram", name).serves for name in ("A", "B"))
+        assert words * 4 == row["l1_global_load_sectors"] * 32
+
+
+def test_occupancy_of_a_tiled_kernel() -> None:
+    """128 x 128 tiles: 256 threads with 64 sums, 16 operands and 24 more registers each, two blocks an SM."""
+    from hwsim.ir.conv import gemm_stage
+
+    machine = load_machine("h200")
+    stage = gemm_stage(GemmLayer(8192, 8192, 512))
+    nest = choose(stage, machine).schedule(stage, machine, Placement())
+    room = occupancy(nest, machine, machine.compute, count(nest))  # type: ignore[arg-type]
+    assert room.threads in (128, 256)
+    assert room.blocks * room.threads * room.registers_per_thread * 4 <= 256 * 1024
+
+
+def test_a_machine_too_small_says_what_overflows(tmp_path: Path) -> None:
+    text = (Path(hwsim.__file__).parent.parent / "configs" / "accelerator" / "tpu-v1.yaml").read_text()
+    small = tmp_path / "small.yaml"
+    small.write_text(text.replace("capacity: 24 MiB", "capacity: 1 KiB"))
+    with pytest.raises(HwsimError, match="needs .* of unified_buffer, which has 1 KiB"):
+        hwsim.simulate(ConvLayer(1, 512, 14, 14, 512, 3, 3, pad=1), str(small), "direct")
+
+
+def test_physics_rejects_a_result_that_is_too_good() -> None:
+    machine = load_machine("tpu-v1")
+    stage = hwsim.simulate(GemmLayer(64, 64, 64), machine, "direct").layers[0].stages[0]
+    faster = replace(stage, cycles=replace(stage.cycles, compute=0.0, stall={}))
+    with pytest.raises(PhysicsError, match="a bug in the model"):
+        check_stage(faster, machine)
+
+
+@pytest.mark.parametrize("machine", ["xeon-8380", "h200", "tpu-v1", "eyeriss-v1"])
+@pytest.mark.parametrize("algorithm", ["direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4"])
+def test_odd_layers_run_everywhere(machine: str, algorithm: str) -> None:
+    """Ragged, strided, grouped, depthwise, 1x1, batched: physics holds, and totals add up."""
+    layers = [ConvLayer(1, 3, 17, 13, 5, 3, 3, pad=1), ConvLayer(2, 8, 9, 9, 8, 3, 3, 2, 1, groups=8), ConvLayer(1, 16, 7, 7, 24, 1, 1),
+              ConvLayer(3, 4, 11, 11, 6, 5, 5, pad=2, groups=2), ConvLayer(1, 70, 5, 5, 300, 3, 3), ConvLayer(1, 6, 12, 12, 4, 3, 3, dilation=2)]
+    for layer in layers:
+        result = hwsim.simulate(layer, machine, algorithm)
+        used = result.layers[0]
+        assert used.dram_bytes >= used.compulsory_bytes
+        assert used.seconds > 0
+        if used.algorithm in ("direct", "im2col", "implicit-gemm"):
+            assert used.operations.multiplies == layer.macs
+        if used.algorithm != algorithm:
+            assert any("does not apply" in note for note in used.notes)
+
+
+def test_auto_is_the_fastest() -> None:
+    layer = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
+    each = {name: hwsim.simulate(layer, "xeon-8380", name).seconds for name in ("direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4")}
+    best = hwsim.simulate(layer, "xeon-8380", "auto")
+    assert best.seconds == min(each.values())
+    assert "auto:" in best.layers[0].notes[-1]
