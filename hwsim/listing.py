@@ -142,4 +142,5 @@ def _document(plugin: object) -> str:
     import sys
 
     module = sys.modules[type(plugin).__module__]
-    return f"{inspect.cleandoc(module.__doc__ or '')}\n\n{inspect.cleandoc(type(plugin).__doc__ or '')}"
+    text = f"{inspect.cleandoc(module.__doc__ or '')}\n\n{inspect.cleandoc(type(plugin).__doc__ or '')}"
+    return "\n".join(piece for line in text.splitlines() for piece in (textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line]))

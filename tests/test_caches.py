@@ -142,7 +142,7 @@ def test_words_asked_of_the_first_cache_equal_the_closed_form(seed: int) -> None
     loops = [item for item in nest.items if isinstance(item, Loop)]
     cut = seed % (len(loops) + 1)
     nest = Nest(nest.stage, (Hold("dram", names), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]))
-    if any(len(axis.terms) > 1 or axis.terms and axis.terms[0][1] > axis.extent for tensor in nest.stage.tensors for axis in tensor.axes
+    if any(len(axis.terms) > 1 or (axis.terms and axis.terms[0][1] > axis.extent) for tensor in nest.stage.tensors for axis in tensor.axes
            ) and nest.stage.name != "gemm":
         return  # tiles with gaps are loaded as the runs that cover them
     traffic, _ = one_core(nest, [cache(64, 4, 4)])

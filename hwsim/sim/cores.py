@@ -60,8 +60,8 @@ def fidelity(sampling: Sampling | None) -> str:
     """How the caches were simulated, in words."""
     if sampling is None:
         return "caches line by line, exact; ports in closed form"
-    return (f"caches line by line, {sampling.share:.1%} of the steps one by one, the rest panel by panel (misses within {sampling.error:.0%}); "
-            "ports in closed form")
+    return (f"caches line by line, {sampling.share:.1%} of the steps one by one, the rest panel by panel "
+            f"(misses within {sampling.error:.0%}); ports in closed form")
 
 
 def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:

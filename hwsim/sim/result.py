@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from hwsim.ir.stage import Operations
 from hwsim.sim.stream import Sampling
@@ -196,6 +197,23 @@ class Result:
             for part, size in layer.footprint_bytes.items():
                 peak[part] = max(peak.get(part, 0), size)
         return peak
+
+    def table(self) -> str:
+        """A plain-text table, at most 80 columns wide."""
+        from hwsim.report.tables import run_table
+
+        return run_table(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON schema's document."""
+        from hwsim.report.document import result_document
+
+        return result_document(self)
+
+    def _repr_html_(self) -> str:
+        from hwsim.report.tables import html_table
+
+        return html_table([self])
 
     @property
     def notes(self) -> tuple[str, ...]:

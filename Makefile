@@ -1,0 +1,39 @@
+# make demo: the comparison report, from nothing.  make test: everything that must hold, from nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
+
+.PHONY: demo test lint bench oracle sample clean
+
+demo: $(VENV)/.demo
+	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.demo
+	$(BIN)/python benchmarks/run.py
+
+oracle: $(VENV)/.dev
+	$(BIN)/python -m tests.oracle 10000
+
+sample: $(VENV)/.demo
+	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/sample --force
+
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,126 @@
+"""Reading YAML: units, and every fault of a broken file at once, with its place."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwsim.config import Document
+from hwsim.errors import ConfigError, HwsimError, UnknownName
+from hwsim.spec.catalog import shipped
+from hwsim.spec.machine import load_machine
+from hwsim.spec.workload import load_workload
+from hwsim.units import Bandwidth, Duration, parse_bandwidth, parse_bytes, parse_duration, parse_energy_per_byte, parse_frequency
+
+BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_dozen_broken_files_are_kept() -> None:
+    assert len(BAD) >= 12
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_every_fault_with_its_place_and_status_2(path: Path) -> None:
+    expected = int(re.match(r"# expect: (\d+)", path.read_text())[1])  # type: ignore[index]
+    ran = subprocess.run([sys.executable, "-m", "hwsim", "show", str(path)], capture_output=True, text=True, cwd=ROOT, check=False)
+    lines = ran.stderr.removeprefix("hwsim: ").splitlines()
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert len(lines) == expected, ran.stderr
+    length = len(path.read_text().splitlines())
+    for line in lines:
+        place = re.match(rf"{re.escape(str(path))}:(\d+):(\d+): \S+: .+", line)
+        assert place is not None, line
+        assert 1 <= int(place[1]) <= length + 1
+
+
+def test_faults_stand_where_they_are_made() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_machine(Path(__file__).parent / "bad" / "machine_keys.yaml")
+    places = {fault.path: (fault.line, fault.column) for fault in caught.value.faults}
+    assert places["descripton"] == (3, 1)
+    assert places["clock"] == (5, 1)
+    assert "did you mean 'description'" in str(caught.value)
+    assert "did you mean 'dram'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(shipped("configs")))
+def test_shipped_machines_are_sound(name: str) -> None:
+    machine = load_machine(name)
+    assert machine.name == name
+    assert machine.chain("activation")[0] == machine.dram_name
+    assert machine.compute.peak_macs_per_cycle(machine.dtype) > 0
+
+
+@pytest.mark.parametrize("name", list(shipped("configs")))
+def test_every_number_of_a_machine_has_a_source(name: str) -> None:
+    """Each line of a part that states a number says where it is from, or that it is assumed."""
+    words = ("ARK", "SDM", "AVX", "VNNI", "architectural", "assumption", "NVIDIA", "measured", "paper", "sector", "entry", "only the filter",
+             "60 MHz", "int8")
+    for number, line in enumerate(shipped("configs")[name].read_text().splitlines(), 1):
+        if re.match(r"    (capacity|bandwidth|latency|line|ways|cores|sms|rows|cols|lanes): ", line):
+            comment = line.partition("#")[2]
+            same_part = any(word in comment for word in words)
+            assert same_part or re.search(r"line: 64 B|per pe|bandwidth: [24] B", line), f"{name}:{number}: {line}"
+
+
+def test_peaks_agree_with_the_collected_specifications() -> None:
+    peaks = {"xeon-8380": 5.89, "h200": 66.91, "tpu-v1": 91.75, "eyeriss-v1": 0.0672}
+    for name, teraops in peaks.items():
+        machine = load_machine(name)
+        assert machine.compute.peak_macs_per_cycle(machine.dtype) * 2 * machine.clock_hz / 1e12 == pytest.approx(teraops, rel=0.001)
+
+
+def test_management_is_read_off_the_chain() -> None:
+    kinds = {name: load_machine(name).management for name in shipped("configs")}
+    assert kinds == {"xeon-8380": "implicit", "h200": "mixed", "tpu-v1": "explicit", "eyeriss-v1": "explicit"}
+
+
+def test_units() -> None:
+    assert parse_bytes("24 MiB") == 24 * 2**20
+    assert parse_bytes("48 KB") == 48_000
+    assert parse_bandwidth("34 GB/s") == Bandwidth(34e9, per_cycle=False)
+    assert parse_bandwidth("64 B/cycle") == Bandwidth(64, per_cycle=True)
+    assert parse_frequency("700 MHz") == 7e8
+    assert parse_duration("40 cycles") == Duration(40, in_cycles=True)
+    assert parse_energy_per_byte("8 pJ/bit") == 64
+
+
+@pytest.mark.parametrize(("parse", "text", "message"), [
+    (parse_bytes, "24", "unknown unit"), (parse_bytes, "24 mib", "did you mean 'MiB'"), (parse_bytes, "0.3 B", "whole number of bytes"),
+    (parse_bandwidth, "34 GBs", "did you mean '34 GB/s'"), (parse_bandwidth, "inf GB/s", "not finite"), (parse_frequency, "-1 MHz", "not positive"),
+    (parse_duration, "soon", "not a number"), (parse_bytes, "nan B", "not finite")])
+def test_units_that_teach(parse: object, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse(text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["../secrets", "/etc/passwd.yaml", "..", "a/../../b.yaml", "tpu-v1/../tpu-v1", "nope"])
+def test_a_name_is_never_a_way_out(name: str) -> None:
+    with pytest.raises((UnknownName, HwsimError)):
+        load_machine(name)
+
+
+def test_files_are_bounded() -> None:
+    assert Document("a: " + "x" * (1 << 20), "big").faults
+    assert Document("[" * 5000, "deep").faults
+
+
+def test_network_totals_are_exact() -> None:
+    from hwsim.validate import run_check
+
+    report = run_check("workloads")
+    assert all(score.exact == score.n for score in report.metrics.values())
+    assert report.metrics["total_macs"].n == 6
+    assert load_workload("toy-4x4").macs == 36
+
+
+def test_batch_scales_and_graphs_join() -> None:
+    assert load_workload("vgg16", batch=3).conv_macs == 3 * 15_346_630_656
+    graph = load_workload("resnet18").graph
+    assert set(graph.predecessors("add3_1")) == {"conv3_1b", "conv3_s"}

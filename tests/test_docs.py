@@ -1,0 +1,61 @@
+"""Every command and program in README and docs runs, and what they state is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [(path.name, text) for path in PAGES for text in re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)]
+
+
+COMMANDS = [(page, line.removeprefix("$ ")) for page, text in blocks("console") for line in text.splitlines() if line.startswith("$ hwsim")]
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(COMMANDS) >= 6
+    assert blocks("python")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the YAML files of docs/machines.md."""
+    place = tmp_path_factory.mktemp("docs")
+    machine, workload = (text for page, text in blocks("yaml") if page == "machines.md")
+    (place / "machine.yaml").write_text(machine)
+    (place / "small.yaml").write_text(workload)
+    return place
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_command(page: str, command: str, folder: Path) -> None:
+    words = shlex.split(command)
+    ran = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"{page}: {command}\n{ran.stderr}"
+    assert ran.stdout.strip()
+
+
+@pytest.mark.parametrize(("page", "program"), blocks("python"))
+def test_program(page: str, program: str, folder: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"{page}\n{ran.stderr}"
+
+
+def test_links_lead_somewhere() -> None:
+    for path in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_nothing_speaks_of_this_machine() -> None:
+    for path in [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml"]:
+        assert not re.search(r"/(home|work|root)/", path.read_text()), path.name
