@@ -27,14 +27,19 @@ MAX_NODES = 50_000
 T = TypeVar("T")
 
 
-def quantity(unit: str, *, default: Any = dataclasses.MISSING, doc: str = "") -> Any:
-    """A dataclass field written as text with a unit (a key of units.PARSERS)."""
-    return field(default=default, metadata={"unit": unit, "doc": doc})
+def quantity(unit: str, *, default: Any = dataclasses.MISSING, key: str | None = None) -> Any:
+    """A dataclass field written as text with a unit (a key of units.PARSERS), under its own name or `key`."""
+    return field(default=default, metadata={"unit": unit, **({"key": key} if key else {})})
 
 
-def count(*, default: Any = dataclasses.MISSING, least: int = 1, doc: str = "") -> Any:
+def count(*, default: Any = dataclasses.MISSING, least: int = 1) -> Any:
     """A dataclass field holding a whole number of at least `least`."""
-    return field(default=default, metadata={"least": least, "doc": doc})
+    return field(default=default, metadata={"least": least})
+
+
+def read_by(reader: Callable[[yaml.Node, str, Document], Any]) -> Any:
+    """A dataclass field that `reader(node, path, document)` makes."""
+    return field(metadata={"read": reader})
 
 
 def choice(names: tuple[str, ...]) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from hwsim.config import Document, build, choice, mapping, quantity, read, read_text, required
+from hwsim.config import Document, build, choice, mapping, quantity, read, read_by, read_text, required
 from hwsim.errors import HwsimError, nearest
 from hwsim.registry import Registry
 from hwsim.spec.catalog import locate
@@ -93,9 +93,9 @@ class Machine:
 
     name: str
     description: str
-    clock_hz: float = field(metadata={"unit": "frequency_hz", "key": "clock"})
+    clock_hz: float = quantity("frequency_hz", key="clock")
     dtype: str = choice(tuple(DTYPE_BYTES))
-    parts: dict[str, Part] = field(metadata={"read": _read_parts})
+    parts: dict[str, Part] = read_by(_read_parts)
     links: tuple[str, ...] = required()
     process_nm: float = 45.0
     source: str = ""
