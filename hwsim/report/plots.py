@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from hwsim.report.roofline import Roof, roofs
 from hwsim.sim.result import Result
 
+WIDTH_INCHES = 4.9  # narrow enough that text stays readable on a phone
 COLORS = ("#3366aa", "#ee7733", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777", "#000000")
 STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 11, "axes.titleweight": "bold",
          "axes.titlelocation": "left", "svg.fonttype": "none", "svg.hashsalt": "hwsim", "legend.frameon": False, "figure.dpi": 100,
@@ -66,7 +67,7 @@ def _bars(results: Sequence[Result], title: str, unit: str, value: Callable[[Res
     groups = groups or {"": list(results)}
     algorithms = list(dict.fromkeys(result.algorithm for result in results))
     height = 1.1 + 0.27 * len(results) + 0.3 * len(groups)
-    figure, axes = plt.subplots(figsize=(6.4, height), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
     place, ticks = 0.0, []
     for machine, members in groups.items():
         start = place
@@ -80,7 +81,7 @@ def _bars(results: Sequence[Result], title: str, unit: str, value: Callable[[Res
         place += 0.9
     axes.set_yticks([tick for tick, _ in ticks], [name for _, name in ticks])
     axes.invert_yaxis()
-    axes.set_xlim(0, max(value(result) for result in results) * 1.35)
+    axes.set_xlim(0, max(value(result) for result in results) * 1.5)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(unit)
@@ -98,7 +99,7 @@ def _footprints(results: Sequence[Result]) -> Figure:
             for result in results for part, size in result.footprint_bytes.items()]
     names = list(dict.fromkeys(name for name, _, _ in rows))
     algorithms = list(dict.fromkeys(result.algorithm for result in results))
-    figure, axes = plt.subplots(figsize=(6.4, 1.4 + 0.42 * len(names)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, 1.4 + 0.42 * len(names)), layout="constrained")
     for name, algorithm, share in rows:
         offset = (algorithms.index(algorithm) - (len(algorithms) - 1) / 2) * 0.16
         axes.plot(share * 100, names.index(name) + offset, "o", markersize=6, color=_color(algorithms, algorithm))
@@ -118,12 +119,12 @@ def _rooflines(results: Sequence[Result]) -> Figure:
     """One panel a machine: its roof, and every layer of every algorithm on or below it."""
     machines = list(dict.fromkeys(result.machine for result in results))
     algorithms = list(dict.fromkeys(result.algorithm for result in results))
-    figure, grid = plt.subplots(len(machines), 1, figsize=(6.4, 2.9 * len(machines)), layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(len(machines), 1, figsize=(WIDTH_INCHES, 2.9 * len(machines)), layout="constrained", squeeze=False)
     for axes, machine in zip(grid[:, 0], machines, strict=True):
         _roofline(axes, roofs([result for result in results if result.machine == machine]), machine, algorithms)
     grid[-1, 0].set_xlabel("multiplications per byte of DRAM traffic")
     handles = [Line2D([], [], linestyle="", marker="o", color=_color(algorithms, name), label=name) for name in algorithms]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(algorithms)), fontsize=8.5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(algorithms)), fontsize=8.5)
     return figure
 
 
