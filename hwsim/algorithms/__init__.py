@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan
 from hwsim.registry import Registry
-from hwsim.spec.layer import ConvLayer, ElementwiseLayer, Layer, PoolLayer
+from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,11 @@ FAMILIES: Registry[Family] = Registry("algorithm family", "hwsim.algorithms")
 
 FALLBACK = "implicit-gemm"
 MEMORY_BOUND = "memory-bound"
+
+
+def unless_product(layer: Layer) -> str | None:
+    """Why an algorithm for convolutions and matrix products refuses a layer."""
+    return None if isinstance(layer, (ConvLayer, LinearLayer, GemmLayer)) else "it is not a convolution or a product"
 
 
 def find_algorithm(name: str) -> Algorithm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwsim.algorithms import ALGORITHMS, Algorithm
+from hwsim.algorithms import ALGORITHMS, Algorithm, unless_product
 from hwsim.errors import HwsimError
 from hwsim.ir.access import Tensor, along
 from hwsim.ir.conv import batch_dims, effectual, gemm_stage, grouped, ifmap, width
@@ -22,7 +22,7 @@ class Im2col:
     summary = "windows written out as a matrix in memory, then one product"
 
     def refuses(self, layer: Layer) -> str | None:
-        return None if isinstance(layer, (ConvLayer, LinearLayer, GemmLayer)) else "it is not a convolution or a product"
+        return unless_product(layer)
 
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):

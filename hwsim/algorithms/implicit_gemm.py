@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwsim.algorithms import ALGORITHMS, Algorithm
+from hwsim.algorithms import ALGORITHMS, Algorithm, unless_product
 from hwsim.errors import HwsimError
 from hwsim.ir.conv import conv_stage, gemm_stage
 from hwsim.ir.stage import Plan
@@ -21,7 +21,7 @@ class ImplicitGemm:
     summary = "one product of k = C R S, windows gathered on the fly"
 
     def refuses(self, layer: Layer) -> str | None:
-        return None if isinstance(layer, (ConvLayer, LinearLayer, GemmLayer)) else "it is not a convolution or a product"
+        return unless_product(layer)
 
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):

@@ -76,6 +76,13 @@ def choose(stage: Stage, machine: Machine, name: str | None = None) -> Dataflow:
     raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))
 
 
+def held_width(machine: Machine, stage: Stage, tensor: Tensor) -> int:
+    """Bytes a word takes in the chip's buffer: a partial sum's where sums are added there, for want of accumulators."""
+    accumulator: int = getattr(machine.compute, "accumulator_bytes", tensor.width)
+    summed = tensor.role == "output" and bool(stage.reduction) and len(machine.chain("output")) == 2
+    return max(accumulator, tensor.width) if summed else tensor.width
+
+
 def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
     """Bytes that a tile of these sizes touches at most (dims not named: one iteration)."""
     words = 1

@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
-from hwsim.dataflows import DATAFLOWS, Dataflow, Placement, tile_bytes
+from dataclasses import replace
+
+from hwsim.dataflows import DATAFLOWS, Dataflow, Placement, held_width, tile_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
@@ -124,7 +126,8 @@ def _buffer_block(stage: Stage, machine: Machine, placement: Placement, view: Ge
     whole = {dim: bound for dim, bound in stage.bounds if dim not in (*view.m, *view.b)}
 
     def needs(block: dict[str, int]) -> int:
-        return sum(tile_bytes(tensor, {**whole, **block}) for tensor in moving) * part.buffers
+        return sum(tile_bytes(replace(tensor, width=held_width(machine, stage, tensor)), {**whole, **block})
+                   for tensor in moving) * part.buffers
 
     block = dict(strip)
     while needs(block) > room:

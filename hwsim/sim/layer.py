@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from hwsim.count.analytic import count
-from hwsim.dataflows import Placement, choose
+from hwsim.dataflows import Placement, choose, held_width
 from hwsim.energy.account import energy_pj
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
@@ -54,7 +54,12 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
     part = machine.parts[chain[1]] if len(chain) > 1 else None
     if not isinstance(part, Scratchpad) or part.per != "chip" or "output" not in part.roles:
         return Placement()
-    sizes = {tensor.name: tensor.bytes for stage in plan.stages for tensor in stage.tensors if tensor.name in plan.temporaries}
+    sizes: dict[str, int] = {}
+    for stage in plan.stages:
+        for tensor in stage.tensors:
+            if tensor.name in plan.temporaries:
+                size = tensor.elements * held_width(machine, stage, tensor)
+                sizes[tensor.name] = max(size, sizes.get(tensor.name, 0))
     total = sum(sizes.values())
     return Placement(chain[1], frozenset(sizes), total) if 0 < total <= part.capacity // 2 else Placement()
 
