@@ -73,7 +73,7 @@ class Job:
 
     def layers(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the machine lacks."""
-        dtype = self.dtype or self.machine.dtype
+        dtype = self.dtype or self._stated() or self.machine.dtype
         if dtype not in DTYPE_BYTES or dtype not in self.machine.compute.dtypes:
             raise HwsimError(f"{self.machine.name} does not compute {dtype!r}; expected one of "
                              f"{', '.join(self.machine.compute.dtypes)}")
@@ -82,6 +82,11 @@ class Job:
         if self.dataflow is not None:
             DATAFLOWS[self.dataflow]
         return self.workload.with_dtype(dtype)
+
+    def _stated(self) -> str | None:
+        """The data type that the layers themselves state, when they all state one."""
+        stated = {layer.dtype for layer in self.workload.layers.values()}
+        return stated.pop() if len(stated) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,10 @@ class _Work:
 def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
     """Simulate the jobs' distinct layers on all cores, then put the results together."""
     workloads = [job.layers() for job in jobs]
-    machines = {job.machine.name: job.machine for job in jobs}
+    machines: dict[str, Machine] = {}
+    for job in jobs:
+        if machines.setdefault(job.machine.name, job.machine) != job.machine:
+            raise HwsimError(f"two different machines are named {job.machine.name!r}; expected a name of its own for each")
     tasks = dict.fromkeys(task for job, work in zip(jobs, workloads, strict=True) for layer in work.layers.values()
                           for task in _tasks(job, layer))
     done = _run_tasks(list(tasks), machines, progress)
@@ -131,15 +139,19 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
     return [_Task(job.machine.name, layer, name, job.dataflow) for name in names]
 
 
-def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult]:
+def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult | HwsimError]:
     work_of = {task: task.work for task in tasks}
     first = {work: task for task, work in reversed(work_of.items())}
-    done: dict[_Work, LayerResult] = {}
+    done: dict[_Work, LayerResult | HwsimError] = {}
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         futures = {pool.submit(_run_task, task, machines[task.machine]): work for work, task in first.items()}
         for future in as_completed(futures):
-            done[futures[future]] = future.result()
+            error = future.exception()
+            if isinstance(error, HwsimError):
+                done[futures[future]] = error
+            else:
+                done[futures[future]] = future.result()
             if progress is not None:
                 progress(len(done), len(futures))
     finally:
@@ -147,8 +159,11 @@ def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Pr
     return {task: _renamed(done[work_of[task]], task.plan()) for task in tasks}
 
 
-def _renamed(result: LayerResult, plan: Plan) -> LayerResult:
-    return replace(result, algorithm=plan.algorithm, notes=plan.notes)
+def _renamed(result: LayerResult | HwsimError, plan: Plan) -> LayerResult | HwsimError:
+    if isinstance(result, HwsimError):
+        return result
+    added = [note for note in result.notes if "does not schedule" in note]
+    return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *added))
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
@@ -156,20 +171,25 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
     return simulate_layer("", task.layer, task.plan(), reference, machine, task.dataflow)
 
 
-def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult]) -> Result:
+def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
     machine = job.machine
     layers = tuple(_fastest(name, [done[task] for task in _tasks(job, layer)], job.algorithm)
                    for name, layer in workload.layers.items())
-    dtype = job.dtype or machine.dtype
+    dtype = next(iter(workload.layers.values())).dtype or machine.dtype
     dram: Any = machine.parts[machine.dram_name]
     return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
                   {name: part.capacity for name, part in machine.memories.items()},
                   machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz)
 
 
-def _fastest(name: str, results: list[LayerResult], algorithm: str) -> LayerResult:
-    """The quickest of a layer's results; with a note of what it beat when there was a choice."""
-    ranked = sorted(results, key=lambda result: result.seconds)
+def _fastest(name: str, outcomes: list[LayerResult | HwsimError], algorithm: str) -> LayerResult:
+    """The quickest of a layer's results; with a note of what it beat when there was a choice.
+
+    Raises the first error when nothing ran.
+    """
+    ranked = sorted((outcome for outcome in outcomes if isinstance(outcome, LayerResult)), key=lambda result: result.seconds)
+    if not ranked:
+        raise next(HwsimError(f"{name}: {outcome}") for outcome in outcomes if isinstance(outcome, HwsimError))
     best = replace(ranked[0], name=name)
     slower = [result for result in ranked if result.seconds > ranked[0].seconds]
     if algorithm != AUTO or not slower:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -51,7 +52,8 @@ def _user_errors(command: F) -> F:
             sys.exit(3)
         except KeyboardInterrupt:
             click.echo("hwsim: interrupted, nothing written", err=True)
-            sys.exit(130)
+            sys.stderr.flush()
+            os._exit(130)  # simulations still running in other threads are not waited for
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(0)
@@ -132,7 +134,7 @@ def run(machine: str, workload: str, algorithm: str, dataflow: str | None, batch
 @click.option("--machines", "-m", required=True, help="Names or paths, separated by commas.")
 @click.option("--algorithms", "-a", required=True, help="Names separated by commas; auto is one.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for report.html, plots, CSV and JSON.")
-@click.option("--force", is_flag=True, help="Replace an existing folder.")
+@click.option("--force", is_flag=True, help="Replace a report that is there.")
 @click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: each machine's own).")

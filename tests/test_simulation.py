@@ -10,7 +10,7 @@ import pytest
 
 import hwsim
 from hwsim.count.analytic import count
-from hwsim.dataflows import Placement, choose
+from hwsim.dataflows import Placement, schedule
 from hwsim.errors import HwsimError, PhysicsError
 from hwsim.sim.array import mapped, mapping_efficiency, run_on_array, separate_fold_cycles
 from hwsim.sim.blocks import occupancy
@@ -81,7 +81,7 @@ def test_events_move_the_bytes_that_the_closed_form_counts(layer: hwsim.ConvLaye
 
     machine = load_machine(name)
     for stage in lower(replace(layer, dtype=machine.dtype), "direct").stages:
-        nest = choose(stage, machine).schedule(stage, machine, Placement())
+        nest = schedule(stage, machine, Placement())
         counts, run = count(nest), run_on_array(nest, machine, machine.dtype)
         for tile in run.tiles:
             traffic = counts.of(tile.level, tile.tensor)
@@ -115,10 +115,17 @@ def test_occupancy_of_a_tiled_kernel() -> None:
 
     machine = load_machine("h200")
     stage = gemm_stage(GemmLayer(8192, 8192, 512))
-    nest = choose(stage, machine).schedule(stage, machine, Placement())
+    nest = schedule(stage, machine, Placement())
     room = occupancy(nest, machine, machine.compute, count(nest))  # type: ignore[arg-type]
     assert room.threads in (128, 256)
     assert room.blocks * room.threads * room.registers_per_thread * 4 <= 256 * 1024
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "tf32", "fp32", "fp64", "int8"])
+def test_every_type_of_product_fits_a_gpu(dtype: str) -> None:
+    """Sums are kept in 4 bytes: a tile of fp16 operands takes as many registers for them as one of fp32."""
+    result = hwsim.simulate(GemmLayer(4096, 4096, 256), "h200", "direct", dtype=dtype)
+    assert result.footprint_bytes["registers"] <= 256 * 1024
 
 
 def test_a_machine_too_small_says_what_overflows(tmp_path: Path) -> None:

@@ -58,12 +58,25 @@ class Dataflow(Protocol):
 DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.dataflows")
 
 
-def choose(stage: Stage, machine: Machine, name: str | None = None) -> Dataflow:
-    """The named dataflow where it applies, else the first default that does.
+def schedule(stage: Stage, machine: Machine, placement: Placement, name: str | None = None) -> Nest:
+    """The stage under the named dataflow where it applies, else under the first default that applies and fits.
 
-    Raises UnknownName for a name that is none, HwsimError when nothing applies.
+    Raises UnknownName for a name that is none, HwsimError when nothing applies or the named one does not fit.
     """
-    reasons = []
+    problems = []
+    for flow in applicable(stage, machine, name):
+        try:
+            return flow.schedule(stage, machine, placement)
+        except HwsimError as error:
+            if flow.name == name:
+                raise
+            problems.append(str(error))
+    raise HwsimError("; ".join(problems))
+
+
+def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[Dataflow]:
+    """The named dataflow, if it applies, and every default that does. Raises UnknownName, or HwsimError when none does."""
+    flows, reasons = [], []
     asked = [name] if name is not None else []
     for candidate in [*asked, *sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))]:
         flow = DATAFLOWS[candidate]
@@ -71,8 +84,11 @@ def choose(stage: Stage, machine: Machine, name: str | None = None) -> Dataflow:
             continue
         reason = flow.refuses(stage, machine)
         if reason is None:
-            return flow
-        reasons.append(f"{candidate}: {reason}")
+            flows.append(flow)
+        else:
+            reasons.append(f"{candidate}: {reason}")
+    if flows:
+        return flows
     raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))
 
 

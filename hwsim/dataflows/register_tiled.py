@@ -74,23 +74,27 @@ def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:
 
 def _private_caches(machine: Machine) -> tuple[int, int]:
     """Capacities of the first and second cache of a core (the first twice when there is one)."""
-    caches = [part.capacity for part in machine.memories.values() if isinstance(part, Cache) and part.per == "core"]
-    inner = caches[::-1] or [32 * 1024]
+    chain = [machine.parts[name] for name in machine.chain("activation")[::-1]]
+    inner = [part.capacity for part in chain if isinstance(part, Cache) and part.per == "core"] or [32 * 1024]
     return inner[0], inner[min(1, len(inner) - 1)]
 
 
 def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
     """Sums that fit the vector registers, two vectors wide where that many filters exist.
 
-    With v vectors of n and r registers, (r - v - 1) // v values of m leave room for the v weights and a broadcast.
+    Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are broadcast. Sums are
+    kept in at least 4 bytes.
     """
     extents = dict(stage.bounds)
-    lanes = max(1, core.vector // stage.output.width)
+    lanes = max(1, core.vector // max(4, stage.output.width))
     filters = stage.group(view.n)
     if filters >= lanes:
         vectors = 2 if filters >= 2 * lanes else 1
         tile = split_group(view.n, extents, vectors * lanes)
-        tile.update(split_group(view.m, extents, max(1, (core.vector_registers - vectors - 1) // vectors)))
+        broadcasts = core.vector // stage.output.width
+        pixels = max(m for m in range(1, core.vector_registers) if m == 1 or
+                     vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers)
+        tile.update(split_group(view.m, extents, pixels))
         return tile
     inner = view.m[-1]
     tile = {**dict.fromkeys(view.m, 1), inner: min(extents[inner], lanes)}

@@ -23,7 +23,7 @@ from hwsim.ir.transform import drop_idle, points
 from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.spec.machine import Machine
+from hwsim.spec.machine import ROLES, Machine
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class RowStationary:
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
         if not isinstance(machine.compute, PeArray):
             return "it needs PEs with scratchpads of their own"
+        if any(len(machine.chain(role)) != 3 for role in ROLES):
+            return "every role needs a buffer and a scratchpad in the PEs"
         if not {"p", "q", "r", "s", "c", "k"} <= set(stage.extents):
             return "the stage is no convolution"
         if stage.extents["r"] > machine.compute.rows:
@@ -106,6 +108,8 @@ def best_mapping(stage: Stage, machine: Machine, placement: Placement) -> Mappin
     best: tuple[tuple[float, int, int, int], Mapping] | None = None
     for e in range(1, size["p"] + 1):
         sets = _sets(array, size["r"], e)
+        if sets == 0:
+            break
         for q, p in _per_pe(stage, machine):
             for r in range(1, min(sets, -(-size["c"] // q)) + 1):
                 t = min(sets // r, -(-size["k"] // p))
@@ -139,12 +143,13 @@ def _sets(array: PeArray, rows: int, e: int) -> int:
 
 
 def _per_pe(stage: Stage, machine: Machine) -> Iterator[tuple[int, int]]:
-    """(q channels, p filters) that a PE's scratchpads hold; for each q the most filters."""
+    """(q channels, p filters) that a PE's scratchpads hold: every q, and the most filters or an even part of them."""
     size, width = stage.extents, stage.output.width
     ifmap, weights, sums = (machine.part(machine.chain(role)[-1], Scratchpad).capacity // width
                             for role in ("activation", "weight", "output"))
     for q in range(1, min(size["c"], ifmap // size["s"]) + 1):
-        for p in range(1, min(size["k"], sums, weights // (q * size["s"])) + 1):
+        most = min(size["k"], sums, weights // (q * size["s"]))
+        for p in dict.fromkeys(-(-most // pieces) for pieces in range(1, most + 1)):
             yield q, p
 
 

@@ -42,7 +42,7 @@ class WeightStationary:
         extents = dict(stage.bounds)
         others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
         rows = split_group(view.k, extents, array.rows)
-        columns = split_group(view.n, extents, array.cols)
+        columns = split_group(view.n, extents, _columns_that_fit(stage, machine, placement, array))
         strip = split_group(view.m, extents, _accumulator_rows(machine, placement))
         block = _buffer_block(stage, machine, placement, view, strip)
         inner_activation, inner_weight, inner_output = (_inner_levels(machine, role) for role in ("activation", "weight", "output"))
@@ -100,6 +100,17 @@ def _buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[
     level = _buffer(machine)
     names = placement.without_resident(stage, _pad(machine, level).roles)
     return (Hold(level, names, buffers=_pad(machine, level).buffers),) if names else ()
+
+
+def _columns_that_fit(stage: Stage, machine: Machine, placement: Placement, array: SystolicArray | PeArray) -> int:
+    """Columns of the array that a weight tile as high as it may fill, all buffers of it in the memory before the cells."""
+    weights = next(tensor for tensor in stage.inputs if tensor.role == "weight")
+    columns = array.cols
+    for level in _inner_levels(machine, "weight"):
+        part = _pad(machine, level)
+        if part.per == "chip":
+            columns = min(columns, placement.room(machine, level) // (array.rows * weights.width * part.buffers))
+    return max(1, columns)
 
 
 def _accumulator_rows(machine: Machine, placement: Placement) -> int:

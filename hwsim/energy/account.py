@@ -13,8 +13,9 @@ def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_par
     """pJ by part: arithmetic at the compute part, bytes moved at every memory. A machine's own figures come first."""
     table = table_for(machine.process_nm)
     accumulations = min(operations.multiplies, operations.additions)
-    vector = operations.vector_operations - accumulations
-    spent = {machine.compute_name: operations.multiplies * table.mac_pj(dtype) + vector * table.operation_pj(dtype)}
+    vector = operations.shifts + operations.additions - accumulations
+    spent = {machine.compute_name: operations.multiplies * table.mac_pj(dtype) + vector * table.operation_pj(dtype)
+             + operations.constant_multiplies * table.multiply[dtype]}
     for name, moved in bytes_by_part.items():
         spent[name] = moved * pj_per_byte(machine.memories[name], table)
     return spent

@@ -54,6 +54,7 @@ class Stage:
     per_iteration: operations of one execution of the statement. effectual: multiplications whose operands are
     both inside the tensors (padding excluded). view: how a matrix unit sees the stage, None for a stage that no
     matrix unit can run. offline: done once before inference (the filter transform), counted but not timed.
+    dtype: of the run, once there is one.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Stage:
     view: GemmView | None = None
     offline: bool = False
     statement: str = ""
+    dtype: str | None = None
 
     @property
     def extents(self) -> Mapping[str, int]:

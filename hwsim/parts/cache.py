@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 
 from hwsim.config import count, quantity
 from hwsim.spec.machine import PARTS, Memory
-from hwsim.units import Bandwidth, Duration
+from hwsim.units import Bandwidth, Duration, size_text
+
+LARGEST = 4 * 2**30
 
 
 @PARTS.register("cache")
@@ -34,6 +36,8 @@ class Cache(Memory):
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.line & (self.line - 1):
             yield "line", f"a line of {self.line} bytes; expected a power of two"
+        elif self.capacity > LARGEST:
+            yield "capacity", f"{size_text(self.capacity)}; expected at most {size_text(LARGEST)}, as every line is simulated"
         elif self.capacity % self.line:
             yield "line", f"a line of {self.line} bytes does not divide the capacity of {self.capacity}; expected a divisor"
         elif self.ways > self.capacity // self.line:

@@ -36,6 +36,9 @@ class Core(Compute):
     def dtypes(self) -> tuple[str, ...]:
         return ("fp64", "fp32") + (("int8",) if self.int8_macs_per_lane > 1 else ())
 
+    def needs(self) -> dict[str, str]:
+        return {"registers": "registers", "l1": "cache"}
+
     def lanes(self, dtype: str) -> int:
         """Elements a vector register holds."""
         return self.vector // DTYPE_BYTES[dtype]

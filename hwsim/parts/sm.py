@@ -1,11 +1,12 @@
 """A GPU's streaming multiprocessors: thread blocks, CUDA cores and tensor cores."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import Bandwidth, Duration
+from hwsim.units import DTYPE_BYTES, Bandwidth, Duration
 
 
 @PARTS.register("sm")
@@ -13,6 +14,7 @@ from hwsim.units import Bandwidth, Duration
 class StreamingMultiprocessor(Compute):
     """sms of them; macs_per_cycle per SM by dtype, tensor_macs_per_cycle where tensor cores serve the dtype.
 
+    tensor_threads threads together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory.
     launch is the time from one kernel's end to the next one's end when both are empty; l2_latency,
     shared_latency and barrier are what one step of a blocked loop waits for when nothing else hides it.
     """
@@ -32,13 +34,30 @@ class StreamingMultiprocessor(Compute):
     shared_latency: Duration = quantity("duration")
     barrier: Duration = quantity("duration")
     tensor_macs_per_cycle: dict[str, float] | None = None
+    tensor_threads: int = count(default=32)
+    tensor_rows: int = count(default=16)
+    tensor_cols: int = count(default=16)
 
     @property
     def dtypes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.macs_per_cycle, *(self.tensor_macs_per_cycle or {}))))
 
+    def needs(self) -> dict[str, str]:
+        return {"registers": "registers", "shared": "scratchpad", "l2": "cache"}
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for field in ("macs_per_cycle", "tensor_macs_per_cycle"):
+            for dtype in getattr(self, field) or {}:
+                if dtype not in DTYPE_BYTES:
+                    yield f"{field}.{dtype}", f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}"
+        if "fp32" not in self.macs_per_cycle:
+            yield "macs_per_cycle", "no rate for fp32, in which transforms and pooling run; expected one"
+
     def macs_per_cycle_per_sm(self, dtype: str) -> float:
         return (self.tensor_macs_per_cycle or {}).get(dtype) or self.macs_per_cycle[dtype]
+
+    def uses_tensor_cores(self, dtype: str | None) -> bool:
+        return dtype in (self.tensor_macs_per_cycle or {})
 
     def vector_ops_per_cycle_per_sm(self, dtype: str) -> float:
         """Additions and multiplications outside the tensor cores."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from hwsim.config import count, required
 from hwsim.spec.machine import PARTS, Compute
+from hwsim.units import DTYPE_BYTES
 
 
 @PARTS.register("systolic")
@@ -28,6 +29,8 @@ class SystolicArray(Compute):
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for dtype, rate in self.rates.items():
+            if dtype not in DTYPE_BYTES:
+                yield f"rates.{dtype}", f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}"
             if rate > 1:
                 yield f"rates.{dtype}", f"{rate:g} of the peak; expected at most 1"
 

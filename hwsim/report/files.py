@@ -28,16 +28,20 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def check_folder(folder: Path, force: bool) -> None:
-    """Refuse, before any work, a folder that would be overwritten or cannot be made."""
+    """Refuse, before any work, a folder that would be written over or cannot be made."""
     if folder.exists() and not folder.is_dir():
         raise HwsimError(f"{folder} is a file; expected a folder to write into")
     if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise HwsimError(f"{folder} exists and is not empty; expected a new folder, or --force to replace it")
+        raise HwsimError(f"{folder} exists and is not empty; expected a new folder, or --force to replace a report in it")
+    above = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if not os.access(above, os.W_OK):
+        raise HwsimError(f"{folder}: cannot be written: no permission in {above}")
 
 
 def write_folder(folder: Path, files: Mapping[str, str | bytes], force: bool) -> None:
-    """Write all files into a new folder, then put it in place of the old one."""
+    """Write all files beside the folder, then put them in its place; with `force`, over files of the same names only."""
     check_folder(folder, force)
+    folder = folder.absolute()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -47,18 +51,12 @@ def write_folder(folder: Path, files: Mapping[str, str | bytes], force: bool) ->
         for name, content in files.items():
             (fresh / name).write_bytes(content.encode() if isinstance(content, str) else content)
         fresh.chmod(0o755)
-        _swap(fresh, folder)
+        if folder.exists():
+            for name in files:
+                os.replace(fresh / name, folder / name)
+        else:
+            fresh.rename(folder)
+    except OSError as error:
+        raise HwsimError(f"{folder}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Rename `fresh` to `folder`; what stood there goes only once the new one stands."""
-    old = None
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    fresh.rename(folder)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hwsim.report.document import comparison_document
 from hwsim.report.files import write_file
-from hwsim.report.tables import COMPARE_HEAD, LAYER_HEAD, comparison_rows, layer_row
+from hwsim.report.tables import COMPARE_HEAD, LAYER_HEAD, comparison_rows, fallback_notes, layer_row
 from hwsim.sim.result import Result
 from hwsim.units import seconds_text, si, size_text
 
@@ -60,7 +60,8 @@ def render(comparison: Comparison, drawings: dict[str, str], command: str) -> st
     return environment.from_string(template).render(
         comparison=comparison, drawings=[(name, text, CAPTIONS[name]) for name, text in drawings.items()], command=command,
         head=COMPARE_HEAD, rows=comparison_rows(comparison.results), layer_head=LAYER_HEAD, layer_row=layer_row,
-        counts_head=COUNTS_HEAD, counts=[counts_row(result) for result in comparison.results], findings=findings(comparison.results),
+        counts_head=COUNTS_HEAD, counts=[counts_row(result) for result in comparison.results],
+        findings=[*findings(comparison.results), *fallback_notes(comparison.results)],
         size_text=size_text)
 
 
@@ -80,7 +81,7 @@ def findings(results: tuple[Result, ...]) -> list[str]:
         own = sorted((result for result in results if result.machine == machine), key=lambda result: result.seconds)
         best, worst = own[0], own[-1]
         text = f"{machine}: {best.algorithm} is fastest, {seconds_text(best.seconds)}"
-        if len(own) > 1 and best.seconds:
+        if worst.seconds > 1.005 * best.seconds:
             text += f"; {worst.algorithm} takes {worst.seconds / best.seconds:.2f} times as long"
         least = min(own, key=lambda result: result.dram_bytes)
         text += f"; {least.algorithm} moves the least DRAM data, {size_text(least.dram_bytes)}."
@@ -92,7 +93,7 @@ def markdown(comparison: Comparison, command: str) -> str:
     """The report without its pictures inside."""
     lines = [f"# {comparison.workload.name}: {len(comparison.machines)} machines, {len(comparison.algorithms)} algorithms", ""]
     lines += [f"`{command}`", ""] if command else []
-    lines += [f"- {finding}" for finding in findings(comparison.results)] + [""]
+    lines += [f"- {finding}" for finding in (*findings(comparison.results), *fallback_notes(comparison.results))] + [""]
     lines += _markdown_table(COMPARE_HEAD, comparison_rows(comparison.results))
     lines += [f"![{name}]({name}.svg)\n\n{caption}\n" for name, caption in CAPTIONS.items()]
     lines += ["## Counts", "", *_markdown_table(COUNTS_HEAD, [counts_row(result) for result in comparison.results])]

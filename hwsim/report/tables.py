@@ -99,8 +99,20 @@ def comparison_rows(results: Sequence[Result]) -> Rows:
 
 
 def comparison_table(results: Sequence[Result]) -> str:
-    """One line a machine and algorithm."""
-    return text_table(COMPARE_HEAD, comparison_rows(results))
+    """One line a machine and algorithm, and which layers fell back on another algorithm."""
+    lines = [piece for note in fallback_notes(results) for piece in _wrap(f"note: {note}")]
+    return "\n".join([text_table(COMPARE_HEAD, comparison_rows(results)), *(["", *lines] if lines else [])])
+
+
+def fallback_notes(results: Sequence[Result]) -> list[str]:
+    """Why an algorithm did not apply, each reason once, with the layers it is about."""
+    layers: dict[str, dict[str, None]] = {}
+    for result in results:
+        for layer in result.layers:
+            for note in layer.notes:
+                if "does not apply" in note:
+                    layers.setdefault(note, {})[layer.name] = None
+    return [f"{note} ({_some(list(names))})" for note, names in layers.items()]
 
 
 def html_table(results: Sequence[Result]) -> str:

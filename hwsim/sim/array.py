@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
@@ -92,7 +92,7 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     if isinstance(compute, SystolicArray) and kind == "systolic folds":
         cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(compute)})
     levels = set(machine.memories)
-    return ArrayRun(cycles, accesses(machine, nest, counts, levels, compute.accumulator_bytes),
+    return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
                     f"events: tiles by DMA, {kind} in closed form", tuple(tiles))
 
@@ -191,12 +191,19 @@ def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_b
                 traffic = counts.of(name, tensor.name)
                 if traffic.reads or traffic.writes:
                     width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
-                    inner = 0 if _stationary(nest, name, tensor.name) else traffic.serves
+                    inner = traffic.fills if _stationary(nest, name, tensor.name) else traffic.serves
                     reads += (inner + traffic.drains) * width
                     writes += traffic.writes * width
             cycles = max(reads, writes) / part.bandwidth.bytes_per_cycle(machine.clock_hz)
             slowest = max(slowest, (name, cycles), key=lambda port: port[1])
     return slowest
+
+
+def _shifted_in(nest: Nest, counts: NestCounts) -> NestCounts:
+    """The counts with weights read from their last memory once, as they shift into the cells, not for every product."""
+    traffic = {(level, tensor): replace(row, serves=row.fills) if _stationary(nest, level, tensor) else row
+               for (level, tensor), row in counts.traffic.items()}
+    return replace(counts, traffic=traffic)
 
 
 def _stationary(nest: Nest, level: str, tensor: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from hwsim.count.analytic import count
+from hwsim.dataflows.shared_tiled import GROUP, THREAD, WORKING_REGISTERS, on_tensor_cores
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
@@ -13,22 +14,24 @@ from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.sim.cores import ImplicitRun, cache_accesses, fidelity, memory_cycles, with_flush
-from hwsim.sim.explicit import accesses, footprints
+from hwsim.sim.explicit import accesses, footprints, word_bytes
 from hwsim.sim.result import Cycles
 from hwsim.sim.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
 from hwsim.spec.machine import Machine
 
 STEPS_EXACT = 4_000_000
 REGISTER_BYTES = 4
-WORKING_REGISTERS = 24  # addresses, loop counters and staging of a compiled kernel, beside its tiles
+ACCUMULATOR_BYTES = 4
 WARP = 32
+HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
 
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Blocks of a kernel on one SM at a time, and what stops more."""
+    """Blocks of a kernel on one SM at a time, and what stops more. holders: threads or tensor groups of a block."""
 
     blocks: int
+    holders: int
     threads: int
     registers_per_thread: int
     shared_bytes: int
@@ -50,12 +53,12 @@ def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain
     slowest, cause = max((l2, "l2"), (dram, machine.dram_name))
     if slowest > compute + waiting:
         stall[cause] = slowest - compute - waiting
-    per_sm = {"shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)), "registers": room.threads}
+    per_sm = {"shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)), "registers": room.holders}
     per_sm["registers"] *= per_sm["shared"]
-    found = accesses(machine, nest, counts, {"shared", "registers"}, 4)
+    found = accesses(machine, nest, counts, {"shared", "registers"}, ACCUMULATOR_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
     return ImplicitRun(Cycles(compute, {name: time for name, time in stall.items() if time > 0}), found,
-                       footprints(machine, nest, counts, 4, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
+                       footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
                        + fidelity(stream.sampling).replace("caches", "L2"), stream.sampling)
 
 
@@ -64,24 +67,29 @@ def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts:
 
     Raises HwsimError when not even one block fits.
     """
-    threads = prod(nest.bound(loop) for loop in nest.loops if loop.spatial == "thread")
+    holders = prod(nest.bound(loop) for loop in nest.loops if loop.spatial in HOLDERS)
+    per_holder = sm.tensor_threads if on_tensor_cores(nest.stage, sm) else 1
+    threads = holders * per_holder
     warps = ceil(threads / WARP) * WARP
-    words = {level: sum(_peak_bytes(nest, counts, hold, name) for hold in nest.holds if hold.level == level for name in hold.tensors)
+    words = {level: sum(_peak_bytes(machine, nest, counts, hold, name)
+                        for hold in nest.holds if hold.level == level for name in hold.tensors)
              for level in ("registers", "shared")}
-    registers = min(sm.max_registers_per_thread, WORKING_REGISTERS + ceil(words["registers"] / REGISTER_BYTES))
+    registers = WORKING_REGISTERS + ceil(words["registers"] / REGISTER_BYTES / per_holder)
     limits = {"slots": sm.max_blocks, "threads": sm.max_threads // warps,
               "registers": machine.memories["registers"].capacity // (registers * REGISTER_BYTES * warps)}
     if words["shared"]:
         limits["shared memory"] = machine.memories["shared"].capacity // words["shared"]
     limit = min(limits, key=lambda name: limits[name])
-    if limits[limit] < 1 or threads > sm.max_threads_per_block:
+    if limits[limit] < 1 or threads > sm.max_threads_per_block or registers > sm.max_registers_per_thread:
         raise HwsimError(f"{machine.name}: {nest.stage.name}: a block of {threads} threads, {registers} registers each and "
                          f"{words['shared']} bytes of shared memory does not fit an SM ({limit})")
-    return Occupancy(limits[limit], threads, registers, words["shared"], limit)
+    return Occupancy(limits[limit], holders, threads, registers, words["shared"], limit)
 
 
-def _peak_bytes(nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
-    return counts.of(hold.level, name).peak * nest.stage.tensor(name).width * hold.buffers
+def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
+    """Bytes of one block's (or thread's) tile; sums are kept in fp32 whatever the operands are."""
+    width = word_bytes(machine, nest, counts, hold.level, name, ACCUMULATOR_BYTES)
+    return counts.of(hold.level, name).peak * width * hold.buffers
 
 
 def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, room: Occupancy,
@@ -89,12 +97,13 @@ def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, coun
     """(cycles of arithmetic or shared memory on the busiest SM, cycles in which latency is not hidden).
 
     A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and computes. With b
-    blocks on an SM a step of all of them takes max(b * work, latency + work): the others' work hides one's waiting.
+    blocks on an SM a step of all of them takes max(b * work, latency + alone): the others' work hides one's waiting.
+    alone: a block's own work when its threads, one operation a cycle each, are all that runs.
     """
     blocks = counts.instances["shared"]
     boundary = next(hold for hold in nest.holds if hold.level == "shared")
     steps = prod(nest.bound(loop) for loop in nest.loops_above(boundary) if loop.spatial is None)
-    work = _block_cycles(nest, machine, sm, counts, blocks, dtype) / steps
+    work, alone = (cycles / steps for cycles in _block_cycles(nest, machine, sm, counts, blocks, room.threads, dtype))
     clock = machine.clock_hz
     latency = sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
     resident = min(room.blocks, ceil(blocks / sm.sms))
@@ -102,24 +111,26 @@ def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, coun
     busy = waiting = 0.0
     for waves, on_sm in ((full, resident), (1 if rest else 0, ceil(rest / sm.sms))):
         busy += waves * steps * on_sm * work
-        waiting += waves * steps * max(0.0, latency + work - on_sm * work)
+        waiting += waves * steps * max(0.0, latency + alone - on_sm * work)
     return busy, waiting
 
 
-def _block_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, blocks: int, dtype: str) -> float:
-    """Cycles one whole block keeps its SM busy: its multiply-accumulates, or its shared memory traffic."""
+def _block_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, blocks: int, threads: int,
+                  dtype: str) -> tuple[float, float]:
+    """Cycles one whole block keeps its SM busy (its arithmetic, or its shared memory traffic), and what it takes alone."""
     iterations = prod(_padded(nest, dim) for dim, _ in nest.stage.bounds) / blocks
     each = nest.stage.per_iteration
-    if each.multiplies:
-        arithmetic = iterations * each.multiplies / sm.macs_per_cycle_per_sm(dtype)
-    else:
-        arithmetic = iterations * max(1, each.vector_operations) / sm.vector_ops_per_cycle_per_sm(dtype)
+    tensor_cores = on_tensor_cores(nest.stage, sm)
+    operations = iterations * (each.multiplies or max(1, each.vector_operations))
+    rate = sm.macs_per_cycle_per_sm(dtype) if tensor_cores else sm.vector_ops_per_cycle_per_sm(dtype)
+    arithmetic = operations / rate
     shared: Scratchpad = machine.part("shared", Scratchpad)
     moved = 0.0
     for tensor in nest.stage.tensors:
         traffic = counts.of("shared", tensor.name)
         moved += (traffic.fills + traffic.updates + traffic.drains + _broadcast_reads(nest, tensor.name, traffic.serves)) * tensor.width
-    return max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(machine.clock_hz))
+    busy = max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(machine.clock_hz))
+    return busy, busy if tensor_cores else max(busy, operations / min(rate, threads))
 
 
 def _padded(nest: Nest, dim: str) -> int:

@@ -55,7 +55,7 @@ class Caches(NamedTuple):
     """
 
     tags: npt.NDArray[np.int32]
-    ages: npt.NDArray[np.int32]
+    ages: Ints
     levels: Ints
     starts: Ints
     line_shift: int
@@ -204,7 +204,7 @@ def _miss(tags: Any, ages: Any, levels: Any, starts: Any, slot: int, line: int, 
             _write_back(tags, ages, levels, starts, level + 1, slot, victim >> 1, stats, window)
         if write and not levels[level, FETCH]:
             return
-        dirty = 0
+        dirty = write = 0
     stats[window, last, tensor, READS] += 1
 
 

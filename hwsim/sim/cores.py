@@ -11,7 +11,7 @@ from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.sim.explicit import Footprint, accesses, footprints
 from hwsim.sim.result import Access, Accesses, Cycles
-from hwsim.sim.stream import ImplicitChain, LevelTraffic, Sampling, StreamResult, Walkers, run_stream
+from hwsim.sim.stream import SUM_BYTES, ImplicitChain, LevelTraffic, Sampling, StreamResult, Walkers, run_stream
 from hwsim.spec.machine import Machine
 
 Traffic = dict[tuple[str, str], LevelTraffic]
@@ -50,9 +50,9 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain,
     cores_used = max(1, counts.instances[boundary.level])
     traffic = with_flush(stream.traffic, chain, last)
     cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype)
-    found = accesses(machine, nest, counts, {boundary.level}, core.vector // core.lanes(dtype))
+    found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
-    return ImplicitRun(cycles, found, footprints(machine, nest, counts, nest.stage.output.width, {}),
+    return ImplicitRun(cycles, found, footprints(machine, nest, counts, SUM_BYTES, {}),
                        fidelity(stream.sampling), stream.sampling)
 
 
@@ -69,7 +69,8 @@ def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
     found: Accesses = {}
     for (level, tensor), lines in traffic.items():
         name = machine.dram_name if level == "dram" else level
-        reads, writes = round(lines.reads), round(lines.writes)
+        filled = 0 if level == "dram" else lines.misses
+        reads, writes = round(lines.reads), round(lines.writes + filled)
         found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
     return found
 
@@ -85,7 +86,7 @@ def with_flush(traffic: Traffic, chain: ImplicitChain, last: bool) -> Traffic:
 def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traffic: Traffic, cores_used: int,
             dtype: str) -> Cycles:
     each = nest.stage.per_iteration
-    packed = core.int8_macs_per_lane / 4 if dtype == "int8" else 1.0
+    packed = core.int8_macs_per_lane if dtype == "int8" else 1
     if each.multiplies:
         compute = stream.vector_iterations * each.multiplies / core.fma_ports / packed
     else:
@@ -97,7 +98,7 @@ def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traf
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
     """Cycles each cache's outer port and DRAM need: lines missed and written back, over the copies in use."""
-    names = [name for name, part in machine.memories.items() if isinstance(part, Cache)][::-1]
+    names = [name for name in machine.chain("activation")[::-1] if isinstance(machine.parts[name], Cache)]
     needed = {}
     for name, outer in zip(names, [*names[1:], None], strict=True):
         moved = sum(lines.misses + lines.writebacks for (level, _), lines in traffic.items() if level == name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from hwsim.count.analytic import count
-from hwsim.dataflows import Placement, choose, held_width
+from hwsim.dataflows import Placement, held_width, schedule
 from hwsim.energy.account import energy_pj
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
@@ -23,6 +24,7 @@ from hwsim.sim.result import Cycles, LayerResult, StageResult
 from hwsim.sim.stream import AddressSpace, ImplicitChain
 from hwsim.spec.layer import Layer
 from hwsim.spec.machine import Machine
+from hwsim.units import size_text
 
 
 def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine: Machine, dataflow: str | None) -> LayerResult:
@@ -33,19 +35,32 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
         raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
+    plan = replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages))
+    _fits_in_dram(plan, machine)
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     chain = _implicit_chain(machine, online)
-    stages = []
+    stages, notes = [], list(plan.notes)
     for stage in plan.stages:
         if stage.offline:
             stages.append(_offline(stage, machine, dtype))
             continue
-        nest = verify_nest(choose(stage, machine, dataflow).schedule(stage, machine, placement))
+        nest = verify_nest(schedule(stage, machine, placement, dataflow))
+        if dataflow is not None and nest.dataflow != dataflow and stage.view is not None:
+            notes.append(f"{dataflow} does not schedule {stage.name} here; {nest.dataflow} instead")
         last = stage is online[-1]
         stages.append(check_stage(_run(nest, machine, dtype, chain, last), machine))
-    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory_bytes(reference), plan.notes, layer.macs)
+    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory_bytes(reference), tuple(notes), layer.macs)
     return check_layer(result, machine)
+
+
+def _fits_in_dram(plan: Plan, machine: Machine) -> None:
+    sizes = {tensor.name: tensor.bytes for stage in plan.stages for tensor in stage.tensors}
+    capacity = machine.memories[machine.dram_name].capacity
+    if sum(sizes.values()) > capacity:
+        worst = max(sizes, key=lambda name: sizes[name])
+        raise HwsimError(f"{machine.name}: the layer's tensors take {size_text(sum(sizes.values()))} of {machine.dram_name}, which has "
+                         f"{size_text(capacity)}; most of it is {worst}")
 
 
 def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
@@ -77,7 +92,7 @@ def compulsory_bytes(reference: Plan) -> int:
 
 
 def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
-    caches = [(name, part) for name, part in machine.memories.items() if isinstance(part, Cache)][::-1]
+    caches = [(name, part) for name in machine.chain("activation")[::-1] if isinstance(part := machine.parts[name], Cache)]
     if not caches:
         return None
     units = machine.compute.cores if isinstance(machine.compute, Core) else 1

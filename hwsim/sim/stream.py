@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from hwsim.errors import HwsimError
+from hwsim.ir.access import Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.cache import Cache
@@ -30,9 +31,12 @@ from hwsim.sim.caches import (
     walk,
 )
 from hwsim.sim.compiled import about_to_run
+from hwsim.units import size_text
 
 PAGE = 4096
+WIDEST_PANEL = 128  # words
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+SUM_BYTES = 4  # partial sums are at least this wide
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
@@ -77,6 +81,12 @@ def log2_of(value: int) -> int:
     return value.bit_length() - 1
 
 
+def _packed_bytes(tensor: Tensor) -> int:
+    """A tensor's bytes, and for weights room for a last panel that is not full."""
+    fast = tensor.axes[(tensor.layout or tuple(range(len(tensor.axes))))[-1]].size
+    return tensor.bytes + (tensor.bytes // fast * WIDEST_PANEL if tensor.role == "weight" else 0)
+
+
 class AddressSpace:
     """A layer's tensors laid out one after another, page aligned, in the order in which they are named."""
 
@@ -86,12 +96,12 @@ class AddressSpace:
         sizes: dict[str, int] = {}
         for stage in stages:
             for tensor in stage.tensors:
-                sizes[tensor.name] = max(sizes.get(tensor.name, 0), tensor.bytes)
-        at = PAGE
+                sizes[tensor.name] = max(sizes.get(tensor.name, 0), _packed_bytes(tensor))
+        self.end = PAGE
         for name, size in sizes.items():
             self.names.append(name)
-            self._base[name] = at
-            at += -(-size // PAGE) * PAGE + PAGE
+            self._base[name] = self.end
+            self.end += -(-size // PAGE) * PAGE + PAGE
 
     def base(self, name: str) -> int:
         return self._base[name]
@@ -116,7 +126,9 @@ class ImplicitChain:
             rows.append([offset, cache.sets, cache.ways, int(cache.per == "core"), int(cache.write_fetch), copies,
                          int(cache.sets & (cache.sets - 1) == 0)])
             offset += copies * cache.sets * cache.ways
-        self.state = Caches(np.full(offset, -1, np.int32), np.zeros(offset, np.int32), np.array(rows, np.int64),
+        if space.end // self.line >= 1 << 30:
+            raise HwsimError(f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines of {self.line} bytes")
+        self.state = Caches(np.full(offset, -1, np.int32), np.zeros(offset, np.int64), np.array(rows, np.int64),
                             np.array([space.base(name) // self.line for name in space.names], np.int64), log2_of(self.line))
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
@@ -229,7 +241,7 @@ def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, 
     dims = [dim for dim, _ in nest.stage.bounds]
     candidates = [dim for dim in dims if dim in nest.stage.output.dims] or dims
     longest = max(candidates, key=lambda dim: (sizes[dim], dims.index(dim)))
-    return dims.index(longest), max(1, vector_bytes // nest.stage.output.width)
+    return dims.index(longest), max(1, vector_bytes // max(SUM_BYTES, nest.stage.output.width))
 
 
 def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: int,
@@ -308,7 +320,7 @@ class _SamplePlan:
 
     def _sample_batches(self, batches: int, share: float) -> None:
         self._kind = "batches"
-        pairs = max(2, min(self.WINDOWS, int(share * batches / 2)))
+        pairs = max(4, min(self.WINDOWS, int(share * batches / 2)))
         self.batches[:] = SKIP_BATCH
         self.count = pairs + 1
         for pair, start in enumerate(np.linspace(0, batches - 2, pairs).astype(int)):

@@ -165,8 +165,8 @@ class PoolLayer:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if min(self.n, self.c, self.h, self.w, self.r, self.s, self.stride) < 1:
-            yield "r", "every length must be at least 1"
+        if min(self.n, self.c, self.h, self.w, self.r, self.s, self.stride) < 1 or self.pad < 0:
+            yield "r", "every length must be at least 1, and pad at least 0"
         elif self.p < 1 or self.q < 1:
             yield "r", f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} + 2 x {self.pad}"
 

@@ -54,6 +54,10 @@ class Compute(Part):
     def dtypes(self) -> tuple[str, ...]:
         raise NotImplementedError
 
+    def needs(self) -> dict[str, str]:
+        """{part name: type} of the memories that the simulator of this family looks for by name."""
+        return {}
+
 
 PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
 
@@ -113,9 +117,12 @@ class Machine:
         elif len(backing) != 1:
             yield "parts", f"{len(backing)} parts of type dram; expected exactly one"
         elif all(end in self.parts for link in self.links for end in _ends(link)):
-            yield from self._unreachable(backing[0])
+            yield from self._unreachable()
+            for name, kind in self.compute.needs().items():
+                if name not in self.parts or self.parts[name].kind != kind:
+                    yield "parts", f"no part {name!r} of type {kind}; a machine with {self.compute.kind} cores needs one of that name"
 
-    def _unreachable(self, backing: str) -> Iterator[tuple[str, str]]:
+    def _unreachable(self) -> Iterator[tuple[str, str]]:
         for role in ROLES:
             try:
                 self.chain(role)
