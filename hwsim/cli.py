@@ -74,7 +74,7 @@ def _progress(title: str) -> Iterator[Progress]:
     with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
                   transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -205,7 +205,8 @@ def validate(name: str | None, data: Path | None, as_json: bool) -> None:
 
     if data is not None and name is None:
         raise HwsimError(f"--data {data} without a name; expected one of {', '.join(CHECKS)}")
-    reports = [run_check(check, data) for check in ([name] if name else CHECKS)]
+    with _progress("validating") as progress:
+        reports = [run_check(check, data, progress) for check in ([name] if name else CHECKS)]
     if as_json:
         documents = [report.to_dict() for report in reports]
         click.echo(json.dumps(documents[0] if name else documents, indent=1))

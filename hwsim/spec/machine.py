@@ -160,6 +160,15 @@ class Machine:
 
         Raises HwsimError when no path of parts that hold the role joins DRAM and the compute part.
         """
+        if role not in self._chains:
+            self._chains[role] = self._find_chain(role)
+        return self._chains[role]
+
+    @cached_property
+    def _chains(self) -> dict[Role, tuple[str, ...]]:
+        return {}
+
+    def _find_chain(self, role: Role) -> tuple[str, ...]:
         import networkx
 
         inside = [name for name, part in self.parts.items()

@@ -6,7 +6,7 @@ A check turns the rows of a data file into pairs of expected and modelled number
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
@@ -86,8 +86,10 @@ class Report:
         }
 
 
-def run_check(name: str, data: Path | None = None) -> Report:
+def run_check(name: str, data: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Report:
     """Score one check on its reference file, or on other rows in the same format.
+
+    progress(pairs so far, 0) is called as rows are modelled.
 
     Raises UnknownName, or HwsimError for a file that cannot be read or lacks what its format asks for.
     """
@@ -95,7 +97,11 @@ def run_check(name: str, data: Path | None = None) -> Report:
     path = data or data_folder("reference") / check.file
     content = _load(path)
     try:
-        pairs = list(check.pairs(content))
+        pairs = []
+        for pair in check.pairs(content):
+            pairs.append(pair)
+            if progress is not None:
+                progress(len(pairs), 0)
     except HwsimError as error:
         raise HwsimError(f"{path}: {error}") from None
     except KeyError as error:
