@@ -16,8 +16,8 @@ from hwsim.spec.machine import Machine
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
-STEPS_EXACT = 500_000
-WINDOW_STEPS = 250_000
+STEPS_EXACT = 300_000
+WINDOW_STEPS = 120_000
 QUANTUM = 512
 
 
