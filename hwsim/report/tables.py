@@ -19,10 +19,12 @@ def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
     """Aligned columns; the first `left` and the last one to the left, numbers to the right; cut at WIDTH."""
     widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
     lines = []
-    for row in [list(head), ["-" * width for width in widths], *rows]:
+    rule = ["-" * width for width in widths]
+    for row in [list(head), rule, *rows]:
         cells = [cell.ljust(width) if column < left or head[column] == "waits for" else cell.rjust(width)
                  for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(cells)[:WIDTH].rstrip())
+        line = "  ".join(cells).rstrip()
+        lines.append(line[:WIDTH] if row is rule or len(line) <= WIDTH else f"{line[:WIDTH - 1]}\u2026")
     return "\n".join(lines)
 
 
