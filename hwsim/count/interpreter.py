@@ -26,7 +26,6 @@ class _Buffer:
 
     words: frozenset[Word] = frozenset()
     begun: set[Word] = field(default_factory=set)
-    entered: int = 0
     peak: int = 0
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import DTYPE_BYTES, Bandwidth, Duration
+from hwsim.units import DTYPE_BYTES, Duration
 
 
 @PARTS.register("sm")
@@ -28,7 +28,6 @@ class StreamingMultiprocessor(Compute):
     max_threads_per_block: int = count()
     max_registers_per_thread: int = count()
     shared_per_block: int = quantity("bytes")
-    l1_bandwidth: Bandwidth = quantity("bandwidth")
     launch: Duration = quantity("duration")
     l2_latency: Duration = quantity("duration")
     shared_latency: Duration = quantity("duration")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
@@ -63,7 +61,3 @@ def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> 
         parts = ", ".join(f"{name} {size_text(size)}" for name, size in tensors.items())
         raise HwsimError(f"{machine.name}: {nest.stage.name} ({nest.dataflow}): {level} overflows by "
                          f"{size_text(need - capacity)}: {parts}, of {size_text(capacity)}")
-
-
-def whole_cycles(cycles: float) -> int:
-    return ceil(cycles - 1e-9)
