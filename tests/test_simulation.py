@@ -15,7 +15,7 @@ from hwsim.errors import HwsimError, PhysicsError
 from hwsim.sim.array import mapped, mapping_efficiency, run_on_array, separate_fold_cycles
 from hwsim.sim.blocks import occupancy
 from hwsim.sim.engine import Port, Stream, run_pipeline
-from hwsim.sim.physics import check_stage
+from hwsim.sim.physics import check_stage, port_cycles
 from hwsim.spec.layer import ConvLayer, GemmLayer
 from hwsim.spec.machine import load_machine
 
@@ -110,15 +110,16 @@ def test_the_shared_memory_tiling_formula_on_measured_kernels() -> None:
 
 
 def test_occupancy_of_a_tiled_kernel() -> None:
-    """128 x 128 tiles: 256 threads with 64 sums, 16 operands and 24 more registers each, two blocks an SM."""
+    """By hand: threads, registers and blocks follow from the tile; one block more would not fit the register file."""
     from hwsim.ir.conv import gemm_stage
 
     machine = load_machine("h200")
     stage = gemm_stage(GemmLayer(8192, 8192, 512))
     nest = schedule(stage, machine, Placement())
     room = occupancy(nest, machine, machine.compute, count(nest))  # type: ignore[arg-type]
-    assert room.threads in (128, 256)
-    assert room.blocks * room.threads * room.registers_per_thread * 4 <= 256 * 1024
+    # 256 x 128 outputs by 256 threads of 16 x 8: 128 sums, 24 operands and 24 more registers, 256 * 176 * 4 = 180224 bytes
+    assert (room.threads, room.registers_per_thread, room.shared_bytes) == (256, 128 + 24 + 24, (256 + 128) * 8 * 4)
+    assert (room.blocks, room.limit) == (262144 // 180224, "registers")
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "tf32", "fp32", "fp64", "int8"])
@@ -142,6 +143,19 @@ def test_physics_rejects_a_result_that_is_too_good() -> None:
     faster = replace(stage, cycles=replace(stage.cycles, compute=0.0, stall={}))
     with pytest.raises(PhysicsError, match="a bug in the model"):
         check_stage(faster, machine)
+
+
+@pytest.mark.parametrize("machine", ["tpu-v1", "xeon-8380", "eyeriss-v1", "h200"])
+def test_every_port_is_a_floor_of_the_time(machine: str) -> None:
+    """Just below what its busiest port takes, a stage is rejected, naming a port; at its own time it is not."""
+    loaded = load_machine(machine)
+    stage = hwsim.simulate(ConvLayer(1, 32, 28, 28, 32, 3, 3, pad=1), loaded, "direct").layers[0].stages[0]
+    floors = {name: port_cycles(loaded, name, tensors.values()) for name, tensors in stage.accesses.items()}
+    assert sum(floor > 0 for floor in floors.values()) >= 3
+    check_stage(stage, loaded)
+    name = max(floors, key=lambda part: floors[part])
+    with pytest.raises(PhysicsError, match=f"moves at {name}"):
+        check_stage(replace(stage, cycles=replace(stage.cycles, compute=0.999 * floors[name], stall={})), loaded)
 
 
 @pytest.mark.parametrize("machine", ["xeon-8380", "h200", "tpu-v1", "eyeriss-v1"])

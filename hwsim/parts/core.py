@@ -33,6 +33,10 @@ class Core(Compute):
             yield "vector", f"a vector of {self.vector} bytes; expected a power of two of at least 8"
 
     @property
+    def units(self) -> int:
+        return self.cores
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         return ("fp64", "fp32") + (("int8",) if self.int8_macs_per_lane > 1 else ())
 

@@ -24,6 +24,10 @@ class PeArray(Compute):
     accumulator_bytes: int = count(default=2)
 
     @property
+    def units(self) -> int:
+        return self.rows * self.cols
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         return self.supported
 

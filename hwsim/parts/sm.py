@@ -38,6 +38,10 @@ class StreamingMultiprocessor(Compute):
     tensor_cols: int = count(default=16)
 
     @property
+    def units(self) -> int:
+        return self.sms
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.macs_per_cycle, *(self.tensor_macs_per_cycle or {}))))
 

@@ -10,7 +10,6 @@ from hwsim.dataflows.shared_tiled import GROUP, THREAD, WORKING_REGISTERS, on_te
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
-from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.sim.cores import ImplicitRun, cache_accesses, fidelity, memory_cycles, with_flush
@@ -48,7 +47,7 @@ def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain
     stream = run_stream(nest, boundary, frozenset({"block"}), chain, Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT))
     compute, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
     traffic = with_flush(stream.traffic, chain, last)
-    l2, dram = _memory(machine, traffic, chain)
+    l2, dram = _memory(machine, traffic)
     stall = {"latency and barriers": waiting, "kernel launch": sm.launch.cycles(machine.clock_hz)}
     slowest, cause = max((l2, "l2"), (dram, machine.dram_name))
     if slowest > compute + waiting:
@@ -59,7 +58,7 @@ def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain
     found.update(cache_accesses(machine, traffic, chain.line))
     return ImplicitRun(Cycles(compute, {name: time for name, time in stall.items() if time > 0}), found,
                        footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
-                       + fidelity(stream.sampling).replace("caches", "L2"), stream.sampling)
+                       + fidelity("L2", stream.sampling, "extrapolated"), stream.sampling)
 
 
 def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts) -> Occupancy:
@@ -151,9 +150,7 @@ def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
     return serves / same
 
 
-def _memory(machine: Machine, traffic: dict[tuple[str, str], LevelTraffic], chain: ImplicitChain) -> tuple[float, float]:
+def _memory(machine: Machine, traffic: dict[tuple[str, str], LevelTraffic]) -> tuple[float, float]:
     """(cycles at the L2's bandwidth for every sector the SMs ask for, cycles at DRAM's)."""
-    l2: Cache = machine.part("l2", Cache)
-    sectors = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "l2")
-    return (sectors * chain.line / l2.bandwidth.bytes_per_cycle(machine.clock_hz),
-            memory_cycles(machine, traffic, 1)[machine.dram_name])
+    needed = memory_cycles(machine, traffic, 1)
+    return needed["l2"], needed[machine.dram_name]

@@ -53,15 +53,15 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain,
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
     return ImplicitRun(cycles, found, footprints(machine, nest, counts, SUM_BYTES, {}),
-                       fidelity(stream.sampling), stream.sampling)
+                       fidelity("caches", stream.sampling, "panel by panel"), stream.sampling)
 
 
-def fidelity(sampling: Sampling | None) -> str:
-    """How the caches were simulated, in words."""
+def fidelity(what: str, sampling: Sampling | None, rest: str) -> str:
+    """How the caches were simulated, in words; rest: what became of steps that were not walked one by one."""
     if sampling is None:
-        return "caches line by line, exact; ports in closed form"
-    return (f"caches line by line, {sampling.share:.1%} of the steps one by one, the rest panel by panel "
-            f"(misses within {sampling.error:.0%}); ports in closed form")
+        return f"{what} line by line, exact; ports in closed form"
+    return (f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest {rest} "
+            f"(within {sampling.error:.0%}); ports in closed form")
 
 
 def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
@@ -97,9 +97,12 @@ def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traf
 
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
-    """Cycles each cache's outer port and DRAM need: lines missed and written back, over the copies in use."""
+    """Cycles that every cache's port and DRAM need, over the copies in use: lines touched, or missed and written back inside."""
     names = [name for name in machine.chain("activation")[::-1] if isinstance(machine.parts[name], Cache)]
-    needed = {}
+    first: Cache = machine.part(names[0], Cache)
+    touched = sum(lines.reads + lines.writes for (level, _), lines in traffic.items() if level == names[0])
+    copies = units if first.per == "core" else 1
+    needed = {names[0]: touched * first.line / copies / first.bandwidth.bytes_per_cycle(machine.clock_hz)}
     for name, outer in zip(names, [*names[1:], None], strict=True):
         moved = sum(lines.misses + lines.writebacks for (level, _), lines in traffic.items() if level == name)
         cache: Cache = machine.part(name, Cache)

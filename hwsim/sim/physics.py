@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hwsim.errors import PhysicsError
-from hwsim.sim.result import LayerResult, StageResult
+from hwsim.parts.cache import Cache
+from hwsim.sim.result import Access, LayerResult, StageResult
 from hwsim.spec.machine import Machine
 from hwsim.units import Bandwidth
 
@@ -18,12 +21,9 @@ def check_stage(stage: StageResult, machine: Machine) -> StageResult:
     if cycles < floor * (1 - TOLERANCE):
         broken.append(f"{cycles:.0f} cycles for {stage.operations.multiplies} multiplications, peak {stage.peak_macs_per_cycle:g} a cycle")
     for name, tensors in stage.accesses.items():
-        moved = sum(access.read_bytes + access.write_bytes for access in tensors.values())
-        bandwidth = getattr(machine.parts[name], "bandwidth", None)
-        if name == machine.dram_name and isinstance(bandwidth, Bandwidth):
-            least = moved / bandwidth.bytes_per_cycle(machine.clock_hz)
-            if cycles < least * (1 - TOLERANCE):
-                broken.append(f"{cycles:.0f} cycles for {moved} bytes at {name}, which takes {least:.0f}")
+        least = port_cycles(machine, name, tensors.values())
+        if cycles < least * (1 - TOLERANCE):
+            broken.append(f"{cycles:.0f} cycles for what moves at {name}, which takes {least:.0f}")
         broken.extend(f"negative accesses of {tensor} at {name}: {access}" for tensor, access in tensors.items()
                       if min(access.reads, access.writes, access.read_bytes, access.write_bytes) < 0)
     for name, sizes in stage.footprint_bytes.items():
@@ -34,11 +34,34 @@ def check_stage(stage: StageResult, machine: Machine) -> StageResult:
     return stage
 
 
+def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> float:
+    """The least cycles that a memory's ports take, all instances sharing the work evenly; 0 where no bandwidth is stated.
+
+    DRAM reads and writes through one port, scratchpads through one each. A cache's is the port towards the multipliers.
+    An SM's shared memory gives a word to many threads at once, so only what is written there is a lower bound.
+    """
+    part = machine.parts[name]
+    bandwidth = getattr(part, "bandwidth", None)
+    if not isinstance(bandwidth, Bandwidth):
+        return 0.0
+    rows = list(accesses)
+    reads, writes = sum(row.read_bytes for row in rows), sum(row.write_bytes for row in rows)
+    per = getattr(part, "per", "chip")
+    if name == machine.dram_name:
+        moved = reads + writes
+    elif isinstance(part, Cache):
+        moved = reads
+    else:
+        moved = writes if per == "sm" else max(reads, writes)
+    copies = 1 if per == "chip" else machine.compute.units
+    return moved / copies / bandwidth.bytes_per_cycle(machine.clock_hz)
+
+
 def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
-    """The layer itself, or PhysicsError: DRAM moves at least what must come and go."""
+    """The layer itself, or PhysicsError: DRAM moves at least what must come and go, but for a sample's stated error."""
     broken = []
-    sampled = any(stage.sampling for stage in layer.online)
-    if not sampled and layer.dram_bytes < layer.compulsory_bytes:
+    unsure = max((stage.sampling.error for stage in layer.online if stage.sampling), default=0.0)
+    if layer.dram_bytes < layer.compulsory_bytes * (1 - unsure):
         broken.append(f"{layer.dram_bytes} bytes at {machine.dram_name}, compulsory {layer.compulsory_bytes}")
     _raise(f"{machine.name}: {layer.name}", broken)
     return layer

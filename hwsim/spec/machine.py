@@ -54,6 +54,11 @@ class Compute(Part):
     def dtypes(self) -> tuple[str, ...]:
         raise NotImplementedError
 
+    @property
+    def units(self) -> int:
+        """Cores, SMs or PEs: the copies of a memory that each has its own of."""
+        return 1
+
     def needs(self) -> dict[str, str]:
         """{part name: type} of the memories that the simulator of this family looks for by name."""
         return {}
