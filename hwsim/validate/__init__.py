@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Protocol
@@ -48,6 +48,7 @@ class Check(Protocol):
     file: str
     summary: str
 
+    # A check may also have `remarks(data)`: a line a row on what the numbers do not say.
     def pairs(self, data: Any) -> Iterator[Pair]: ...
 
 
@@ -74,6 +75,7 @@ class Report:
     metrics: dict[str, Score]
     groups: dict[str, dict[str, dict[str, Score]]]
     worst: tuple[Pair, ...]
+    remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -83,6 +85,7 @@ class Report:
                        for kind, members in self.groups.items()},
             "worst": [{"row": pair.row, "metric": pair.metric, "expected": pair.expected, "modelled": pair.modelled,
                        "abs_rel_err": pair.error} for pair in self.worst],
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
 
@@ -110,7 +113,8 @@ def run_check(name: str, data: Path | None = None, progress: Callable[[int, int]
         raise HwsimError(f"{path}: {error}; expected the format of reference/{check.file}") from None
     if not pairs:
         raise HwsimError(f"{path}: no rows; expected the format of reference/{check.file}")
-    return score(name, pairs)
+    remarks = getattr(check, "remarks", None)
+    return replace(score(name, pairs), remarks=tuple(remarks(content)) if remarks else ())
 
 
 def _load(path: Path) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hwsim.report.tables import text_table
+import textwrap
+
+from hwsim.report.tables import WIDTH, text_table
 from hwsim.validate import Report, Score
 
 HEAD = ["metric", "group", "rows", "exact", "mean", "median", "largest"]
@@ -15,6 +17,7 @@ def validation_text(report: Report) -> str:
         rows += [_row(metric, f"{kind} {value}", score) for value, scores in members.items() for metric, score in scores.items()]
     lines = [f"{report.name}: {report.rows} rows", text_table(HEAD, rows)]
     lines += [f"worst: {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} ({pair.error:.1%} off)" for pair in report.worst]
+    lines += [piece for remark in report.remarks for piece in textwrap.wrap(remark, WIDTH, subsequent_indent="  ")]
     return "\n".join(lines)
 
 
