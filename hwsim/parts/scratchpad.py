@@ -14,6 +14,7 @@ from hwsim.units import Bandwidth
 class Scratchpad(Memory):
     """roles: which tensors it holds; buffers: 2 loads the next tile while this one is used.
 
+    bypass: a nest may leave out tensors that the memory could hold; they pass it by.
     word_bytes, when given, is the width at which partial sums are kept (accumulators).
     bandwidth is per instance, reads and writes each.
     """
@@ -24,6 +25,7 @@ class Scratchpad(Memory):
     buffers: int = count(default=2)
     per: Literal["chip", "pe", "sm"] = "chip"
     word_bytes: int | None = count(default=None)
+    bypass: bool = False
     energy: float | None = quantity("energy_pj_per_byte", default=None)
 
     @property

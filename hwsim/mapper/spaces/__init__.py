@@ -1,0 +1,1 @@
+"""Spaces of mappings, one file a kind of machine."""

@@ -1,0 +1,93 @@
+"""Row-stationary PE arrays: filter rows along the array's rows, output rows along its columns, sets of both beside.
+
+    for n, k, p, c tiles x:        outer block: input rows and sums in the global buffer
+      for n, k, p, c folds:        [filter buffer]
+        par c, k in sets, r on rows, p on columns
+          for q:                   windows slide in the PEs' scratchpads
+            for c, s, k            q channels and p filters of a PE, in the letters of Eyeriss
+
+Chen, Emer, Sze, "Eyeriss", ISCA 2016: e = p's spread, r and t = c's and k's, q and p = c's and k's cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hwsim.dataflows import DATAFLOWS, Placement
+from hwsim.ir.nest import Hold
+from hwsim.ir.stage import Stage
+from hwsim.mapper.space import ARRAY, CELL, FAMILIES, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.spec.machine import ROLES, Machine
+
+MOST_CUTS = 12
+
+
+@FAMILIES.register("row-stationary")
+class RowStationarySpace:
+    """Every e, r, t that fits the array; every q and p that fits a PE; tiles of n, k, p, c in the buffer."""
+
+    rank = 1
+
+    @staticmethod
+    def refuses(stage: Stage, machine: Machine) -> str | None:
+        reason = DATAFLOWS["row-stationary"].refuses(stage, machine)
+        spads = {machine.chain(role)[-1] for role in ROLES} if reason is None else set()
+        return reason or (None if len(spads) == len(ROLES) else "every role needs a scratchpad of its own in the PEs")
+
+    @staticmethod
+    def space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:
+        array, size = machine.compute, stage.extents
+        assert isinstance(array, PeArray)
+        dims = tuple(dim for dim, _ in stage.bounds)
+        spreads = {spread: split for spread, split in _spreads(stage, array)}
+        outer = {dim: (bound,) for dim, bound in stage.bounds}
+        outer.update({dim: (1,) for dim in ("g",) if dim in size})
+        outer.update({dim: cuts(size[dim], MOST_CUTS) for dim in ("n", "k", "p", "c") if dim in size})
+        cell: dict[str, tuple[int, ...]] = {dim: (1,) for dim in dims}
+        width = stage.output.width
+        ifmap, weights, sums = (machine.part(machine.chain(role)[-1], Scratchpad).capacity // width
+                                for role in ("activation", "weight", "output"))
+        cell["c"] = tuple(range(1, max(1, min(size["c"], ifmap // size["s"])) + 1))
+        cell["k"] = tuple(range(1, max(1, min(size["k"], sums, weights // size["s"])) + 1))
+        cell.update({"q": (size["q"],), "s": (size["s"],)})
+        return Space("row-stationary", stage, machine, tuple(_skeletons(stage, machine, placement)), outer, cell,
+                     tuple(dict(zip(dims, spread, strict=True)) for spread in spreads), spreads)
+
+
+def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator[Skeleton]:
+    (buffer, ifmap_spad), (filter_buffer, filter_spad), (_, psum_spad) = (
+        machine.chain(role)[1:] for role in ("activation", "weight", "output"))
+    activation, weight = (tensor.name for tensor in stage.inputs)
+    output = stage.output.name
+    kept = tuple(name for name in (activation, output) if name not in placement.resident)
+    folded = tuple(dim for dim in ("n", "k", "p", "c") if dim in stage.extents)
+    groups = tuple(dim for dim in ("g",) if dim in stage.extents)
+    for last, _, outer in orders(stage, folded):
+        for innermost, following, inner in orders(stage, folded):
+            yield Skeleton((
+                *placement.backing(stage, machine), *(Slot(dim, OUTER) for dim in (*groups, *outer)), *((Hold(buffer, kept),) if kept else ()),
+                *(Slot(dim, ARRAY) for dim in inner), Hold(filter_buffer, (weight,)),
+                Slot("c", CELL, "set"), Slot("k", CELL, "set"), Slot("r", CELL, "row"), Slot("p", CELL, "column"),
+                Hold(filter_spad, (weight,)), Slot("q", POINT), Hold(ifmap_spad, (activation,)), Hold(psum_spad, (output,)),
+                *(Slot(dim, POINT) for dim in ("c", "s", "k"))), (last, innermost, following))
+
+
+def _spreads(stage: Stage, array: PeArray) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
+    """(e, r, t) as spreads of p, c and k: every e with its sets shared out to the full, or as far as c and k go."""
+    size = stage.extents
+    for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1):
+        sets = _sets(array, size["r"], e)
+        for r in range(1, min(sets, size["c"]) + 1):
+            for t in dict.fromkeys((min(sets // r, size["k"]), 1)):
+                spread = {"p": e, "c": r, "k": t, "r": size["r"]}
+                axes = {"p": "column", "c": "set", "k": "set", "r": "row"}
+                yield (tuple(spread.get(dim, 1) for dim, _ in stage.bounds),
+                       {dim: ((axes[dim], ways),) for dim, ways in spread.items() if ways > 1})
+
+
+def _sets(array: PeArray, rows: int, e: int) -> int:
+    """Sets of rows x e PEs: side by side in a band of `rows` rows, or, when wider than the array, over several bands."""
+    bands = array.rows // rows
+    return bands * (array.cols // e) if e <= array.cols else bands // -(-e // array.cols)
