@@ -16,7 +16,7 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.spec.machine import Machine
 
 AXES = ("row", "column")
-MOST_CUTS = 20
+MOST_CUTS = 16
 MIXED_DIMS = 3  # beyond so many dims an axis is given to one dim at a time
 
 
@@ -109,10 +109,10 @@ def _spreads(stage: Stage, running: tuple[str, ...], sizes: tuple[int, int], mix
 
 
 def _shares(stage: Stage, running: tuple[str, ...], size: int, mixed: bool) -> Iterator[dict[str, int]]:
-    """Ways to give an axis of `size` to dims: to one, or to several at once."""
-    ways = itertools.product(*(range(1, min(size, stage.extents[dim]) + 1) for dim in running)) if mixed else (
-        tuple(neighbours if dim == chosen else 1 for dim in running)
-        for chosen in running for neighbours in range(1, min(size, stage.extents[chosen]) + 1))
+    """Ways to give an axis of `size` to dims, whole or in even parts: to one, or to several at once."""
+    parts = {dim: {min(part, stage.extents[dim]) for part in cuts(size, size)} for dim in running}
+    ways = itertools.product(*(parts[dim] for dim in running)) if mixed else (
+        tuple(neighbours if dim == chosen else 1 for dim in running) for chosen in running for neighbours in parts[chosen])
     for way in ways:
         if prod(way) <= size:
             yield dict(zip(running, way, strict=True))

@@ -21,7 +21,7 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.spec.machine import ROLES, Machine
 
-MOST_CUTS = 12
+MOST_CUTS = 10
 
 
 @FAMILIES.register("row-stationary")
@@ -49,8 +49,8 @@ class RowStationarySpace:
         width = stage.output.width
         ifmap, weights, sums = (machine.part(machine.chain(role)[-1], Scratchpad).capacity // width
                                 for role in ("activation", "weight", "output"))
-        cell["c"] = tuple(range(1, max(1, min(size["c"], ifmap // size["s"])) + 1))
-        cell["k"] = tuple(range(1, max(1, min(size["k"], sums, weights // size["s"])) + 1))
+        cell["c"] = _per_pe(size["c"], ifmap // size["s"])
+        cell["k"] = _per_pe(size["k"], min(sums, weights // size["s"]))
         cell.update({"q": (size["q"],), "s": (size["s"],)})
         return Space("row-stationary", stage, machine, tuple(_skeletons(stage, machine, placement)), outer, cell,
                      tuple(dict(zip(dims, spread, strict=True)) for spread in spreads), spreads)
@@ -75,16 +75,23 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
 
 
 def _spreads(stage: Stage, array: PeArray) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
-    """(e, r, t) as spreads of p, c and k: every e with its sets shared out to the full, or as far as c and k go."""
+    """(e, r, t) as spreads of p, c and k: every e that leaves another number of sets, its sets shared out to the full."""
     size = stage.extents
-    for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1):
-        sets = _sets(array, size["r"], e)
-        for r in range(1, min(sets, size["c"]) + 1):
-            for t in dict.fromkeys((min(sets // r, size["k"]), 1)):
-                spread = {"p": e, "c": r, "k": t, "r": size["r"]}
-                axes = {"p": "column", "c": "set", "k": "set", "r": "row"}
-                yield (tuple(spread.get(dim, 1) for dim, _ in stage.bounds),
-                       {dim: ((axes[dim], ways),) for dim, ways in spread.items() if ways > 1})
+    widest = {_sets(array, size["r"], e): e for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1)}
+    evens = {_sets(array, size["r"], e): e for e in reversed(cuts(size["p"], size["p"])) if _sets(array, size["r"], e)}
+    axes = {"p": "column", "c": "set", "k": "set", "r": "row"}
+    for sets, e in dict.fromkeys((*widest.items(), *evens.items())):
+        shares = {min(sets // r, size["k"]): r for r in range(1, min(sets, size["c"]) + 1)}
+        for t, r in shares.items():
+            spread = {"p": e, "c": r, "k": t, "r": size["r"]}
+            yield (tuple(spread.get(dim, 1) for dim, _ in stage.bounds), {dim: ((axes[dim], ways),) for dim, ways in spread.items() if ways > 1})
+
+
+def _per_pe(bound: int, most: int) -> tuple[int, ...]:
+    """Channels or filters of a PE: even parts of the layer's, and of what fits."""
+    most = max(1, min(bound, most))
+    whole = {part for part in range(1, most + 1) if bound % part == 0}
+    return tuple(sorted({*whole, *cuts(most, most)}, reverse=True))
 
 
 def _sets(array: PeArray, rows: int, e: int) -> int:
