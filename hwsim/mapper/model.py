@@ -1,7 +1,8 @@
 """What a mapping costs, as sums of products: every word count is linear in the factors of hwsim.mapper.tables.
 
 metrics of a mapping: energy in pJ, DRAM bytes, and the cycles that every resource is busy (multipliers, ports, busses).
-Time is the busiest resource: a bound that the simulators only add waiting to. A word of the output is counted as wide
+Time is the busiest resource, the multipliers' with the first tiles coming in and the last going out: a bound that the
+simulators only add waiting to. A word of the output is counted as wide
 as an accumulator at every level that partial sums may come back to.
 """
 
@@ -109,6 +110,7 @@ class Model:
         self._widths = [0] * len(self.groups)
         self._columns: dict[Any, int] = {}
         self._terms: dict[Any, Terms] = {}
+        self._factors: dict[Any, Floats] = {}
         self._words = self._touched()
         self.resources = tuple(self._resources())
         self.metrics = ("energy", "dram bytes", *self.resources)
@@ -154,13 +156,17 @@ class Model:
                 product = product * self._axis(PRESENCE, None, (dim,), own, loops, group, mode)
         return product
 
-    def _axis(self, kind: int, axis: Axis | None, dims: tuple[str, ...], own: tuple[str, ...], loops: tuple[OwnLoop, ...], group: int,
-              mode: int) -> Floats:
+    def _axis(
+        self, kind: int, axis: Axis | None, dims: tuple[str, ...], own: tuple[str, ...], loops: tuple[OwnLoop, ...], group: int, mode: int
+    ) -> Floats:
         place = {own.index(dim): number for number, dim in enumerate(dims)}
-        mapped = tuple(OwnLoop(place.get(loop.dim, -1), loop.column, loop.spatial, loop.shared) for loop in loops)
+        mapped = tuple(OwnLoop(place.get(loop.dim, -1), loop.column, loop.spatial, loop.shared and kind != BLOCK) for loop in loops)
         mapped = tuple(loop for loop in mapped if loop.dim >= 0 or not loop.spatial)
         bounds = tuple(self.stage.extents[dim] for dim in dims)
-        return factors(kind, axis, dims, bounds, mapped, self.groups[group].chains, mode)
+        key = (group, kind, axis if kind == WINDOW else axis and axis.extent, dims, mapped, mode)
+        if key not in self._factors:
+            self._factors[key] = factors(kind, axis, dims, bounds, mapped, self.groups[group].chains, mode)
+        return self._factors[key]
 
     def _window(self, axis: Axis) -> bool:
         """False for an axis whose chunks never overlap and never meet padding."""
@@ -193,8 +199,11 @@ class Model:
             if key not in self._terms:
                 self._terms[key] = self._time_terms(skeleton)
             parts.append(self._terms[key])
-        return Terms(np.concatenate([part.columns for part in parts]), np.concatenate([part.weights for part in parts], axis=1),
-                     np.asarray(sum(part.constant for part in parts), np.float64))
+        return Terms(
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.weights for part in parts], axis=1),
+            np.asarray(sum(part.constant for part in parts), np.float64),
+        )
 
     def _tensor_terms(self, skeleton: Skeleton, tensor: Tensor, outer: bool, least: bool) -> Terms:
         key = (tensor.name, skeleton.seen_by(tensor.name), outer, least, skeleton.running)
@@ -216,15 +225,42 @@ class Model:
                 weight = weights[:, 3 * number + variable]
                 if weight.any():
                     stays = self._stays_through(skeleton, slots, tensor) if least and not afresh and (weight >= 0).all() else ()
-                    for column in self._least(tensor, slots, before, variable, stays) if stays else self._sum(
-                            tensor, slots, before, variable, afresh):
+                    for column in (
+                        self._least(tensor, slots, before, variable, stays) if stays else self._sum(tensor, slots, before, variable, afresh)
+                    ):
                         columns.append(column)
                         metrics.append(weight)
+        if outer and self._first_is_outer(boundaries):
+            for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
+                columns.append(column)
+                metrics.append(weight)
         shape = (len(self.metrics), 0)
-        found = Terms(np.array(columns, np.int64).reshape(-1, len(self.groups)),
-                      np.stack(metrics, axis=1) if metrics else np.zeros(shape), np.zeros(len(self.metrics)) if outer else constant)
+        found = Terms(
+            np.array(columns, np.int64).reshape(-1, len(self.groups)),
+            np.stack(metrics, axis=1) if metrics else np.zeros(shape),
+            np.zeros(len(self.metrics)) if outer else constant,
+        )
         self._terms[key] = found
         return found
+
+    @staticmethod
+    def _first_is_outer(boundaries: list[tuple[Slot, ...]]) -> bool:
+        return len(boundaries) > 1 and all(slot.tile == OUTER for slot in boundaries[0])
+
+    def _exposed(
+        self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold], slots: tuple[Slot, ...]
+    ) -> Iterator[tuple[list[int], Floats]]:
+        """Cycles that nothing can hide: the first tile of an input coming in, the last of the output going out."""
+        mode = BACKWARD if tensor.role == "output" else FORWARD
+        columns = []
+        for group in range(len(self.groups)):
+            own = self._loops(group, slots, len(slots))
+            base = self._column(group, (tensor.name, own, mode), lambda group=group, own=own: self._block(group, tensor, own, mode))
+            columns.append(self._alone(group, base))
+        weight = np.zeros(len(self.metrics))
+        rate = self.machine.part(self.machine.dram_name, Dram).bandwidth.bytes_per_cycle(self.machine.clock_hz)
+        weight[self._metric("multipliers")] = self.width(skeleton, chain[0], tensor) / rate
+        yield columns, weight
 
     def _afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
         """True when every step brings a whole new tile: the innermost running loop moves the tensor to other words.
@@ -254,13 +290,16 @@ class Model:
             own = self._loops(group, slots, shared_from)
             held = any(dim in stays for dim in members.dims)
             kind = mode if held else EVERYTHING
-            base = self._column(group, (tensor.name, own, kind), lambda group=group, own=own, kind=kind: self._block(group, tensor, own, kind))
+            base = self._column(
+                group, (tensor.name, own, kind), lambda group=group, own=own, kind=kind: self._block(group, tensor, own, kind)
+            )
             outside = sum(slot.tile == OUTER and slot.dim in members.dims for slot in slots)
             columns.append(self._alone(group, base + gap_slot(own, outside)) if held else base)
         yield columns
 
     def _alone(self, group: int, column: int) -> int:
         """A column of what is new alone, with nothing kept."""
+
         def build() -> Floats:
             block = self.table(group)[:, column : column + 1].copy()
             block[..., 1] = 0.0
@@ -296,8 +335,10 @@ class Model:
             if slot.tile == CELL:
                 continue
             mine = self._where[slot.dim][0]
-            yield [base + (own_slot(passed[group]) if group == mine else gap_slot(loops[group], passed[group]))
-                   for group, base in enumerate(bases)]
+            yield [
+                base + (own_slot(passed[group]) if group == mine else gap_slot(loops[group], passed[group]))
+                for group, base in enumerate(bases)
+            ]
             passed[mine] += 1
 
     def _linear(self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]) -> tuple[Floats, Floats]:
@@ -338,8 +379,9 @@ class Model:
         """Weights of a systolic array are read once as they shift into the cells."""
         return self.space.name == "weight-stationary" and tensor.role == "weight" and hold is chain[-1]
 
-    def _charges(self, skeleton: Skeleton, hold: Hold, tensor: Tensor, fills: Floats, serves: Floats, updates: Floats,
-                 drains: Floats) -> Iterator[tuple[int, Floats]]:
+    def _charges(
+        self, skeleton: Skeleton, hold: Hold, tensor: Tensor, fills: Floats, serves: Floats, updates: Floats, drains: Floats
+    ) -> Iterator[tuple[int, Floats]]:
         """What a level's words cost: (metric, linear form)."""
         machine, level = self.machine, hold.level
         part, width = machine.memories[level], self.width(skeleton, hold, tensor)
@@ -353,16 +395,22 @@ class Model:
             yield self._metric(f"{level} reads"), reads / rate
             yield self._metric(f"{level} writes"), writes / rate
         if isinstance(machine.compute, PeArray) and hold is self._last_of_chip(skeleton, tensor):
-            busses = {"activation": machine.compute.activation_bus, "weight": machine.compute.weight_bus,
-                      "output": machine.compute.output_bus}
+            busses = {
+                "activation": machine.compute.activation_bus,
+                "weight": machine.compute.weight_bus,
+                "output": machine.compute.output_bus,
+            }
             rate = busses[tensor.role].bytes_per_cycle(machine.clock_hz) / tensor.width
             yield self._metric(f"{tensor.role} bus"), serves / rate
             if tensor.role == "output":
                 yield self._metric("output bus, sums"), updates / rate
 
     def _last_of_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold:
-        return [hold for hold in skeleton.holds if tensor.name in hold.tensors
-                and getattr(self.machine.memories[hold.level], "per", "chip") == "chip"][-1]
+        return [
+            hold
+            for hold in skeleton.holds
+            if tensor.name in hold.tensors and getattr(self.machine.memories[hold.level], "per", "chip") == "chip"
+        ][-1]
 
     def width(self, skeleton: Skeleton, hold: Hold, tensor: Tensor) -> int:
         """Bytes of a word at a level: an accumulator's where partial sums may come back."""
@@ -408,11 +456,14 @@ class Model:
         deep = set(self.stage.view.k) if self.stage.view and lengths else set()
         columns = []
         for group, members in enumerate(self.groups):
-            own = tuple(loop for loop in self._loops(group, slots, len(slots)) if not loop.spatial or lengths)
             whole = self._loops(group, slots, len(slots))
-            columns.append(self._column(group, ("steps", whole, lengths), lambda members=members, whole=whole: _step_block(
-                members, self.stage.extents, whole, deep)))
-            del own
+            columns.append(
+                self._column(
+                    group,
+                    ("steps", whole, lengths),
+                    lambda members=members, whole=whole: _step_block(members, self.stage.extents, whole, deep),
+                )
+            )
         return columns
 
     # -- resources ----------------------------------------------------------------------------------------------------
@@ -442,18 +493,16 @@ class Model:
 
     # -- footprints ---------------------------------------------------------------------------------------------------
 
-    def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, tuple[str, ...]]], list[Floats]]:
+    def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, str]], list[Floats]]:
         """A level's need of room: per held tensor bytes of a word (buffers included), per group [candidates, tensors] words.
 
         A tile's words are the product over axes of the span that it touches, at most the axis.
         """
-        place = {dim: 0 for dim in self.space.dims}
         tiles: dict[str, int] = {}
         for slot in skeleton.slots_above(hold):
             tiles[slot.dim] = COLUMNS[slot.tile]
-        del place
         tensors = [self.stage.tensor(name) for name in hold.tensors]
-        widths = [(float(self.width(skeleton, hold, tensor) * hold.buffers), (tensor.name,)) for tensor in tensors]
+        widths = [(float(self.width(skeleton, hold, tensor) * hold.buffers), tensor.name) for tensor in tensors]
         return widths, [np.stack([self._span(group, tensor, tiles) for tensor in tensors], axis=1) for group in range(len(self.groups))]
 
     def _span(self, group: int, tensor: Tensor, tiles: dict[str, int]) -> Floats:
@@ -525,7 +574,9 @@ def _step_block(group: Group, extents: Any, loops: tuple[OwnLoop, ...], deep: se
     for place, dim in enumerate(group.dims):
         own = [loop for loop in loops if loop.dim == place]
         chains = group.chains[:, [loop.column for loop in own]]
-        unique, where = np.unique(chains, axis=0, return_inverse=True) if own else (np.zeros((1, 0), np.int64), np.zeros(len(total), np.int64))
+        unique, where = (
+            np.unique(chains, axis=0, return_inverse=True) if own else (np.zeros((1, 0), np.int64), np.zeros(len(total), np.int64))
+        )
         kinds = tuple(loop.spatial for loop in own)
         steps = np.array([_steps(extents[dim], tuple(zip(row, kinds, strict=True)), dim in deep) for row in unique.tolist()], np.float64)
         total = total * steps[where.reshape(-1)]

@@ -88,8 +88,11 @@ class Skeleton:
 
     def seen_by(self, tensor: str) -> str:
         """What one tensor sees of the nest: the loops, and the levels that hold it."""
-        return " ".join(f"{item.dim}{item.tile}" if isinstance(item, Slot) else f"[{item.level}{item.buffers}]" for item in self.items
-                        if isinstance(item, Slot) or tensor in item.tensors)
+        return " ".join(
+            f"{item.dim}{item.tile}" if isinstance(item, Slot) else f"[{item.level}{item.buffers}]"
+            for item in self.items
+            if isinstance(item, Slot) or tensor in item.tensors
+        )
 
 
 @dataclass(frozen=True)
@@ -194,16 +197,14 @@ FAMILIES: Registry[type[Family]] = Registry("mapping space", "hwsim.mapper.space
 
 
 def cuts(bound: int, most: int) -> tuple[int, ...]:
-    """Tiles of a dim: bound / 1, / 2, / 3, ... rounded up, and powers of two where that gives more than `most`.
+    """Tiles of a dim: bound / 1, / 2, / 3, ... rounded up; beyond `most` of them the first half and bound / 4, / 8, / 16, ...
 
-    Between two of them no other tile makes fewer chunks, so none is worth its room.
+    Between two of the full list no other tile makes fewer chunks, so none is worth its room.
     """
-    found = sorted({-(-bound // pieces) for pieces in range(1, bound + 1)}, reverse=True)
+    found = list(dict.fromkeys(-(-bound // pieces) for pieces in range(1, bound + 1)))
     if len(found) <= most:
         return tuple(found)
-    keep = set(found[: most // 2]) | {1}
-    keep |= {-(-bound // 2 ** power) for power in range(bound.bit_length() + 1)}
-    keep |= {tile for tile in found if bound % tile == 0}
+    keep = {*found[: most // 2], *(-(-bound // 2**power) for power in range(bound.bit_length() + 1))}
     return tuple(tile for tile in found if tile in keep)
 
 
@@ -222,7 +223,7 @@ def orders(stage: Stage, dims: tuple[str, ...]) -> Iterator[tuple[str, str, tupl
                 rest = (*(dim for dim in others if dim != following), *(dim for dim in others if dim == following))
                 yield innermost, following, (*rest, *beside, innermost)
             continue
-        for last in [dim for dim in ("p", "q") if dim in others] or [""]:
+        for last in tuple(dim for dim in others if dim in ("p", "q")) or ("",):
             yield innermost, "", (*(dim for dim in others if dim != last), *(dim for dim in others if dim == last), *beside, innermost)
 
 

@@ -24,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+_recursive: Any = numba.njit("float64(int64, int64[::1], boolean[::1], boolean[::1], int64)", cache=True, nogil=True, error_model="numpy")
 
 PRESENCE, BLOCK, WINDOW = 0, 1, 2
 FORWARD, BACKWARD, EVERYTHING = 0, 1, 2
@@ -54,8 +55,9 @@ def gap_slot(loops: tuple[OwnLoop, ...], outside: int) -> int:
     return 1 + sum(not loop.spatial for loop in loops) + outside
 
 
-def factors(kind: int, axis: Axis | None, dims: tuple[str, ...], bounds: tuple[int, ...], loops: tuple[OwnLoop, ...], tiles: Ints,
-            mode: int) -> Floats:
+def factors(
+    kind: int, axis: Axis | None, dims: tuple[str, ...], bounds: tuple[int, ...], loops: tuple[OwnLoop, ...], tiles: Ints, mode: int
+) -> Floats:
     """[candidates, slots, 2]: sums of |union| and |kept| of one axis (or of one dim's presence) for every candidate.
 
     dims: the group's dims that the axis uses (presence: the one dim). tiles: [candidates, columns] of chains.
@@ -77,8 +79,24 @@ def factors(kind: int, axis: Axis | None, dims: tuple[str, ...], bounds: tuple[i
     padded = np.array([*bounds, 1][:2], np.int64)
     slots = 1 if mode == EVERYTHING else depth.shape[0] + 1
     out = np.zeros((tiles.shape[0], slots, 2), np.float64)
-    _fill(kind, padded, len(dims), terms, offset, extent, size, np.ascontiguousarray(tiles), columns, which, spatial, shared,
-          depth, moving, mode, out)
+    _fill(
+        kind,
+        padded,
+        len(dims),
+        terms,
+        offset,
+        extent,
+        size,
+        np.ascontiguousarray(tiles),
+        columns,
+        which,
+        spatial,
+        shared,
+        depth,
+        moving,
+        mode,
+        out,
+    )
     return out
 
 
@@ -236,8 +254,23 @@ def _gapless(lengths0: int, lengths1: int, terms: Any, extent: int) -> bool:
 
 
 @_jit
-def _window(start0: Any, end0: Any, group0: Any, start1: Any, end1: Any, group1: Any, terms: Any, offset: int, extent: int, size: int,
-            now0: Any, then0: Any, now1: Any, then1: Any, first: bool) -> Any:
+def _window(
+    start0: Any,
+    end0: Any,
+    group0: Any,
+    start1: Any,
+    end1: Any,
+    group1: Any,
+    terms: Any,
+    offset: int,
+    extent: int,
+    size: int,
+    now0: Any,
+    then0: Any,
+    now1: Any,
+    then1: Any,
+    first: bool,
+) -> Any:
     """Sums over all pairs of cases of |union over an asker's columns| and of what none of them lacks."""
     needed, kept = 0.0, 0.0
     groups0, groups1 = group0.max() + 1, group1.max() + 1
@@ -255,7 +288,9 @@ def _window(start0: Any, end0: Any, group0: Any, start1: Any, end1: Any, group1:
                     continue
                 plain = _gapless(high0 - low0, high1 - low1, terms, extent)
                 if plain and not first:
-                    plain = _gapless(end0[then0[case0], 0] - start0[then0[case0], 0], end1[then1[case1], 0] - start1[then1[case1], 0], terms, extent)
+                    plain = _gapless(
+                        end0[then0[case0], 0] - start0[then0[case0], 0], end1[then1[case1], 0] - start1[then1[case1], 0], terms, extent
+                    )
                 if plain:
                     low = max(0, offset + terms[0] * low0 + terms[1] * low1)
                     high = min(size, offset + terms[0] * (high0 - 1) + terms[1] * (high1 - 1) + extent)
@@ -285,8 +320,17 @@ def _window(start0: Any, end0: Any, group0: Any, start1: Any, end1: Any, group1:
                             mine[:] = False
                             old[:] = False
                             _paint(mine, low0, high0, low1, high1, terms, offset, extent, size)
-                            _paint(old, start0[then0[case0], column0], end0[then0[case0], column0], start1[then1[case1], column1],
-                                   end1[then1[case1], column1], terms, offset, extent, size)
+                            _paint(
+                                old,
+                                start0[then0[case0], column0],
+                                end0[then0[case0], column0],
+                                start1[then1[case1], column1],
+                                end1[then1[case1], column1],
+                                terms,
+                                offset,
+                                extent,
+                                size,
+                            )
                             for x in range(size):
                                 if mine[x]:
                                     union[x] = True
@@ -300,14 +344,48 @@ def _window(start0: Any, end0: Any, group0: Any, start1: Any, end1: Any, group1:
     return needed, kept
 
 
+@_recursive
+def _present(length: int, chain: Any, spatial: Any, shared: Any, number: int) -> float:
+    """Steps at which a dim has work, summed over askers."""
+    if length <= 0:
+        return 0.0
+    if number == len(chain):
+        return 1.0
+    tile = chain[number]
+    if spatial[number] and shared[number]:
+        return _present(min(length, tile), chain, spatial, shared, number + 1)
+    whole = length // tile
+    total = whole * _present(tile, chain, spatial, shared, number + 1) if whole else 0.0
+    return total + _present(length - whole * tile, chain, spatial, shared, number + 1)
+
+
 @_jit
-def _fill(kind: int, bounds: Any, dims: int, terms: Any, offset: int, extent: int, size: int, tiles: Any, columns: Any, which: Any,
-          spatial: Any, shared: Any, depth: Any, moving: Any, mode: int, out: Any) -> None:
+def _fill(
+    kind: int,
+    bounds: Any,
+    dims: int,
+    terms: Any,
+    offset: int,
+    extent: int,
+    size: int,
+    tiles: Any,
+    columns: Any,
+    which: Any,
+    spatial: Any,
+    shared: Any,
+    depth: Any,
+    moving: Any,
+    mode: int,
+    out: Any,
+) -> None:
     chain = np.empty(len(columns), np.int64)
     nothing = np.zeros(1, np.int64)
     for candidate in range(tiles.shape[0]):
         for number in range(len(columns)):
             chain[number] = tiles[candidate, columns[number]]
+        if mode == EVERYTHING and kind != WINDOW:
+            out[candidate, 0, 0] = bounds[0] * extent if kind == BLOCK else _present(bounds[0], chain, spatial, shared, 0)
+            continue
         start0, end0, group0, ancestors0 = _chunks(bounds[0], chain, which, spatial, shared, 0)
         start1, end1, group1, ancestors1 = _chunks(bounds[1] if dims > 1 else 1, chain, which, spatial, shared, 1)
         rows0, rows1 = start0.shape[0], start1.shape[0]
@@ -333,7 +411,8 @@ def _fill(kind: int, bounds: Any, dims: int, terms: Any, offset: int, extent: in
             elif kind == BLOCK:
                 needed, kept = _block(start0, end0, extent, now0, then0, first)
             else:
-                needed, kept = _window(start0, end0, group0, start1, end1, group1, terms, offset, extent, size, now0, then0, now1,
-                                       then1, first)
+                needed, kept = _window(
+                    start0, end0, group0, start1, end1, group1, terms, offset, extent, size, now0, then0, now1, then1, first
+                )
             out[candidate, slot, 0] = needed
             out[candidate, slot, 1] = kept

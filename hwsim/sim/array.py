@@ -82,8 +82,10 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     else:
         busy, kind = _pass_cycles(nest, machine, steps, boundary, counts), "PE passes"
     port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
-    paced = np.maximum(busy, port_cycles / steps.count)
     streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes)
+    port_name, port_cycles = max((port_name, port_cycles), _unstreamed(nest, machine, counts, streams, compute.accumulator_bytes),
+                                 key=lambda port: port[1])
+    paced = np.maximum(busy, port_cycles / steps.count)
     dram = machine.part(machine.dram_name, Dram)
     port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
     cycles = run_pipeline(streams, paced, port)
@@ -210,6 +212,16 @@ def _stationary(nest: Nest, level: str, tensor: str) -> bool:
     """True for weights that sit in the cells: the multipliers do not read them from the memory again."""
     last = nest.chain(tensor)[-2]
     return nest.dataflow == "weight-stationary" and last is not None and last.level == level and nest.stage.tensor(tensor).role == "weight"
+
+
+def _unstreamed(nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream], accumulator_bytes: int) -> tuple[str, float]:
+    """DRAM's port busy with tensors that pass the chip's memories by and stream straight to the array."""
+    moved = 0
+    for tensor in nest.stage.tensors:
+        if tensor.name not in {stream.tensor for stream in streams}:
+            traffic = counts.of(machine.dram_name, tensor.name)
+            moved += (traffic.reads + traffic.writes) * word_bytes(machine, nest, counts, machine.dram_name, tensor.name, accumulator_bytes)
+    return machine.dram_name, moved / machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
 
 
 def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int) -> list[Stream]:

@@ -13,10 +13,11 @@ from hwsim.ir.transform import backing
 from hwsim.mapper.space import ARRAY, CELL, FAMILIES, IDLE, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders, subsets
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.spec.machine import Machine
+from hwsim.spec.machine import Machine, Role
 
 AXES = ("row", "column")
 MOST_CUTS = 16
+LONG = 512
 MIXED_DIMS = 3  # beyond so many dims an axis is given to one dim at a time
 
 
@@ -41,10 +42,18 @@ class FreeSpace:
         splits = dict(_spreads(stage, running, (array.rows, array.cols), options.mixed and len(running) <= MIXED_DIMS))
         windows = {dim for tensor in stage.inputs for axis in tensor.axes if len(axis.terms) > 1 for dim in axis.dims[1:]}
         whole = {dim: (bound,) for dim, bound in stage.bounds}
-        some = {dim: cuts(bound, MOST_CUTS) for dim, bound in stage.bounds}
+        some = {dim: cuts(bound, MOST_CUTS if bound <= LONG else MOST_CUTS // 2) for dim, bound in stage.bounds}
         taps = {dim: tuple(dict.fromkeys((bound, 1))) for dim, bound in stage.bounds if dim in windows}
-        return Space("mapped", stage, machine, tuple(_skeletons(stage, machine, placement, dims)), {**some, **{dim: whole[dim] for dim in windows}},
-                     {**some, **taps}, tuple(dict(zip(dims, spread, strict=True)) for spread in splits), splits)
+        return Space(
+            "mapped",
+            stage,
+            machine,
+            tuple(_skeletons(stage, machine, placement, dims)),
+            {**some, **{dim: whole[dim] for dim in windows}},
+            {**some, **taps},
+            tuple(dict(zip(dims, spread, strict=True)) for spread in splits),
+            splits,
+        )
 
 
 def _skeletons(stage: Stage, machine: Machine, placement: Placement, dims: tuple[str, ...]) -> Iterator[Skeleton]:
@@ -59,13 +68,23 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement, dims: tuple
         outside = [hold for hold in holds if hold.level == first[0]]
         around = [hold for hold in holds if hold.level in {level for level, _ in others}]
         inside = [hold for hold in holds if hold.level in {level for level, _ in cells}]
-        for last, order in dict((innermost, order) for innermost, _, order in orders(stage, outer)).items():
+        for last, order in {innermost: order for innermost, _, order in orders(stage, outer)}.items():
             if not outside and last != IDLE:
                 continue  # with nothing held there the two blocks are one
             for innermost, following, inner in orders(stage, dims):
-                yield Skeleton((*_backing(stage, machine, placement), *(Slot(dim, OUTER) for dim in order), *outside,
-                                *(Slot(dim, ARRAY) for dim in inner), *around, *(Slot(dim, CELL, "array") for dim in dims), *inside,
-                                *(Slot(dim, POINT) for dim in dims)), (last, innermost, following))
+                yield Skeleton(
+                    (
+                        *_backing(stage, machine, placement),
+                        *(Slot(dim, OUTER) for dim in order),
+                        *outside,
+                        *(Slot(dim, ARRAY) for dim in inner),
+                        *around,
+                        *(Slot(dim, CELL, "array") for dim in dims),
+                        *inside,
+                        *(Slot(dim, POINT) for dim in dims),
+                    ),
+                    (last, innermost, following),
+                )
 
 
 def _backing(stage: Stage, machine: Machine, placement: Placement) -> tuple[Hold, ...]:
@@ -75,8 +94,9 @@ def _backing(stage: Stage, machine: Machine, placement: Placement) -> tuple[Hold
 def _memories(stage: Stage, machine: Machine, per: str) -> list[tuple[str, tuple[str, ...]]]:
     """Scratchpads of the chip or of the PEs from the outside in, with the tensors of their roles."""
     found: dict[str, tuple[str, ...]] = {}
-    for role in ("activation", "output", "weight"):
-        for level in machine.chain(role)[1:]:  # type: ignore[arg-type]
+    order: tuple[Role, ...] = ("activation", "output", "weight")
+    for role in order:
+        for level in machine.chain(role)[1:]:
             part = machine.parts[level]
             if isinstance(part, Scratchpad) and part.per == per:
                 found[level] = tuple(tensor.name for tensor in stage.tensors if tensor.role in part.roles)
@@ -104,15 +124,23 @@ def _spreads(stage: Stage, running: tuple[str, ...], sizes: tuple[int, int], mix
             if spread in seen or any(neighbours > stage.extents[dim] for dim, neighbours in zip(dims, spread, strict=True)):
                 continue
             seen.add(spread)
-            yield spread, {dim: tuple((axis, share[dim]) for axis, share in zip(AXES, (rows, columns), strict=True) if share.get(dim, 1) > 1)
-                           for dim in dims}
+            yield (
+                spread,
+                {
+                    dim: tuple((axis, share[dim]) for axis, share in zip(AXES, (rows, columns), strict=True) if share.get(dim, 1) > 1)
+                    for dim in dims
+                },
+            )
 
 
 def _shares(stage: Stage, running: tuple[str, ...], size: int, mixed: bool) -> Iterator[dict[str, int]]:
     """Ways to give an axis of `size` to dims, whole or in even parts: to one, or to several at once."""
     parts = {dim: {min(part, stage.extents[dim]) for part in cuts(size, size)} for dim in running}
-    ways = itertools.product(*(parts[dim] for dim in running)) if mixed else (
-        tuple(neighbours if dim == chosen else 1 for dim in running) for chosen in running for neighbours in parts[chosen])
+    ways = (
+        itertools.product(*(parts[dim] for dim in running))
+        if mixed
+        else (tuple(neighbours if dim == chosen else 1 for dim in running) for chosen in running for neighbours in parts[chosen])
+    )
     for way in ways:
         if prod(way) <= size:
             yield dict(zip(running, way, strict=True))

@@ -41,24 +41,34 @@ class RowStationarySpace:
         array, size = machine.compute, stage.extents
         assert isinstance(array, PeArray)
         dims = tuple(dim for dim, _ in stage.bounds)
-        spreads = {spread: split for spread, split in _spreads(stage, array)}
-        outer = {dim: (bound,) for dim, bound in stage.bounds}
+        spreads = dict(_spreads(stage, array))
+        outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
         outer.update({dim: (1,) for dim in ("g",) if dim in size})
         outer.update({dim: cuts(size[dim], MOST_CUTS) for dim in ("n", "k", "p", "c") if dim in size})
-        cell: dict[str, tuple[int, ...]] = {dim: (1,) for dim in dims}
+        cell: dict[str, tuple[int, ...]] = dict.fromkeys(dims, (1,))
         width = stage.output.width
-        ifmap, weights, sums = (machine.part(machine.chain(role)[-1], Scratchpad).capacity // width
-                                for role in ("activation", "weight", "output"))
+        ifmap, weights, sums = (
+            machine.part(machine.chain(role)[-1], Scratchpad).capacity // width for role in ("activation", "weight", "output")
+        )
         cell["c"] = _per_pe(size["c"], ifmap // size["s"])
         cell["k"] = _per_pe(size["k"], min(sums, weights // size["s"]))
         cell.update({"q": (size["q"],), "s": (size["s"],)})
-        return Space("row-stationary", stage, machine, tuple(_skeletons(stage, machine, placement)), outer, cell,
-                     tuple(dict(zip(dims, spread, strict=True)) for spread in spreads), spreads)
+        return Space(
+            "row-stationary",
+            stage,
+            machine,
+            tuple(_skeletons(stage, machine, placement)),
+            outer,
+            cell,
+            tuple(dict(zip(dims, spread, strict=True)) for spread in spreads),
+            spreads,
+        )
 
 
 def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator[Skeleton]:
     (buffer, ifmap_spad), (filter_buffer, filter_spad), (_, psum_spad) = (
-        machine.chain(role)[1:] for role in ("activation", "weight", "output"))
+        machine.chain(role)[1:] for role in ("activation", "weight", "output")
+    )
     activation, weight = (tensor.name for tensor in stage.inputs)
     output = stage.output.name
     kept = tuple(name for name in (activation, output) if name not in placement.resident)
@@ -66,12 +76,25 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
     groups = tuple(dim for dim in ("g",) if dim in stage.extents)
     for last, _, outer in orders(stage, folded):
         for innermost, following, inner in orders(stage, folded):
-            yield Skeleton((
-                *placement.backing(stage, machine), *(Slot(dim, OUTER) for dim in (*groups, *outer)), *((Hold(buffer, kept),) if kept else ()),
-                *(Slot(dim, ARRAY) for dim in inner), Hold(filter_buffer, (weight,)),
-                Slot("c", CELL, "set"), Slot("k", CELL, "set"), Slot("r", CELL, "row"), Slot("p", CELL, "column"),
-                Hold(filter_spad, (weight,)), Slot("q", POINT), Hold(ifmap_spad, (activation,)), Hold(psum_spad, (output,)),
-                *(Slot(dim, POINT) for dim in ("c", "s", "k"))), (last, innermost, following))
+            yield Skeleton(
+                (
+                    *placement.backing(stage, machine),
+                    *(Slot(dim, OUTER) for dim in (*groups, *outer)),
+                    *((Hold(buffer, kept),) if kept else ()),
+                    *(Slot(dim, ARRAY) for dim in inner),
+                    Hold(filter_buffer, (weight,)),
+                    Slot("c", CELL, "set"),
+                    Slot("k", CELL, "set"),
+                    Slot("r", CELL, "row"),
+                    Slot("p", CELL, "column"),
+                    Hold(filter_spad, (weight,)),
+                    Slot("q", POINT),
+                    Hold(ifmap_spad, (activation,)),
+                    Hold(psum_spad, (output,)),
+                    *(Slot(dim, POINT) for dim in ("c", "s", "k")),
+                ),
+                (last, innermost, following),
+            )
 
 
 def _spreads(stage: Stage, array: PeArray) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
@@ -84,7 +107,10 @@ def _spreads(stage: Stage, array: PeArray) -> Iterator[tuple[tuple[int, ...], di
         shares = {min(sets // r, size["k"]): r for r in range(1, min(sets, size["c"]) + 1)}
         for t, r in shares.items():
             spread = {"p": e, "c": r, "k": t, "r": size["r"]}
-            yield (tuple(spread.get(dim, 1) for dim, _ in stage.bounds), {dim: ((axes[dim], ways),) for dim, ways in spread.items() if ways > 1})
+            yield (
+                tuple(spread.get(dim, 1) for dim, _ in stage.bounds),
+                {dim: ((axes[dim], ways),) for dim, ways in spread.items() if ways > 1},
+            )
 
 
 def _per_pe(bound: int, most: int) -> tuple[int, ...]:

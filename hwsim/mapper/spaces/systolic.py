@@ -22,7 +22,7 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.spec.machine import Machine
 
-MOST_CUTS = 16
+MOST_CUTS = 8
 
 
 @FAMILIES.register("weight-stationary")
@@ -45,13 +45,21 @@ class SystolicSpace:
         rows, columns = split_group(view.k, stage.extents, array.rows), split_group(view.n, stage.extents, array.cols)
         spread = {dim: rows.get(dim, columns.get(dim, 1)) for dim in dims}
         split = {dim: (("row" if dim in rows else "column", spread[dim]),) for dim in dims if spread[dim] > 1}
-        outer = {dim: (bound,) for dim, bound in stage.bounds}
-        outer.update({dim: (1,) for dim in view.b})
+        outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
+        outer.update(dict.fromkeys(view.b, (1,)))
         outer.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in (*view.m, *view.n)})
         cell: dict[str, tuple[int, ...]] = dict.fromkeys(dims, (1,))
         cell.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in view.m})
-        return Space("weight-stationary", stage, machine, tuple(_skeletons(stage, machine, placement)), outer, cell, (spread,),
-                     {tuple(spread[dim] for dim in dims): split})
+        return Space(
+            "weight-stationary",
+            stage,
+            machine,
+            tuple(_skeletons(stage, machine, placement)),
+            outer,
+            cell,
+            (spread,),
+            {tuple(spread[dim] for dim in dims): split},
+        )
 
 
 def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator[Skeleton]:
@@ -65,14 +73,27 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
     moving = (*view.m, *view.n)
     for last, _, outer in orders(stage, moving):
         for _, _, inner in orders(stage, moving):
-            yield Skeleton((*placement.backing(stage, machine), *(Slot(dim, OUTER) for dim in (*view.b, *outer)),
-                            *((buffer,) if buffer.tensors else ()), *(Slot(dim, ARRAY) for dim in inner), *sums,
-                            *(Slot(dim, ARRAY) for dim in (*others, *view.k)), *weights,
-                            *(Slot(dim, CELL, "array") for dim in (*view.k, *view.n)), *(Slot(dim, POINT) for dim in view.m)), (last, "", ""))
+            yield Skeleton(
+                (
+                    *placement.backing(stage, machine),
+                    *(Slot(dim, OUTER) for dim in (*view.b, *outer)),
+                    *((buffer,) if buffer.tensors else ()),
+                    *(Slot(dim, ARRAY) for dim in inner),
+                    *sums,
+                    *(Slot(dim, ARRAY) for dim in (*others, *view.k)),
+                    *weights,
+                    *(Slot(dim, CELL, "array") for dim in (*view.k, *view.n)),
+                    *(Slot(dim, POINT) for dim in view.m),
+                ),
+                (last, "", ""),
+            )
 
 
 def _hold(stage: Stage, machine: Machine, level: str, placement: Placement) -> Hold:
     part = machine.part(level, Scratchpad)
-    names = placement.without_resident(stage, part.roles) if level == placement.level else tuple(
-        tensor.name for tensor in stage.tensors if tensor.role in part.roles)
+    names = (
+        placement.without_resident(stage, part.roles)
+        if level == placement.level
+        else tuple(tensor.name for tensor in stage.tensors if tensor.role in part.roles)
+    )
     return Hold(level, names, buffers=part.buffers)

@@ -1,0 +1,46 @@
+"""The best mapping of a stage onto a machine: a stated space, exact costs, and a proof (docs/mapping.md).
+
+found = best_mapping(stage, machine, "edp")
+found.nest, found.cost, found.gap          # gap 0: nothing in the space is better
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwsim.dataflows import Placement
+from hwsim.errors import UnknownName
+from hwsim.ir.stage import Stage
+from hwsim.mapper.space import Options, find_space
+from hwsim.spec.machine import Machine
+
+if TYPE_CHECKING:
+    from hwsim.mapper.search import Found, Progress
+
+
+def best_mapping(
+    stage: Stage,
+    machine: Machine,
+    objective: str = "edp",
+    *,
+    placement: Placement | None = None,
+    options: Options | None = None,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    workers: int = 2,
+    most: int | None = None,
+) -> Found:
+    """Search the machine's space of mappings.
+
+    seconds, most: stop after so long, or after so many bounds and evaluations, with the best so far.
+
+    Raises UnknownName for an objective that is none, HwsimError when the machine has no space or nothing fits.
+    """
+    from hwsim.mapper.model import Model
+    from hwsim.mapper.search import OBJECTIVES, Search
+
+    if objective not in OBJECTIVES:
+        raise UnknownName("objective", objective, OBJECTIVES)
+    return Search(Model(find_space(stage, machine, placement or Placement(), options or Options())), objective).run(
+        seconds, progress, workers, most
+    )
