@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwsim.api import Comparison, compare, simulate
+    from hwsim.api import Comparison, Mappings, compare, map_layers, run_nests, simulate
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.sim.result import LayerResult, Result
     from hwsim.spec.layer import ConvLayer, GemmLayer, LinearLayer, PoolLayer
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "hwsim.api", "compare": "hwsim.api", "simulate": "hwsim.api",
+    "Mappings": "hwsim.api", "map_layers": "hwsim.api", "run_nests": "hwsim.api",
     "ConfigError": "hwsim.errors", "HwsimError": "hwsim.errors", "PhysicsError": "hwsim.errors",
     "LayerResult": "hwsim.sim.result", "Result": "hwsim.sim.result",
     "ConvLayer": "hwsim.spec.layer", "GemmLayer": "hwsim.spec.layer", "LinearLayer": "hwsim.spec.layer",
@@ -25,8 +26,9 @@ _HOMES = {
     "Workload": "hwsim.spec.workload", "load_workload": "hwsim.spec.workload",
 }
 
-__all__ = ["Comparison", "ConfigError", "ConvLayer", "GemmLayer", "HwsimError", "LayerResult", "LinearLayer", "Machine",
-           "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine", "load_workload", "simulate"]
+__all__ = ["Comparison", "ConfigError", "ConvLayer", "GemmLayer", "HwsimError", "LayerResult", "LinearLayer", "Machine", "Mappings",
+           "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine", "load_workload",
+           "map_layers", "run_nests", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,21 +13,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwsim.algorithms import FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
 from hwsim.dataflows import DATAFLOWS
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, UnknownName, nearest
 from hwsim.ir.stage import Plan, Stage
-from hwsim.sim.layer import simulate_layer
-from hwsim.sim.result import LayerResult, Result
+from hwsim.mapper import Options, best_mapping
+from hwsim.sim.layer import keep_on_chip, simulate_layer
+from hwsim.sim.result import LayerResult, Result, StageResult
 from hwsim.spec.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.spec.machine import Machine, load_machine
-from hwsim.spec.workload import Workload, load_workload, single
+from hwsim.spec.workload import Workload, find_workload, single
 from hwsim.units import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from hwsim.mapper.search import Found
 
 AUTO = "auto"
 DIRECT = "direct"
+CONVENTIONS = ("exact", "timeloop")
 
 Progress = Callable[[int, int], None]
 
@@ -54,11 +59,85 @@ def compare(workload: Workload | Layer | str, machines: Sequence[Machine | str |
     return Comparison(network, tuple(loaded), tuple(algorithms), tuple(run_jobs(jobs, progress)))
 
 
+def map_layers(workload: Workload | Layer | str, machine: Machine | str | Path, objective: str = "edp", *, algorithm: str = DIRECT,
+               dtype: str | None = None, mixed: bool = True, convention: Literal["exact", "timeloop"] = "exact", seconds: float | None = None,
+               progress: Progress | None = None) -> Mappings:
+    """The best mapping of every layer that multiplies, equal layers once; see docs/mapping.md for the space and the proof.
+
+    objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array. convention: 'timeloop' leaves
+    out of the cost what Timeloop does. seconds: for each stage, after which the best so far is taken and its gap stated. Interrupted, it returns what it has. Raises as `simulate` does.
+    """
+    if convention not in CONVENTIONS:
+        raise UnknownName("convention", convention, CONVENTIONS)
+    machine = machine if isinstance(machine, Machine) else load_machine(machine)
+    network = Job(as_workload(workload), machine, algorithm, None, dtype).layers()
+    found: list[MappedStage] = []
+    seen: set[Layer] = set()
+    for name, layer in network.layers.items():
+        if layer in seen or isinstance(layer, (PoolLayer, ElementwiseLayer)):
+            continue
+        seen.add(layer)
+        stages, complete = _map_layer(name, layer, machine, objective, algorithm, Options(mixed, convention), seconds, progress)
+        found += stages
+        if not complete:
+            break
+    if not found:
+        raise HwsimError(f"{network.name}: no layer that multiplies; expected a convolution or a product")
+    return Mappings(machine, objective, algorithm, found[0].layer.dtype or machine.dtype, tuple(found))
+
+
+def _map_layer(name: str, layer: Layer, machine: Machine, objective: str, algorithm: str, options: Options, seconds: float | None,
+               progress: Progress | None) -> tuple[list[MappedStage], bool]:
+    """A layer's stages mapped and then simulated; False when interrupted."""
+    plan = lower(layer, algorithm)
+    reference = lower(layer, DIRECT)
+    stages = [replace(stage, dtype=layer.dtype) for stage in plan.stages if not stage.offline and stage.view is not None]
+    found = {}
+    for stage in stages:
+        found[stage.name] = best_mapping(stage, machine, objective, placement=keep_on_chip(plan, machine), options=options,
+                                         seconds=seconds, progress=progress, workers=os.cpu_count() or 1)
+        if found[stage.name].interrupted:
+            break
+    result = simulate_layer(name, layer, plan, reference, machine, None, {stage: best.nest for stage, best in found.items()})
+    simulated = {stage.name: stage for stage in result.stages}
+    complete = len(found) == len(stages) and not any(best.interrupted for best in found.values())
+    return [MappedStage(name, layer, best, simulated[stage]) for stage, best in found.items()], complete
+
+
+def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
+    """Simulate the nests of a file (docs/mapping.md). Raises ConfigError for what is wrong in it, at its line."""
+    from hwsim.ir.nestfile import bind, load_nests
+
+    file, document = load_nests(path)
+    machine = load_machine(file.machine)
+    if machine.management != "explicit":
+        raise HwsimError(f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit")
+    layers = {entry.layer: entry.shape.layer(file.dtype) for entry in file.nests}
+    job = Job(Workload(Path(path).stem, layers), machine, file.algorithm, None, file.dtype)
+    job.layers()
+    done = []
+    for name, layer in layers.items():
+        plan = lower(layer, file.algorithm)
+        stages = {stage.name: replace(stage, dtype=file.dtype) for stage in plan.stages}
+        nests = {}
+        for number, entry in enumerate(file.nests):
+            if entry.layer == name:
+                if entry.stage not in stages:
+                    document.fault(f"nests[{number}].stage", f"no stage {entry.stage!r} of {file.algorithm}{nearest(entry.stage, stages)}; "
+                                                             f"expected one of {', '.join(stages)}")
+                    document.check()
+                nests[entry.stage] = bind(file, number, stages[entry.stage], machine, document)
+        done.append(simulate_layer(name, layer, plan, lower(layer, DIRECT), machine, None, nests))
+        if progress is not None:
+            progress(len(done), len(layers))
+    return _gather(job, tuple(done))
+
+
 def as_workload(workload: Workload | Layer | str) -> Workload:
     """A shipped name or path is loaded, a single layer wrapped."""
     if isinstance(workload, Workload):
         return workload
-    return load_workload(workload) if isinstance(workload, str) else single(workload)
+    return find_workload(workload) if isinstance(workload, str) else single(workload)
 
 
 @dataclass(frozen=True)
@@ -172,9 +251,12 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
-    machine = job.machine
-    layers = tuple(_fastest(name, [done[task] for task in _tasks(job, layer)], job.algorithm)
-                   for name, layer in workload.layers.items())
+    return _gather(replace(job, workload=workload), tuple(_fastest(name, [done[task] for task in _tasks(job, layer)], job.algorithm)
+                   for name, layer in workload.layers.items()))
+
+
+def _gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
+    machine, workload = job.machine, job.workload
     dtype = next(iter(workload.layers.values())).dtype or machine.dtype
     dram: Any = machine.parts[machine.dram_name]
     return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
@@ -235,4 +317,45 @@ class Comparison:
         return html_table(self.results)
 
 
-__all__ = ["FALLBACK", "Comparison", "Job", "compare", "run_jobs", "simulate"]
+@dataclass(frozen=True)
+class MappedStage:
+    """A stage's best mapping, and what the simulator makes of it."""
+
+    name: str
+    layer: Layer
+    found: Found
+    simulated: StageResult
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """The best mappings of a workload's layers."""
+
+    machine: Machine
+    objective: str
+    algorithm: str
+    dtype: str
+    stages: tuple[MappedStage, ...]
+
+    def text(self) -> str:
+        """One mapping in full, several as a table; at most 80 columns wide."""
+        from hwsim.report.mapping import mapping_text
+
+        return mapping_text(self.machine.name, self.objective, [(stage.name, stage.found, stage.simulated) for stage in self.stages])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mappings as the JSON schema's document."""
+        from hwsim.report.mapping import mapping_document
+
+        return mapping_document(self.machine.name, self.objective, self.algorithm, self.dtype,
+                                [(stage.name, stage.found, stage.simulated) for stage in self.stages])
+
+    def nest_file(self, machine: str | None = None) -> str:
+        """A file of these nests for `hwsim run --nest`; machine: its name or path, when that is not its own name."""
+        from hwsim.ir.nestfile import nest_text
+
+        return nest_text(machine or self.machine.name, self.algorithm, self.dtype,
+                         [(stage.name, stage.layer, stage.found.nest) for stage in self.stages])
+
+
+__all__ = ["FALLBACK", "Comparison", "Job", "Mappings", "compare", "map_layers", "run_jobs", "run_nests", "simulate"]

@@ -87,37 +87,51 @@ def main() -> None:
     hwsim run tpu-v1 vgg16                     one network, layer by layer
     hwsim compare vgg16 --machines xeon-8380,h200,tpu-v1 \\
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
+    hwsim map toy-8x8 gemm:256,256,256         the best loop nest, with a proof
     hwsim validate                             the models beside reference data
     """
 
 
 @main.command()
-@click.argument("machine")
-@click.argument("workload")
+@click.argument("machine", required=False)
+@click.argument("workload", required=False)
 @click.option("--algorithm", "-a", default="auto", show_default=True, help="Name, or auto: the fastest for each layer.")
 @click.option("--dataflow", "-d", help="Schedule by this dataflow where it applies.")
 @click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")
-@click.option("--nest", is_flag=True, help="Print every stage's loop nest.")
+@click.option("--nest", "nest_file", metavar="FILE", type=click.Path(path_type=Path), help="Run the nests of this file (see map --out).")
+@click.option("--show-nest", is_flag=True, help="Print every stage's loop nest, what each level holds and moves.")
 @click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
 @_user_errors
-def run(machine: str, workload: str, algorithm: str, dataflow: str | None, batch: int, layers: tuple[str, ...], dtype: str | None,
-        nest: bool, json_to: str | None) -> None:
-    """Simulate WORKLOAD on MACHINE, layer by layer."""
-    from hwsim.api import simulate
+def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str | None, batch: int, layers: tuple[str, ...],
+        dtype: str | None, nest_file: Path | None, show_nest: bool, json_to: str | None) -> None:
+    """Simulate WORKLOAD on MACHINE, layer by layer.
+
+    WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K or conv:C,H,W,K,R,S,STRIDE,PAD. With --nest FILE
+    machine, layers and nests are the file's.
+    """
+    from hwsim.api import run_nests, simulate
     from hwsim.report.document import result_document
     from hwsim.report.files import write_file
     from hwsim.report.tables import nest_text, run_table
     from hwsim.spec.machine import load_machine
-    from hwsim.spec.workload import load_workload
+    from hwsim.spec.workload import find_workload
 
-    loaded = load_machine(machine)
-    network = load_workload(workload, batch)
-    if layers:
-        network = network.only(layers)
-    with _progress("simulating") as progress:
-        result = simulate(network, loaded, algorithm, dataflow=dataflow, dtype=dtype, progress=progress)
+    if nest_file is not None:
+        if machine or workload:
+            raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")
+        with _progress("simulating") as progress:
+            result = run_nests(nest_file, progress)
+    else:
+        if machine is None or workload is None:
+            raise HwsimError("expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)")
+        loaded = load_machine(machine)
+        network = find_workload(workload, batch)
+        if layers:
+            network = network.only(layers)
+        with _progress("simulating") as progress:
+            result = simulate(network, loaded, algorithm, dataflow=dataflow, dtype=dtype, progress=progress)
     text = json.dumps(result_document(result), indent=1)
     if json_to == "-":
         click.echo(text)
@@ -125,7 +139,7 @@ def run(machine: str, workload: str, algorithm: str, dataflow: str | None, batch
     if json_to:
         write_file(Path(json_to), text + "\n")
     click.echo(run_table(result))
-    if nest:
+    if show_nest:
         click.echo(nest_text(result))
 
 
@@ -146,11 +160,11 @@ def compare(workload: str, machines: str, algorithms: str, out: Path | None, for
     from hwsim.api import compare as run_comparison
     from hwsim.report.files import check_folder, write_file, write_folder
     from hwsim.report.html import report_files
-    from hwsim.spec.workload import load_workload
+    from hwsim.spec.workload import find_workload
 
     if out is not None:
         check_folder(out, force)
-    network = load_workload(workload, batch)
+    network = find_workload(workload, batch)
     if layers:
         network = network.only(layers)
     with _progress("simulating") as progress:
@@ -171,6 +185,43 @@ def _names(text: str, flag: str) -> list[str]:
     if not all(names):
         raise HwsimError(f"{flag} {text!r}: an empty name; expected names separated by commas")
     return list(dict.fromkeys(names))
+
+
+@main.command("map")
+@click.argument("machine")
+@click.argument("layer")
+@click.option("--objective", "-o", default="edp", show_default=True, help="latency, energy, edp or dram.")
+@click.option("--algorithm", "-a", default="direct", show_default=True, help="How layers are lowered.")
+@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option("--dtype", "-t", help="Data type (default: the machine's).")
+@click.option("--one-dim-per-axis", is_flag=True, help="Give an axis of the array to one dim only.")
+@click.option("--convention", default="exact", show_default=True, help="exact, or timeloop: without drain reads, first and last tiles.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop a stage's search after so long, and state the gap.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the nests for `hwsim run --nest`.")
+@click.option("--json", "json_to", metavar="FILE", help="Write what was found as JSON; - for standard output.")
+@_user_errors
+def map_command(machine: str, layer: str, objective: str, algorithm: str, batch: int, dtype: str | None, one_dim_per_axis: bool,
+                convention: Any, seconds: float | None, out: Path | None, json_to: str | None) -> None:
+    """Find the best loop nest of LAYER on MACHINE, and prove it.
+
+    LAYER is WORKLOAD:LAYER, a shape such as gemm:256,256,256 (M,N,K) or conv:64,56,56,64,3,3,1,1 (C,H,W,K,R,S,STRIDE,PAD),
+    or a whole WORKLOAD. Ctrl-C gives the best so far.
+    """
+    from hwsim.api import map_layers
+    from hwsim.report.files import write_file
+    from hwsim.spec.workload import find_workload
+
+    network = find_workload(layer, batch)
+    with _progress("mapping") as progress:
+        mappings = map_layers(network, machine, objective, algorithm=algorithm, dtype=dtype, mixed=not one_dim_per_axis, convention=convention,
+                              seconds=seconds, progress=progress)
+    text = json.dumps(mappings.to_dict(), indent=1)
+    if out is not None:
+        write_file(out, mappings.nest_file(machine))
+        click.echo(f"wrote {out}; run it with: hwsim run --nest {out}", err=True)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    click.echo(text if json_to == "-" else mappings.text())
 
 
 @main.command("list")

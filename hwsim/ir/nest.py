@@ -13,7 +13,7 @@ its chunks side by side on a mesh axis. A level holds, for each tensor, exactly 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -95,15 +95,19 @@ class Nest:
         """Copies of a level below these loops."""
         return prod(self.bound(loop) for loop in loops if loop.spatial is not None)
 
-    def text(self) -> str:
-        """The nest as indented loops, levels where they stand."""
-        return "\n".join(self._lines())
+    def text(self, notes: Mapping[tuple[str, str], str] | None = None) -> str:
+        """The nest as indented loops, levels where they stand; notes: what to say beside a level's tensors."""
+        return "\n".join(self._lines(notes or {}))
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, notes: Mapping[tuple[str, str], str]) -> Iterator[str]:
         depth = 0
         for item in self.items:
             if isinstance(item, Hold):
                 yield f"{'  ' * depth}hold {item.level}: {' '.join(item.tensors)}"
+                wide = max((len(name) for name in item.tensors), default=0)
+                for name in item.tensors:
+                    if (item.level, name) in notes:
+                        yield f"{'  ' * depth}  | {name:<{wide}} {notes[item.level, name]}"
             elif self.bound(item) > 1:
                 word = "for" if item.spatial is None else "par"
                 where = f" on {item.spatial}" if item.spatial else ""

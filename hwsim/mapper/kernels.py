@@ -41,8 +41,6 @@ def _bound(
                 metrics[metric] += weight * low
             elif weight < 0.0:
                 metrics[metric] += weight * high
-    for metric in range(len(metrics)):
-        metrics[metric] = max(metrics[metric], 0.0)
     return _score(kind, metrics, tie)
 
 
@@ -206,7 +204,7 @@ def solve(
         _bound(kind, tie, weights, constant, a_low, a_high, a_kept, a_most, metrics)
         for number in range(open_count[groups]):
             option = options[groups, number]
-            # the bound with the cheapest other metrics: it only grows along the list
+            # the bound with the cheapest other metrics only grows along the list
             for metric in range(len(exact)):
                 exact[metric] = metrics[metric] + outer_least[metric]
             if kind == LATENCY:
@@ -260,7 +258,7 @@ def solve(
                             exact[metric] += per_term[term, metric] * values[term]
             score = _score(kind, exact, tie)
             if score < best[0]:
-                best[0] = score
+                best[0] = score * (1.0 - 1e-9)  # ties are no better; rounding must not make them look so
                 choice[0] = score
                 for group in range(groups):
                     choice[1 + group] = outer_choices[option, group]

@@ -230,7 +230,7 @@ class Model:
                     ):
                         columns.append(column)
                         metrics.append(weight)
-        if outer and self._first_is_outer(boundaries):
+        if outer and self._first_is_outer(boundaries) and self.space.options.convention == "exact":
             for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
                 columns.append(column)
                 metrics.append(weight)
@@ -385,6 +385,8 @@ class Model:
         """What a level's words cost: (metric, linear form)."""
         machine, level = self.machine, hold.level
         part, width = machine.memories[level], self.width(skeleton, hold, tensor)
+        if self.space.options.convention == "timeloop":
+            drains = np.zeros_like(drains)
         reads, writes = (serves + drains) * width, (fills + updates) * width
         yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
         if level == machine.dram_name:

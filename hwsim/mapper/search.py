@@ -53,6 +53,7 @@ class Found:
     bound: float
     evaluated: int
     seconds: float
+    interrupted: bool = False
 
     @property
     def nest(self) -> Nest:
@@ -190,9 +191,7 @@ class Search:
             self._metrics(skeleton, tiling),
             cost,
             min(cost, open_bound),
-            int(tally[0]),
-            time.perf_counter() - started,
-        )
+            int(tally[0]), time.perf_counter() - started, interrupted)
 
     # -- preparation --------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hwsim.dataflows import Placement
 from hwsim.errors import HwsimError
@@ -111,6 +111,18 @@ class Tiling:
 
 
 @dataclass(frozen=True)
+class Options:
+    """mixed: an axis of the array may be shared by several dims (at most three dims), not only be given to one.
+
+    convention: 'timeloop' leaves out what Timeloop does, reading sums to send them outwards and the first and last tiles'
+    way in and out, so that costs can be set beside its own.
+    """
+
+    mixed: bool = True
+    convention: Literal["exact", "timeloop"] = "exact"
+
+
+@dataclass(frozen=True)
 class Space:
     """What may be chosen. outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use of the array.
 
@@ -126,6 +138,7 @@ class Space:
     spreads: tuple[Mapping[str, int], ...]
     split: Mapping[tuple[int, ...], Mapping[str, tuple[tuple[str, int], ...]]]
     placement: Placement = Placement()
+    options: Options = Options()
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -163,13 +176,6 @@ class Space:
             yield Loop(slot.dim, max(1, t * inside), axis)
 
 
-@dataclass(frozen=True)
-class Options:
-    """mixed: an axis of the array may be shared by several dims (at most three dims), not only be given to one."""
-
-    mixed: bool = True
-
-
 class Family(Protocol):
     """Builds the space of one kind of machine. rank: lower is tried first. refuses: why it cannot, or None."""
 
@@ -188,7 +194,7 @@ def find_space(stage: Stage, machine: Machine, placement: Placement, options: Op
     for name in sorted(FAMILIES, key=lambda name: FAMILIES[name].rank):
         reason = FAMILIES[name].refuses(stage, machine)
         if reason is None:
-            return replace(FAMILIES[name].space(stage, machine, placement, options), placement=placement)
+            return replace(FAMILIES[name].space(stage, machine, placement, options), placement=placement, options=options)
         reasons.append(f"{name}: {reason}")
     raise HwsimError(f"no mapping space for {stage.name} on {machine.name}: " + "; ".join(reasons))
 

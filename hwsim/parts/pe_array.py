@@ -22,6 +22,7 @@ class PeArray(Compute):
     weight_bus: Bandwidth = quantity("bandwidth")
     output_bus: Bandwidth = quantity("bandwidth")
     accumulator_bytes: int = count(default=2)
+    mac_energy: float | None = quantity("energy_pj", default=None)
 
     @property
     def units(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count, required
+from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
 from hwsim.units import DTYPE_BYTES
 
@@ -26,6 +26,7 @@ class SystolicArray(Compute):
     preload_hidden: bool = True
     overlap_folds: bool = True
     accumulator_bytes: int = count(default=4)
+    mac_energy: float | None = quantity("energy_pj", default=None)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for dtype, rate in self.rates.items():

@@ -66,6 +66,7 @@ class ArrayRun:
     footprint: Footprint
     fidelity: str
     tiles: tuple[Tiles, ...]
+    counts: NestCounts
 
 
 def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
@@ -96,7 +97,7 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     levels = set(machine.memories)
     return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
-                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles))
+                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles), _shifted_in(nest, counts))
 
 
 def _boundary(nest: Nest) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
-from hwsim.ir.nest import Nest
+from hwsim.ir.nest import Loop, Nest
 from hwsim.sim.result import Access, Accesses
 from hwsim.spec.machine import Machine
-from hwsim.units import size_text
+from hwsim.units import si, size_text
 
 Footprint = dict[str, dict[str, int]]
 
@@ -55,9 +55,33 @@ def footprints(machine: Machine, nest: Nest, counts: NestCounts, accumulator_byt
     return found
 
 
+def notes(machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int) -> dict[tuple[str, str], str]:
+    """Beside each level and tensor: what one instance holds, and what all of them read and write."""
+    found = {}
+    for (level, name), traffic in counts.traffic.items():
+        width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
+        found[level, name] = f"{size_text(traffic.peak * width):>8}  read {si(traffic.reads)}, written {si(traffic.writes)} words"
+    return found
+
+
 def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> None:
     need, capacity = sum(tensors.values()), machine.memories[level].capacity
     if need > capacity:
         parts = ", ".join(f"{name} {size_text(size)}" for name, size in tensors.items())
         raise HwsimError(f"{machine.name}: {nest.stage.name} ({nest.dataflow}): {level} overflows by "
-                         f"{size_text(need - capacity)}: {parts}, of {size_text(capacity)}")
+                         f"{size_text(need - capacity)}: {parts}, of {size_text(capacity)}; {_culprit(nest, level, tensors)}")
+
+
+def _culprit(nest: Nest, level: str, tensors: dict[str, int]) -> str:
+    """The tensor that takes most, and the loop outside the level that leaves most of it."""
+    worst = max(tensors, key=lambda name: tensors[name])
+    hold = next(hold for hold in nest.holds if hold.level == level and worst in hold.tensors)
+    left = {dim: bound for dim, bound in nest.stage.bounds if dim in nest.stage.tensor(worst).dims}
+    cut: dict[str, Loop] = {}
+    for loop in nest.loops_above(hold):
+        if loop.dim in left:
+            left[loop.dim], cut[loop.dim] = min(left[loop.dim], loop.tile), loop
+    longest = max(left, key=lambda dim: left[dim])
+    if longest not in cut:
+        return f"most of it is {worst}: no loop outside {level} cuts its {longest} of {left[longest]}"
+    return f"most of it is {worst}: the loop over {longest} outside {level} steps by {left[longest]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -23,6 +23,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.sim.array import ArrayRun, run_on_array
 from hwsim.sim.blocks import run_on_blocks
 from hwsim.sim.cores import ImplicitRun, run_on_cores
+from hwsim.sim.explicit import notes
 from hwsim.sim.physics import check_layer, check_stage
 from hwsim.sim.result import Cycles, LayerResult, StageResult
 from hwsim.sim.stream import AddressSpace, ImplicitChain
@@ -34,10 +35,12 @@ MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so f
 WAITS_LONG = 1.5  # times what the array or DRAM need at least
 
 
-def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine: Machine, dataflow: str | None) -> LayerResult:
+def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine: Machine, dataflow: str | None,
+                   nests: Mapping[str, Nest] | None = None) -> LayerResult:
     """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there.
 
-    reference: the layer lowered directly, whose tensors are what must move at least once.
+    reference: the layer lowered directly, whose tensors are what must move at least once. nests: by stage, nests to run
+    instead of what a dataflow or the mapper would schedule.
     """
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
@@ -47,21 +50,27 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     chain = _implicit_chain(machine, online)
-    stages, notes = [], list(plan.notes)
+    stages, remarks = [], list(plan.notes)
     for stage in plan.stages:
         if stage.offline:
             stages.append(_offline(stage, machine, dtype))
             continue
         last = stage is online[-1]
+        given = (nests or {}).get(stage.name)
+        if given is not None:
+            stages.append(check_stage(_run(replace(given, stage=stage), machine, dtype, chain, last), machine))
+            continue
         best = _run_best(stage, machine, placement, dataflow, lambda nest, last=last: _run(nest, machine, dtype, chain, last))  # type: ignore[misc]
         if dataflow is not None and best.dataflow != dataflow and stage.view is not None:
-            notes.append(f"{dataflow} does not schedule {stage.name} here; {best.dataflow} instead")
+            remarks.append(f"{dataflow} does not schedule {stage.name} here; {best.dataflow} instead")
         stages.append(check_stage(best, machine))
-    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory_bytes(reference), tuple(notes), layer.macs)
+    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory_bytes(reference), tuple(remarks), layer.macs)
     return check_layer(result, machine)
 
 
-def _run_best(stage: Stage, machine: Machine, placement: Placement, dataflow: str | None, run: Callable[[Nest], StageResult]) -> StageResult:
+def _run_best(
+    stage: Stage, machine: Machine, placement: Placement, dataflow: str | None, run: Callable[[Nest], StageResult]
+) -> StageResult:
     """The stage under the named dataflow, or without a name under the mapper's fastest mapping.
 
     The mapper bounds time by the busiest resource; what tiles wait for each other only the simulation tells. On systolic
@@ -148,10 +157,16 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
         run = run_on_cores(nest, machine, dtype, chain, last)
     moved = {part: sum(access.read_bytes + access.write_bytes for access in tensors.values())
              for part, tensors in run.accesses.items()}
+    beside = notes(machine, nest, run.counts, accumulator_bytes(machine)) if isinstance(run, ArrayRun) else {}
     return StageResult(
-        nest.stage.name, nest.dataflow, nest.text(), run.fidelity, nest.stage.operations, run.cycles, machine.clock_hz,
+        nest.stage.name, nest.dataflow, nest.text(beside), run.fidelity, nest.stage.operations, run.cycles, machine.clock_hz,
         machine.compute.peak_macs_per_cycle(dtype), run.accesses, machine.dram_name, run.footprint,
         energy_pj(machine, dtype, nest.stage.operations, moved), sampling=getattr(run, "sampling", None))
+
+
+def accumulator_bytes(machine: Machine) -> int:
+    """The width at which the machine's array keeps partial sums."""
+    return int(getattr(machine.compute, "accumulator_bytes", 1))
 
 
 def _offline(stage: Stage, machine: Machine, dtype: str) -> StageResult:

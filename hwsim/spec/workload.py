@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -123,6 +123,51 @@ def load_workload(name_or_path: str | Path, batch: int = 1) -> Workload:
     return workload
 
 
+SHAPES: dict[str, tuple[type[ConvLayer | LinearLayer | GemmLayer], tuple[str, ...]]] = {
+    "gemm": (GemmLayer, ("m", "n", "k")),
+    "linear": (LinearLayer, ("n", "c", "k")),
+    "conv": (ConvLayer, ("c", "h", "w", "k", "r", "s", "stride", "pad")),
+}
+
+
+def find_workload(text: str, batch: int = 1) -> Workload:
+    """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
+
+    gemm:256,256,256 (m,n,k)   linear:1,4096,1000 (n,c,k)   conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
+    conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name
+
+    Raises HwsimError for a shape that cannot be read, and as load_workload does.
+    """
+    head, _, rest = text.partition(":")
+    if head in SHAPES and rest:
+        return single(_shape(head, rest, batch), head)
+    if rest and not Path(text).exists():
+        return load_workload(head, batch).only((rest,))
+    return load_workload(text, batch)
+
+
+def _shape(op: str, text: str, batch: int) -> Layer:
+    kind, order = SHAPES[op]
+    form = f"{op}:{','.join(order)}"
+    known = [spec.name for spec in fields(kind) if spec.name != "dtype"]
+    values: dict[str, int] = {} if op == "gemm" else {"n": batch}
+    for number, part in enumerate(text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals:
+            if number >= len(order):
+                raise HwsimError(f"{op}:{text}: more than {len(order)} numbers; expected {form}")
+            name, value = order[number], part
+        if name.strip() not in known:
+            raise HwsimError(f"{op}:{text}: no field {name.strip()!r}{nearest(name.strip(), known)}; expected {', '.join(known)}")
+        if not value.strip().isdecimal():
+            raise HwsimError(f"{op}:{text}: {name.strip()} is {value!r}; expected a whole number, as in {form}")
+        values[name.strip()] = int(value)
+    missing = [spec.name for spec in fields(kind) if spec.default is MISSING and spec.name not in values]
+    if missing:
+        raise HwsimError(f"{op}:{text}: {', '.join(missing)} missing; expected {form}")
+    return kind(**values)
+
+
 class _Builder:
     """Infers shapes entry by entry, noting each fault at its entry's place."""
 
@@ -199,4 +244,4 @@ class _Builder:
             self.document.fault(f"{place}.out", f"states {stated}, but {layer.summary} gives {layer.output} (c, h, w)")
 
 
-__all__ = ["ConfigError", "Workload", "load_workload", "single"]
+__all__ = ["ConfigError", "Workload", "find_workload", "load_workload", "single"]
