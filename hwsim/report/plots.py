@@ -140,3 +140,17 @@ def _roofline(axes: Axes, roof: Roof, machine: str, algorithms: list[str]) -> No
                   textcoords="offset points", ha="right", fontsize=8.5, color="#444444")
     axes.set_title(f"{machine}: every layer under its roof")
     axes.set_ylabel("G multiplications/s")
+
+
+def tiling_plot(footprints: Sequence[int], accesses: Sequence[int], front: Sequence[tuple[int, int]], title: str,
+                budget: tuple[str, int] | None = None) -> Figure:
+    """Footprint against DRAM accesses of tiled products, with the Pareto front and a memory's capacity in words."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(WIDTH_INCHES, 3.4))
+        axes.scatter(footprints, accesses, s=9, color="#b8c4d6", label="tiles tried", linewidths=0)
+        axes.step([x for x, _ in front], [y for _, y in front], where="post", color=COLORS[0], marker="o", markersize=3.5, label="Pareto front")
+        if budget is not None:
+            axes.axvline(budget[1], color=COLORS[1], linestyle="--", label=f"{budget[0]}, {budget[1]:,} words")
+        axes.set(xscale="log", yscale="log", xlabel="footprint: words of A, B and C tiles", ylabel="DRAM accesses, words", title=title)
+        axes.legend(loc="upper right", fontsize=8)
+        return figure

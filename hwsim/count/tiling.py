@@ -1,0 +1,146 @@
+"""The lecture's tiled matrix product: formulas, the exact closed form, and the executed loops side by side.
+
+    for m, n, k:                     for m step v1:
+      C[m][n] += A[m][k] * B[k][n]     for n step v2:            C tile v1 x v2 in registers
+                                         for k step v3:          A tile v1 x v3, B tile v3 x v2 loaded
+                              ->           for m, n, k inside:
+                                             C[m][n] += A[m][k] * B[k][n]
+
+Loads: A is read M N K / v2 times (every word again for each tile of n), B M N K / v1 times, C written M N times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from hwsim.count import analytic, interpreter
+from hwsim.errors import HwsimError
+from hwsim.ir.conv import gemm_stage
+from hwsim.ir.counts import NestCounts
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.transform import drop_idle, points
+from hwsim.ir.verify import verify_nest
+from hwsim.spec.layer import GemmLayer
+
+OUTSIDE, REGISTERS = "dram", "registers"
+MOST_EXECUTED = 40_000  # iterations that the interpreter is asked to execute
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """C[M][N] += A[M][K] B[K][N] in tiles of v1 x v2 outputs, v3 of the reduction at a time.
+
+    Raises HwsimError for a tile that is not between 1 and its dim.
+    """
+
+    m: int
+    n: int
+    k: int
+    v1: int
+    v2: int
+    v3: int
+
+    def __post_init__(self) -> None:
+        for tile, size, names in ((self.v1, self.m, "v1 (of m"), (self.v2, self.n, "v2 (of n"), (self.v3, self.k, "v3 (of k")):
+            if size < 1:
+                raise HwsimError(f"a length of {size}; expected at least 1")
+            if not 1 <= tile <= size:
+                raise HwsimError(f"tile {names} = {size}) is {tile}; expected 1 to {size}")
+
+    @property
+    def formulas(self) -> dict[str, tuple[str, float]]:
+        """Name: (formula, value); exact where tiles divide their dims and none but C's stays from step to step."""
+        work = self.m * self.n * self.k
+        return {"A loads": ("M N K / v2", work / self.v2), "B loads": ("M N K / v1", work / self.v1),
+                "C stores": ("M N", float(self.m * self.n)), "A registers": ("v1 v3", float(self.v1 * self.v3)),
+                "B registers": ("v2 v3", float(self.v2 * self.v3)), "C registers": ("v1 v2", float(self.v1 * self.v2))}
+
+    @cached_property
+    def nest(self) -> Nest:
+        """The tiled loops, with registers inside the three tile loops."""
+        items = (Hold(OUTSIDE, ("A", "B", "C")), Loop("m", self.v1), Loop("n", self.v2), Loop("k", self.v3),
+                 Hold(REGISTERS, ("A", "B", "C")), *points(("m", "n", "k")))
+        stage = gemm_stage(GemmLayer(self.m, self.n, self.k))
+        return verify_nest(Nest(stage, drop_idle(stage, items), "tiled"))
+
+    @cached_property
+    def closed(self) -> dict[str, int]:
+        """The same names as the formulas, counted exactly: ragged tiles, and what is already there not loaded again."""
+        return _counted(analytic.count(self.nest))
+
+    @cached_property
+    def executed(self) -> dict[str, int] | None:
+        """The same, by executing every iteration; None where there are too many."""
+        if self.m * self.n * self.k > MOST_EXECUTED:
+            return None
+        return _counted(interpreter.execute(self.nest))
+
+    @property
+    def footprint(self) -> int:
+        """Words in registers: v1 v3 + v2 v3 + v1 v2."""
+        return self.v1 * self.v3 + self.v2 * self.v3 + self.v1 * self.v2
+
+    @property
+    def accesses(self) -> int:
+        """Words to and from DRAM, exactly, without the cost of building the nest.
+
+        A comes anew for every tile of n unless its tile is the whole of k and stays; B likewise over tiles of m.
+        """
+        across, down, deep = (-(-size // tile) for size, tile in ((self.n, self.v2), (self.m, self.v1), (self.k, self.v3)))
+        a = self.m * self.k * (across if deep > 1 else 1)
+        b = self.n * self.k * (1 if deep == 1 and across == 1 else down)
+        return a + b + self.m * self.n
+
+
+def _counted(counts: NestCounts) -> dict[str, int]:
+    return {"A loads": counts.of(OUTSIDE, "A").serves, "B loads": counts.of(OUTSIDE, "B").serves,
+            "C stores": counts.of(OUTSIDE, "C").updates, "A registers": counts.of(REGISTERS, "A").peak,
+            "B registers": counts.of(REGISTERS, "B").peak, "C registers": counts.of(REGISTERS, "C").peak}
+
+
+def best_tiles(m: int, n: int, k: int, words: int) -> Tiled:
+    """The tiles of least DRAM traffic that fit `words` registers, the smallest footprint among equals.
+
+    v3 = 1 is never worse than more: loads do not depend on it while k is cut, and less of it leaves room for v1 and v2.
+    Only v3 = k, where A's tile stays across n, can beat it. Raises HwsimError when not even single words fit.
+    """
+    best = min(_candidates(m, n, k, words), key=lambda tiled: (tiled.accesses, tiled.footprint), default=None)
+    if best is None:
+        raise HwsimError(f"{words} words; expected at least 3, one of each matrix")
+    return best
+
+
+def _candidates(m: int, n: int, k: int, words: int) -> Iterator[Tiled]:
+    """For every v1 with another number of tiles, the widest v2 that fits."""
+    for v1 in {-(-m // pieces) for pieces in range(1, m + 1)}:
+        for v3 in {1, k}:
+            room = (words - v1 * v3) // (v1 + v3)
+            if room >= 1:
+                yield Tiled(m, n, k, v1, min(n, room), v3)
+                yield Tiled(m, n, k, v1, _shortest(n, min(n, room)), v3)
+
+
+def _shortest(size: int, most: int) -> int:
+    """The shortest tile with as few chunks as one of `most`."""
+    return -(-size // -(-size // most))
+
+
+def sweep(m: int, n: int, k: int) -> list[Tiled]:
+    """Tiles by powers of two in every dim (and the whole dim), in order of their footprint."""
+    tiles = [Tiled(m, n, k, v1, v2, v3) for v1 in _powers(m) for v2 in _powers(n) for v3 in _powers(k)]
+    return sorted(tiles, key=lambda tiled: (tiled.footprint, tiled.accesses))
+
+
+def _powers(size: int) -> list[int]:
+    return [*(2 ** power for power in range(size.bit_length()) if 2 ** power < size), size]
+
+
+def pareto(tiles: list[Tiled]) -> list[Tiled]:
+    """Those that no other beats in both footprint and accesses; `tiles` in order of footprint."""
+    front: list[Tiled] = []
+    for tiled in tiles:
+        if not front or tiled.accesses < front[-1].accesses:
+            front.append(tiled)
+    return front
