@@ -60,12 +60,13 @@ def compare(workload: Workload | Layer | str, machines: Sequence[Machine | str |
 
 
 def map_layers(workload: Workload | Layer | str, machine: Machine | str | Path, objective: str = "edp", *, algorithm: str = DIRECT,
-               dtype: str | None = None, mixed: bool = True, convention: Literal["exact", "timeloop"] = "exact", seconds: float | None = None,
-               progress: Progress | None = None) -> Mappings:
+               dtype: str | None = None, mixed: bool = True, convention: Literal["exact", "timeloop"] = "exact",
+               seconds: float | None = None, progress: Progress | None = None) -> Mappings:
     """The best mapping of every layer that multiplies, equal layers once; see docs/mapping.md for the space and the proof.
 
-    objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array. convention: 'timeloop' leaves
-    out of the cost what Timeloop does. seconds: for each stage, after which the best so far is taken and its gap stated. Interrupted, it returns what it has. Raises as `simulate` does.
+    objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array. convention: 'timeloop'
+    leaves out of the cost what Timeloop does. seconds: for each stage, after which the best so far is taken and its gap
+    stated. Interrupted, it returns what it has. Raises as `simulate` does.
     """
     if convention not in CONVENTIONS:
         raise UnknownName("convention", convention, CONVENTIONS)

@@ -103,10 +103,11 @@ def main() -> None:
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")
 @click.option("--nest", "nest_file", metavar="FILE", type=click.Path(path_type=Path), help="Run the nests of this file (see map --out).")
 @click.option("--show-nest", is_flag=True, help="Print every stage's loop nest, what each level holds and moves.")
+@click.option("--reuse", is_flag=True, help="Print how often words are used at each level, ideal and achieved.")
 @click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
 @_user_errors
 def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str | None, batch: int, layers: tuple[str, ...],
-        dtype: str | None, nest_file: Path | None, show_nest: bool, json_to: str | None) -> None:
+        dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
     WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K or conv:C,H,W,K,R,S,STRIDE,PAD. With --nest FILE
@@ -115,7 +116,7 @@ def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str
     from hwsim.api import run_nests, simulate
     from hwsim.report.document import result_document
     from hwsim.report.files import write_file
-    from hwsim.report.tables import nest_text, run_table
+    from hwsim.report.tables import nest_text, reuse_text, run_table
     from hwsim.spec.machine import load_machine
     from hwsim.spec.workload import find_workload
 
@@ -142,6 +143,8 @@ def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str
     click.echo(run_table(result))
     if show_nest:
         click.echo(nest_text(result))
+    if reuse:
+        click.echo(reuse_text(result))
 
 
 @main.command()
@@ -214,8 +217,8 @@ def map_command(machine: str, layer: str, objective: str, algorithm: str, batch:
 
     network = find_workload(layer, batch)
     with _progress("mapping") as progress:
-        mappings = map_layers(network, machine, objective, algorithm=algorithm, dtype=dtype, mixed=not one_dim_per_axis, convention=convention,
-                              seconds=seconds, progress=progress)
+        mappings = map_layers(network, machine, objective, algorithm=algorithm, dtype=dtype, mixed=not one_dim_per_axis,
+                              convention=convention, seconds=seconds, progress=progress)
     text = json.dumps(mappings.to_dict(), indent=1)
     if out is not None:
         write_file(out, mappings.nest_file(machine))

@@ -60,8 +60,8 @@ class Tiled:
     @cached_property
     def nest(self) -> Nest:
         """The tiled loops, with registers inside the three tile loops."""
-        items = (Hold(OUTSIDE, ("A", "B", "C")), Loop("m", self.v1), Loop("n", self.v2), Loop("k", self.v3),
-                 Hold(REGISTERS, ("A", "B", "C")), *points(("m", "n", "k")))
+        items: tuple[Loop | Hold, ...] = (Hold(OUTSIDE, ("A", "B", "C")), Loop("m", self.v1), Loop("n", self.v2), Loop("k", self.v3),
+                                          Hold(REGISTERS, ("A", "B", "C")), *points(("m", "n", "k")))
         stage = gemm_stage(GemmLayer(self.m, self.n, self.k))
         return verify_nest(Nest(stage, drop_idle(stage, items), "tiled"))
 

@@ -15,7 +15,8 @@ def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_par
     accumulations = min(operations.multiplies, operations.additions)
     vector = operations.shifts + operations.additions - accumulations
     own: float | None = getattr(machine.compute, "mac_energy", None)
-    spent = {machine.compute_name: operations.multiplies * (table.mac_pj(dtype) if own is None else own) + vector * table.operation_pj(dtype)
+    product = table.mac_pj(dtype) if own is None else own
+    spent = {machine.compute_name: operations.multiplies * product + vector * table.operation_pj(dtype)
              + operations.constant_multiplies * table.multiply[dtype]}
     for name, moved in bytes_by_part.items():
         spent[name] = moved * pj_per_byte(machine.memories[name], table)

@@ -140,7 +140,8 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
                                                 f"expected one of {', '.join(machine.memories)}")
             for name in item.tensors:
                 if name not in names:
-                    document.fault(f"{place}.tensors", f"no tensor {name!r} in {stage.name}{nearest(name, names)}; expected {', '.join(names)}")
+                    document.fault(f"{place}.tensors", f"no tensor {name!r} in {stage.name}{nearest(name, names)}; "
+                                                       f"expected {', '.join(names)}")
             items.append(Hold(item.hold, item.tensors, item.halo, item.buffers, item.multicast, item.reduce))
             continue
         dim, step = item.for_ or item.par or "", item.step or 1
@@ -182,7 +183,8 @@ def _item(item: Loop | Hold) -> dict[str, Any]:
     if isinstance(item, Loop):
         return {"for": item.dim, "step": item.tile} if item.spatial is None else {"par": item.dim, "step": item.tile, "on": item.spatial}
     plain = Hold(item.level, item.tensors)
-    extra = {name: getattr(item, name) for name in ("halo", "buffers", "multicast", "reduce") if getattr(item, name) != getattr(plain, name)}
+    extra = {name: getattr(item, name) for name in ("halo", "buffers", "multicast", "reduce")
+             if getattr(item, name) != getattr(plain, name)}
     return {"hold": item.level, "tensors": list(item.tensors), **extra}
 
 

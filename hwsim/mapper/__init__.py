@@ -44,3 +44,6 @@ def best_mapping(
     return Search(Model(find_space(stage, machine, placement or Placement(), options or Options())), objective).run(
         seconds, progress, workers, most
     )
+
+
+__all__ = ["Options", "best_mapping"]

@@ -378,7 +378,8 @@ class Search:
                 if sum(need.values()) > self._room(hold):
                     worst = max(need, key=lambda name: need[name])
                     return (
-                        f"{self.space.machine.name}: {self.space.stage.name}: the smallest tiles take {size_text(int(sum(need.values())))} of "
+                        f"{self.space.machine.name}: {self.space.stage.name}: the smallest tiles take "
+                        f"{size_text(int(sum(need.values())))} of "
                         f"{hold.level}, which has {size_text(self._room(hold))}; most of it is {worst}"
                     )
         return f"{self.space.machine.name}: {self.space.stage.name}: no mapping of the space fits the memories together"

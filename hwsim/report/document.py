@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hwsim.count.reuse import Reuse
 from hwsim.ir.stage import FIELDS, Operations
 from hwsim.sim.result import Accesses, Cycles, LayerResult, Result, StageResult
 
@@ -51,8 +52,18 @@ def _stage(stage: StageResult) -> dict[str, Any]:
         "counts": _counts(stage.operations), "accesses": _accesses(stage.accesses),
         "dram": {"read_bytes": stage.dram_read_bytes, "write_bytes": stage.dram_write_bytes},
         "footprint_bytes": {part: dict(tensors) for part, tensors in stage.footprint_bytes.items()},
-        "utilization": stage.utilization, "energy_pj": dict(stage.energy_pj),
+        "utilization": stage.utilization, "energy_pj": dict(stage.energy_pj), "reuse": _reuse(stage),
     }
+
+
+def _reuse(stage: StageResult) -> dict[str, Any]:
+    """Factors that do not apply to a tensor are left out."""
+    return {tensor: {"ideal": _factors(reuse.ideal), "achieved": {level: _factors(factors) for level, factors in reuse.achieved.items()}}
+            for tensor, reuse in stage.reuse.items()}
+
+
+def _factors(reuse: Reuse) -> dict[str, float]:
+    return {name: value for name, value in vars(reuse).items() if value is not None}
 
 
 def _cycles(cycles: Cycles) -> dict[str, Any]:

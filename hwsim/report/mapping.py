@@ -47,7 +47,8 @@ def _one(machine: str, objective: str, name: str, found: Found, simulated: Stage
     return "\n".join([
         f"{name} ({found.space.stage.name}) on {machine}, for {objective}: {proof}", "", simulated.nest, "",
         f"cycles   {cycles:,.0f} ({resource}); simulated, with all waiting, {simulated.cycles.total:,.0f}",
-        f"energy   {found.metrics['energy'] / 1e6:,.6g} uJ", f"EDP      {edp(found):.6g} J*cycle", f"DRAM     {size_text(found.metrics['dram bytes'])}",
+        f"energy   {found.metrics['energy'] / 1e6:,.6g} uJ", f"EDP      {edp(found):.6g} J*cycle",
+        f"DRAM     {size_text(found.metrics['dram bytes'])}",
         f"space    {found.space.size:.3g} mappings in {len(found.space.skeletons)} orders and bypasses, {len(found.space.spreads)} spreads",
         f"search   {found.evaluated:,} mappings evaluated, the rest ruled out by bounds, {found.seconds:.2f} s"])
 

@@ -148,9 +148,10 @@ def tiling_plot(footprints: Sequence[int], accesses: Sequence[int], front: Seque
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(WIDTH_INCHES, 3.4))
         axes.scatter(footprints, accesses, s=9, color="#b8c4d6", label="tiles tried", linewidths=0)
-        axes.step([x for x, _ in front], [y for _, y in front], where="post", color=COLORS[0], marker="o", markersize=3.5, label="Pareto front")
+        axes.step([x for x, _ in front], [y for _, y in front], where="post", color=COLORS[0], marker="o", markersize=3.5,
+                  label="Pareto front")
         if budget is not None:
             axes.axvline(budget[1], color=COLORS[1], linestyle="--", label=f"{budget[0]}, {budget[1]:,} words")
         axes.set(xscale="log", yscale="log", xlabel="footprint: words of A, B and C tiles", ylabel="DRAM accesses, words", title=title)
-        axes.legend(loc="upper right", fontsize=8)
+        axes.legend(loc="lower left", fontsize=8)
         return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from hwsim.count.reuse import Reuse
 from hwsim.sim.result import LayerResult, Result
 from hwsim.units import seconds_text, si, size_text
 
@@ -91,6 +92,27 @@ def nest_text(result: Result) -> str:
         for stage in layer.online:
             parts.append(f"\n{layer.name}: {stage.name}, {stage.dataflow}\n{stage.nest}")
     return "\n".join(parts)
+
+
+REUSE_HEAD = ["layer", "tensor", "level", "total", "conv", "fmap", "filter", "accum"]
+
+
+def reuse_text(result: Result) -> str:
+    """Uses of a word for each time it comes into a level, beside the most that the layer allows."""
+    rows = []
+    for layer in result.layers:
+        for stage in layer.online:
+            for tensor, reuse in stage.reuse.items():
+                if stage.operations.multiplies:
+                    rows.append([layer.name, tensor, "ideal", *_factors(reuse.ideal)])
+                    rows += [["", "", level, *_factors(factors)] for level, factors in reuse.achieved.items()]
+    title = "reuse: multiplications for each word that comes into a level"
+    return "\n".join(["", title, "", text_table(REUSE_HEAD, rows, left=3)])
+
+
+def _factors(reuse: Reuse) -> list[str]:
+    return ["-" if value is None else f"{value:,.4g}" if value < 1e4 else si(value)
+            for value in (reuse.total, reuse.convolutional, reuse.fmap, reuse.filter, reuse.accumulation)]
 
 
 def comparison_rows(results: Sequence[Result]) -> Rows:

@@ -33,7 +33,8 @@ def _untiled(tiled: Tiled) -> int:
 
 
 def _loops(tiled: Tiled) -> list[str]:
-    before = ["before:", f"for m in 0..{tiled.m}:", f"  for n in 0..{tiled.n}:", f"    for k in 0..{tiled.k}:", "      C[m][n] += A[m][k] * B[k][n]"]
+    before = ["before:", f"for m in 0..{tiled.m}:", f"  for n in 0..{tiled.n}:", f"    for k in 0..{tiled.k}:",
+              "      C[m][n] += A[m][k] * B[k][n]"]
     after = ["after:", f"for m0 in 0..{tiled.m} step {tiled.v1}:", f"  for n0 in 0..{tiled.n} step {tiled.v2}:",
              f"    # C[{tiled.v1}][{tiled.v2}] in registers", f"    for k0 in 0..{tiled.k} step {tiled.v3}:",
              f"      # load A[{tiled.v1}][{tiled.v3}], B[{tiled.v3}][{tiled.v2}]", "      for m, n, k of the tiles:",
@@ -75,7 +76,8 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
     rows = [_machine_row(name, tiles, machine, level, words)
             for name, tiles in (("these", tiled), ("best", best_tiles(tiled.m, tiled.n, tiled.k, words)))]
     head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
-    return "\n".join(["", f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words:", "", text_table(head, rows)])
+    title = f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words:"
+    return "\n".join(["", title, "", text_table(head, rows)])
 
 
 def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
@@ -93,7 +95,8 @@ def _machine_row(name: str, tiled: Tiled, machine: Machine, level: str, words: i
     spent = cost(tiled, machine)
     seconds = max(spent["dram_seconds"], spent["compute_seconds"])
     fits = f"{tiled.footprint / words:.0%}" if tiled.footprint <= words else f"{tiled.footprint / words:.3g}x: no"
-    return [name, f"{tiled.v1},{tiled.v2},{tiled.v3}", fits, f"{tiled.accesses:,}", f"{spent['dram_pj'] / 1e6:.4g} uJ", seconds_text(seconds),
+    energy = f"{spent['dram_pj'] / 1e6:.4g} uJ"
+    return [name, f"{tiled.v1},{tiled.v2},{tiled.v3}", fits, f"{tiled.accesses:,}", energy, seconds_text(seconds),
             "DRAM" if spent["dram_seconds"] > spent["compute_seconds"] else "multipliers"]
 
 
@@ -124,8 +127,8 @@ def tiling_document(tiled: Tiled, machine: Machine | None, memory: str | None, t
         level, capacity = memory_for(machine, memory)
         best = best_tiles(tiled.m, tiled.n, tiled.k, capacity // DTYPE_BYTES[machine.dtype])
         document["machine"] = {"name": machine.name, "memory": level, "capacity_bytes": capacity, **cost(tiled, machine),
-                               "best": {"tiles": [best.v1, best.v2, best.v3], "footprint_words": best.footprint, "dram_words": best.accesses,
-                                        **cost(best, machine)}}
+                               "best": {"tiles": [best.v1, best.v2, best.v3], "footprint_words": best.footprint,
+                                        "dram_words": best.accesses, **cost(best, machine)}}
     if tiles:
         front = set(pareto(tiles))
         document["sweep"] = [{"tiles": [other.v1, other.v2, other.v3], "footprint_words": other.footprint, "dram_words": other.accesses,
@@ -143,7 +146,7 @@ def sweep_files(tiled: Tiled, tiles: list[Tiled], machine: Machine | None, memor
         budget = (f"{machine.name} {level}", capacity // DTYPE_BYTES[machine.dtype])
     figure = tiling_plot([other.footprint for other in tiles], [other.accesses for other in tiles],
                          [(other.footprint, other.accesses) for other in pareto(tiles)],
-                         f"C[{tiled.m}][{tiled.n}] += A[{tiled.m}][{tiled.k}] B[{tiled.k}][{tiled.n}]", budget)
+                         f"Tiles of the {tiled.m} x {tiled.n} x {tiled.k} product", budget)
     files: dict[str, str | bytes] = {"sweep.csv": sweep_csv(tiles), "sweep.svg": svg(figure), "sweep.png": png(figure)}
     close({"sweep": figure})
     return files

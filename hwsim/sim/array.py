@@ -25,6 +25,7 @@ from hwsim.sim.result import Accesses, Cycles
 from hwsim.spec.machine import Machine
 
 Floats = npt.NDArray[np.float64]
+STATIONARY = ("weight-stationary", "input-stationary", "output-stationary")  # what a systolic array can keep in its cells
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     steps, tiles = walk_steps(nest, boundary)
     if nest.stage.view is None:
         busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
-    elif isinstance(compute, SystolicArray) and nest.dataflow == "weight-stationary":
+    elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
         busy, kind = _systolic_cycles(nest, compute, steps, dtype), "systolic folds"
     else:
         busy, kind = _pass_cycles(nest, machine, steps, boundary, counts), "PE passes"
@@ -109,13 +110,16 @@ def _boundary(nest: Nest) -> int:
 
 
 def _systolic_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Floats:
-    """A fold streams its m rows; the next fold's weights shift in behind it, or before it."""
+    """A fold streams its operands; the next fold's stationary tile shifts in behind it (outputs: the last one's out), or before."""
     view = nest.stage.view
     assert view is not None
     if dtype not in array.rates:
         raise HwsimError(f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}")
-    stream = steps.lengths(view.m) / array.rates[dtype]
-    preload = steps.lengths(view.k).astype(np.float64)
+    others = tuple(dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
+    streams, rows = {"weight-stationary": (view.m, view.k), "input-stationary": (view.n, view.k),
+                     "output-stationary": ((*others, *view.k), view.m)}[nest.dataflow]
+    stream = steps.lengths(streams) / array.rates[dtype]
+    preload = steps.lengths(rows).astype(np.float64)
     cycles = np.maximum(stream, preload) if array.preload_hidden else stream + preload
     if not array.overlap_folds:
         cycles = cycles + array.rows + array.cols - 2
@@ -172,7 +176,8 @@ def _bus_cycles(nest: Nest, machine: Machine, counts: NestCounts) -> float:
     widths = {"activation": array.activation_bus, "weight": array.weight_bus, "output": array.output_bus}
     slowest = 0.0
     for tensor in nest.stage.tensors:
-        levels = [hold for hold in nest.chain(tensor.name) if hold is not None and not _per_pe(machine, hold.level)]
+        levels = [hold for hold in nest.chain(tensor.name) if hold is not None and hold.level in machine.memories
+                  and not _per_pe(machine, hold.level)]
         traffic = counts.of(levels[-1].level, tensor.name)
         words = max(traffic.serves, traffic.updates)
         rate = widths[tensor.role].bytes_per_cycle(machine.clock_hz)

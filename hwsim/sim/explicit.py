@@ -40,7 +40,7 @@ def footprints(machine: Machine, nest: Nest, counts: NestCounts, accumulator_byt
     """
     found: Footprint = {}
     for hold in nest.holds:
-        if hold.level == machine.dram_name:
+        if hold.level == machine.dram_name or hold.level not in machine.memories:  # cells of an array are no memory
             continue
         for name in hold.tensors:
             backing = nest.chain(name)[0] == hold
@@ -59,6 +59,8 @@ def notes(machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: i
     """Beside each level and tensor: what one instance holds, and what all of them read and write."""
     found = {}
     for (level, name), traffic in counts.traffic.items():
+        if level not in machine.memories:
+            continue
         width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
         found[level, name] = f"{size_text(traffic.peak * width):>8}  read {si(traffic.reads)}, written {si(traffic.writes)} words"
     return found

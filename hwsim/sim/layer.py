@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from hwsim.count.analytic import count
+from hwsim.count.reuse import TensorReuse, achieved, reuse
 from hwsim.dataflows import Placement, held_width, schedule
 from hwsim.energy.account import energy_pj
 from hwsim.errors import HwsimError
@@ -130,13 +131,7 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
 @lru_cache(maxsize=1024)
 def compulsory_bytes(reference: Plan) -> int:
     """Every distinct word that the layer's loops touch, once."""
-    total = 0
-    for stage in reference.stages:
-        hold = Hold("dram", tuple(tensor.name for tensor in stage.tensors))
-        whole = Nest(stage, (hold, *(Loop(dim, 1) for dim, bound in stage.bounds if bound > 1)))
-        counts = count(whole)
-        total += sum(counts.of("dram", tensor.name).peak * tensor.width for tensor in stage.tensors)
-    return total
+    return sum(touched_words(stage)[tensor.name] * tensor.width for stage in reference.stages for tensor in stage.tensors)
 
 
 def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
@@ -161,7 +156,26 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
     return StageResult(
         nest.stage.name, nest.dataflow, nest.text(beside), run.fidelity, nest.stage.operations, run.cycles, machine.clock_hz,
         machine.compute.peak_macs_per_cycle(dtype), run.accesses, machine.dram_name, run.footprint,
-        energy_pj(machine, dtype, nest.stage.operations, moved), sampling=getattr(run, "sampling", None))
+        energy_pj(machine, dtype, nest.stage.operations, moved), sampling=getattr(run, "sampling", None),
+        reuse=_reuse(nest, machine, run))
+
+
+def _reuse(nest: Nest, machine: Machine, run: ArrayRun | ImplicitRun) -> dict[str, TensorReuse]:
+    """What of each tensor's reuse the run achieved, by what it moved."""
+    levels = achieved(nest, run.counts) if isinstance(run, ArrayRun) else {}
+    moved = {}
+    for name, access in run.accesses.get(machine.dram_name, {}).items():
+        width = next((tensor.width for tensor in nest.stage.tensors if tensor.name == name), 1)
+        moved[name] = (access.read_bytes + access.write_bytes) // width
+    return reuse(nest.stage, touched_words(nest.stage), levels, machine.dram_name, moved)
+
+
+@lru_cache(maxsize=1024)
+def touched_words(stage: Stage) -> dict[str, int]:
+    """Distinct words of each tensor that the loops touch."""
+    hold = Hold("dram", tuple(tensor.name for tensor in stage.tensors))
+    counts = count(Nest(stage, (hold, *(Loop(dim, 1) for dim, bound in stage.bounds if bound > 1))))
+    return {tensor.name: counts.of("dram", tensor.name).peak for tensor in stage.tensors}
 
 
 def accumulator_bytes(machine: Machine) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from hwsim.count.reuse import TensorReuse
 from hwsim.ir.stage import Operations
 from hwsim.sim.stream import Sampling
 
@@ -66,6 +67,7 @@ class StageResult:
     energy_pj: Energy
     offline: bool = False
     sampling: Sampling | None = None
+    reuse: Mapping[str, TensorReuse] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

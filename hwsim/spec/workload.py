@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hwsim.config import Document, count, read, read_text
 from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest
@@ -165,7 +165,9 @@ def _shape(op: str, text: str, batch: int) -> Layer:
     missing = [spec.name for spec in fields(kind) if spec.default is MISSING and spec.name not in values]
     if missing:
         raise HwsimError(f"{op}:{text}: {', '.join(missing)} missing; expected {form}")
-    return kind(**values)
+    made: Any = kind
+    layer: Layer = made(**values)
+    return layer
 
 
 class _Builder:
