@@ -87,7 +87,7 @@ def main() -> None:
     hwsim run tpu-v1 vgg16                     one network, layer by layer
     hwsim compare vgg16 --machines xeon-8380,h200,tpu-v1 \\
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
-    hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas and exact counts
+    hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas, exact counts
     hwsim map toy-8x8 gemm:256,256,256         the best loop nest, with a proof
     hwsim validate                             the models beside reference data
     """

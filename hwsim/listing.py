@@ -11,6 +11,7 @@ from typing import Any
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
 from hwsim.config import fields_of
 from hwsim.dataflows import DATAFLOWS
+from hwsim.energy.account import source_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.report.tables import WIDTH, text_table
 from hwsim.spec.catalog import shipped
@@ -89,6 +90,7 @@ def show_machine(machine: Machine) -> str:
              f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} multiply-accumulates/s"]
     for role in ("activation", "weight", "output"):
         lines.append(f"  {role}s: {' -> '.join((*machine.chain(role), machine.compute_name))}")
+    lines += textwrap.wrap(f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     lines += textwrap.wrap(f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     if machine.assumptions:
         lines += textwrap.wrap(f"assumptions: {machine.assumptions}", WIDTH, initial_indent="  ", subsequent_indent="    ")

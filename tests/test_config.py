@@ -61,7 +61,7 @@ def test_shipped_machines_are_sound(name: str) -> None:
 def test_every_number_of_a_machine_has_a_source(name: str) -> None:
     """Each line of a part that states a number says where it is from, or that it is assumed."""
     words = ("ARK", "SDM", "AVX", "VNNI", "architectural", "assumption", "NVIDIA", "measured", "paper", "sector", "entry", "only the filter",
-             "60 MHz", "int8")
+             "60 MHz", "int8", "Timeloop")
     for number, line in enumerate(shipped("configs")[name].read_text().splitlines(), 1):
         if re.match(r"    (capacity|bandwidth|latency|line|ways|cores|sms|rows|cols|lanes): ", line):
             comment = line.partition("#")[2]
@@ -78,7 +78,8 @@ def test_peaks_agree_with_the_collected_specifications() -> None:
 
 def test_management_is_read_off_the_chain() -> None:
     kinds = {name: load_machine(name).management for name in shipped("configs")}
-    assert kinds == {"xeon-8380": "implicit", "h200": "mixed", "tpu-v1": "explicit", "eyeriss-v1": "explicit"}
+    assert kinds == {"xeon-8380": "implicit", "h200": "mixed", "tpu-v1": "explicit", "eyeriss-v1": "explicit",
+                     "eyeriss-isca16": "explicit", "toy-8x8": "explicit"}
 
 
 def test_units() -> None:

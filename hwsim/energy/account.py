@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hwsim.energy.tables import EnergyTable, table_for
+from hwsim.energy.tables import DRAM_PJ_PER_BIT, EnergyTable, table_for
 from hwsim.ir.stage import Operations
 from hwsim.spec.machine import Machine, Memory
 
@@ -24,8 +24,26 @@ def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_par
 
 
 def pj_per_byte(memory: Memory, table: EnergyTable) -> float:
-    """A part's own figure, else DRAM's, else SRAM's of its capacity."""
+    """A part's own figure, else its DRAM technology's, else SRAM's of its capacity."""
     own: float | None = getattr(memory, "energy", None)
     if own is not None:
         return own
-    return table.dram_pj_per_byte if memory.management == "backing" else table.sram_pj_per_byte(memory.capacity)
+    if memory.management == "backing":
+        return DRAM_PJ_PER_BIT[getattr(memory, "technology", "ddr3")] * 8
+    return table.sram_pj_per_byte(memory.capacity)
+
+
+def source_text(machine: Machine) -> str:
+    """Which table the machine's energies come from, and how near it is."""
+    table = table_for(machine.process_nm)
+    how = "as it is" if table.node_nm == machine.process_nm else f"unscaled for {machine.process_nm:g} nm"
+    own = [name for name, part in machine.parts.items()
+           if any(getattr(part, field, None) is not None for field in ("energy", "mac_energy"))]
+    return f"{table.node_nm:g} nm table, {how}" + (f"; of their own: {', '.join(own)}" if own else "")
+
+
+def energy_by_tensor_pj(machine: Machine, moved: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """pJ by memory and tensor. moved: bytes read and written, by memory and tensor."""
+    table = table_for(machine.process_nm)
+    return {name: {tensor: size * pj_per_byte(machine.memories[name], table) for tensor, size in tensors.items()}
+            for name, tensors in moved.items()}

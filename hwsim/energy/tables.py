@@ -68,6 +68,12 @@ NM7 = EnergyTable(
 )
 
 
+# pJ per bit of main memory by technology: DDR3 and DDR4 1300 pJ, HBM2 250 to 450, GDDR6 350 to 480, a 64-bit access (Jouppi
+# et al., 2021, table 2; the middle is taken); LPDDR3 240 pJ a 16-bit access (Gao et al., "Tetris", ASPLOS 2017, as
+# nn_dataflow calibrates it).
+DRAM_PJ_PER_BIT: Mapping[str, float] = {"ddr3": 1300 / 64, "ddr4": 1300 / 64, "hbm2": 350 / 64, "gddr6": 415 / 64, "lpddr3": 240 / 16}
+
+
 def table_for(node_nm: float) -> EnergyTable:
     """The table of the nearer node, on a log scale."""
     return min((NM45, NM7), key=lambda table: abs(log(table.node_nm / node_nm)))

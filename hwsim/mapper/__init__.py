@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hwsim.dataflows import Placement
 from hwsim.errors import UnknownName
 from hwsim.ir.stage import Stage
-from hwsim.mapper.space import Options, find_space
+from hwsim.mapper.space import Options, find_space, is_quick
 from hwsim.spec.machine import Machine
 
 if TYPE_CHECKING:
@@ -46,4 +46,4 @@ def best_mapping(
     )
 
 
-__all__ = ["Options", "best_mapping"]
+__all__ = ["Options", "best_mapping", "is_quick"]

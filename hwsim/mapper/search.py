@@ -335,6 +335,8 @@ class Search:
         skeleton = self.space.skeletons[number]
         first = self._first_holds(skeleton)
         holds = tuple(hold for hold in skeleton.holds if skeleton.slots_above(hold) and hold not in first)
+        shared = {hold.level for hold in holds}
+        holds = (*(hold for hold in first if hold.level in shared), *holds)
         key = tuple((hold.level, hold.tensors, skeleton.slots_above(hold)) for hold in holds)
         if key not in self._rooms:
             self._rooms[key] = self._measure(skeleton, holds)
@@ -463,7 +465,7 @@ def _keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDA
         for block, (runs, always) in enumerate(((x < bound, x < bound), (a < x, (a < x) & ((last == 0) | (last > a))))):
             if running[block] == dim:
                 keeps &= always
-            elif running[block] == IDLE:
+            elif running[block] == IDLE and (block or len(space.outer[dim]) > 1):  # a dim with one tile runs as it must
                 keeps &= np.logical_not(runs)
         if running[2] == dim:
             keeps &= (a < x) & ((last == 0) | (last > a))

@@ -177,15 +177,26 @@ class Space:
 
 
 class Family(Protocol):
-    """Builds the space of one kind of machine. rank: lower is tried first. refuses: why it cannot, or None."""
+    """Builds the space of one kind of machine.
+
+    rank: lower is tried first. quick: searched in a second or so, so that simulators may ask. refuses: why it cannot, or None.
+    """
 
     rank: int
+    quick: bool
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None: ...
 
     @staticmethod
     def space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space: ...
+
+
+def is_quick(stage: Stage, machine: Machine) -> bool:
+    """Is there a space for the machine that is searched in a second or so?"""
+    found = next((FAMILIES[name] for name in sorted(FAMILIES, key=lambda name: FAMILIES[name].rank)
+                  if FAMILIES[name].refuses(stage, machine) is None), None)
+    return found is not None and found.quick
 
 
 def find_space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:

@@ -1,7 +1,7 @@
 """Main memory with a peak bandwidth shared by reads and writes."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hwsim.config import quantity
 from hwsim.spec.machine import PARTS, Memory
@@ -11,10 +11,14 @@ from hwsim.units import Bandwidth, Duration
 @PARTS.register("dram")
 @dataclass(frozen=True)
 class Dram(Memory):
-    """capacity in bytes; bandwidth for reads and writes together; latency of a first word."""
+    """capacity in bytes; bandwidth for reads and writes together; latency of a first word.
+
+    technology: whose energy per bit is taken where `energy` gives none.
+    """
 
     kind: ClassVar[str] = "dram"
     management = "backing"
     bandwidth: Bandwidth = quantity("bandwidth")
     latency: Duration = quantity("duration")
     energy: float | None = quantity("energy_pj_per_byte", default=None)
+    technology: Literal["ddr3", "ddr4", "lpddr3", "hbm2", "gddr6"] = "ddr3"

@@ -23,7 +23,7 @@ def result_document(result: Result) -> dict[str, Any]:
                  "write_bytes": sum(layer.dram_write_bytes for layer in result.layers),
                  "compulsory_bytes": result.compulsory_bytes},
         "footprint_bytes": result.footprint_bytes, "capacity_bytes": dict(result.capacities),
-        "utilization": result.utilization, "energy_pj": result.energy_pj,
+        "utilization": result.utilization, "energy_pj": result.energy_pj, "edp_js": result.edp_js,
         "layers": [_layer(layer) for layer in result.layers],
     }
 
@@ -52,7 +52,8 @@ def _stage(stage: StageResult) -> dict[str, Any]:
         "counts": _counts(stage.operations), "accesses": _accesses(stage.accesses),
         "dram": {"read_bytes": stage.dram_read_bytes, "write_bytes": stage.dram_write_bytes},
         "footprint_bytes": {part: dict(tensors) for part, tensors in stage.footprint_bytes.items()},
-        "utilization": stage.utilization, "energy_pj": dict(stage.energy_pj), "reuse": _reuse(stage),
+        "utilization": stage.utilization, "energy_pj": dict(stage.energy_pj),
+        "energy_by_tensor_pj": {part: dict(tensors) for part, tensors in stage.energy_by_tensor_pj.items()}, "reuse": _reuse(stage),
     }
 
 

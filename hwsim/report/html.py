@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from hwsim.report.document import comparison_document
 from hwsim.report.files import write_file
-from hwsim.report.tables import COMPARE_HEAD, LAYER_HEAD, comparison_rows, fallback_notes, layer_row
+from hwsim.report.tables import (
+    COMPARE_HEAD,
+    DRAM_REUSE_HEAD,
+    LAYER_HEAD,
+    comparison_rows,
+    dram_reuse_row,
+    fallback_notes,
+    layer_row,
+)
 from hwsim.sim.result import Result
 from hwsim.units import seconds_text, si, size_text
 
@@ -60,6 +68,7 @@ def render(comparison: Comparison, drawings: dict[str, str], command: str) -> st
     return environment.from_string(template).render(
         comparison=comparison, drawings=[(name, text, CAPTIONS[name]) for name, text in drawings.items()], command=command,
         head=COMPARE_HEAD, rows=comparison_rows(comparison.results), layer_head=LAYER_HEAD, layer_row=layer_row,
+        reuse_head=DRAM_REUSE_HEAD, reuse_row=dram_reuse_row,
         counts_head=COUNTS_HEAD, counts=[counts_row(result) for result in comparison.results],
         findings=[*findings(comparison.results), *fallback_notes(comparison.results)],
         size_text=size_text)
@@ -100,6 +109,7 @@ def markdown(comparison: Comparison, command: str) -> str:
     for result in comparison.results:
         lines += [f"## {result.machine}, {result.algorithm}", ""]
         lines += _markdown_table(LAYER_HEAD, [layer_row(layer) for layer in result.layers])
+        lines += _markdown_table(DRAM_REUSE_HEAD, [dram_reuse_row(layer) for layer in result.layers if layer.operations.multiplies])
     return "\n".join(lines) + "\n"
 
 

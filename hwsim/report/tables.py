@@ -35,7 +35,8 @@ def run_table(result: Result) -> str:
     total = ["total", "", seconds_text(result.seconds), f"{result.utilization:.0%}", si(result.counts.multiplies),
              size_text(result.dram_bytes), f"{result.dram_bytes / result.compulsory_bytes:.2f}", ""]
     head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"
-    return "\n".join([head, "", text_table(LAYER_HEAD, [*rows, total]), "", footprint_lines(result), *note_lines(result)])
+    return "\n".join([head, "", text_table(LAYER_HEAD, [*rows, total]), "", footprint_lines(result), energy_line(result),
+                      *note_lines(result)])
 
 
 def layer_row(layer: LayerResult) -> list[str]:
@@ -60,6 +61,14 @@ def footprint_lines(result: Result) -> str:
         capacity = result.capacities[part]
         lines.append(f"  {part:<16} {size_text(size):>10} of {size_text(capacity):>8} ({size / capacity:.0%})")
     return "\n".join(lines)
+
+
+def energy_line(result: Result) -> str:
+    """Energy, what most of it goes to, and the energy-delay product."""
+    total = sum(result.energy_pj.values())
+    parts = sorted(result.energy_pj.items(), key=lambda item: -item[1])[:3]
+    shares = ", ".join(f"{name} {energy / total:.0%}" for name, energy in parts) if total else ""
+    return f"energy: {total * 1e-9:.3g} mJ: {shares}\nenergy x delay: {result.edp_js:.3g} Js"
 
 
 def note_lines(result: Result) -> list[str]:
@@ -108,6 +117,19 @@ def reuse_text(result: Result) -> str:
                     rows += [["", "", level, *_factors(factors)] for level, factors in reuse.achieved.items()]
     title = "reuse: multiplications for each word that comes into a level"
     return "\n".join(["", title, "", text_table(REUSE_HEAD, rows, left=3)])
+
+
+DRAM_REUSE_HEAD = ["reuse at DRAM", "activations", "weights", "outputs"]
+
+
+def dram_reuse_row(layer: LayerResult) -> list[str]:
+    """Uses of a word each time it crosses the DRAM pins, of the layer's stage that multiplies most."""
+    stage = max(layer.online, key=lambda stage: stage.operations.multiplies)
+    cells = []
+    for tensor, reuse in stage.reuse.items():
+        reached = reuse.achieved.get(stage.dram)
+        cells.append(f"{tensor} {'on chip' if reached is None else f'{reached.total:,.0f}'} of {reuse.ideal.total:,.0f}")
+    return [layer.name, *(cells + [""] * 3)[:3]]
 
 
 def _factors(reuse: Reuse) -> list[str]:

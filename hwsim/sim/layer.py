@@ -9,12 +9,12 @@ from functools import lru_cache
 from hwsim.count.analytic import count
 from hwsim.count.reuse import TensorReuse, achieved, reuse
 from hwsim.dataflows import Placement, held_width, schedule
-from hwsim.energy.account import energy_pj
+from hwsim.energy.account import energy_by_tensor_pj, energy_pj
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
-from hwsim.mapper import best_mapping
+from hwsim.mapper import best_mapping, is_quick
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
@@ -75,19 +75,26 @@ def _run_best(
     """The stage under the named dataflow, or without a name under the mapper's fastest mapping.
 
     The mapper bounds time by the busiest resource; what tiles wait for each other only the simulation tells. On systolic
-    arrays, where the rule is seldom beaten, it is asked only when the rule's tiles do not fit or wait long.
+    arrays, where the rule is seldom beaten, it is asked only when the rule's tiles do not fit or wait long; where its space
+    takes long to search, not at all.
     """
-    explicit = dataflow is None and stage.view is not None and machine.management == "explicit"
+    explicit = dataflow is None and machine.management == "explicit" and is_quick(stage, machine)
     if not explicit or isinstance(machine.compute, SystolicArray):
         try:
             ruled = run(verify_nest(schedule(stage, machine, placement, dataflow)))
-        except HwsimError:
+        except HwsimError as error:
             if not explicit:
                 raise
-            return run(verify_nest(_mapped(stage, machine, placement)))
+            try:
+                return run(verify_nest(_mapped(stage, machine, placement)))
+            except HwsimError:
+                raise error from None
         if not explicit or ruled.cycles.total <= WAITS_LONG * max(ruled.cycles.compute, _least_dram_cycles(stage, machine)):
             return ruled
-        return min(ruled, run(verify_nest(_mapped(stage, machine, placement))), key=lambda result: result.cycles.total)
+        try:
+            return min(ruled, run(verify_nest(_mapped(stage, machine, placement))), key=lambda result: result.cycles.total)
+        except HwsimError:
+            return ruled
     try:
         return run(verify_nest(_mapped(stage, machine, placement)))
     except HwsimError:
@@ -150,14 +157,15 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
         run = run_on_blocks(nest, machine, dtype, chain, last)
     else:
         run = run_on_cores(nest, machine, dtype, chain, last)
-    moved = {part: sum(access.read_bytes + access.write_bytes for access in tensors.values())
-             for part, tensors in run.accesses.items()}
+    bytes_moved = {part: {tensor: access.read_bytes + access.write_bytes for tensor, access in tensors.items()}
+                   for part, tensors in run.accesses.items()}
+    moved = {part: sum(tensors.values()) for part, tensors in bytes_moved.items()}
     beside = notes(machine, nest, run.counts, accumulator_bytes(machine)) if isinstance(run, ArrayRun) else {}
     return StageResult(
         nest.stage.name, nest.dataflow, nest.text(beside), run.fidelity, nest.stage.operations, run.cycles, machine.clock_hz,
         machine.compute.peak_macs_per_cycle(dtype), run.accesses, machine.dram_name, run.footprint,
         energy_pj(machine, dtype, nest.stage.operations, moved), sampling=getattr(run, "sampling", None),
-        reuse=_reuse(nest, machine, run))
+        reuse=_reuse(nest, machine, run), energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved))
 
 
 def _reuse(nest: Nest, machine: Machine, run: ArrayRun | ImplicitRun) -> dict[str, TensorReuse]:

@@ -68,6 +68,7 @@ class StageResult:
     offline: bool = False
     sampling: Sampling | None = None
     reuse: Mapping[str, TensorReuse] = field(default_factory=dict)
+    energy_by_tensor_pj: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -187,6 +188,11 @@ class Result:
     @property
     def energy_pj(self) -> dict[str, float]:
         return add_energy(layer.energy_pj for layer in self.layers)
+
+    @property
+    def edp_js(self) -> float:
+        """Energy times delay, in joule seconds."""
+        return sum(self.energy_pj.values()) * 1e-12 * self.seconds
 
     @property
     def utilization(self) -> float:

@@ -26,6 +26,7 @@ class FreeSpace:
     """for <dims>: [first buffer] for <dims>: [other buffers] par <dims> on rows, columns: [PE scratchpads] for <dims>."""
 
     rank = 2
+    quick = False
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None:

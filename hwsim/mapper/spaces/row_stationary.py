@@ -29,6 +29,7 @@ class RowStationarySpace:
     """Every e, r, t that fits the array; every q and p that fits a PE; tiles of n, k, p, c in the buffer."""
 
     rank = 1
+    quick = True
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None:
