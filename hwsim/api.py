@@ -68,6 +68,7 @@ def map_layers(workload: Workload | Layer | str, machine: Machine | str | Path, 
     leaves out of the cost what Timeloop does. seconds: for each stage, after which the best so far is taken and its gap
     stated. Interrupted, it returns what it has. Raises as `simulate` does.
     """
+    _one_algorithm(algorithm)
     if convention not in CONVENTIONS:
         raise UnknownName("convention", convention, CONVENTIONS)
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
@@ -105,11 +106,18 @@ def _map_layer(name: str, layer: Layer, machine: Machine, objective: str, algori
     return [MappedStage(name, layer, best, simulated[stage]) for stage, best in found.items()], complete
 
 
+def _one_algorithm(name: str) -> None:
+    if name == AUTO:
+        raise HwsimError(f"algorithm {AUTO!r} where one is needed; expected one of {', '.join(user_algorithms())}")
+    find_algorithm(name)
+
+
 def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
     """Simulate the nests of a file (docs/mapping.md). Raises ConfigError for what is wrong in it, at its line."""
     from hwsim.ir.nestfile import bind, load_nests
 
     file, document = load_nests(path)
+    _one_algorithm(file.algorithm)
     machine = load_machine(file.machine)
     if machine.management != "explicit":
         raise HwsimError(f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit")
@@ -128,7 +136,10 @@ def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
                                                              f"expected one of {', '.join(stages)}")
                     document.check()
                 nests[entry.stage] = bind(file, number, stages[entry.stage], machine, document)
-        done.append(simulate_layer(name, layer, plan, lower(layer, DIRECT), machine, None, nests))
+        try:
+            done.append(simulate_layer(name, layer, plan, lower(layer, DIRECT), machine, None, nests))
+        except HwsimError as error:
+            raise HwsimError(f"{path}: {name}: {error}") from None
         if progress is not None:
             progress(len(done), len(layers))
     return _gather(job, tuple(done))

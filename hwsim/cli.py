@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,7 +68,7 @@ def _progress(title: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from hwsim.sim.compiled import announce
+    from hwsim.compiled import announce
 
     console = Console(stderr=True)
     announce(lambda text: console.print(text, highlight=False))
@@ -123,6 +124,10 @@ def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str
     if nest_file is not None:
         if machine or workload:
             raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")
+        beside = [flag for flag, given in (("--algorithm", algorithm != "auto"), ("--dataflow", dataflow), ("--batch", batch > 1),
+                                           ("--layer", layers), ("--dtype", dtype)) if given]
+        if beside:
+            raise HwsimError(f"{', '.join(beside)} beside --nest {nest_file}, whose file says so itself")
         with _progress("simulating") as progress:
             result = run_nests(nest_file, progress)
     else:
@@ -215,6 +220,8 @@ def map_command(machine: str, layer: str, objective: str, algorithm: str, batch:
     from hwsim.report.files import write_file
     from hwsim.spec.workload import find_workload
 
+    if seconds is not None and not isfinite(seconds):
+        raise HwsimError(f"--seconds {seconds}; expected a number of seconds")
     network = find_workload(layer, batch)
     with _progress("mapping") as progress:
         mappings = map_layers(network, machine, objective, algorithm=algorithm, dtype=dtype, mixed=not one_dim_per_axis,

@@ -198,6 +198,8 @@ def _yaml_name(spec: dataclasses.Field[Any]) -> str:
 
 
 def _join(path: str, key: str) -> str:
+    if not key:
+        return path
     return f"{path}.{key}" if path else key
 
 

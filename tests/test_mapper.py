@@ -103,7 +103,8 @@ def test_the_search_finds_what_trying_everything_finds(layer: GemmLayer, objecti
     stage = replace(gemm_stage(layer), dtype="int8")
     space = find_space(stage, machine, Placement(), Options())
     space = replace(space, outer={dim: tiles[:3] for dim, tiles in space.outer.items()},
-                    cell={dim: tiles[-3:] for dim, tiles in space.cell.items()}, spreads=space.spreads[::2])
+                    cell={dim: tiles[-3:] for dim, tiles in space.cell.items()}, spreads=space.spreads[::3],
+                    skeletons=space.skeletons[::11])
     model = Model(space)
     search = Search(model, objective)  # type: ignore[arg-type]
     found = search.run(workers=1)
@@ -117,10 +118,10 @@ def test_the_search_finds_what_trying_everything_finds(layer: GemmLayer, objecti
         longest = metrics[2:].max()
         tie = search._tie
         score = {"latency": longest + tie * metrics[0], "energy": metrics[0] + tie * longest, "edp": metrics[0] * longest,
-                 "dram": metrics[1] + tie * metrics[0]}[objective]
+                 "dram": metrics[1] + tie * longest}[objective]
         best = min(best, score)
-    assert tried > 1000
-    assert found.cost == pytest.approx(best, rel=1e-8)
+    assert tried > 300
+    assert found.cost == pytest.approx(best, rel=1e-5 if objective == "dram" else 1e-8)  # DRAM's ties within a quarter of the cycles
     assert found.evaluated <= tried
 
 
@@ -248,3 +249,69 @@ def test_wrong_requests_are_one_line(arguments: list[str], expected: str) -> Non
 def test_the_mapper_beats_or_equals_the_rule_on_eyeriss() -> None:
     layer = ConvLayer(n=1, c=64, h=28, w=28, k=64, r=3, s=3, pad=1)
     assert hwsim.simulate(layer, "eyeriss-v1", "direct").cycles <= hwsim.simulate(layer, "eyeriss-v1", "direct", dataflow="row-stationary").cycles
+
+
+NEST = """machine: toy-8x8
+algorithm: direct
+dtype: int8
+nests:
+  - layer: g
+    shape: {op: gemm, m: 8, n: 8, k: 8}
+    stage: gemm
+    nest:
+      - {hold: dram, tensors: [A, B, C]}
+      - {par: m, step: 1, on: column}
+      - {par: k, step: 1, on: row}
+      - {hold: rf, tensors: [A]}
+      - {for: n, step: 1}
+"""
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), [
+    ("m: 8", "m: 800", "800 neighbours on column, which has 8"),
+    ("on: column", "on: row", "64 neighbours on row, which has 8"),
+    ("on: column", "on: diag", "no axis 'diag'"),
+    ("hold: rf", "hold: dram", "expected the order dram, gb, rf"),
+    ("hold: rf", "hold: gb", "gb is the chip's, inside a spatial loop"),
+    ("tensors: [A]", "tensors: [A, A]", "expected the names of tensors, each once"),
+    ("tensors: [A]", "tensors: []", "expected the names of tensors, each once"),
+    ("{for: n, step: 1}", "{for: n, step: 1, on: row}", "a temporal loop on row"),
+    ("algorithm: direct", "algorithm: auto", "algorithm 'auto' where one is needed"),
+    ("{for: n, step: 1}", "{for: n, par: n, step: 1}", "nest[4]: an item with for and par"),
+])
+def test_a_nest_that_the_machine_cannot_run_is_refused(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "g.yaml"
+    path.write_text(NEST)
+    assert CliRunner().invoke(main, ["run", "--nest", str(path)]).exit_code == 0
+    assert old in NEST
+    path.write_text(NEST.replace(old, new))
+    result = CliRunner().invoke(main, ["run", "--nest", str(path)])
+    assert result.exit_code == 2, result.output
+    assert expected in result.output
+    assert "g.yaml" in result.output or "auto" in result.output
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    (["map", "toy-8x8", "gemm:8,8,8", "-a", "auto"], "where one is needed; expected one of direct"),
+    (["map", "toy-8x8", "gemm:8,8,8", "--seconds", "nan"], "expected a number of seconds"),
+    (["map", "toy-8x8", "gemm:64,64,64", "--seconds", "0.0001"], "no mapping found in the time given"),
+])
+def test_map_says_what_it_cannot_do(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert expected in result.output
+
+
+def test_a_batch_is_rows_of_a_product() -> None:
+    shown = CliRunner().invoke(main, ["map", "toy-8x8", "gemm:4,8,8", "--batch", "2", "--json", "-"])
+    assert json.loads(shown.stdout)["mappings"][0]["tiles"]["m"]["outer"] <= 8
+    assert "m x8" in shown.stdout or "m x2" in shown.stdout or "m x4" in shown.stdout
+
+
+def test_the_least_dram_traffic_is_proven_by_what_must_move() -> None:
+    found = hwsim.map_layers("gemm:20,20,20", "toy-8x8", "dram").stages[0].found
+    assert found.metrics["dram bytes"] == 3 * 400
+    assert found.optimal
+    fastest = hwsim.map_layers("gemm:20,20,20", "toy-8x8", "latency").stages[0].found
+    assert max(value for name, value in found.metrics.items() if name not in ("energy", "dram bytes")) <= 1.25 * max(
+        value for name, value in fastest.metrics.items() if name not in ("energy", "dram bytes"))

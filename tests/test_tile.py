@@ -90,3 +90,21 @@ def test_wrong_tiles_are_one_line(arguments: list[str], expected: str) -> None:
     result = CliRunner().invoke(main, ["tile", *arguments])
     assert result.exit_code == 2
     assert expected in result.output
+
+
+def test_sizes_beyond_counting() -> None:
+    tiled = Tiled(10**12, 10**12, 10**12, 7, 7, 7)
+    assert tiled.closed["A loads"] == 10**24 * -(-10**12 // 7)
+
+
+def test_ragged_and_whole_tiles_in_80_columns() -> None:
+    for tiles in ("3,3,3", "8,8,8", "8,1,8"):
+        result = CliRunner().invoke(main, ["tile", "--n", "8", "--tiles", tiles, "--machine", "toy-8x8", "--memory", "rf", "--sweep"])
+        assert result.exit_code == 0, result.output
+        assert max(map(len, result.output.splitlines())) <= 80
+
+
+def test_a_sweep_of_short_dims_knows_the_best_tiles() -> None:
+    best = best_tiles(14, 10, 6, 64)
+    assert not any(other.footprint <= 64 and other.accesses < best.accesses for other in sweep(14, 10, 6))
+    assert any(other.footprint <= best.footprint and other.accesses <= best.accesses for other in pareto(sweep(14, 10, 6)))

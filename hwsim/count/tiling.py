@@ -25,6 +25,8 @@ from hwsim.ir.verify import verify_nest
 from hwsim.spec.layer import GemmLayer
 
 OUTSIDE, REGISTERS = "dram", "registers"
+LONGEST = 4096  # beyond which the closed form of any nest gives way to the same one for this nest
+MOST_SWEPT = 10
 MOST_EXECUTED = 40_000  # iterations that the interpreter is asked to execute
 
 
@@ -68,7 +70,11 @@ class Tiled:
     @cached_property
     def closed(self) -> dict[str, int]:
         """The same names as the formulas, counted exactly: ragged tiles, and what is already there not loaded again."""
-        return _counted(analytic.count(self.nest))
+        if max(self.m, self.n, self.k) <= LONGEST:
+            return _counted(analytic.count(self.nest))
+        a, b = self._loads
+        return {"A loads": a, "B loads": b, "C stores": self.m * self.n, "A registers": self.v1 * self.v3,
+                "B registers": self.v2 * self.v3, "C registers": self.v1 * self.v2}
 
     @cached_property
     def executed(self) -> dict[str, int] | None:
@@ -88,10 +94,14 @@ class Tiled:
 
         A comes anew for every tile of n unless its tile is the whole of k and stays; B likewise over tiles of m.
         """
+        return sum(self._loads) + self.m * self.n
+
+    @property
+    def _loads(self) -> tuple[int, int]:
         across, down, deep = (-(-size // tile) for size, tile in ((self.n, self.v2), (self.m, self.v1), (self.k, self.v3)))
         a = self.m * self.k * (across if deep > 1 else 1)
         b = self.n * self.k * (1 if deep == 1 and across == 1 else down)
-        return a + b + self.m * self.n
+        return a, b
 
 
 def _counted(counts: NestCounts) -> dict[str, int]:
@@ -128,13 +138,14 @@ def _shortest(size: int, most: int) -> int:
 
 
 def sweep(m: int, n: int, k: int) -> list[Tiled]:
-    """Tiles by powers of two in every dim (and the whole dim), in order of their footprint."""
+    """Tiles of every dim, in order of their footprint: all that differ in their number up to MOST_SWEPT, else powers of two."""
     tiles = [Tiled(m, n, k, v1, v2, v3) for v1 in _powers(m) for v2 in _powers(n) for v3 in _powers(k)]
     return sorted(tiles, key=lambda tiled: (tiled.footprint, tiled.accesses))
 
 
 def _powers(size: int) -> list[int]:
-    return [*(2 ** power for power in range(size.bit_length()) if 2 ** power < size), size]
+    found = sorted({-(-size // pieces) for pieces in range(1, min(size, 4096) + 1)})
+    return found if len(found) <= MOST_SWEPT else [*(2 ** power for power in range(size.bit_length()) if 2 ** power < size), size]
 
 
 def pareto(tiles: list[Tiled]) -> list[Tiled]:

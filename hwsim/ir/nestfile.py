@@ -31,6 +31,7 @@ from hwsim.spec.layer import ConvLayer, GemmLayer, Layer, LinearLayer
 from hwsim.spec.machine import Machine
 from hwsim.units import DTYPE_BYTES
 
+AXES = ("row", "column", "set")
 LAYERS: dict[str, type[ConvLayer | LinearLayer | GemmLayer]] = {"conv": ConvLayer, "linear": LinearLayer, "gemm": GemmLayer}
 
 
@@ -52,7 +53,11 @@ class Item:
     def faults(self) -> Iterator[tuple[str, str]]:
         kinds = [name for name, value in (("hold", self.hold), ("for", self.for_), ("par", self.par)) if value is not None]
         if len(kinds) != 1:
-            yield "", f"{' and '.join(kinds) or 'none'} of hold, for, par; expected exactly one of them"
+            yield "", f"an item with {' and '.join(kinds) or 'neither hold, for nor par'}; expected exactly one of hold, for, par"
+        elif self.hold is not None and (not self.tensors or len(set(self.tensors)) < len(self.tensors)):
+            yield "tensors", f"{', '.join(self.tensors) or 'none'}; expected the names of tensors, each once"
+        elif self.for_ is not None and self.on is not None:
+            yield "on", f"a temporal loop on {self.on}; expected par: {self.for_}, or no axis"
         elif self.hold is None and self.step is None:
             yield "", f"a loop over {self.for_ or self.par} without a step; expected step: a whole number of at least 1"
         elif self.par is not None and self.on is None:
@@ -118,6 +123,12 @@ class NestFile:
             yield "dtype", f"unknown data type {self.dtype!r}; expected one of {', '.join(DTYPE_BYTES)}{nearest(self.dtype, DTYPE_BYTES)}"
         if not self.nests:
             yield "nests", "no nests; expected at least one"
+        for number, entry in enumerate(self.nests):
+            for other in self.nests[:number]:
+                if (entry.layer, entry.stage) == (other.layer, other.stage):
+                    yield f"nests[{number}]", f"a second nest of {entry.layer}'s stage {entry.stage}"
+                elif entry.layer == other.layer and entry.shape != other.shape:
+                    yield f"nests[{number}].shape", f"another shape for layer {entry.layer} than before"
 
 
 def load_nests(path: str | Path) -> tuple[NestFile, Document]:
@@ -153,6 +164,8 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
             left[dim] = step
         items.append(Loop(dim, step, item.on if item.par is not None else None))
     if not document.faults:
+        _check_machine(file, number, items, stage, machine, document)
+    if not document.faults:
         for dim, step in left.items():
             if step > 1:
                 document.fault(f"nests[{number}].nest", f"dim {dim} ends in steps of {step}; expected a loop of step 1")
@@ -163,6 +176,53 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
         document.fault(f"nests[{number}].nest", str(error))
         document.check()
         raise
+
+
+def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], stage: Stage, machine: Machine, document: Document) -> None:
+    """Note what the machine cannot do: levels out of their order or on the wrong side of the array, more neighbours than cells."""
+    reached: dict[str, int] = {}
+    used = dict.fromkeys(AXES, 1)
+    left = dict(stage.bounds)
+    spatial = 0
+    for index, item in enumerate(items):
+        place = f"nests[{number}].nest[{index}]"
+        if isinstance(item, Hold):
+            for name in item.tensors:
+                role = stage.tensor(name).role
+                chain = machine.chain(role)
+                if item.level not in chain:
+                    document.fault(f"{place}.tensors", f"{item.level} holds no {role}s; expected one of {', '.join(chain)}")
+                elif chain.index(item.level) < reached.get(name, 0):
+                    document.fault(f"{place}.hold", f"{name} reaches {item.level} again or too late; expected the order {', '.join(chain)}")
+                else:
+                    reached[name] = chain.index(item.level) + 1
+            per_cell = getattr(machine.memories[item.level], "per", "chip") == "pe"
+            if spatial and not per_cell:
+                document.fault(f"{place}.hold", f"{item.level} is the chip's, inside a spatial loop; expected it outside")
+            if per_cell and any(isinstance(other, Loop) and other.spatial for other in items[index:]):
+                document.fault(f"{place}.hold", f"{item.level} is a cell's own, outside a spatial loop; expected it inside")
+            continue
+        if item.spatial is not None:
+            spatial += 1
+            if item.spatial not in AXES:
+                document.fault(f"{place}.on", f"no axis {item.spatial!r}{nearest(item.spatial, AXES)}; expected one of {', '.join(AXES)}")
+            else:
+                used[item.spatial] *= -(-left[item.dim] // item.tile)
+        left[item.dim] = item.tile
+    _check_array(file.nests[number].dataflow, used, machine, f"nests[{number}].nest", document)
+
+
+def _check_array(dataflow: str, used: Mapping[str, int], machine: Machine, place: str, document: Document) -> None:
+    """Neighbours along rows and columns, and all of them together; row-stationary bands may be wider than the array."""
+    sizes = {"row": getattr(machine.compute, "rows", 1), "column": getattr(machine.compute, "cols", 1)}
+    if dataflow != "row-stationary":
+        for axis, size in sizes.items():
+            if used[axis] > size:
+                document.fault(place, f"{used[axis]} neighbours on {axis}, which has {size}")
+    everywhere = used["row"] * used["column"] * used["set"]
+    cells = sizes["row"] * sizes["column"]
+    if everywhere > cells:
+        document.fault(place, f"{everywhere} neighbours on {cells} cells")
 
 
 def nest_text(machine: str, algorithm: str, dtype: str, nests: Sequence[tuple[str, Layer, Nest]]) -> str:

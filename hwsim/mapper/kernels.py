@@ -7,6 +7,9 @@ from typing import Any
 import numba
 import numpy as np
 
+from hwsim.compiled import use_writable_cache
+
+use_writable_cache()
 _jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 LATENCY, ENERGY, EDP, DRAM = range(4)
 
@@ -22,7 +25,7 @@ def _score(kind: int, metrics: Any, tie: float) -> float:
         return metrics[0] + tie * longest
     if kind == EDP:
         return metrics[0] * longest
-    return metrics[1] + tie * metrics[0]
+    return metrics[1] + tie * longest
 
 
 @_jit

@@ -111,7 +111,7 @@ class Model:
         self._columns: dict[Any, int] = {}
         self._terms: dict[Any, Terms] = {}
         self._factors: dict[Any, Floats] = {}
-        self._words = self._touched()
+        self.words = self._touched()
         self.resources = tuple(self._resources())
         self.metrics = ("energy", "dram bytes", *self.resources)
 
@@ -357,7 +357,7 @@ class Model:
             return row
 
         words = np.zeros(3 * boundaries + 1)
-        words[-1] = self._words[tensor.name]
+        words[-1] = self.words[tensor.name]
         fresh = words.copy() if output else np.zeros_like(words)
         fills = drains = np.zeros_like(words)
         for number, hold in enumerate(chain):

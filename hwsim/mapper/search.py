@@ -21,12 +21,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.energy.account import energy_pj, pj_per_byte
+from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Nest
 from hwsim.mapper.kernels import DRAM, EDP, ENERGY, LATENCY, root_bounds, solve
 from hwsim.mapper.model import Group, Model, Terms, evaluate
 from hwsim.mapper.space import IDLE, OUTER, Skeleton, Space, Tiling, beside_of
 from hwsim.mapper.tables import Floats, Ints
+from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.units import size_text
 
@@ -139,6 +142,7 @@ class Search:
         position = iter(range(len(tasks)))
         running: dict[int, float] = {}
         ended = threading.Event()
+        enough = self._enough()
         done = [0]
 
         def work() -> None:
@@ -146,7 +150,8 @@ class Search:
             while not ended.is_set():
                 with self._lock:
                     number = next(position, None)
-                    if number is None or tasks[number][0] >= self._best[0] or self._best[1] != 0.0:
+                    over = number is None or tasks[number][0] >= self._best[0] or self._best[0] <= enough
+                    if number is None or over or self._best[1] != 0.0:
                         break
                     running[number] = tasks[number][0]
                 self._solve(*tasks[number][1:], mine)
@@ -181,7 +186,9 @@ class Search:
             left = next(position, None)
             open_bound = min([*running.values(), *([tasks[left][0]] if left is not None else [])], default=np.inf)
         if self._result is None:
-            raise KeyboardInterrupt if interrupted else HwsimError(self._nothing_fits())
+            if interrupted:
+                raise KeyboardInterrupt
+            raise HwsimError(self._nothing_fits() if self._best[1] == 0.0 else "no mapping found in the time given; expected more seconds")
         cost, skeleton, tiling = self._result
         return Found(
             self.space,
@@ -190,7 +197,7 @@ class Search:
             tiling,
             self._metrics(skeleton, tiling),
             cost,
-            min(cost, open_bound),
+            min(cost, max(open_bound, self._floor())),
             int(tally[0]), time.perf_counter() - started, interrupted)
 
     # -- preparation --------------------------------------------------------------------------------------------------
@@ -200,7 +207,32 @@ class Search:
         stage, machine = self.space.stage, self.space.machine
         compute = stage.iterations / machine.compute.peak_macs_per_cycle(stage.dtype or machine.dtype)
         energy = max(min(float(inner.constant[0]) for _, inner, _ in self._terms), 1.0)
-        return {LATENCY: TIE * compute / energy, ENERGY: TIE * energy / compute, EDP: 0.0, DRAM: TIE / energy}[self._kind]
+        return {LATENCY: TIE * compute / energy, ENERGY: TIE * energy / compute, EDP: 0.0, DRAM: TIE * self._moved() / compute}[self._kind]
+
+    def _moved(self) -> float:
+        """Bytes that must come from or go to DRAM at least."""
+        moving = [tensor for tensor in self.space.stage.tensors if tensor.name not in self.space.placement.resident]
+        return float(sum(self.model.words[tensor.name] * tensor.width for tensor in moving))
+
+    def _enough(self) -> float:
+        """A score that ends the search: what must move at least, within a quarter of the least cycles."""
+        if self._kind != DRAM:
+            return self._floor()
+        stage, machine = self.space.stage, self.space.machine
+        cycles = stage.iterations / machine.compute.peak_macs_per_cycle(stage.dtype or machine.dtype)
+        return self._floor() + 1.25 * self._tie * cycles
+
+    def _floor(self) -> float:
+        """What no mapping at all goes below: every word moves once, every product takes its turn on the array."""
+        space = self.space
+        machine, stage = space.machine, space.stage
+        moved = self._moved()
+        memory = machine.memories[machine.dram_name]
+        rate = float(machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz))
+        dtype = stage.dtype or machine.dtype
+        cycles = max(stage.iterations / machine.compute.peak_macs_per_cycle(dtype), moved / rate)
+        energy = sum(energy_pj(machine, dtype, stage.operations, {}).values()) + moved * pj_per_byte(memory, table_for(machine.process_nm))
+        return {LATENCY: cycles, ENERGY: energy, EDP: energy * cycles, DRAM: moved}[self._kind]
 
     def _tasks(self) -> list[tuple[float, int, int]]:
         """(bound, skeleton, spread), the most promising first."""

@@ -18,11 +18,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.compiled import about_to_run, use_writable_cache
 from hwsim.ir.access import Axis
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+use_writable_cache()
 _jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
 _recursive: Any = numba.njit("float64(int64, int64[::1], boolean[::1], boolean[::1], int64)", cache=True, nogil=True, error_model="numpy")
 
@@ -79,6 +81,7 @@ def factors(
     padded = np.array([*bounds, 1][:2], np.int64)
     slots = 1 if mode == EVERYTHING else depth.shape[0] + 1
     out = np.zeros((tiles.shape[0], slots, 2), np.float64)
+    about_to_run(_fill)
     _fill(
         kind,
         padded,

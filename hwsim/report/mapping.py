@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hwsim.report.tables import text_table
+from hwsim.report.tables import WIDTH, text_table
 from hwsim.units import si, size_text
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
 def _one(machine: str, objective: str, name: str, found: Found, simulated: StageResult) -> str:
     resource, cycles = busiest(found)
     proof = "the optimum of its space" if found.optimal else f"at most {found.gap:.2%} above the optimum (stopped early)"
+    title = textwrap.wrap(f"{name} ({found.space.stage.name}) on {machine}, for {objective}: {proof}", WIDTH)
     return "\n".join([
-        f"{name} ({found.space.stage.name}) on {machine}, for {objective}: {proof}", "", simulated.nest, "",
-        f"cycles   {cycles:,.0f} ({resource}); simulated, with all waiting, {simulated.cycles.total:,.0f}",
+        *title, "", simulated.nest, "",
+        f"cycles   {cycles:,.0f} at least ({resource}); simulated, with all waiting, {simulated.cycles.total:,.0f}",
         f"energy   {found.metrics['energy'] / 1e6:,.6g} uJ", f"EDP      {edp(found):.6g} J*cycle",
         f"DRAM     {size_text(found.metrics['dram bytes'])}",
         f"space    {found.space.size:.3g} mappings in {len(found.space.skeletons)} orders and bypasses, {len(found.space.spreads)} spreads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from hwsim.count.tiling import Tiled, best_tiles, pareto
@@ -9,7 +10,7 @@ from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.dram import Dram
-from hwsim.report.tables import text_table
+from hwsim.report.tables import WIDTH, text_table
 from hwsim.spec.machine import Machine, Memory
 from hwsim.units import DTYPE_BYTES, seconds_text, size_text
 
@@ -50,7 +51,7 @@ def _why(tiled: Tiled) -> list[str]:
         reasons.append("ragged: the last tile is smaller, but its loads are whole rows and columns")
     if tiled.v3 == tiled.k:
         reasons.append("with v3 = k the tile of A stays while n advances, so it is not loaded again")
-    return [f"exact is not the formula: {reason}" for reason in reasons]
+    return [piece for reason in reasons for piece in textwrap.wrap(f"exact is not the formula: {reason}", WIDTH, subsequent_indent="  ")]
 
 
 def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
@@ -106,7 +107,8 @@ def sweep_text(tiles: list[Tiled]) -> str:
     shown = front if len(front) <= MOST_ROWS else front[:: -(-len(front) // MOST_ROWS)]
     rows = [[f"{tiled.v1},{tiled.v2},{tiled.v3}", f"{tiled.footprint:,}", f"{tiled.accesses:,}", f"{_untiled(tiled) / tiled.accesses:.3g}"]
             for tiled in shown]
-    head = f"\n{len(tiles)} tiles tried, {len(front)} on the Pareto front" + (f", {len(rows)} of them:" if len(shown) < len(front) else ":")
+    some = f", {len(rows)} of them:" if len(shown) < len(front) else ":"
+    head = f"\n{len(tiles)} tiles tried (powers of two in long dims), {len(front)} on the Pareto front{some}"
     return "\n".join([head, "", text_table(["v1,v2,v3", "footprint", "DRAM accesses", "times fewer"], rows, left=1)])
 
 

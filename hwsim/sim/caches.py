@@ -18,7 +18,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.sim.compiled import use_writable_cache
+from hwsim.compiled import use_writable_cache
 
 use_writable_cache()
 

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from hwsim.compiled import about_to_run
 from hwsim.errors import HwsimError
 from hwsim.ir.access import Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
@@ -30,7 +31,6 @@ from hwsim.sim.caches import (
     places,
     walk,
 )
-from hwsim.sim.compiled import about_to_run
 from hwsim.units import size_text
 
 PAGE = 4096

@@ -133,7 +133,7 @@ SHAPES: dict[str, tuple[type[ConvLayer | LinearLayer | GemmLayer], tuple[str, ..
 def find_workload(text: str, batch: int = 1) -> Workload:
     """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
 
-    gemm:256,256,256 (m,n,k)   linear:1,4096,1000 (n,c,k)   conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
+    gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)   conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
     conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name
 
     Raises HwsimError for a shape that cannot be read, and as load_workload does.
@@ -165,6 +165,8 @@ def _shape(op: str, text: str, batch: int) -> Layer:
     missing = [spec.name for spec in fields(kind) if spec.default is MISSING and spec.name not in values]
     if missing:
         raise HwsimError(f"{op}:{text}: {', '.join(missing)} missing; expected {form}")
+    if op == "gemm":
+        values["m"] *= batch
     made: Any = kind
     layer: Layer = made(**values)
     return layer

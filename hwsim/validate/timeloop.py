@@ -129,7 +129,10 @@ def _differences(nest: Nest, exact: NestCounts, level: str, tensor: str, own: ti
         if own.updates * own.instances != traffic.updates:
             yield f"{where} updates {own.updates * own.instances}, exact {traffic.updates} (sums at a ragged edge)"
         if own.reads * own.instances != traffic.reads:
+            more = traffic.reads - own.reads * own.instances
             why = f"{traffic.drains} reads to send sums outwards" if traffic.drains else "first visits of each neighbour"
+            if traffic.drains and more != traffic.drains:
+                why += f", {traffic.drains - more} fewer where every neighbour begins sums of its own"
             yield f"{where} reads {own.reads * own.instances}, exact {traffic.reads} ({why})"
     elif own.reads * own.instances != traffic.reads:
         yield f"{where} reads {own.reads * own.instances}, exact {traffic.reads} ({_read_reason(traffic.reads, own)})"
