@@ -15,6 +15,13 @@ from hwsim.spec.machine import Machine
 from hwsim.units import size_text
 
 
+def needs_cells(stage: Stage, machine: Machine) -> str | None:
+    """Why a stage does not go onto an array of cells, or None."""
+    if not isinstance(machine.compute, (SystolicArray, PeArray)):
+        return "it needs an array of cells"
+    return None if stage.view is not None else "the stage is no matrix product"
+
+
 def pad(machine: Machine, level: str) -> Scratchpad:
     part: Scratchpad = machine.part(level, Scratchpad)
     return part

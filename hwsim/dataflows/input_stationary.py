@@ -18,6 +18,7 @@ from hwsim.dataflows.arrays import (
     cell_holds,
     chip_holds,
     inner_levels,
+    needs_cells,
     other_dims,
     weight_words,
 )
@@ -37,9 +38,7 @@ class InputStationary:
     default = False
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
-        if not isinstance(machine.compute, (SystolicArray, PeArray)):
-            return "it needs an array of cells"
-        return None if stage.view is not None else "the stage is no matrix product"
+        return needs_cells(stage, machine)
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
         view, array = stage.view, machine.compute

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from hwsim.dataflows import DATAFLOWS, Dataflow, Placement
-from hwsim.dataflows.arrays import buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, other_dims, weight_words
+from hwsim.dataflows.arrays import buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, needs_cells, other_dims, weight_words
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
@@ -27,9 +27,7 @@ class OutputStationary:
     default = False
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
-        if not isinstance(machine.compute, (SystolicArray, PeArray)):
-            return "it needs an array of cells"
-        return None if stage.view is not None else "the stage is no matrix product"
+        return needs_cells(stage, machine)
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
         view, array = stage.view, machine.compute

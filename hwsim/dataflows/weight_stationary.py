@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from hwsim.dataflows import DATAFLOWS, Dataflow, Placement
-from hwsim.dataflows.arrays import accumulator_rows, buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, pad
+from hwsim.dataflows.arrays import accumulator_rows, buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, needs_cells, pad
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
@@ -28,9 +28,7 @@ class WeightStationary:
     default = True
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
-        if not isinstance(machine.compute, (SystolicArray, PeArray)):
-            return "it needs an array of cells"
-        return None if stage.view is not None else "the stage is no matrix product"
+        return needs_cells(stage, machine)
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
         view, array = stage.view, machine.compute
