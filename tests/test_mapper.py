@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +22,15 @@ from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError
 from hwsim.ir.conv import conv_stage, gemm_stage
 from hwsim.ir.stage import Stage
+from hwsim.ir.transform import temporal_steps
 from hwsim.ir.verify import verify_nest
 from hwsim.mapper import Options, best_mapping
+from hwsim.mapper.groups import Group, keeps
 from hwsim.mapper.kernels import evaluate_batch
 from hwsim.mapper.model import Model, evaluate
-from hwsim.mapper.search import OBJECTIVES, Search, _keeps, iterate, pack
+from hwsim.mapper.search import OBJECTIVES, Search, pack
 from hwsim.mapper.space import Skeleton, Space, Tiling, cuts, find_space
-from hwsim.sim.array import _inner_steps, _shifted_in
+from hwsim.sim.array import _shifted_in
 from hwsim.spec.layer import ConvLayer, GemmLayer
 from hwsim.spec.machine import Machine, load_machine
 
@@ -41,7 +45,7 @@ def _stage(kind: str, machine: Machine) -> Stage:
 
 def _belongs(model: Model, skeleton: Skeleton, tiling: Tiling) -> bool:
     """Does the tiling keep to the skeleton's running loops?"""
-    return all(_keeps(group, model.space, skeleton.running)[x * len(group.inner) + y]
+    return all(keeps(group, model.space, skeleton.running)[x * len(group.inner) + y]
                for group, (x, y) in zip(model.groups, model.row(tiling), strict=True))
 
 
@@ -89,7 +93,7 @@ def test_the_multipliers_are_busy_for_every_temporal_step_and_the_ends() -> None
         steps = 1
         for dim, bound in stage.bounds:
             own = tuple((loop.tile, loop.spatial is not None) for loop in space.nest(skeleton, tiling).loops if loop.dim == dim)
-            steps *= _inner_steps(bound, own)
+            steps *= temporal_steps(bound, own)
         assert evaluate(model, skeleton, tiling)[model.metrics.index("multipliers")] == steps
 
 
@@ -111,7 +115,7 @@ def test_the_search_finds_what_trying_everything_finds(layer: GemmLayer, objecti
     found = search.run(workers=1)
     assert found.optimal
     best, tried = np.inf, 0
-    for skeleton, tiling in iterate(space, model.groups):
+    for skeleton, tiling in _every(space, model.groups):
         if not _belongs(model, skeleton, tiling) or not _fits(model, skeleton, tiling):
             continue
         tried += 1
@@ -124,6 +128,23 @@ def test_the_search_finds_what_trying_everything_finds(layer: GemmLayer, objecti
     assert tried > 300
     assert found.cost == pytest.approx(best, rel=1e-5 if objective == "dram" else 1e-8)  # DRAM's ties within a quarter of the cycles
     assert found.evaluated <= tried
+
+
+def _every(space: Space, groups: tuple[Group, ...]) -> Iterator[tuple[Skeleton, Tiling]]:
+    """Every mapping of a (small) space, for exhaustive checks."""
+    for skeleton in space.skeletons:
+        for spread in space.spreads:
+            cells = [range(*group.range_of(tuple(spread[dim] for dim in group.dims))) for group in groups]
+            for inner in itertools.product(*cells):
+                for outer in itertools.product(*(group.outer for group in groups)):
+                    x: dict[str, int] = {}
+                    f: dict[str, int] = {}
+                    t: dict[str, int] = {}
+                    for group, tiles, row in zip(groups, outer, inner, strict=True):
+                        x.update(zip(group.dims, tiles, strict=True))
+                        f.update(zip(group.dims, group.inner[row][0], strict=True))
+                        t.update(zip(group.dims, group.inner[row][1], strict=True))
+                    yield skeleton, Tiling(x, f, t)
 
 
 def _fits(model: Model, skeleton: Skeleton, tiling: Tiling) -> bool:

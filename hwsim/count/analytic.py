@@ -28,6 +28,8 @@ import numpy.typing as npt
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.counts import NestCounts, Traffic
 from hwsim.ir.nest import COMPUTE, Hold, Loop, Nest
+from hwsim.ir.stage import Stage
+from hwsim.ir.transform import backing
 
 Ints = npt.NDArray[np.int64]
 Pairs = tuple[Ints, Ints]
@@ -41,6 +43,15 @@ def count(nest: Nest) -> NestCounts:
     instances = {hold.level: nest.instances(nest.loops_above(hold)) for hold in nest.holds}
     instances[COMPUTE] = nest.instances(nest.loops)
     return NestCounts(traffic, instances)
+
+
+@lru_cache(maxsize=1024)
+def touched_words(stage: Stage) -> dict[str, int]:
+    """Distinct words of each tensor that a stage's loops touch."""
+    level = "everything"
+    loops = tuple(Loop(dim, 1) for dim, bound in stage.bounds if bound > 1)
+    counts = count(Nest(stage, (backing(stage, level), *loops)))
+    return {tensor.name: counts.of(level, tensor.name).peak for tensor in stage.tensors}
 
 
 def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic]:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.transform import temporal_steps
 
 Ints = npt.NDArray[np.int64]
 
@@ -163,18 +164,8 @@ def _asked(nest: Nest, tensor: Tensor, hold: Hold, inner: Hold | None, entries: 
 
 def _first_steps(nest: Nest) -> int:
     """Iterations that the instance at position 0 does: its ragged chunks at their real size, its neighbours' as its own."""
-    return prod(_steps(bound, tuple((loop.tile, loop.spatial is None) for loop in nest.loops if loop.dim == dim))
+    return prod(temporal_steps(bound, tuple((loop.tile, loop.spatial is not None) for loop in nest.loops if loop.dim == dim))
                 for dim, bound in nest.stage.bounds)
-
-
-def _steps(length: int, loops: tuple[tuple[int, bool], ...]) -> int:
-    if not loops:
-        return 1
-    (tile, temporal), rest = loops[0], loops[1:]
-    if not temporal:
-        return _steps(min(length, tile), rest)
-    whole, left = divmod(length, tile)
-    return whole * _steps(tile, rest) + (_steps(left, rest) if left else 0)
 
 
 def _distinct(nest: Nest, tensor: Tensor, loops: list[Loop]) -> int:

@@ -107,7 +107,7 @@ def best_mapping(stage: Stage, machine: Machine, placement: Placement) -> Mappin
     rate = machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
     best: tuple[tuple[float, int, int, int], Mapping] | None = None
     for e in range(1, size["p"] + 1):
-        sets = _sets(array, size["r"], e)
+        sets = sets_of(array, size["r"], e)
         if sets == 0:
             break
         for q, p in _per_pe(stage, machine):
@@ -136,7 +136,7 @@ def _dram_bytes(stage: Stage, mapping: Mapping) -> int:
     return tile_bytes(weight, whole) * bands + tile_bytes(activation, whole) * groups + tile_bytes(stage.output, whole)
 
 
-def _sets(array: PeArray, rows: int, e: int) -> int:
+def sets_of(array: PeArray, rows: int, e: int) -> int:
     """Sets of rows x e PEs: side by side in a band of `rows` rows, or, when wider than the array, over several bands."""
     bands = array.rows // rows
     return bands * (array.cols // e) if e <= array.cols else bands // -(-e // array.cols)

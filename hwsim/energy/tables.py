@@ -17,13 +17,12 @@ from math import log
 
 @dataclass(frozen=True)
 class EnergyTable:
-    """add, multiply: pJ by dtype. sram: pJ of a 64-bit access by capacity in bytes. dram: pJ per 64 bits."""
+    """add, multiply: pJ by dtype. sram: pJ of a 64-bit access by capacity in bytes."""
 
     node_nm: float
     add: Mapping[str, float]
     multiply: Mapping[str, float]
     sram: tuple[tuple[int, float], ...]
-    dram: float
 
     def mac_pj(self, dtype: str) -> float:
         """One multiplication and the addition of its product (int8 adds in int32, fp16 and bf16 in fp32)."""
@@ -44,10 +43,6 @@ class EnergyTable:
                 return (low + share * (high - low)) / 8
         return sizes[-1][1] / 8
 
-    @property
-    def dram_pj_per_byte(self) -> float:
-        return self.dram / 8
-
 
 # int16: the add is Horowitz's; the product is not in the figure, and taken as four int8 products.
 # fp64, tf32, fp8 are not in either source: fp64 is taken as four fp32, tf32 as fp32, fp8 as fp16.
@@ -56,7 +51,6 @@ NM45 = EnergyTable(
     add={"int8": 0.03, "int16": 0.05, "int32": 0.1, "fp16": 0.4, "bf16": 0.4, "fp8": 0.4, "fp32": 0.9, "tf32": 0.9, "fp64": 3.6},
     multiply={"int8": 0.2, "int16": 0.8, "int32": 3.1, "fp16": 1.1, "bf16": 1.1, "fp8": 1.1, "fp32": 3.7, "tf32": 3.7, "fp64": 14.8},
     sram=((8 * 1024, 10.0), (32 * 1024, 20.0), (1024 * 1024, 100.0)),
-    dram=1300.0,
 )
 NM7 = EnergyTable(
     node_nm=7,
@@ -64,7 +58,6 @@ NM7 = EnergyTable(
     multiply={"int8": 0.07, "int16": 0.28, "int32": 1.48, "fp16": 0.34, "bf16": 0.21, "fp8": 0.34, "fp32": 1.31, "tf32": 1.31,
               "fp64": 5.24},
     sram=((8 * 1024, 7.5), (32 * 1024, 8.5), (1024 * 1024, 14.0)),
-    dram=1300.0,
 )
 
 

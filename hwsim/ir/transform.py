@@ -52,6 +52,21 @@ def drop_idle(stage: Stage, items: Iterable[Loop | Hold]) -> tuple[Loop | Hold, 
     return tuple(kept)
 
 
+@lru_cache(maxsize=1 << 16)
+def temporal_steps(length: int, loops: tuple[tuple[int, bool], ...], lengths: bool = False) -> int:
+    """Steps that a dim's loops, as (tile, is spatial), make of a chunk, following the first spatial position.
+
+    lengths: each step counted as long as its last chunk.
+    """
+    if not loops:
+        return length if lengths else 1
+    (tile, spatial), rest = loops[0], loops[1:]
+    if spatial:
+        return temporal_steps(min(length, tile), rest, lengths)
+    whole, left = divmod(length, tile)
+    return whole * temporal_steps(tile, rest, lengths) + (temporal_steps(left, rest, lengths) if left else 0)
+
+
 def split_group(dims: tuple[str, ...], extents: Mapping[str, int], budget: int) -> dict[str, int]:
     """Tile sizes of a group of dims whose product is at most `budget`, covering the group in the fewest boxes.
 

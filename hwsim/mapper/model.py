@@ -8,21 +8,19 @@ as an accumulator at every level that partial sums may come back to.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from hwsim.count.analytic import count
+from hwsim.count.analytic import touched_words
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.ir.access import Axis, Tensor
-from hwsim.ir.nest import Hold, Loop, Nest
-from hwsim.ir.transform import backing
+from hwsim.ir.nest import Hold
+from hwsim.mapper.groups import groups_of, span, step_block
 from hwsim.mapper.space import ARRAY, CELL, IDLE, OUTER, POINT, Skeleton, Slot, Space, Tiling, beside_of
 from hwsim.mapper.tables import (
     BACKWARD,
@@ -49,44 +47,6 @@ ENTRIES, ASKED, RETURNED = range(3)
 
 
 @dataclass(frozen=True)
-class Group:
-    """Dims whose tiles are chosen together, since an axis uses them both; every choice is a candidate.
-
-    rows of the factor tables are x * len(inner) + y. outer: tiles x by choice; inner: (f, t) by choice, and where the
-    choices of each f begin and end.
-    """
-
-    dims: tuple[str, ...]
-    outer: tuple[tuple[int, ...], ...]
-    inner: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-
-    @cached_property
-    def chains(self) -> Ints:
-        """[candidates, 4 * dims]: every candidate's tiles."""
-        rows = []
-        for outer in self.outer:
-            for spread, cell in self.inner:
-                row: list[int] = []
-                for x, f, t in zip(outer, spread, cell, strict=True):
-                    a = min(x, f * t)
-                    row += [x, a, min(a, t), 1]
-                rows.append(row)
-        return np.array(rows, np.int64)
-
-    def range_of(self, spread: tuple[int, ...]) -> tuple[int, int]:
-        """The inner choices with these neighbours."""
-        return self._ranges[spread]
-
-    @cached_property
-    def _ranges(self) -> dict[tuple[int, ...], tuple[int, int]]:
-        found: dict[tuple[int, ...], tuple[int, int]] = {}
-        for number, (spread, _) in enumerate(self.inner):
-            first, _ = found.get(spread, (number, number))
-            found[spread] = (first, number + 1)
-        return found
-
-
-@dataclass(frozen=True)
 class Terms:
     """value = sum of weight * (prod_g new - prod_g kept), as columns of the groups' tables.
 
@@ -104,14 +64,14 @@ class Model:
     def __init__(self, space: Space) -> None:
         self.space = space
         self.stage, self.machine = space.stage, space.machine
-        self.groups = tuple(_groups(space))
+        self.groups = tuple(groups_of(space))
         self._where = {dim: (number, place) for number, group in enumerate(self.groups) for place, dim in enumerate(group.dims)}
         self._tables: list[list[Floats]] = [[] for _ in self.groups]
         self._widths = [0] * len(self.groups)
         self._columns: dict[Any, int] = {}
         self._terms: dict[Any, Terms] = {}
         self._factors: dict[Any, Floats] = {}
-        self.words = self._touched()
+        self.words = touched_words(self.stage)
         self.resources = tuple(self._resources())
         self.metrics = ("energy", "dram bytes", *self.resources)
 
@@ -463,7 +423,7 @@ class Model:
                 self._column(
                     group,
                     ("steps", whole, lengths),
-                    lambda members=members, whole=whole: _step_block(members, self.stage.extents, whole, deep),
+                    lambda members=members, whole=whole: step_block(members, self.stage.extents, whole, deep),
                 )
             )
         return columns
@@ -486,13 +446,6 @@ class Model:
     def _metric(self, resource: str) -> int:
         return 2 + self.resources.index(resource)
 
-    def _touched(self) -> dict[str, int]:
-        """Words of each tensor that the loops touch."""
-        level = self.machine.dram_name
-        loops = tuple(Loop(dim, 1) for dim, bound in self.stage.bounds if bound > 1)
-        counts = count(Nest(self.stage, (backing(self.stage, level), *loops)))
-        return {tensor.name: counts.of(level, tensor.name).peak for tensor in self.stage.tensors}
-
     # -- footprints ---------------------------------------------------------------------------------------------------
 
     def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, str]], list[Floats]]:
@@ -505,23 +458,10 @@ class Model:
             tiles[slot.dim] = COLUMNS[slot.tile]
         tensors = [self.stage.tensor(name) for name in hold.tensors]
         widths = [(float(self.width(skeleton, hold, tensor) * hold.buffers), tensor.name) for tensor in tensors]
-        return widths, [np.stack([self._span(group, tensor, tiles) for tensor in tensors], axis=1) for group in range(len(self.groups))]
-
-    def _span(self, group: int, tensor: Tensor, tiles: dict[str, int]) -> Floats:
-        members = self.groups[group]
-        chains = members.chains
-        words = np.ones(len(chains))
-        for axis in tensor.axes:
-            own = [(members.dims.index(dim), dim, coefficient) for dim, coefficient in axis.terms if dim in members.dims]
-            if own:
-                reach = np.full(len(chains), axis.extent, np.int64)
-                for place, dim, coefficient in own:
-                    length = chains[:, 4 * place + tiles[dim]] if dim in tiles else self.stage.extents[dim]
-                    reach = reach + coefficient * (length - 1)
-                words = words * np.minimum(reach, axis.size)
-            elif not axis.terms and group == 0:
-                words = words * axis.extent
-        return words
+        return widths, [
+            np.stack([span(group, self.stage, tensor, tiles, number == 0) for tensor in tensors], axis=1)
+            for number, group in enumerate(self.groups)
+        ]
 
     def row(self, tiling: Tiling) -> list[tuple[int, int]]:
         """(x choice, y choice) of every group for a tiling."""
@@ -542,57 +482,6 @@ class Model:
             f.update(zip(group.dims, group.inner[second][0], strict=True))
             t.update(zip(group.dims, group.inner[second][1], strict=True))
         return Tiling(x, f, t)
-
-
-def _groups(space: Space) -> Iterator[Group]:
-    """Dims joined where an axis uses two of them."""
-    parent = {dim: dim for dim in space.dims}
-
-    def root(dim: str) -> str:
-        while parent[dim] != dim:
-            dim = parent[dim]
-        return dim
-
-    for tensor in space.stage.tensors:
-        for axis in tensor.axes:
-            for first, second in itertools.pairwise(axis.dims):
-                parent[root(second)] = root(first)
-    for top in dict.fromkeys(root(dim) for dim in space.dims):
-        dims = tuple(dim for dim in space.dims if root(dim) == top)
-        spreads = sorted({tuple(spread[dim] for dim in dims) for spread in space.spreads})
-        cells = list(itertools.product(*(space.cell[dim] for dim in dims)))
-        inner = tuple((spread, cell) for spread in spreads for cell in cells if _useful(space, dims, spread, cell))
-        yield Group(dims, tuple(itertools.product(*(space.outer[dim] for dim in dims))), inner)
-
-
-def _useful(space: Space, dims: tuple[str, ...], spread: tuple[int, ...], cell: tuple[int, ...]) -> bool:
-    """False where a neighbour would never have work: fewer neighbours do the same."""
-    return all(f == 1 or (f - 1) * t < space.stage.extents[dim] for dim, f, t in zip(dims, spread, cell, strict=True))
-
-
-def _step_block(group: Group, extents: Any, loops: tuple[OwnLoop, ...], deep: set[str]) -> Floats:
-    """[candidates, 1, 2]: temporal steps, following the first neighbour; of dims in `deep` the sum of the chunks' lengths."""
-    total = np.ones(len(group.chains))
-    for place, dim in enumerate(group.dims):
-        own = [loop for loop in loops if loop.dim == place]
-        chains = group.chains[:, [loop.column for loop in own]]
-        unique, where = (
-            np.unique(chains, axis=0, return_inverse=True) if own else (np.zeros((1, 0), np.int64), np.zeros(len(total), np.int64))
-        )
-        kinds = tuple(loop.spatial for loop in own)
-        steps = np.array([_steps(extents[dim], tuple(zip(row, kinds, strict=True)), dim in deep) for row in unique.tolist()], np.float64)
-        total = total * steps[where.reshape(-1)]
-    return np.stack([total, np.zeros_like(total)], axis=1)[:, None, :]
-
-
-def _steps(length: int, loops: tuple[tuple[int, bool], ...], lengths: bool) -> int:
-    if not loops:
-        return length if lengths else 1
-    (tile, spatial), rest = loops[0], loops[1:]
-    if spatial:
-        return _steps(min(length, tile), rest, lengths)
-    whole, left = divmod(length, tile)
-    return whole * _steps(tile, rest, lengths) + (_steps(left, rest, lengths) if left else 0)
 
 
 def evaluate(model: Model, skeleton: Skeleton, tiling: Tiling) -> Floats:

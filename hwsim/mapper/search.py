@@ -10,24 +10,24 @@ depend on the rest, come last, the cheapest first, until cost and bound together
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Nest
+from hwsim.mapper.extremes import Extremes, extremes_of
+from hwsim.mapper.groups import keeps
 from hwsim.mapper.kernels import DRAM, EDP, ENERGY, LATENCY, root_bounds, solve
-from hwsim.mapper.model import Group, Model, Terms, evaluate
-from hwsim.mapper.space import IDLE, OUTER, Skeleton, Space, Tiling, beside_of
+from hwsim.mapper.model import Model, Terms, evaluate
+from hwsim.mapper.space import OUTER, Skeleton, Space, Tiling
 from hwsim.mapper.tables import Floats, Ints
 from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
@@ -83,22 +83,6 @@ class _Packed:
 
 
 @dataclass(frozen=True)
-class _Extremes:
-    """Least and most of new and kept over the tilings that keep to a skeleton's running loops.
-
-    keeps [groups, rows]: which candidates do.
-    inner [groups, inner, columns, 4] over outer choices; spread [groups, spread, columns, 4] over cells as well; an inner
-    choice that no outer choice goes with is not `open`.
-    """
-
-    keeps: npt.NDArray[np.bool_]
-    inner: Floats
-    open: npt.NDArray[np.bool_]
-    spread: Floats
-    spread_open: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class _Outer:
     """Outer choices that fit the first memory, cheapest first."""
 
@@ -125,7 +109,7 @@ class Search:
         self._tie = self._tie_weight()
         self._outer: dict[Any, _Outer] = {}
         self._rooms: dict[Any, Any] = {}
-        self._extremes: dict[tuple[str, str, str], _Extremes] = {}
+        self._extremes: dict[tuple[str, str, str], Extremes] = {}
         self._result: tuple[float, Skeleton, Tiling] | None = None
         self._lock = threading.Lock()
 
@@ -198,7 +182,10 @@ class Search:
             self._metrics(skeleton, tiling),
             cost,
             min(cost, max(open_bound, self._floor())),
-            int(tally[0]), time.perf_counter() - started, interrupted)
+            int(tally[0]),
+            time.perf_counter() - started,
+            interrupted,
+        )
 
     # -- preparation --------------------------------------------------------------------------------------------------
 
@@ -258,7 +245,7 @@ class Search:
             found += [(float(bounds[spread]), number, int(spread)) for spread in np.flatnonzero(np.isfinite(bounds))]
         return sorted(found)
 
-    def _extremes_of(self, number: int) -> _Extremes:
+    def _extremes_of(self, number: int) -> Extremes:
         running = self.space.skeletons[number].running
         if running not in self._extremes:
             self._extremes[running] = extremes_of(self.model, running)
@@ -295,7 +282,7 @@ class Search:
                 need += words * np.where(whole, width / hold.buffers, width)
             fits &= need <= self._room(hold)
         for number, group in enumerate(model.groups):
-            alone = _keeps(group, self.space, (skeleton.running[0], "", ""))[:: len(group.inner)]
+            alone = keeps(group, self.space, (skeleton.running[0], "", ""))[:: len(group.inner)]
             fits &= alone[choices[:, number]]
         choices = choices[fits]
         metrics = np.zeros((len(choices), len(model.metrics)))
@@ -428,96 +415,7 @@ def pack(model: Model) -> _Packed:
         table = model.table(number)
         tables[number, : table.shape[0], : table.shape[1]] = table
     rows = np.array(
-        [[_spreads_of(group).index(tuple(spread[dim] for dim in group.dims)) for group in groups] for spread in model.space.spreads],
+        [[group.spreads.index(tuple(spread[dim] for dim in group.dims)) for group in groups] for spread in model.space.spreads],
         np.int64,
     )
     return _Packed(tables, np.array([len(group.inner) for group in groups], np.int64), rows)
-
-
-def _spreads_of(group: Group) -> list[tuple[int, ...]]:
-    return list(dict.fromkeys(spread for spread, _ in group.inner))
-
-
-def extremes_of(model: Model, running: tuple[str, str, str]) -> _Extremes:
-    """Extremes of all groups' factors under one choice of running loops."""
-    parts = [_group_extremes(group, model.table(number), model.space, running) for number, group in enumerate(model.groups)]
-    widest = max(part[0].shape[1] for part in parts)
-
-    def padded(arrays: list[Floats], fill: float) -> Floats:
-        shape = (len(arrays), max(array.shape[0] for array in arrays), widest, 4)
-        result = np.full(shape, fill)
-        for number, array in enumerate(arrays):
-            result[number, : array.shape[0], : array.shape[1]] = array
-        return result
-
-    def flags(arrays: list[npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
-        result = np.zeros((len(arrays), max(len(array) for array in arrays)), np.bool_)
-        for number, array in enumerate(arrays):
-            result[number, : len(array)] = array
-        return result
-
-    kept = flags([_keeps(group, model.space, running) for group in model.groups])
-    return _Extremes(
-        kept,
-        padded([part[0] for part in parts], 1.0),
-        flags([part[1] for part in parts]),
-        padded([part[2] for part in parts], 1.0),
-        flags([part[3] for part in parts]),
-    )
-
-
-def _group_extremes(group: Group, table: Floats, space: Space, running: tuple[str, str, str]) -> Any:
-    """(extremes by inner choice, is it open, extremes by spread, is it open) of one group."""
-    cube = table.reshape(len(group.outer), len(group.inner), table.shape[1], 2)
-    keeps: Any = _keeps(group, space, running).reshape(len(group.outer), len(group.inner), 1)
-    new_low, kept_low = (np.where(keeps, cube[..., side], np.inf).min(axis=0) for side in (0, 1))
-    new_high, kept_high = (np.where(keeps, cube[..., side], 0.0).max(axis=0) for side in (0, 1))
-    inner = np.stack([new_low, new_high, kept_low, kept_high], axis=-1)
-    is_open = keeps[..., 0].any(axis=0)
-    spread, spread_open = [], []
-    for neighbours in _spreads_of(group):
-        first, last = group.range_of(neighbours)
-        block, some = inner[first:last], is_open[first:last]
-        spread_open.append(bool(some.any()))
-        block = block[some] if some.any() else np.ones((1, *block.shape[1:]))
-        spread.append(
-            np.stack([block[..., 0].min(axis=0), block[..., 1].max(axis=0), block[..., 2].min(axis=0), block[..., 3].max(axis=0)], axis=-1)
-        )
-    inner[~is_open] = 1.0
-    return inner, is_open, np.stack(spread), np.array(spread_open)
-
-
-def _keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDArray[np.bool_]:
-    """Candidates whose loops run where the skeleton says so, in a ragged last pass too, and idle where it says that."""
-    keeps = np.ones(len(group.chains), np.bool_)
-    for place, dim in enumerate(group.dims):
-        x, a = group.chains[:, 4 * place], group.chains[:, 4 * place + 1]
-        bound = space.stage.extents[dim]
-        last = bound % x
-        for block, (runs, always) in enumerate(((x < bound, x < bound), (a < x, (a < x) & ((last == 0) | (last > a))))):
-            if running[block] == dim:
-                keeps &= always
-            elif running[block] == IDLE and (block or len(space.outer[dim]) > 1):  # a dim with one tile runs as it must
-                keeps &= np.logical_not(runs)
-        if running[2] == dim:
-            keeps &= (a < x) & ((last == 0) | (last > a))
-        elif running[2] == IDLE and dim != running[1] and dim not in beside_of(space.stage, running[1], space.dims):
-            keeps &= ~(a < x)
-    return keeps
-
-
-def iterate(space: Space, groups: tuple[Group, ...]) -> Iterator[tuple[Skeleton, Tiling]]:
-    """Every mapping of a (small) space, for exhaustive checks."""
-    for skeleton in space.skeletons:
-        for spread in space.spreads:
-            cells = [range(*group.range_of(tuple(spread[dim] for dim in group.dims))) for group in groups]
-            for inner in itertools.product(*cells):
-                for outer in itertools.product(*(group.outer for group in groups)):
-                    x: dict[str, int] = {}
-                    f: dict[str, int] = {}
-                    t: dict[str, int] = {}
-                    for group, tiles, row in zip(groups, outer, inner, strict=True):
-                        x.update(zip(group.dims, tiles, strict=True))
-                        f.update(zip(group.dims, group.inner[row][0], strict=True))
-                        t.update(zip(group.dims, group.inner[row][1], strict=True))
-                    yield skeleton, Tiling(x, f, t)

@@ -192,25 +192,31 @@ class Family(Protocol):
     def space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space: ...
 
 
-def is_quick(stage: Stage, machine: Machine) -> bool:
-    """Is there a space for the machine that is searched in a second or so?"""
-    found = next((FAMILIES[name] for name in sorted(FAMILIES, key=lambda name: FAMILIES[name].rank)
-                  if FAMILIES[name].refuses(stage, machine) is None), None)
-    return found is not None and found.quick
+FAMILIES: Registry[type[Family]] = Registry("mapping space", "hwsim.mapper.spaces")
 
 
-def find_space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:
-    """The space of the first family that takes the machine. Raises HwsimError when none does."""
+def find_family(stage: Stage, machine: Machine) -> type[Family]:
+    """The first family that takes the machine. Raises HwsimError when none does."""
     reasons = []
     for name in sorted(FAMILIES, key=lambda name: FAMILIES[name].rank):
         reason = FAMILIES[name].refuses(stage, machine)
         if reason is None:
-            return replace(FAMILIES[name].space(stage, machine, placement, options), placement=placement, options=options)
+            return FAMILIES[name]
         reasons.append(f"{name}: {reason}")
     raise HwsimError(f"no mapping space for {stage.name} on {machine.name}: " + "; ".join(reasons))
 
 
-FAMILIES: Registry[type[Family]] = Registry("mapping space", "hwsim.mapper.spaces")
+def is_quick(stage: Stage, machine: Machine) -> bool:
+    """Is there a space for the machine that is searched in a second or so?"""
+    try:
+        return find_family(stage, machine).quick
+    except HwsimError:
+        return False
+
+
+def find_space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:
+    """The space of the machine's family. Raises HwsimError when none takes it."""
+    return replace(find_family(stage, machine).space(stage, machine, placement, options), placement=placement, options=options)
 
 
 def cuts(bound: int, most: int) -> tuple[int, ...]:

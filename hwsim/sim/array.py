@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import ceil
 
 import numpy as np
@@ -13,6 +12,7 @@ from hwsim.count.analytic import count
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.transform import temporal_steps
 from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
@@ -151,21 +151,9 @@ def _pass_cycles(nest: Nest, machine: Machine, steps: Steps, boundary: int, coun
         own = tuple((loop.tile, loop.spatial is not None) for loop in inside if loop.dim == dim)
         lengths = steps.lengths((dim,))
         unique, where = np.unique(lengths, return_inverse=True)
-        cycles = cycles * np.array([_inner_steps(int(length), own) for length in unique])[where]
+        cycles = cycles * np.array([temporal_steps(int(length), own) for length in unique])[where]
     busses = _bus_cycles(nest, machine, counts)
     return np.maximum(cycles, busses / steps.count)
-
-
-@lru_cache(maxsize=4096)
-def _inner_steps(length: int, loops: tuple[tuple[int, bool], ...]) -> int:
-    """Temporal steps that loops make of a chunk, following the first spatial position."""
-    if not loops:
-        return 1
-    (tile, spatial), rest = loops[0], loops[1:]
-    if spatial:
-        return _inner_steps(min(length, tile), rest)
-    whole, left = divmod(length, tile)
-    return whole * _inner_steps(tile, rest) + (_inner_steps(left, rest) if left else 0)
 
 
 def _bus_cycles(nest: Nest, machine: Machine, counts: NestCounts) -> float:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from hwsim.count.analytic import count
+from hwsim.count.analytic import touched_words
 from hwsim.count.reuse import TensorReuse, achieved, reuse
 from hwsim.dataflows import Placement, held_width, schedule
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
 from hwsim.errors import HwsimError
-from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.mapper import best_mapping, is_quick
@@ -176,14 +176,6 @@ def _reuse(nest: Nest, machine: Machine, run: ArrayRun | ImplicitRun) -> dict[st
         width = next((tensor.width for tensor in nest.stage.tensors if tensor.name == name), 1)
         moved[name] = (access.read_bytes + access.write_bytes) // width
     return reuse(nest.stage, touched_words(nest.stage), levels, machine.dram_name, moved)
-
-
-@lru_cache(maxsize=1024)
-def touched_words(stage: Stage) -> dict[str, int]:
-    """Distinct words of each tensor that the loops touch."""
-    hold = Hold("dram", tuple(tensor.name for tensor in stage.tensors))
-    counts = count(Nest(stage, (hold, *(Loop(dim, 1) for dim, bound in stage.bounds if bound > 1))))
-    return {tensor.name: counts.of("dram", tensor.name).peak for tensor in stage.tensors}
 
 
 def accumulator_bytes(machine: Machine) -> int:

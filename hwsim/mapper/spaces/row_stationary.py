@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwsim.dataflows import DATAFLOWS, Placement
+from hwsim.dataflows.row_stationary import sets_of
 from hwsim.ir.nest import Hold
 from hwsim.ir.stage import Stage
 from hwsim.mapper.space import ARRAY, CELL, FAMILIES, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders
@@ -101,8 +102,8 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
 def _spreads(stage: Stage, array: PeArray) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
     """(e, r, t) as spreads of p, c and k: every e that leaves another number of sets, its sets shared out to the full."""
     size = stage.extents
-    widest = {_sets(array, size["r"], e): e for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1)}
-    evens = {_sets(array, size["r"], e): e for e in reversed(cuts(size["p"], size["p"])) if _sets(array, size["r"], e)}
+    widest = {sets_of(array, size["r"], e): e for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1)}
+    evens = {sets_of(array, size["r"], e): e for e in reversed(cuts(size["p"], size["p"])) if sets_of(array, size["r"], e)}
     axes = {"p": "column", "c": "set", "k": "set", "r": "row"}
     for sets, e in dict.fromkeys((*widest.items(), *evens.items())):
         shares = {min(sets // r, size["k"]): r for r in range(1, min(sets, size["c"]) + 1)}
@@ -119,9 +120,3 @@ def _per_pe(bound: int, most: int) -> tuple[int, ...]:
     most = max(1, min(bound, most))
     whole = {part for part in range(1, most + 1) if bound % part == 0}
     return tuple(sorted({*whole, *cuts(most, most)}, reverse=True))
-
-
-def _sets(array: PeArray, rows: int, e: int) -> int:
-    """Sets of rows x e PEs: side by side in a band of `rows` rows, or, when wider than the array, over several bands."""
-    bands = array.rows // rows
-    return bands * (array.cols // e) if e <= array.cols else bands // -(-e // array.cols)
