@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hwsim.api import Comparison, Mappings, compare, map_layers, run_nests, simulate
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.sim.result import LayerResult, Result
-    from hwsim.spec.layer import ConvLayer, GemmLayer, LinearLayer, PoolLayer
+    from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer, PoolLayer
     from hwsim.spec.machine import Machine, load_machine
     from hwsim.spec.workload import Workload, load_workload
 
@@ -21,13 +21,13 @@ _HOMES = {
     "ConfigError": "hwsim.errors", "HwsimError": "hwsim.errors", "PhysicsError": "hwsim.errors",
     "LayerResult": "hwsim.sim.result", "Result": "hwsim.sim.result",
     "ConvLayer": "hwsim.spec.layer", "GemmLayer": "hwsim.spec.layer", "LinearLayer": "hwsim.spec.layer",
-    "PoolLayer": "hwsim.spec.layer",
+    "PoolLayer": "hwsim.spec.layer", "ConvTransposeLayer": "hwsim.spec.layer", "Density": "hwsim.spec.layer",
     "Machine": "hwsim.spec.machine", "load_machine": "hwsim.spec.machine",
     "Workload": "hwsim.spec.workload", "load_workload": "hwsim.spec.workload",
 }
 
-__all__ = ["Comparison", "ConfigError", "ConvLayer", "GemmLayer", "HwsimError", "LayerResult", "LinearLayer", "Machine", "Mappings",
-           "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine", "load_workload",
+__all__ = ["Comparison", "ConfigError", "ConvLayer", "ConvTransposeLayer", "Density", "GemmLayer", "HwsimError", "LayerResult", "LinearLayer",
+           "Machine", "Mappings", "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine", "load_workload",
            "map_layers", "run_nests", "simulate"]
 
 

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from hwsim.mapper.search import Found
 
 AUTO = "auto"
+OBJECTIVES: dict[str, tuple[Callable[[LayerResult], float], str]] = {
+    "latency": (lambda result: result.seconds, "time"),
+    "energy": (lambda result: sum(result.energy_pj.values()), "energy"),
+    "multiplies": (lambda result: result.operations.multiplies, "multiplications"),
+    "dram": (lambda result: result.dram_bytes, "DRAM bytes"),
+}
 DIRECT = "direct"
 CONVENTIONS = ("exact", "timeloop")
 
@@ -38,15 +44,17 @@ Progress = Callable[[int, int], None]
 
 
 def simulate(workload: Workload | Layer | str, machine: Machine | str | Path, algorithm: str = AUTO, *,
-             dataflow: str | None = None, dtype: str | None = None, progress: Progress | None = None) -> Result:
+             objective: str = "latency", dataflow: str | None = None, dtype: str | None = None,
+             progress: Progress | None = None) -> Result:
     """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM.
 
-    algorithm: a name, or 'auto' for the fastest that applies to each layer. dtype: the machine's own when None.
+    algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency, energy, multiplies or
+    dram, ties going to the faster. dtype: the machine's own when None.
     progress(done, all) is called as simulations finish. Raises HwsimError (UnknownName, ConfigError) for what the
     user can put right, PhysicsError for a result that no machine could produce.
     """
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
-    job = Job(as_workload(workload), machine, algorithm, dataflow, dtype)
+    job = Job(as_workload(workload), machine, algorithm, dataflow, dtype, objective)
     return run_jobs([job], progress)[0]
 
 
@@ -161,6 +169,7 @@ class Job:
     algorithm: str
     dataflow: str | None
     dtype: str | None
+    objective: str = "latency"
 
     def layers(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the machine lacks."""
@@ -170,6 +179,8 @@ class Job:
                              f"{', '.join(self.machine.compute.dtypes)}")
         if self.algorithm != AUTO:
             find_algorithm(self.algorithm)
+        if self.objective not in OBJECTIVES:
+            raise UnknownName("objective", self.objective, OBJECTIVES)
         if self.dataflow is not None:
             DATAFLOWS[self.dataflow]
         return self.workload.with_dtype(dtype)
@@ -194,7 +205,8 @@ class _Task:
 
     @property
     def work(self) -> _Work:
-        return _Work(self.machine, self.layer, self.plan().stages, self.dataflow)
+        plan = self.plan()
+        return _Work(self.machine, self.layer, plan.stages, plan.fused_over, self.dataflow)
 
 
 @dataclass(frozen=True)
@@ -204,6 +216,7 @@ class _Work:
     machine: str
     layer: Layer
     stages: tuple[Stage, ...]
+    fused_over: tuple[str, ...]
     dataflow: str | None
 
 
@@ -263,7 +276,7 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
-    return _gather(replace(job, workload=workload), tuple(_fastest(name, [done[task] for task in _tasks(job, layer)], job.algorithm)
+    return _gather(replace(job, workload=workload), tuple(_best(name, [done[task] for task in _tasks(job, layer)], job)
                    for name, layer in workload.layers.items()))
 
 
@@ -276,21 +289,33 @@ def _gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
                   machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz)
 
 
-def _fastest(name: str, outcomes: list[LayerResult | HwsimError], algorithm: str) -> LayerResult:
-    """The quickest of a layer's results; with a note of what it beat when there was a choice.
+def _best(name: str, outcomes: list[LayerResult | HwsimError], job: Job) -> LayerResult:
+    """The best of a layer's results by the job's objective; with a note of what it beat when there was a choice.
 
     Raises the first error when nothing ran.
     """
-    ranked = sorted((outcome for outcome in outcomes if isinstance(outcome, LayerResult)), key=lambda result: result.seconds)
+    measure, _ = OBJECTIVES[job.objective]
+    ran = [outcome for outcome in outcomes if isinstance(outcome, LayerResult)]
+    ranked = sorted(ran, key=lambda result: (measure(result), result.seconds))
     if not ranked:
         raise next(HwsimError(f"{name}: {outcome}") for outcome in outcomes if isinstance(outcome, HwsimError))
     best = replace(ranked[0], name=name)
-    slower = [result for result in ranked if result.seconds > ranked[0].seconds]
-    if algorithm != AUTO or not slower:
+    others = [result for result in ranked if measure(result) > measure(ranked[0])]
+    if job.algorithm != AUTO or not others:
         return best
-    runner = slower[0]
-    gain = runner.seconds / best.seconds if best.seconds else 1.0
-    return replace(best, notes=(*best.notes, f"auto: {best.algorithm}, {gain:.2f}x faster than {runner.algorithm}"))
+    return replace(best, notes=(*best.notes, f"auto: {_reason(best, others[0], job.objective)}"))
+
+
+def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:
+    """What the best needs of the runner-up's, the objective first: where its advantage comes from, and what it pays."""
+    order = sorted(OBJECTIVES, key=lambda name: name != objective)
+    shares = []
+    for name in order:
+        measure, what = OBJECTIVES[name]
+        share = measure(best) / measure(other) if measure(other) else 1.0
+        if name == objective or abs(share - 1) >= 0.005:
+            shares.append(f"{share:.2f} of the {what}")
+    return f"{best.algorithm} takes {', '.join(shares)} of {other.algorithm}"
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ def main() -> None:
 @main.command()
 @click.argument("machine", required=False)
 @click.argument("workload", required=False)
-@click.option("--algorithm", "-a", default="auto", show_default=True, help="Name, or auto: the fastest for each layer.")
+@click.option("--algorithm", "-a", default="auto", show_default=True, help="Name, or auto: the best for each layer.")
+@click.option("--objective", "-o", default="latency", show_default=True, help="What auto goes by: latency, energy, multiplies or dram.")
 @click.option("--dataflow", "-d", help="Schedule by this dataflow where it applies.")
 @click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
@@ -107,8 +108,8 @@ def main() -> None:
 @click.option("--reuse", is_flag=True, help="Print how often words are used at each level, ideal and achieved.")
 @click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
 @_user_errors
-def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str | None, batch: int, layers: tuple[str, ...],
-        dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None) -> None:
+def run(machine: str | None, workload: str | None, algorithm: str, objective: str, dataflow: str | None, batch: int,
+        layers: tuple[str, ...], dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
     WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K or conv:C,H,W,K,R,S,STRIDE,PAD. With --nest FILE
@@ -138,7 +139,7 @@ def run(machine: str | None, workload: str | None, algorithm: str, dataflow: str
         if layers:
             network = network.only(layers)
         with _progress("simulating") as progress:
-            result = simulate(network, loaded, algorithm, dataflow=dataflow, dtype=dtype, progress=progress)
+            result = simulate(network, loaded, algorithm, objective=objective, dataflow=dataflow, dtype=dtype, progress=progress)
     text = json.dumps(result_document(result), indent=1)
     if json_to == "-":
         click.echo(text)

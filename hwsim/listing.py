@@ -15,7 +15,7 @@ from hwsim.energy.account import source_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.report.tables import WIDTH, text_table
 from hwsim.spec.catalog import shipped
-from hwsim.spec.layer import ConvLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
 from hwsim.spec.machine import Machine, load_machine
 from hwsim.spec.workload import Workload, load_workload
 from hwsim.units import Bandwidth, Duration, si, size_text
@@ -114,7 +114,7 @@ def show_workload(workload: Workload) -> str:
     """Layers with their shapes and multiply-accumulates."""
     rows = [[name, layer.summary, f"{layer.macs:,}"] for name, layer in workload.layers.items()]
     rows.append(["total", "", f"{workload.macs:,}"])
-    convolutions = sum(isinstance(layer, ConvLayer) for layer in workload.layers.values())
+    convolutions = sum(isinstance(layer, (ConvLayer, ConvTransposeLayer)) for layer in workload.layers.values())
     return "\n".join([*textwrap.wrap(f"{workload.name}: {workload.source}", WIDTH),
                       f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates", "",
                       text_table(["layer", "shape", "MACs"], rows)])

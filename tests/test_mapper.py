@@ -20,7 +20,7 @@ from hwsim.dataflows import Placement
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import conv_stage, gemm_stage
+from hwsim.ir.conv import conv_stages, gemm_stage
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import temporal_steps
 from hwsim.ir.verify import verify_nest
@@ -35,8 +35,8 @@ from hwsim.spec.layer import ConvLayer, GemmLayer
 from hwsim.spec.machine import Machine, load_machine
 
 SMALL = {"gemm": lambda dtype: gemm_stage(GemmLayer(20, 12, 9, dtype=dtype)),
-         "conv": lambda dtype: conv_stage(ConvLayer(n=2, c=6, h=9, w=9, k=5, r=3, s=3, pad=1, stride=2, dtype=dtype), ("c",)),
-         "depthwise": lambda dtype: conv_stage(ConvLayer(n=1, c=4, h=8, w=8, k=4, r=3, s=3, pad=1, groups=4, dtype=dtype), ("c",))}
+         "conv": lambda dtype: conv_stages(ConvLayer(n=2, c=6, h=9, w=9, k=5, r=3, s=3, pad=1, stride=2, dtype=dtype), ("c",))[0],
+         "depthwise": lambda dtype: conv_stages(ConvLayer(n=1, c=4, h=8, w=8, k=4, r=3, s=3, pad=1, groups=4, dtype=dtype), ("c",))[0]}
 
 
 def _stage(kind: str, machine: Machine) -> Stage:

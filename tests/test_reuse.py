@@ -13,7 +13,7 @@ from hwsim.cli import main
 from hwsim.count.analytic import count
 from hwsim.count.interpreter import execute
 from hwsim.dataflows import DATAFLOWS, Placement
-from hwsim.ir.conv import conv_stage, gemm_stage
+from hwsim.ir.conv import conv_stages, gemm_stage
 from hwsim.ir.nest import Nest
 from hwsim.ir.verify import verify_nest
 from hwsim.spec.layer import ConvLayer, GemmLayer
@@ -50,8 +50,8 @@ def test_reuse_in_80_columns() -> None:
 
 
 STAGES = {"gemm": gemm_stage(GemmLayer(7, 10, 5, dtype="int8")),
-          "conv": conv_stage(ConvLayer(n=1, c=3, h=5, w=5, k=5, r=2, s=2, pad=1, dtype="int8"), ("c",)),
-          "grouped": conv_stage(ConvLayer(n=2, c=4, h=4, w=4, k=4, r=2, s=2, groups=2, dtype="int8"), ("c",))}
+          "conv": conv_stages(ConvLayer(n=1, c=3, h=5, w=5, k=5, r=2, s=2, pad=1, dtype="int8"), ("c",))[0],
+          "grouped": conv_stages(ConvLayer(n=2, c=4, h=4, w=4, k=4, r=2, s=2, groups=2, dtype="int8"), ("c",))[0]}
 
 
 def _small(name: str) -> Machine:

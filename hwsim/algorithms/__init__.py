@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan
 from hwsim.registry import Registry
-from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from hwsim.ir.conv import Convolution
 
     Array = npt.NDArray[np.float64]
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 class Algorithm(Protocol):
     """A way to compute a layer.
 
-    refuses: why a layer cannot be done this way, or None. lower: the stages. compute: the result along those
-    stages, x [n, c, h, w] and w [k, c/groups, r, s] in float64 -> [n, k, p, q].
+    refuses: why a layer cannot be done this way, or None. lower: the stages. compute: the result along those stages,
+    x [n, c, h, w] and w [k, c/groups, r, s] (transposed layers: [c, k/groups, r, s]) in float64 -> [n, k, p, q].
     """
 
     name: str
@@ -30,7 +32,7 @@ class Algorithm(Protocol):
 
     def lower(self, layer: Layer) -> Plan: ...
 
-    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array: ...
+    def compute(self, layer: Convolution, x: Array, w: Array) -> Array: ...
 
 
 class Family(Protocol):
@@ -50,7 +52,20 @@ MEMORY_BOUND = "memory-bound"
 
 def unless_product(layer: Layer) -> str | None:
     """Why an algorithm for convolutions and matrix products refuses a layer."""
-    return None if isinstance(layer, (ConvLayer, LinearLayer, GemmLayer)) else "it is not a convolution or a product"
+    applies = isinstance(layer, (ConvLayer, ConvTransposeLayer, LinearLayer, GemmLayer))
+    return None if applies else "it is not a convolution or a product"
+
+
+def unless_convolution(layer: Layer) -> str | None:
+    """Why an algorithm for convolutions alone refuses a layer."""
+    return None if isinstance(layer, (ConvLayer, ConvTransposeLayer)) else "it is not a convolution"
+
+
+def convolve(layer: Convolution, plan: Plan, x: Array, w: Array) -> Array:
+    """What a plan's stages make of a layer's input and filters, in float64; shapes as in Algorithm.compute."""
+    from hwsim.ir.evaluate import convolve as run
+
+    return run(layer, plan, x, w)
 
 
 def find_algorithm(name: str) -> Algorithm:

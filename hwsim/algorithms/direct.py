@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwsim.algorithms import ALGORITHMS, Algorithm, unless_product
+from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import conv_stage, gemm_stage
+from hwsim.ir.conv import Convolution, conv_stages, gemm_stage
 from hwsim.ir.stage import Plan
-from hwsim.spec.layer import ConvLayer, GemmLayer, Layer, LinearLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
@@ -26,23 +26,12 @@ class Direct:
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):
             return Plan(self.name, (gemm_stage(layer),))
-        if isinstance(layer, ConvLayer):
-            return Plan(self.name, (conv_stage(layer, reduction=("c",)),))
+        if isinstance(layer, (ConvLayer, ConvTransposeLayer)):
+            return Plan(self.name, conv_stages(layer, reduction=("c",)))
         raise HwsimError(f"direct: {self.refuses(layer)}")
 
-    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array:
-        import numpy as np
-
-        pad, u, d = layer.pad, layer.stride, layer.dilation
-        padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-        padded = padded.reshape(layer.n, layer.groups, -1, *padded.shape[2:])
-        filters = w.reshape(layer.groups, -1, *w.shape[1:])
-        out = np.zeros((layer.n, layer.groups, filters.shape[1], layer.p, layer.q))
-        for r in range(layer.r):
-            for s in range(layer.s):
-                window = padded[:, :, :, r * d: r * d + (layer.p - 1) * u + 1: u, s * d: s * d + (layer.q - 1) * u + 1: u]
-                out += np.einsum("ngcpq,gkc->ngkpq", window, filters[..., r, s], optimize=True)
-        return out.reshape(layer.n, layer.k, layer.p, layer.q)
+    def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
+        return convolve(layer, self.lower(layer), x, w)
 
 
 ALGORITHMS.register("direct")(_direct := Direct())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwsim.algorithms import ALGORITHMS, Algorithm, unless_product
+from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Tensor, along
-from hwsim.ir.conv import batch_dims, effectual, gemm_stage, grouped, ifmap, width
+from hwsim.ir.access import Axis, Tensor, along
+from hwsim.ir.conv import Convolution, Window, batch_dims, effectual, gemm_stage, grouped, ifmap, width, windows
+from hwsim.ir.kernel import Move
 from hwsim.ir.stage import GemmView, Operations, Plan, Stage
-from hwsim.spec.layer import ConvLayer, GemmLayer, Layer, LinearLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
@@ -27,29 +28,19 @@ class Im2col:
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):
             return Plan(self.name, (gemm_stage(layer),), notes=("the input is the matrix already",))
-        if isinstance(layer, ConvLayer):
-            return Plan(self.name, (_unfold(layer), _product(layer)), temporaries=("columns",))
+        if isinstance(layer, (ConvLayer, ConvTransposeLayer)):
+            parts = windows(layer)
+            marks = [str(number + 1) if len(parts) > 1 else "" for number in range(len(parts))]
+            stages = tuple(
+                stage
+                for part, mark in zip(parts, marks, strict=True)
+                for stage in (_unfold(layer, *part, mark), _product(layer, *part, mark))
+            )
+            return Plan(self.name, stages, temporaries=tuple(f"columns{mark}" for mark in marks))
         raise HwsimError(f"im2col: {self.refuses(layer)}")
 
-    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array:
-        columns = unfold(layer, x)
-        filters = w.reshape(layer.groups, layer.k // layer.groups, -1)
-        out = filters @ columns
-        return out.reshape(layer.k, layer.n, layer.p, layer.q).swapaxes(0, 1).copy()
-
-
-def unfold(layer: ConvLayer, x: Array) -> Array:
-    """[groups, c/groups * r * s, n * p * q]: the windows as columns."""
-    import numpy as np
-
-    pad, u, d = layer.pad, layer.stride, layer.dilation
-    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    columns = np.empty((layer.c, layer.r, layer.s, layer.n, layer.p, layer.q))
-    for r in range(layer.r):
-        for s in range(layer.s):
-            window = padded[:, :, r * d: r * d + (layer.p - 1) * u + 1: u, s * d: s * d + (layer.q - 1) * u + 1: u]
-            columns[:, r, s] = window.swapaxes(0, 1)
-    return columns.reshape(layer.groups, -1, layer.n * layer.p * layer.q)
+    def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
+        return convolve(layer, self.lower(layer), x, w)
 
 
 def matrix_elements(layer: ConvLayer) -> int:
@@ -57,26 +48,65 @@ def matrix_elements(layer: ConvLayer) -> int:
     return layer.c * layer.r * layer.s * layer.n * layer.p * layer.q
 
 
-def _unfold(layer: ConvLayer) -> Stage:
+def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
     """for g, c, r, s, n, p, q:  columns[g][c][r][s][n][p][q] = ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad]"""
-    rows = (("c", layer.c // layer.groups), ("r", layer.r), ("s", layer.s), ("n", layer.n), ("p", layer.p), ("q", layer.q))
-    axes = grouped(layer, *(along(dim, bound) for dim, bound in rows))
-    columns = Tensor("columns", "output", axes, width(layer.dtype))
-    return Stage("unfold", (*batch_dims(layer), *rows), (ifmap(layer), columns), Operations(),
-                 statement="columns = ifmap")
+    dims = (
+        ("c", layer.c // layer.groups),
+        ("r", rows.taps),
+        ("s", columns.taps),
+        ("n", layer.n),
+        ("p", rows.places),
+        ("q", columns.places),
+    )
+    matrix = Tensor(f"columns{mark}", "output", grouped(layer, *(along(dim, bound) for dim, bound in dims)), width(layer.dtype))
+    return Stage(
+        f"unfold{mark}",
+        (*batch_dims(layer), *dims),
+        (ifmap(layer, rows.input, columns.input), matrix),
+        Operations(),
+        statement=f"columns{mark} = ifmap",
+        kernel=Move(),
+    )
 
 
-def _product(layer: ConvLayer) -> Stage:
-    """for g, m, n, k:  ofmap[g][n][m] += columns[g][k][m] * filter[g][k][n]"""
-    m = layer.n * layer.p * layer.q
-    n, k = layer.k // layer.groups, layer.c // layer.groups * layer.r * layer.s
-    bytes_ = width(layer.dtype)
-    tensors = (Tensor("columns", "activation", grouped(layer, along("k", k), along("m", m)), bytes_),
-               Tensor("filter", "weight", grouped(layer, along("k", k), along("n", n)), bytes_),
-               Tensor("ofmap", "output", grouped(layer, along("n", n), along("m", m)), bytes_))
-    batch = tuple(dim for dim, _ in batch_dims(layer))
-    return Stage("gemm", (*batch_dims(layer), ("m", m), ("n", n), ("k", k)), tensors, Operations(multiplies=1, additions=1),
-                 effectual(layer), GemmView(("m",), ("n",), ("k",), batch), statement="ofmap += columns * filter")
+def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
+    """for n, g, m, k, c:  ofmap[n][g][k][m] += columns[g][c][n][m] * filter[g][k][c]
+
+    c: channels and taps; m: output positions (transposed: p and q, as a phase's outputs do not stand side by side).
+    """
+    if isinstance(layer, ConvLayer):
+        places: tuple[tuple[str, int], ...] = (("m", rows.places * columns.places),)
+        depth = layer.c // layer.groups * layer.r * layer.s
+        filter_axes: tuple[Axis, ...] = (along("k", depth),)
+        outputs: tuple[Axis, ...] = (along(*places[0]),)
+        sums: tuple[tuple[str, int], ...] = (("k", depth),)
+    else:
+        places = (("p", rows.places), ("q", columns.places))
+        filter_axes, outputs = (along("c", layer.c // layer.groups), rows.filter, columns.filter), (rows.output, columns.output)
+        sums = (("c", layer.c // layer.groups), ("r", rows.taps), ("s", columns.taps))
+    images = (("b", layer.n),) if layer.n > 1 else ()
+    n, bytes_ = layer.k // layer.groups, width(layer.dtype)
+    tensors = (
+        Tensor(f"columns{mark}", "activation", grouped(layer, *(along(dim, bound) for dim, bound in (*sums, *images, *places))), bytes_),
+        _packed("filter", grouped(layer, along("n", n), *filter_axes), bytes_),
+        Tensor("ofmap", "output", (*(along(dim, bound) for dim, bound in images), *grouped(layer, along("n", n), *outputs)), bytes_),
+    )
+    view = GemmView(*(tuple(dim for dim, _ in dims) for dims in ((*images, *places), (("n", n),), sums, batch_dims(layer))))
+    return Stage(
+        f"gemm{mark}",
+        (*batch_dims(layer), *images, *places, ("n", n), *sums),
+        tensors,
+        Operations(multiplies=1, additions=1),
+        effectual(layer, rows, columns),
+        view,
+        statement=f"ofmap += columns{mark} * filter",
+    )
+
+
+def _packed(name: str, axes: tuple[Axis, ...], bytes_: int) -> Tensor:
+    """A filter tensor [g][n][...] stored with n fastest."""
+    n = next(number for number, axis in enumerate(axes) if axis.dims == ("n",))
+    return Tensor(name, "weight", axes, bytes_, (*(number for number in range(len(axes)) if number != n), n))
 
 
 ALGORITHMS.register("im2col")(_im2col := Im2col())

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hwsim.algorithms import ALGORITHMS, Algorithm
 from hwsim.errors import HwsimError
 from hwsim.ir.access import Axis, Tensor, along
-from hwsim.ir.conv import width
+from hwsim.ir.conv import Convolution, width
 from hwsim.ir.stage import Operations, Plan, Stage
-from hwsim.spec.layer import ConvLayer, ElementwiseLayer, Layer, PoolLayer
+from hwsim.spec.layer import ElementwiseLayer, Layer, PoolLayer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
@@ -31,7 +31,7 @@ class MemoryBound:
             return Plan(self.name, (_elementwise(layer),))
         raise HwsimError(f"memory-bound: {self.refuses(layer)}")
 
-    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array:
+    def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         raise HwsimError("memory-bound: it does not convolve")
 
 

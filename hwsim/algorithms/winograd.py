@@ -1,28 +1,30 @@
-"""Winograd's minimal filtering F(m x m, r x s): fewer general multiplications, more additions and traffic.
+"""Winograd's minimal filtering F(m x n, r x s): fewer general multiplications, more additions and traffic.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016:  Y = A^T [(G g G^T) . (B^T d B)] A.
-The transforms come from Toom-Cook interpolation over exact fractions.
+The transforms come from Toom-Cook interpolation over exact fractions. Strided, dilated and transposed layers are split
+into phases of stride 1 first (hwsim.ir.phases).
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm
+from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, convolve, unless_convolution
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Axis, Tensor, along
-from hwsim.ir.conv import batch_dims, grouped, width
-from hwsim.ir.stage import GemmView, Operations, Plan, Stage
-from hwsim.spec.layer import ConvLayer, Layer
+from hwsim.ir.conv import Convolution
+from hwsim.ir.kernel import Separable
+from hwsim.ir.linear import Matrix, Program, program_of
+from hwsim.ir.phases import phases_of
+from hwsim.ir.stage import Plan
+from hwsim.ir.tiles import Method, TiledPart, output_transform, sides
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Layer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
-
-Matrix = tuple[tuple[Fraction, ...], ...]
 
 POINTS = tuple(Fraction(text) for text in ["0", "1", "-1", "2", "-2", "1/2", "-1/2", "4", "-4", "1/4", "-1/4", "3", "-3", "1/3", "-1/3"])
 
@@ -37,20 +39,24 @@ class Transforms:
 
 
 @lru_cache(maxsize=64)
-def transforms(m: int, r: int) -> Transforms:
-    """F(m, r) from the first m + r - 2 of POINTS and the point at infinity (Toom-Cook, transposed).
+def transforms(m: int, r: int, points: tuple[Fraction, ...] = POINTS) -> Transforms:
+    """F(m, r) from the first m + r - 2 of the points and the point at infinity (Toom-Cook, transposed).
 
     Rows are scaled so that every denominator stands in g and is positive, which gives Lavin and Gray's matrices.
+    With one tap, or one output, nothing is shared and m + r - 1 products are what there is to do anyway.
     Raises HwsimError when there are not enough points.
     """
     size = m + r - 1
-    if size - 1 > len(POINTS):
-        raise HwsimError(f"F({m}, {r}) needs {size - 1} points; expected m + r - 2 of at most {len(POINTS)}")
-    points = POINTS[: size - 1]
-    a_t = tuple((*(point**i for point in points), Fraction(int(i == m - 1))) for i in range(m))
+    if m == 1 or r == 1:
+        one = _identity(size)
+        return Transforms(one if r == 1 else ((Fraction(1),) * size,), one if m == 1 else ((Fraction(1),),) * size, one)
+    if size - 1 > len(points):
+        raise HwsimError(f"F({m}, {r}) needs {size - 1} points; expected m + r - 2 of at most {len(points)}")
+    used = points[: size - 1]
+    a_t = tuple((*(point**i for point in used), Fraction(int(i == m - 1))) for i in range(m))
     g, b_t = [], []
-    for point in points:
-        others = [other for other in points if other != point]
+    for point in used:
+        others = [other for other in used if other != point]
         scale = Fraction(1)
         for other in others:
             scale *= point - other
@@ -58,8 +64,12 @@ def transforms(m: int, r: int) -> Transforms:
         g.append(tuple(point**j / abs(scale) for j in range(r)))
         b_t.append((*tuple(sign * value for value in _expand(others)), Fraction(0)))
     g.append(tuple(Fraction(int(j == r - 1)) for j in range(r)))
-    b_t.append(_expand(list(points)))
+    b_t.append(_expand(list(used)))
     return Transforms(a_t, tuple(g), tuple(b_t))
+
+
+def _identity(size: int) -> Matrix:
+    return tuple(tuple(Fraction(int(row == column)) for column in range(size)) for row in range(size))
 
 
 def _expand(roots: list[Fraction]) -> tuple[Fraction, ...]:
@@ -71,182 +81,133 @@ def _expand(roots: list[Fraction]) -> tuple[Fraction, ...]:
     return tuple(coefficients)
 
 
-def apply_cost(matrix: Matrix) -> Operations:
-    """Operations of one matrix-vector product, term by term: 0 is free, +-1 is a sign, +-2^k is a shift."""
-    constants = shifts = additions = 0
-    for row in matrix:
-        terms = [abs(value) for value in row if value]
-        additions += max(0, len(terms) - 1)
-        shifts += sum(_power_of_two(value) for value in terms if value != 1)
-        constants += sum(not _power_of_two(value) for value in terms if value != 1)
-    return Operations(constant_multiplies=constants, shifts=shifts, additions=additions)
+def _support(matrix: Matrix) -> tuple[tuple[int, ...], ...]:
+    """For every row, the columns that are not zero."""
+    return tuple(tuple(number for number, value in enumerate(row) if value) for row in matrix)
 
 
-def _power_of_two(value: Fraction) -> bool:
-    return (value.numerator & (value.numerator - 1)) == 0 and (value.denominator & (value.denominator - 1)) == 0
+@lru_cache(maxsize=256)
+def _method(down: Transforms, across: Transforms) -> Method:
+    supports = [
+        tuple((rows, columns) for rows in _support(d) for columns in _support(a)) for d, a in ((down.b_t, across.b_t), (down.g, across.g))
+    ]
+    kernels = [Separable(((program_of(d), program_of(a)),)) for d, a in ((down.b_t, across.b_t), (down.g, across.g))]
+    size = (len(down.b_t), len(across.b_t))
+    return Method((len(down.a_t), len(across.a_t)), size, size[0] * size[1], kernels[0], kernels[1], supports[0], supports[1])
 
 
 class Winograd:
-    """F(m x m, r x s): tiles (m+r-1)(m+s-1) N K C/groups multiplications, tiles = ceil(P/m) ceil(Q/m), whole at edges."""
+    """F(m x n, r x s): tiles (m+r-1)(n+s-1) N K C/groups multiplications, tiles = ceil(P/m) ceil(Q/n), whole at edges.
 
-    def __init__(self, m: int) -> None:
-        self.m = m
-        self.name = f"winograd-f{m}"
-        self.summary = f"F({m}x{m}, r x s): transforms, then a product per point"
+    Along an axis with one tap a tile is one output long: a 1 x 7 filter is the one-dimensional F(m, 7).
+    Fused, the temporaries V and M of a few rows of tiles at a time stay on chip.
+    """
+
+    def __init__(
+        self, name: str, m: int, n: int, points: tuple[Fraction, ...] = POINTS, *, fused: bool = False, relu: bool = False
+    ) -> None:
+        self.name, self.m, self.n, self.points, self.fused, self.relu = name, m, n, points, fused, relu
+        how = " of rows of tiles that stay on chip" if fused else ""
+        self.summary = f"F({m}x{n}, r x s): transforms{how}, then a product per point"
+        if relu:
+            self.summary = f"F({m}x{n}, r x s) of a network pruned and ReLU'd between the transforms"
 
     def refuses(self, layer: Layer) -> str | None:
-        if not isinstance(layer, ConvLayer):
-            return "it is not a convolution"
-        if layer.stride != 1:
-            return f"stride {layer.stride}; expected 1"
-        if layer.dilation != 1:
-            return f"dilation {layer.dilation}; expected 1"
-        if layer.r == 1 or layer.s == 1:
-            return f"a {layer.r}x{layer.s} filter shares nothing between outputs; expected at least 2x2"
-        if self.m + max(layer.r, layer.s) - 2 > len(POINTS):
-            return f"F({self.m}, {max(layer.r, layer.s)}) needs more than {len(POINTS)} points"
+        if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
+            return unless_convolution(layer)
+        rows, columns = phases_of(layer, 0), phases_of(layer, 1)
+        longest = max((phase.taps for phase in (*rows, *columns)), default=1)
+        if longest == 1:
+            each = (
+                f"a {layer.r}x{layer.s} filter" if layer.stride == 1 else f"a phase of one tap ({layer.r}x{layer.s}, stride {layer.stride})"
+            )
+            return f"{each} shares nothing between outputs; expected at least 2 taps"
+        for m, phases in ((self.m, rows), (self.n, columns)):
+            taps = max((phase.taps for phase in phases), default=1)
+            if taps > 1 and m + taps - 2 > len(self.points):
+                most = len(self.points) + 2 - taps
+                return f"F({m}, {taps}) needs {m + taps - 2} points of {len(self.points)}; expected a tile of at most {most}"
+        if (
+            self.fused
+            and len({(part.places, part.phase_dims) for part in self._parts(layer)}) > 1
+            and isinstance(layer, ConvTransposeLayer)
+        ):
+            return "its phases have tiles of different numbers; expected a filter that the stride divides"
         return None
 
     def lower(self, layer: Layer) -> Plan:
-        if not isinstance(layer, ConvLayer) or self.refuses(layer) is not None:
+        if not isinstance(layer, (ConvLayer, ConvTransposeLayer)) or self.refuses(layer) is not None:
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
-        shape = _Tiles(self.m, layer)
-        stages = (shape.filter_transform(), shape.input_transform(), shape.products(), shape.output_transform())
-        return Plan(self.name, stages, temporaries=("V", "M"), notes=("filter transform offline, not timed",))
+        parts = self._parts(layer)
+        density = layer.density
+        shares = (density.weights, density.activations)
+        before = [stage for part in parts for stage in part.filter_transforms()]
+        inputs, outputs = [part.input_transform() for part in parts], []
+        products = [part.products(*shares) for part in parts]
+        if self.relu:
+            products = [replace(stage, effectual=round(stage.operations.multiplies * shares[0] * shares[1])) for stage in products]
+        groups = [parts] if isinstance(layer, ConvLayer) else [[part] for part in parts]
+        for number, group in enumerate(groups):
+            name = "output-transform" + (f"-{number + 1}" if len(groups) > 1 else "")
+            outputs.append(output_transform(group, Separable(tuple(self._inverse(part) for part in group)), name))
+        temporaries = tuple(f"{letter}{part.mark}" for letter in "VM" for part in parts)
+        notes = ("filter transform offline, not timed", *(("densities are of U and V, in the Winograd domain",) if self.relu else ()))
+        return Plan(self.name, (*before, *inputs, *products, *outputs), temporaries, notes, ("n", "i", "y") if self.fused else ())
 
-    def compute(self, layer: ConvLayer, x: Array, w: Array) -> Array:
-        import numpy as np
+    def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
+        return convolve(layer, self.lower(layer), x, w)
 
-        tile = _Tiles(self.m, layer)
-        rows, columns = (_arrays(transforms(self.m, taps)) for taps in (layer.r, layer.s))
-        u = np.einsum("ar,kcrs,bs->abkc", rows.g, w, columns.g, optimize=True)
-        v = np.einsum("ai,ncyxij,bj->abncyx", rows.b_t, tile.patches(x), columns.b_t, optimize=True)
-        u = u.reshape(*u.shape[:2], layer.groups, -1, u.shape[3])
-        v = v.reshape(*v.shape[:3], layer.groups, -1, tile.y, tile.x)
-        products = np.einsum("abgkc,abngcyx->abngkyx", u, v, optimize=True)
-        tiles = np.einsum("ia,abngkyx,jb->ngkyixj", rows.a_t, products, columns.a_t, optimize=True)
-        out = tiles.reshape(layer.n, layer.k, tile.y * self.m, tile.x * self.m)
-        return np.ascontiguousarray(out[:, :, : layer.p, : layer.q])
+    def _parts(self, layer: Convolution) -> list[TiledPart]:
+        pairs = [(rows, columns) for rows in phases_of(layer, 0) for columns in phases_of(layer, 1)]
+        parts = []
+        for number, (rows, columns) in enumerate(pairs):
+            tile = (self._tile(layer, 0), self._tile(layer, 1))
+            method = _method(transforms(tile[0], rows.taps, self.points), transforms(tile[1], columns.taps, self.points))
+            parts.append(TiledPart(layer, *sides(layer, rows, columns, tile), method, str(number + 1) if len(pairs) > 1 else ""))
+        return parts
 
+    def _tile(self, layer: Convolution, axis: int) -> int:
+        """Outputs of a tile along an axis: one where no phase has a second tap."""
+        return (self.m, self.n)[axis] if max((phase.taps for phase in phases_of(layer, axis)), default=1) > 1 else 1
 
-@dataclass(frozen=True)
-class _FloatTransforms:
-    a_t: Array
-    g: Array
-    b_t: Array
-
-
-def _arrays(exact: Transforms) -> _FloatTransforms:
-    import numpy as np
-
-    return _FloatTransforms(*(np.array(matrix, dtype=np.float64) for matrix in (exact.a_t, exact.g, exact.b_t)))
-
-
-@dataclass(frozen=True)
-class _Tiles:
-    """A layer cut into y x x output tiles of m x m, read as patches of (m+r-1) x (m+s-1)."""
-
-    m: int
-    layer: ConvLayer
-
-    @property
-    def y(self) -> int:
-        return -(-self.layer.p // self.m)
-
-    @property
-    def x(self) -> int:
-        return -(-self.layer.q // self.m)
-
-    @property
-    def points(self) -> int:
-        return (self.m + self.layer.r - 1) * (self.m + self.layer.s - 1)
-
-    def patches(self, image: Array) -> Array:
-        """[n, c, y, x, m+r-1, m+s-1], zero outside the image."""
-        import numpy as np
-        from numpy.lib.stride_tricks import sliding_window_view
-
-        layer, m = self.layer, self.m
-        below = self.y * m + layer.r - 1 - layer.h - layer.pad
-        right = self.x * m + layer.s - 1 - layer.w - layer.pad
-        padded = np.pad(image, ((0, 0), (0, 0), (layer.pad, max(0, below)), (layer.pad, max(0, right))))
-        windows = sliding_window_view(padded, (m + layer.r - 1, m + layer.s - 1), axis=(2, 3))
-        return windows[:, :, ::m, ::m][:, :, : self.y, : self.x]
-
-    def _tensor(self, name: str, role: str, inner: str, whole: bool) -> Tensor:
-        """V (inner c) or M (inner k): [points][g][inner][n][y][x], every point at once when `whole`."""
-        layer = self.layer
-        channels = (layer.c if inner == "c" else layer.k) // layer.groups
-        points = Axis((), self.points, 0, self.points) if whole else along("e", self.points)
-        axes = (points, *grouped(layer, along(inner, channels)), along("n", layer.n), along("y", self.y), along("x", self.x))
-        return Tensor(name, "output" if role == "output" else "activation", axes, width(layer.dtype))
-
-    def filter_transform(self) -> Stage:
-        """for g, k, c:  U[:][g][k][c] = G filter[g][k][c] G^T"""
-        layer = self.layer
-        k, c = layer.k // layer.groups, layer.c // layer.groups
-        taps = (Axis((), layer.r, 0, layer.r), Axis((), layer.s, 0, layer.s))
-        kernel = Tensor("filter", "activation", grouped(layer, along("k", k), along("c", c), *taps), width(layer.dtype))
-        u = Tensor("U", "output", (Axis((), self.points, 0, self.points), *grouped(layer, along("k", k), along("c", c))),
-                   width(layer.dtype))
-        rows, columns = transforms(self.m, layer.r), transforms(self.m, layer.s)
-        cost = apply_cost(rows.g) * layer.s + apply_cost(columns.g) * (self.m + layer.r - 1)
-        return Stage("filter-transform", (*batch_dims(layer), ("k", k), ("c", c)), (kernel, u), cost, offline=True,
-                     statement="U = G filter G^T")
-
-    def input_transform(self) -> Stage:
-        """for n, g, c, y, x:  V[:][g][c][n][y][x] = B^T ifmap[n][g][c][patch y, x] B"""
-        layer, m = self.layer, self.m
-        c = layer.c // layer.groups
-        rows = Axis((("y", m),), layer.h, -layer.pad, m + layer.r - 1)
-        columns = Axis((("x", m),), layer.w, -layer.pad, m + layer.s - 1)
-        image = Tensor("ifmap", "activation", (along("n", layer.n), *grouped(layer, along("c", c)), rows, columns), width(layer.dtype))
-        across, down = transforms(m, layer.s), transforms(m, layer.r)
-        cost = apply_cost(down.b_t) * (m + layer.s - 1) + apply_cost(across.b_t) * (m + layer.r - 1)
-        return Stage("input-transform", (("n", layer.n), *batch_dims(layer), ("c", c), ("y", self.y), ("x", self.x)),
-                     (image, self._tensor("V", "output", "c", whole=True)), cost, statement="V = B^T ifmap B")
-
-    def products(self) -> Stage:
-        """for e, g, k, c, n, y, x:  M[e][g][k][n][y][x] += V[e][g][c][n][y][x] * U[e][g][k][c]"""
-        layer = self.layer
-        k, c = layer.k // layer.groups, layer.c // layer.groups
-        axes = (along("e", self.points), *grouped(layer, along("k", k), along("c", c)))
-        last = len(axes) - 1
-        u = Tensor("U", "weight", axes, width(layer.dtype), (*range(last - 1), last, last - 1))
-        v, m = self._tensor("V", "activation", "c", whole=False), self._tensor("M", "output", "k", whole=False)
-        bounds = (("e", self.points), *batch_dims(layer), ("n", layer.n), ("y", self.y), ("x", self.x), ("k", k), ("c", c))
-        batch = ("e", *(dim for dim, _ in batch_dims(layer)))
-        multiplies = self.points * layer.n * self.y * self.x * layer.k * c
-        return Stage("products", bounds, (v, u, m), Operations(multiplies=1, additions=1), multiplies,
-                     GemmView(("n", "y", "x"), ("k",), ("c",), batch), statement="M += V * U")
-
-    def output_transform(self) -> Stage:
-        """for n, g, k, y, x:  ofmap[n][g][k][m x m tile y, x] = A^T M[:][g][k][n][y][x] A"""
-        layer, m = self.layer, self.m
-        k = layer.k // layer.groups
-        rows, columns = Axis((("y", m),), layer.p, 0, m), Axis((("x", m),), layer.q, 0, m)
-        out = Tensor("ofmap", "output", (along("n", layer.n), *grouped(layer, along("k", k)), rows, columns), width(layer.dtype))
-        across, down = transforms(m, layer.s), transforms(m, layer.r)
-        cost = apply_cost(down.a_t) * (m + layer.s - 1) + apply_cost(across.a_t) * m
-        return Stage("output-transform", (("n", layer.n), *batch_dims(layer), ("k", k), ("y", self.y), ("x", self.x)),
-                     (self._tensor("M", "activation", "k", whole=True), out), cost, statement="ofmap = A^T M A")
+    def _inverse(self, part: TiledPart) -> tuple[Program, Program]:
+        rows, columns = (transforms(side.m, side.phases.taps, self.points) for side in (part.rows, part.columns))
+        return program_of(rows.a_t), program_of(columns.a_t)
 
 
 class WinogradFamily:
-    """winograd-f<m> for any m from 2 for which the points suffice."""
+    """winograd-f<m>[x<n>][-fused|-relu][@points]: any tile from 2 for which the points suffice."""
 
-    pattern = "winograd-f<m>"
+    pattern = "winograd-f<m>[x<n>][-fused|-relu][@p:q:...]"
 
     def member(self, name: str) -> Algorithm | None:
-        match = re.fullmatch(r"winograd-f(\d{1,3})", name)
+        match = re.fullmatch(r"winograd-f(\d{1,3})(?:x(\d{1,3}))?(-fused|-relu)?(?:@([^@]*))?", name)
         if match is None:
             return None
-        m = int(match[1])
-        if not 2 <= m <= len(POINTS):
-            raise HwsimError(f"{name}: an output tile of {m}; expected winograd-f2 to winograd-f{len(POINTS)}")
-        return Winograd(m)
+        points = POINTS if match[4] is None else _points(name, match[4])
+        most = len(points)
+        m, n = int(match[1]), int(match[2] or match[1])
+        for size in (m, n):
+            if not 2 <= size <= most:
+                raise HwsimError(
+                    f"{name}: an output tile of {size}; expected winograd-f2 to winograd-f{most}"
+                    + (", as many as there are points" if match[4] else "")
+                )
+        return Winograd(name, m, n, points, fused=match[3] == "-fused", relu=match[3] == "-relu")
+
+
+def _points(name: str, text: str) -> tuple[Fraction, ...]:
+    try:
+        points = tuple(Fraction(point) for point in text.split(":"))
+    except (ValueError, ZeroDivisionError):
+        raise HwsimError(f"{name}: points {text!r}; expected numbers or fractions separated by colons, as 0:1:-1:1/2") from None
+    if len(set(points)) < len(points) or len(points) < 2:
+        raise HwsimError(f"{name}: points {text!r}; expected at least two, all different")
+    return points
 
 
 FAMILIES.register("winograd")(WinogradFamily())
-for _m in (2, 4):
-    ALGORITHMS.register(f"winograd-f{_m}")(Winograd(_m))
+for _name in ("winograd-f2", "winograd-f4", "winograd-f4-fused"):
+    _member = WinogradFamily().member(_name)
+    assert _member is not None
+    ALGORITHMS.register(_name)(_member)

@@ -313,10 +313,10 @@ def _disjoint(axis: Axis, tables: list[_Table]) -> bool:
     if len(axis.terms) > 1 or axis.offset < 0:
         return False
     if not axis.terms:
-        return axis.offset + axis.extent <= axis.size
+        return axis.offset + axis.span <= axis.size
     coefficient = axis.terms[0][1]
     top = int(tables[0].end.max()) - 1
-    return coefficient >= axis.extent and axis.offset + coefficient * top + axis.extent <= axis.size
+    return coefficient >= axis.span and axis.offset + coefficient * top + axis.span <= axis.size
 
 
 Ranges = tuple[tuple[int, int], ...]
@@ -368,7 +368,7 @@ def _cross(case: list[tuple[Ranges, Ranges | None]], choice: _Choice) -> list[tu
 @lru_cache(maxsize=1 << 16)
 def _mask(axis: Axis, ranges: Ranges) -> int:
     """The coordinates that chunks of the axis' dims touch, as bits; padding removed."""
-    mask, low = (1 << axis.extent) - 1, axis.offset
+    mask, low = _repeat(1, axis.step, axis.extent), axis.offset
     for (_, coefficient), (start, end) in zip(axis.terms, ranges, strict=True):
         if end <= start:
             return 0

@@ -225,5 +225,5 @@ def _words_at(tensor: Tensor, point: dict[str, int]) -> Iterator[Word]:
     ranges = []
     for axis in tensor.axes:
         low = axis.offset + sum(coefficient * point[dim] for dim, coefficient in axis.terms)
-        ranges.append([x for x in range(low, low + axis.extent) if 0 <= x < axis.size])
+        ranges.append([x for x in range(low, low + axis.span, axis.step) if 0 <= x < axis.size])
     return product(*ranges)

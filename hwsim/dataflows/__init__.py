@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 from hwsim.errors import HwsimError
@@ -33,14 +34,14 @@ class Placement:
 
     def backing(self, stage: Stage, machine: Machine) -> tuple[Hold, ...]:
         """The outermost levels: DRAM for what comes and goes, the explicit memory for what stays."""
-        kept = tuple(tensor.name for tensor in stage.tensors if tensor.name in self.resident)
-        others = tuple(tensor.name for tensor in stage.tensors if tensor.name not in self.resident)
+        kept = tuple(tensor.name for tensor in stage.tensors if tensor.buffer in self.resident)
+        others = tuple(tensor.name for tensor in stage.tensors if tensor.buffer not in self.resident)
         holds = (Hold(machine.dram_name, others),)
         return (*holds, Hold(self.level, kept)) if self.level and kept else holds
 
     def without_resident(self, stage: Stage, roles: tuple[str, ...]) -> tuple[str, ...]:
         """Names of a stage's tensors of these roles that do not stay."""
-        return tuple(tensor.name for tensor in stage.tensors if tensor.role in roles and tensor.name not in self.resident)
+        return tuple(tensor.name for tensor in stage.tensors if tensor.role in roles and tensor.buffer not in self.resident)
 
 
 class Dataflow(Protocol):
@@ -103,6 +104,6 @@ def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
     """Bytes that a tile of these sizes touches at most (dims not named: one iteration)."""
     words = 1
     for axis in tensor.axes:
-        reach = sum(coefficient * (sizes.get(dim, 1) - 1) for dim, coefficient in axis.terms) + axis.extent
-        words *= min(axis.size, reach)
+        reach = sum(coefficient * (sizes.get(dim, 1) - 1) for dim, coefficient in axis.terms) + axis.span
+        words *= min(axis.size, reach, axis.extent * prod(sizes.get(dim, 1) for dim in axis.dims))
     return words * tensor.width

@@ -19,6 +19,7 @@ from hwsim.spec.machine import Machine
 from hwsim.units import size_text
 
 THREADS = 256
+THREAD_BYTES = 512  # of registers for a thread's operands
 PIECES = 16
 LEAST_TILE = 32 * 1024
 
@@ -62,17 +63,26 @@ def _on_cores(stage: Stage, core: Core, outer: list[str], window: tuple[str, ...
     vector = {outer[-1]: min(lanes, extents[outer[-1]])}
     whole = {dim: extents[dim] for dim in window}
     registers = core.vector * core.vector_registers
-    while vector[outer[-1]] > 1 and sum(tile_bytes(tensor, {**whole, **vector}) for tensor in stage.tensors) > registers:
+    while vector[outer[-1]] > 1 and _bytes(stage, {**whole, **vector}) > registers:
         vector[outer[-1]] //= 2
+    pieces = -(-_bytes(stage, {**whole, **vector}) // registers)
     return [*shares, *points(outer[:-1]), *tiles(vector, outer[-1:]),
-            Hold("registers", _names(stage), halo="refetch"), *points((*outer[-1:], *window))]
+            Hold("registers", _names(stage), halo="refetch", pieces=pieces), *points((*outer[-1:], *window))]
+
+
+def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
+    return sum(tile_bytes(tensor, sizes) for tensor in stage.tensors)
 
 
 def _on_blocks(stage: Stage, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
-    """Blocks of THREADS neighbouring outputs; the SM's L1 lets a block's threads share what their windows share."""
-    sizes = split_group(tuple(outer), dict(stage.bounds), THREADS)
+    """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their windows share.
+
+    A transform of more than THREAD_BYTES is shared by several threads.
+    """
+    pieces = -(-_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES)
+    sizes = split_group(tuple(outer), dict(stage.bounds), max(1, THREADS // pieces))
     return [*tiles(sizes, outer, "block"), Hold("shared", _names(stage), multicast=False),
-            *points(outer, "thread"), Hold("registers", _names(stage), multicast=False), *points(window)]
+            *points(outer, "thread"), Hold("registers", _names(stage), multicast=False, pieces=pieces), *points(window)]
 
 
 def _through_buffer(stage: Stage, machine: Machine, placement: Placement, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:

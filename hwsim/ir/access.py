@@ -5,7 +5,7 @@
     x: Axis(terms=(("p", 2), ("r", 1)), size=W, offset=-1)      out: Axis((("p", 1),), size=P)
 
 A coordinate outside [0, size) is padding: it is zero, and is never moved. `extent` > 1 means that the statement
-touches that many consecutive coordinates at once (a Winograd patch).
+touches that many coordinates at once (a Winograd patch), `step` apart.
 """
 
 from __future__ import annotations
@@ -18,16 +18,22 @@ from hwsim.spec.machine import Role
 
 @dataclass(frozen=True)
 class Axis:
-    """index = offset + sum(coefficient * dim) + [0, extent), kept where 0 <= index < size."""
+    """index = offset + sum(coefficient * dim) + step * [0, extent), kept where 0 <= index < size."""
 
     terms: tuple[tuple[str, int], ...]
     size: int
     offset: int = 0
     extent: int = 1
+    step: int = 1
 
     @property
     def dims(self) -> tuple[str, ...]:
         return tuple(dim for dim, _ in self.terms)
+
+    @property
+    def span(self) -> int:
+        """From the first to the last coordinate that one iteration touches, both included."""
+        return self.step * (self.extent - 1) + 1
 
 
 def along(dim: str, size: int) -> Axis:
@@ -39,7 +45,8 @@ def along(dim: str, size: int) -> Axis:
 class Tensor:
     """A tensor that a statement touches.
 
-    layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element.
+    layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element. part_of: (buffer, i)
+    when the tensor is the i-th of the equal pieces of a larger one that another stage writes under the buffer's name.
     """
 
     name: str
@@ -47,7 +54,12 @@ class Tensor:
     axes: tuple[Axis, ...]
     width: int
     layout: tuple[int, ...] = ()
-    offline: bool = False
+    part_of: tuple[str, int] | None = None
+
+    @property
+    def buffer(self) -> str:
+        """The name of the memory it lies in: its own, or that of what it is a part of."""
+        return self.part_of[0] if self.part_of else self.name
 
     @property
     def dims(self) -> frozenset[str]:

@@ -38,7 +38,8 @@ class Hold:
 
     halo: 'keep' fetches only what the previous tile lacks, 'refetch' the whole tile whenever it changes.
     buffers: tiles of each tensor held at a time. multicast: neighbours that need the same word share one read of
-    the level below. reduce: neighbours' partial sums of a word are added on their way down.
+    the level below. reduce: neighbours' partial sums of a word are added on their way down. pieces: a tile too large for
+    the level passes through it in so many pieces (the values of a large transform), or is shared by so many threads.
     """
 
     level: str
@@ -47,6 +48,7 @@ class Hold:
     buffers: int = 1
     multicast: bool = True
     reduce: bool = True
+    pieces: int = 1
 
 
 @dataclass(frozen=True)

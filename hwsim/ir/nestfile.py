@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,12 +27,13 @@ from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.verify import verify_nest
-from hwsim.spec.layer import ConvLayer, GemmLayer, Layer, LinearLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer, lengths
 from hwsim.spec.machine import Machine
 from hwsim.units import DTYPE_BYTES
 
 AXES = ("row", "column", "set")
-LAYERS: dict[str, type[ConvLayer | LinearLayer | GemmLayer]] = {"conv": ConvLayer, "linear": LinearLayer, "gemm": GemmLayer}
+LAYERS: dict[str, type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer]] = {
+    "conv": ConvLayer, "convtranspose": ConvTransposeLayer, "linear": LinearLayer, "gemm": GemmLayer}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Item:
 class Shape:
     """A layer: op and its lengths, as hwsim.ConvLayer, LinearLayer and GemmLayer name them."""
 
-    op: Literal["conv", "linear", "gemm"]
+    op: Literal["conv", "convtranspose", "linear", "gemm"]
     n: int | None = count(default=None)
     c: int | None = count(default=None)
     h: int | None = count(default=None)
@@ -81,9 +82,10 @@ class Shape:
     pad: int = count(default=0, least=0)
     dilation: int = count(default=1)
     groups: int = count(default=1)
+    output_pad: int = count(default=0, least=0)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        missing = [spec.name for spec in fields(LAYERS[self.op]) if spec.default is MISSING and getattr(self, spec.name) is None]
+        missing = [name for name, needed in lengths(LAYERS[self.op]).items() if needed and getattr(self, name) is None]
         if missing:
             yield "", f"{self.op} without {', '.join(missing)}"
             return
@@ -94,8 +96,7 @@ class Shape:
 
     def layer(self, dtype: str) -> Layer:
         """The layer itself. Raises HwsimError where its lengths do not fit together."""
-        names = {spec.name for spec in fields(LAYERS[self.op])} - {"dtype"}
-        return LAYERS[self.op](**{name: getattr(self, name) for name in names}, dtype=dtype)
+        return LAYERS[self.op](**{name: getattr(self, name) for name in lengths(LAYERS[self.op])}, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def nest_text(machine: str, algorithm: str, dtype: str, nests: Sequence[tuple[st
 
 def _shape(layer: Layer) -> dict[str, Any]:
     op = next(op for op, kind in LAYERS.items() if isinstance(layer, kind))
-    return {"op": op, **{spec.name: getattr(layer, spec.name) for spec in fields(layer) if spec.name != "dtype"}}
+    return {"op": op, **{name: getattr(layer, name) for name in lengths(type(layer))}}
 
 
 def _item(item: Loop | Hold) -> dict[str, Any]:

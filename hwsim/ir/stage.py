@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 from hwsim.ir.access import Tensor
+
+if TYPE_CHECKING:
+    from hwsim.ir.kernel import Kernel
 
 
 @dataclass(frozen=True)
 class Operations:
-    """What is computed: per statement, or summed over a stage, a layer, a network (they add up)."""
+    """What is computed: per statement, or summed over a stage, a layer, a network (they add up).
+
+    fused: of the constant multiplications and shifts, those that one fused multiply-add does with an addition.
+    """
 
     multiplies: int = 0
     constant_multiplies: int = 0
     shifts: int = 0
     additions: int = 0
     effectual_multiplies: int = 0
+    fused: int = 0
 
     def __add__(self, other: Operations) -> Operations:
         return Operations(*(getattr(self, name) + getattr(other, name) for name in FIELDS))
@@ -27,11 +35,11 @@ class Operations:
 
     @property
     def vector_operations(self) -> int:
-        """What a vector unit does outside multiply-accumulates."""
-        return self.constant_multiplies + self.shifts + self.additions
+        """Instructions of a vector unit outside multiply-accumulates, a fused multiply-add being one."""
+        return self.constant_multiplies + self.shifts + self.additions - self.fused
 
 
-FIELDS = ("multiplies", "constant_multiplies", "shifts", "additions", "effectual_multiplies")
+FIELDS = ("multiplies", "constant_multiplies", "shifts", "additions", "effectual_multiplies", "fused")
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,11 @@ class GemmView:
 class Stage:
     """bounds: iterations of each dim, in the order of the textbook loops.
 
-    per_iteration: operations of one execution of the statement. effectual: multiplications whose operands are
-    both inside the tensors (padding excluded). view: how a matrix unit sees the stage, None for a stage that no
-    matrix unit can run. offline: done once before inference (the filter transform), counted but not timed.
-    dtype: of the run, once there is one.
+    per_iteration: operations of one execution of the statement. effectual: multiplications whose operands are both inside
+    the tensors (padding excluded) and not zero, expected where the layer states densities. view: how a matrix unit sees
+    the stage, None for a stage that no matrix unit can run. offline: done once before inference (the filter transform),
+    counted but not timed.
+    dtype: of the run, once there is one. kernel: what the statement computes, None for a multiply-accumulate.
     """
 
     name: str
@@ -66,6 +75,7 @@ class Stage:
     offline: bool = False
     statement: str = ""
     dtype: str | None = None
+    kernel: Kernel | None = None
 
     @property
     def extents(self) -> Mapping[str, int]:
@@ -78,7 +88,11 @@ class Stage:
     @property
     def operations(self) -> Operations:
         total = self.per_iteration * self.iterations
-        return Operations(total.multiplies, total.constant_multiplies, total.shifts, total.additions, self.effectual)
+        return replace(total, effectual_multiplies=self.effectual)
+
+    def with_effectual(self, effectual: int) -> Stage:
+        """The stage with this many multiplications whose operands are both not zero."""
+        return replace(self, effectual=effectual)
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -104,9 +118,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an algorithm lowers a layer to: stages in order, the tensors that pass between them, and the reasons."""
+    """What an algorithm lowers a layer to: stages in order, the tensors that pass between them, and the reasons.
+
+    fused_over: dims whose blocks run through all the stages one after another, so that a block's temporaries stay on chip;
+    empty when each stage runs whole.
+    """
 
     algorithm: str
     stages: tuple[Stage, ...]
     temporaries: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    fused_over: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts:
 
     Raises HwsimError when not even one block fits.
     """
-    holders = prod(nest.bound(loop) for loop in nest.loops if loop.spatial in HOLDERS)
+    holders = prod(nest.bound(loop) for loop in nest.loops if loop.spatial in HOLDERS) * max(hold.pieces for hold in nest.holds)
     per_holder = sm.tensor_threads if on_tensor_cores(nest.stage, sm) else 1
     threads = holders * per_holder
     warps = ceil(threads / WARP) * WARP
@@ -88,7 +88,7 @@ def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts:
 def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
     """Bytes of one block's (or thread's) tile; sums are kept in fp32 whatever the operands are."""
     width = word_bytes(machine, nest, counts, hold.level, name, ACCUMULATOR_BYTES)
-    return counts.of(hold.level, name).peak * width * hold.buffers
+    return -(-counts.of(hold.level, name).peak * width * hold.buffers // hold.pieces)
 
 
 def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, room: Occupancy,

@@ -123,7 +123,7 @@ def _words(tensor: Tensor, steps: Steps) -> tuple[Ints, Ints]:
 def _axis_words(axis: Axis, steps: Steps) -> tuple[Ints, Ints]:
     chunks = [(steps.lo[dim], steps.hi[dim]) for dim in axis.dims]
     low = np.full(steps.count, axis.offset, np.int64)
-    high = low + axis.extent
+    high = low + axis.span
     for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True):
         low, high = low + coefficient * start, high + coefficient * (end - 1)
     if _gapless(axis, chunks):
@@ -137,11 +137,10 @@ def _axis_words(axis: Axis, steps: Steps) -> tuple[Ints, Ints]:
 
 def _gapless(axis: Axis, chunks: list[tuple[Ints, Ints]]) -> bool:
     """True when every chunk touches a run of coordinates: each step is no longer than the run it repeats."""
-    run = axis.extent
-    order = sorted(range(len(chunks)), key=lambda number: axis.terms[number][1])
-    for number in order:
-        coefficient, (start, end) = axis.terms[number][1], chunks[number]
-        lengths = end - start
+    repeats = [(coefficient, end - start) for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True)]
+    repeats.append((axis.step, np.array([axis.extent], np.int64)))
+    run = 1
+    for coefficient, lengths in sorted(repeats, key=lambda repeat: repeat[0]):
         if coefficient > run and bool((lengths > 1).any()):
             return False
         run += coefficient * (int(lengths.min()) - 1)
@@ -150,7 +149,7 @@ def _gapless(axis: Axis, chunks: list[tuple[Ints, Ints]]) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def _coordinates(axis: Axis, row: tuple[tuple[int, int], ...]) -> frozenset[int]:
-    found = {axis.offset + step for step in range(axis.extent)}
+    found = {axis.offset + step for step in range(0, axis.span, axis.step)}
     for (_, coefficient), (start, end) in zip(axis.terms, row, strict=True):
         found = {base + coefficient * value for base in found for value in range(start, end)}
     return frozenset(x for x in found if 0 <= x < axis.size)

@@ -28,8 +28,8 @@ def accesses(machine: Machine, nest: Nest, counts: NestCounts, levels: set[str],
         if level in levels:
             width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
             access = Access(traffic.reads, traffic.writes, traffic.reads * width, traffic.writes * width)
-            row = found.setdefault(level, {})
-            row[name] = row.get(name, Access()) + access
+            row, buffer = found.setdefault(level, {}), nest.stage.tensor(name).buffer
+            row[buffer] = row.get(buffer, Access()) + access
     return found
 
 
@@ -48,8 +48,8 @@ def footprints(machine: Machine, nest: Nest, counts: NestCounts, accumulator_byt
             width = word_bytes(machine, nest, counts, hold.level, name, accumulator_bytes)
             whole = peak == counts.of(nest.holds[0].level, name).peak
             tiles = 1 if backing or whole else hold.buffers
-            row = found.setdefault(hold.level, {})
-            row[name] = row.get(name, 0) + peak * width * tiles * copies.get(hold.level, 1)
+            row, buffer = found.setdefault(hold.level, {}), nest.stage.tensor(name).buffer
+            row[buffer] = row.get(buffer, 0) + -(-peak * width * tiles // hold.pieces) * copies.get(hold.level, 1)
     for level, tensors in found.items():
         _fits(machine, nest, level, tensors)
     return found
@@ -77,8 +77,9 @@ def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> 
 def _culprit(nest: Nest, level: str, tensors: dict[str, int]) -> str:
     """The tensor that takes most, and the loop outside the level that leaves most of it."""
     worst = max(tensors, key=lambda name: tensors[name])
-    hold = next(hold for hold in nest.holds if hold.level == level and worst in hold.tensors)
-    left = {dim: bound for dim, bound in nest.stage.bounds if dim in nest.stage.tensor(worst).dims}
+    tensor = next(tensor for tensor in nest.stage.tensors if tensor.buffer == worst)
+    hold = next(hold for hold in nest.holds if hold.level == level and tensor.name in hold.tensors)
+    left = {dim: bound for dim, bound in nest.stage.bounds if dim in tensor.dims}
     cut: dict[str, Loop] = {}
     for loop in nest.loops_above(hold):
         if loop.dim in left:

@@ -25,6 +25,7 @@ from hwsim.sim.array import ArrayRun, run_on_array
 from hwsim.sim.blocks import run_on_blocks
 from hwsim.sim.cores import ImplicitRun, run_on_cores
 from hwsim.sim.explicit import notes
+from hwsim.sim.fused import blocks_of, together
 from hwsim.sim.physics import check_layer, check_stage
 from hwsim.sim.result import Cycles, LayerResult, StageResult
 from hwsim.sim.stream import AddressSpace, ImplicitChain
@@ -48,25 +49,36 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
         raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
     plan = replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages))
     _fits_in_dram(plan, machine)
+    blocks = blocks_of(plan, machine)
+    chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
+    runs = [_run_stages(block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1]) for block in blocks]
+    number = sum(block.times for block in blocks)
+    stages = [_offline(stage, machine, dtype) if stage.offline else
+              together([(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)], stage.operations, number)
+              for stage in plan.stages]
+    remarks = list(plan.notes)
+    remarks += [f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
+                for stage, result in zip(plan.stages, stages, strict=True)
+                if dataflow is not None and stage.view is not None and result.dataflow != dataflow and stage.name not in (nests or {})]
+    compulsory = min(compulsory_bytes(reference), compulsory_bytes(plan))
+    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs)
+    return check_layer(result, machine)
+
+
+def _run_stages(plan: Plan, machine: Machine, dtype: str, dataflow: str | None, nests: Mapping[str, Nest], chain: ImplicitChain | None,
+                ends: bool) -> dict[str, StageResult]:
+    """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with it."""
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
-    chain = _implicit_chain(machine, online)
-    stages, remarks = [], list(plan.notes)
-    for stage in plan.stages:
-        if stage.offline:
-            stages.append(_offline(stage, machine, dtype))
-            continue
-        last = stage is online[-1]
-        given = (nests or {}).get(stage.name)
-        if given is not None:
-            stages.append(check_stage(_run(replace(given, stage=stage), machine, dtype, chain, last), machine))
-            continue
-        best = _run_best(stage, machine, placement, dataflow, lambda nest, last=last: _run(nest, machine, dtype, chain, last))  # type: ignore[misc]
-        if dataflow is not None and best.dataflow != dataflow and stage.view is not None:
-            remarks.append(f"{dataflow} does not schedule {stage.name} here; {best.dataflow} instead")
-        stages.append(check_stage(best, machine))
-    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory_bytes(reference), tuple(remarks), layer.macs)
-    return check_layer(result, machine)
+    results = {}
+    for stage in online:
+        def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
+            return _run(nest, machine, dtype, chain, last)
+
+        given = nests.get(stage.name)
+        best = run(replace(given, stage=stage)) if given is not None else _run_best(stage, machine, placement, dataflow, run)
+        results[stage.name] = check_stage(best, machine)
+    return results
 
 
 def _run_best(
@@ -111,7 +123,7 @@ def _least_dram_cycles(stage: Stage, machine: Machine) -> float:
 
 
 def _fits_in_dram(plan: Plan, machine: Machine) -> None:
-    sizes = {tensor.name: tensor.bytes for stage in plan.stages for tensor in stage.tensors}
+    sizes = {tensor.name: tensor.bytes for stage in plan.stages for tensor in stage.tensors if not tensor.part_of}
     capacity = machine.memories[machine.dram_name].capacity
     if sum(sizes.values()) > capacity:
         worst = max(sizes, key=lambda name: sizes[name])
@@ -136,9 +148,20 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
 
 
 @lru_cache(maxsize=1024)
-def compulsory_bytes(reference: Plan) -> int:
-    """Every distinct word that the layer's loops touch, once."""
-    return sum(touched_words(stage)[tensor.name] * tensor.width for stage in reference.stages for tensor in stage.tensors)
+def compulsory_bytes(plan: Plan) -> int:
+    """Every distinct word that comes or goes, once; several stages share inputs, not weights and outputs.
+
+    Of a layer's own plan it is less than of its direct one where factors are smaller than the filters they stand for.
+    """
+    found: dict[str, int] = {}
+    for stage in plan.stages:
+        for tensor in stage.tensors:
+            if stage.offline or tensor.buffer in plan.temporaries:
+                continue
+            touched = touched_words(stage)[tensor.name] * tensor.width
+            before = found.get(tensor.name, 0)
+            found[tensor.name] = max(before, touched) if tensor.role == "activation" else before + touched
+    return sum(found.values())
 
 
 def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:

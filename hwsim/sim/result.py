@@ -27,6 +27,9 @@ class Access:
         return Access(self.reads + other.reads, self.writes + other.writes, self.read_bytes + other.read_bytes,
                       self.write_bytes + other.write_bytes)
 
+    def __mul__(self, times: int) -> Access:
+        return Access(self.reads * times, self.writes * times, self.read_bytes * times, self.write_bytes * times)
+
 
 Accesses = dict[str, dict[str, Access]]
 

@@ -88,20 +88,30 @@ def _packed_bytes(tensor: Tensor) -> int:
 
 
 class AddressSpace:
-    """A layer's tensors laid out one after another, page aligned, in the order in which they are named."""
+    """A layer's tensors laid out one after another, page aligned, in the order in which they are named; then their parts."""
 
     def __init__(self, stages: Iterable[Stage]) -> None:
-        self.names: list[str] = []
-        self._base: dict[str, int] = {}
+        tensors = [tensor for stage in stages for tensor in stage.tensors]
         sizes: dict[str, int] = {}
-        for stage in stages:
-            for tensor in stage.tensors:
-                sizes[tensor.name] = max(sizes.get(tensor.name, 0), _packed_bytes(tensor))
+        for tensor in tensors:
+            whole = tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _packed_bytes(tensor)
+            sizes[tensor.buffer] = max(sizes.get(tensor.buffer, 0), whole)
+        self._base: dict[str, int] = {}
         self.end = PAGE
         for name, size in sizes.items():
-            self.names.append(name)
             self._base[name] = self.end
             self.end += -(-size // PAGE) * PAGE + PAGE
+        self.buffers = {name: name for name in sizes}
+        for tensor in tensors:
+            if tensor.part_of:
+                self.buffers[tensor.name] = tensor.buffer
+                self._base[tensor.name] = self._base[tensor.buffer] + tensor.part_of[1] * tensor.bytes
+        self.names = list(self.buffers)
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each name's own addresses begin; a part has none, its words are its buffer's."""
+        return [self._base[name] if buffer == name else 1 << 62 for name, buffer in self.buffers.items()]
 
     def base(self, name: str) -> int:
         return self._base[name]
@@ -129,7 +139,7 @@ class ImplicitChain:
         if space.end // self.line >= 1 << 30:
             raise HwsimError(f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines of {self.line} bytes")
         self.state = Caches(np.full(offset, -1, np.int32), np.zeros(offset, np.int64), np.array(rows, np.int64),
-                            np.array([space.base(name) // self.line for name in space.names], np.int64), log2_of(self.line))
+                            np.array([start // self.line for start in space.starts], np.int64), log2_of(self.line))
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
@@ -138,12 +148,13 @@ class ImplicitChain:
         return self.traffic(stats[0].astype(float))
 
     def traffic(self, stats: Floats) -> dict[tuple[str, str], LevelTraffic]:
-        found = {}
+        found: dict[tuple[str, str], LevelTraffic] = {}
         for level, name in enumerate([*self.names, "dram"]):
-            for number, tensor in enumerate(self.space.names):
+            for number, buffer in enumerate(self.space.buffers.values()):
                 row = stats[level, number]
                 if row.any():
-                    found[name, tensor] = LevelTraffic(float(row[READS]), float(row[WRITES]), float(row[MISSES]), float(row[WRITEBACKS]))
+                    lines = LevelTraffic(float(row[READS]), float(row[WRITES]), float(row[MISSES]), float(row[WRITEBACKS]))
+                    found[name, buffer] = found[name, buffer] + lines if (name, buffer) in found else lines
         return found
 
 
@@ -263,7 +274,7 @@ def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: 
         table[number] = (space.base(tensor.name), order[-1], tensor.width, tensor.role == "output", vectorised, len(tensor.axes),
                          panel, panel * (tensor.elements // fast.size) * tensor.width)
         for place, axis in enumerate(tensor.axes):
-            row = [axis.size, axis.offset, axis.extent, tensor.strides[place] // fast.size * panel * tensor.width]
+            row = [axis.size, axis.offset, axis.span, tensor.strides[place] // fast.size * panel * tensor.width]
             row += [number for dim, coefficient in axis.terms for number in (dims.index(dim), coefficient)]
             places[number, place, : len(row)] = row
         for start in range(len(temporal)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Literal
 
@@ -20,6 +20,28 @@ def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
 def window_positions(size: int, window: int, stride: int, pad: int, dilation: int = 1) -> int:
     """How many places a window of `window` taps fits at: (size + 2 pad - dilation (window - 1) - 1) / stride + 1."""
     return (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True)
+class Density:
+    """Shares of the weights and of the input activations that are not zero, spread evenly.
+
+    Raises HwsimError for a share outside (0, 1].
+    """
+
+    weights: float = 1.0
+    activations: float = 1.0
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("weights", "activations"):
+            if not 0 < getattr(self, name) <= 1:
+                yield name, f"{getattr(self, name)}; expected a share above 0 and up to 1"
+
+
+DENSE = Density()
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,7 @@ class ConvLayer:
     dilation: int = count(default=1)
     groups: int = count(default=1)
     dtype: str | None = None
+    density: Density = DENSE
 
     def __post_init__(self) -> None:
         _reject(self, self.faults())
@@ -87,6 +110,85 @@ class ConvLayer:
 
 
 @dataclass(frozen=True)
+class ConvTransposeLayer:
+    """Every input adds its k filters of r x s to the output, stride apart; fields as in ConvLayer.
+
+        for n, k, c, h, w, r, s:  ofmap[n][k][h*stride + r*dilation - pad][w*stride + s*dilation - pad] += ifmap * filter
+
+    output_pad: rows and columns added to the output at its end. Algorithms read the filters with r and s reversed, as they
+    are packed once before inference. Raises HwsimError as ConvLayer does.
+    """
+
+    n: int = count()
+    c: int = count()
+    h: int = count()
+    w: int = count()
+    k: int = count()
+    r: int = count()
+    s: int = count()
+    stride: int = count(default=1)
+    pad: int = count(default=0, least=0)
+    dilation: int = count(default=1)
+    groups: int = count(default=1)
+    output_pad: int = count(default=0, least=0)
+    dtype: str | None = None
+    density: Density = DENSE
+
+    def __post_init__(self) -> None:
+        _reject(self, self.faults())
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"):
+            if getattr(self, name) < 1:
+                yield name, f"{getattr(self, name)}; expected at least 1"
+                return
+        if self.pad < 0 or self.output_pad < 0:
+            yield "pad", f"{self.pad}, output_pad {self.output_pad}; expected at least 0"
+            return
+        if self.c % self.groups or self.k % self.groups:
+            yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
+        if self.output_pad >= max(self.stride, self.dilation):
+            yield "output_pad", f"{self.output_pad}; expected less than the stride or the dilation"
+        if self.p < 1 or self.q < 1:
+            yield "pad", f"{self.pad} cuts the whole output away ({self.p} x {self.q})"
+        elif not (self._reached(self.h, self.r, self.p) and self._reached(self.w, self.s, self.q)):
+            yield "pad", f"{self.pad} cuts away every output that a tap reaches"
+
+    def _reached(self, size: int, taps: int, outputs: int) -> bool:
+        """Does any tap of any input fall on an output?"""
+        for start in range(-self.pad, taps * self.dilation - self.pad, self.dilation):
+            first = max(0, -(start // self.stride))
+            if first < size and start + first * self.stride < outputs:
+                return True
+        return False
+
+    @property
+    def p(self) -> int:
+        """Output rows: (h - 1) stride - 2 pad + dilation (r - 1) + 1 + output_pad."""
+        return (self.h - 1) * self.stride - 2 * self.pad + self.dilation * (self.r - 1) + 1 + self.output_pad
+
+    @property
+    def q(self) -> int:
+        """Output columns."""
+        return (self.w - 1) * self.stride - 2 * self.pad + self.dilation * (self.s - 1) + 1 + self.output_pad
+
+    @property
+    def macs(self) -> int:
+        """N K H W (C/groups) R S."""
+        return self.n * self.k * self.h * self.w * (self.c // self.groups) * self.r * self.s
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        """(channels, rows, columns) that the next layer sees."""
+        return self.k, self.p, self.q
+
+    @cached_property
+    def summary(self) -> str:
+        extra = f" g{self.groups}" if self.groups > 1 else ""
+        return f"convtranspose {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{self.stride}{extra}"
+
+
+@dataclass(frozen=True)
 class LinearLayer:
     """n vectors of c inputs to k outputs."""
 
@@ -94,6 +196,7 @@ class LinearLayer:
     c: int = count()
     k: int = count()
     dtype: str | None = None
+    density: Density = DENSE
 
     def __post_init__(self) -> None:
         _reject(self, self.faults())
@@ -124,6 +227,7 @@ class GemmLayer:
     n: int = count()
     k: int = count()
     dtype: str | None = None
+    density: Density = DENSE
 
     def __post_init__(self) -> None:
         _reject(self, self.faults())
@@ -223,4 +327,9 @@ class ElementwiseLayer:
         return f"{self.op} {self.c}x{self.h}x{self.w}"
 
 
-Layer = ConvLayer | LinearLayer | GemmLayer | PoolLayer | ElementwiseLayer
+def lengths(kind: type[Layer]) -> dict[str, bool]:
+    """{field: must it be given} of a kind of layer, the fields that are whole numbers."""
+    return {spec.name: spec.default is MISSING for spec in fields(kind) if spec.name not in ("dtype", "density", "op")}
+
+
+Layer = ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer | PoolLayer | ElementwiseLayer

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hwsim.config import Document, count, read, read_text
 from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest
 from hwsim.spec.catalog import locate
-from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
+from hwsim.spec.layer import (
+    DENSE,
+    ConvLayer,
+    ConvTransposeLayer,
+    Density,
+    ElementwiseLayer,
+    GemmLayer,
+    Layer,
+    LinearLayer,
+    PoolLayer,
+    lengths,
+)
 
 if TYPE_CHECKING:
     import networkx
 
-Op = Literal["conv", "linear", "maxpool", "avgpool", "global_avgpool", "add", "relu", "lrn", "gemm"]
+Op = Literal["conv", "convtranspose", "linear", "maxpool", "avgpool", "global_avgpool", "add", "relu", "lrn", "gemm"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,13 @@ class LayerText:
     pad: int = count(default=0, least=0)
     dilation: int = count(default=1)
     groups: int = count(default=1)
+    output_pad: int = count(default=0, least=0)
+    density: Density = DENSE
     out: FeatureMap | None = None
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        needed = {"conv": ("k", "r"), "linear": ("k",), "maxpool": ("r",), "avgpool": ("r",), "gemm": ("m", "n", "k")}
+        needed = {"conv": ("k", "r"), "convtranspose": ("k", "r"),
+                  "linear": ("k",), "maxpool": ("r",), "avgpool": ("r",), "gemm": ("m", "n", "k")}
         for name in needed.get(self.op, ()):
             if getattr(self, name) is None:
                 yield "op", f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1"
@@ -88,7 +102,7 @@ class Workload:
 
     @property
     def conv_macs(self) -> int:
-        return sum(layer.macs for layer in self.layers.values() if isinstance(layer, ConvLayer))
+        return sum(layer.macs for layer in self.layers.values() if isinstance(layer, (ConvLayer, ConvTransposeLayer)))
 
     def only(self, names: tuple[str, ...]) -> Workload:
         """The named layers alone. Raises UnknownName."""
@@ -123,10 +137,11 @@ def load_workload(name_or_path: str | Path, batch: int = 1) -> Workload:
     return workload
 
 
-SHAPES: dict[str, tuple[type[ConvLayer | LinearLayer | GemmLayer], tuple[str, ...]]] = {
+SHAPES: dict[str, tuple[type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer], tuple[str, ...]]] = {
     "gemm": (GemmLayer, ("m", "n", "k")),
     "linear": (LinearLayer, ("n", "c", "k")),
     "conv": (ConvLayer, ("c", "h", "w", "k", "r", "s", "stride", "pad")),
+    "convtranspose": (ConvTransposeLayer, ("c", "h", "w", "k", "r", "s", "stride", "pad")),
 }
 
 
@@ -134,7 +149,7 @@ def find_workload(text: str, batch: int = 1) -> Workload:
     """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
 
     gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)   conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
-    conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name
+    conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name        convtranspose: as conv
 
     Raises HwsimError for a shape that cannot be read, and as load_workload does.
     """
@@ -149,7 +164,7 @@ def find_workload(text: str, batch: int = 1) -> Workload:
 def _shape(op: str, text: str, batch: int) -> Layer:
     kind, order = SHAPES[op]
     form = f"{op}:{','.join(order)}"
-    known = [spec.name for spec in fields(kind) if spec.name != "dtype"]
+    known = lengths(kind)
     values: dict[str, int] = {} if op == "gemm" else {"n": batch}
     for number, part in enumerate(text.split(",")):
         name, equals, value = part.partition("=")
@@ -162,7 +177,7 @@ def _shape(op: str, text: str, batch: int) -> Layer:
         if not value.strip().isdecimal():
             raise HwsimError(f"{op}:{text}: {name.strip()} is {value!r}; expected a whole number, as in {form}")
         values[name.strip()] = int(value)
-    missing = [spec.name for spec in fields(kind) if spec.default is MISSING and spec.name not in values]
+    missing = [name for name, needed in known.items() if needed and name not in values]
     if missing:
         raise HwsimError(f"{op}:{text}: {', '.join(missing)} missing; expected {form}")
     if op == "gemm":
@@ -222,14 +237,18 @@ class _Builder:
     def _make(self, entry: LayerText, shapes: list[tuple[int, int, int]]) -> Layer:
         n = self.batch
         if entry.op == "gemm":
-            return GemmLayer((entry.m or 1) * n, entry.n or 1, entry.k or 1)
+            return GemmLayer((entry.m or 1) * n, entry.n or 1, entry.k or 1, density=entry.density)
         c, h, w = shapes[0]
         if entry.op == "conv":
             r = entry.r or 1
             return ConvLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
-                             entry.groups)
+                             entry.groups, density=entry.density)
+        if entry.op == "convtranspose":
+            r = entry.r or 1
+            return ConvTransposeLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
+                                      entry.groups, entry.output_pad, density=entry.density)
         if entry.op == "linear":
-            return LinearLayer(n, c * h * w, entry.k or 1)
+            return LinearLayer(n, c * h * w, entry.k or 1, density=entry.density)
         if entry.op == "global_avgpool":
             return PoolLayer(n, c, h, w, h, w, op="avg")
         if entry.op in ("maxpool", "avgpool"):

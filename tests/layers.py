@@ -1,0 +1,52 @@
+"""Random layers and the definition of convolution, for the tests of algorithms."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hwsim.errors import HwsimError
+from hwsim.ir.conv import Convolution
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
+
+
+def by_loops(layer: Convolution, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The convolution, loop by loop, from its definition; transposed, every input spreads its filters."""
+    out = np.zeros((layer.n, layer.k, layer.p, layer.q))
+    c, k = layer.c // layer.groups, layer.k // layer.groups
+    for g, r, s in np.ndindex(layer.groups, layer.r, layer.s):
+        channels, filters = slice(g * c, g * c + c), slice(g * k, g * k + k)
+        if isinstance(layer, ConvTransposeLayer):
+            for h, v in np.ndindex(layer.h, layer.w):
+                p, q = h * layer.stride + r * layer.dilation - layer.pad, v * layer.stride + s * layer.dilation - layer.pad
+                if 0 <= p < layer.p and 0 <= q < layer.q:
+                    out[:, filters, p, q] += x[:, channels, h, v] @ w[channels, :, r, s]
+        else:
+            for p, q in np.ndindex(layer.p, layer.q):
+                h, v = p * layer.stride + r * layer.dilation - layer.pad, q * layer.stride + s * layer.dilation - layer.pad
+                if 0 <= h < layer.h and 0 <= v < layer.w:
+                    out[:, filters, p, q] += x[:, channels, h, v] @ w[filters, :, r, s].T
+    return out
+
+
+def data(layer: Convolution, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random x and w in the shapes that Algorithm.compute takes."""
+    dice = np.random.default_rng(seed)
+    transposed = isinstance(layer, ConvTransposeLayer)
+    filters = (layer.c, layer.k // layer.groups) if transposed else (layer.k, layer.c // layer.groups)
+    return dice.standard_normal((layer.n, layer.c, layer.h, layer.w)), dice.standard_normal((*filters, layer.r, layer.s))
+
+
+@st.composite
+def layers(draw: st.DrawFn, largest: int = 9, transposed: bool | None = None) -> Convolution:
+    """Ragged sizes, groups, padding, strides and dilations that share factors or do not, plain and transposed."""
+    while True:
+        groups, step = draw(st.integers(1, 2)), st.integers(1, 4)
+        size, length, taps = st.integers(1, 3), st.integers(1, largest), st.integers(1, 5)
+        turned = draw(st.booleans()) if transposed is None else transposed
+        fields = (draw(size), groups * draw(size), draw(length), draw(length), groups * draw(size), draw(taps), draw(taps),
+                  draw(step), draw(st.integers(0, 3)), draw(step), groups)
+        try:
+            return ConvTransposeLayer(*fields, draw(st.integers(0, 1))) if turned else ConvLayer(*fields)
+        except HwsimError:
+            continue
