@@ -26,9 +26,9 @@ _HOMES = {
     "Workload": "hwsim.spec.workload", "load_workload": "hwsim.spec.workload",
 }
 
-__all__ = ["Comparison", "ConfigError", "ConvLayer", "ConvTransposeLayer", "Density", "GemmLayer", "HwsimError", "LayerResult", "LinearLayer",
-           "Machine", "Mappings", "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine", "load_workload",
-           "map_layers", "run_nests", "simulate"]
+__all__ = ["Comparison", "ConfigError", "ConvLayer", "ConvTransposeLayer", "Density", "GemmLayer", "HwsimError", "LayerResult",
+           "LinearLayer", "Machine", "Mappings", "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine",
+           "load_workload", "map_layers", "run_nests", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

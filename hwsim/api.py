@@ -266,13 +266,12 @@ def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Pr
 def _renamed(result: LayerResult | HwsimError, plan: Plan) -> LayerResult | HwsimError:
     if isinstance(result, HwsimError):
         return result
-    added = [note for note in result.notes if "does not schedule" in note]
-    return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *added))
+    return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
     reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
-    return simulate_layer("", task.layer, task.plan(), reference, machine, task.dataflow)
+    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow)
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:

@@ -88,6 +88,7 @@ def main() -> None:
     hwsim run tpu-v1 vgg16                     one network, layer by layer
     hwsim compare vgg16 --machines xeon-8380,h200,tpu-v1 \\
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
+    hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas, exact counts
     hwsim map toy-8x8 gemm:256,256,256         the best loop nest, with a proof
     hwsim validate                             the models beside reference data
@@ -197,6 +198,74 @@ def _names(text: str, flag: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+@main.command()
+@click.argument("workload")
+@click.option("--algorithms", "-a", help="Names separated by commas (default: all that `hwsim list` names).")
+@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
+@click.option("--weights", type=float, help="Share of the weights that is not zero.")
+@click.option("--activations", type=float, help="Share of the activations that is not zero.")
+@click.option("--structure", default="unstructured", show_default=True, help="Of the weights' zeros: also channels, 2:4, 16x16.")
+@click.option("--arrays", type=click.Path(path_type=Path), help="NumPy .npz with LAYER.weights and LAYER.activations, counted exactly.")
+@click.option("--json", "json_to", metavar="FILE", help="Write the counts as JSON; - for standard output.")
+@_user_errors
+def count(workload: str, algorithms: str | None, batch: int, layers: tuple[str, ...], weights: float | None, activations: float | None,
+          structure: str, arrays: Path | None, json_to: str | None) -> None:
+    """Count WORKLOAD's operations under every algorithm.
+
+    Multiplications of data by data, those whose operands are both not zero, constants, shifts, additions, and the memory
+    for temporaries; nothing is simulated. WORKLOAD as in `hwsim run`.
+    """
+    from hwsim.algorithms import user_algorithms
+    from hwsim.count.algorithms import count_algorithms, load_arrays
+    from hwsim.report.counting import counts_document, counts_text
+    from hwsim.report.files import write_file
+    from hwsim.spec.layer import Density
+    from hwsim.spec.workload import find_workload
+
+    network = find_workload(workload, batch)
+    if layers:
+        network = network.only(layers)
+    if weights is not None or activations is not None or structure != "unstructured":
+        if arrays is not None:
+            raise HwsimError(f"--arrays {arrays} beside densities; expected one or the other")
+        network = network.with_density(Density(1.0 if weights is None else weights, 1.0 if activations is None else activations, structure))
+    names = _names(algorithms, "--algorithms") if algorithms else user_algorithms()
+    rows = count_algorithms(network, names, load_arrays(arrays, network) if arrays else None)
+    text = json.dumps(counts_document(network.name, rows), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    click.echo(text if json_to == "-" else counts_text(f"{network.name}, batch {batch}", rows))
+
+
+@main.command()
+@click.argument("layer")
+@click.option("--algorithms", "-a", default="direct,winograd-f2,winograd-f4,winograd-f6,fft", show_default=True,
+              help="Names, separated by commas.")
+@click.option("--formats", default="fp32,fp16", show_default=True, help="Of the numbers, separated by commas.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the random inputs and filters.")
+@click.option("--json", "json_to", metavar="FILE", help="Write the errors as JSON; - for standard output.")
+@_user_errors
+def error(layer: str, algorithms: str, formats: str, seed: int, json_to: str | None) -> None:
+    """Measure what rounding costs LAYER under each algorithm.
+
+    The layer is computed in fp32 and fp16 on random numbers in [-1, 1] and compared with direct convolution in float64.
+    LAYER is WORKLOAD:LAYER or a shape such as conv:64,56,56,64,3,3,1,1; of a WORKLOAD, its convolutions.
+    """
+    from hwsim.count.rounding import measure
+    from hwsim.report.counting import errors_document, errors_text
+    from hwsim.report.files import write_file
+    from hwsim.spec.workload import find_workload
+
+    network = find_workload(layer)
+    with _progress("computing") as progress:
+        found = measure(network, _names(algorithms, "--algorithms"), _names(formats, "--formats"), seed, progress)
+    text = json.dumps(errors_document(network.name, seed, found), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    click.echo(text if json_to == "-" else errors_text(found))
+
+
 @main.command("map")
 @click.argument("machine")
 @click.argument("layer")
@@ -253,8 +322,10 @@ def tile(n: int, m: int | None, k: int | None, tiles: str | None, machine: str |
     """Tile a matrix product: formulas, exact counts, executed loops.
 
     \b
+    hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8
     hwsim tile --m 100 --n 60 --k 7 --tiles 8,8,1
+    hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8 --machine tpu-v1 --sweep --out sweep
     """
     from hwsim.count.tiling import Tiled, sweep as sweep_tiles

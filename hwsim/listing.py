@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
+from hwsim.algorithms.winograd import Winograd, transforms
 from hwsim.config import fields_of
 from hwsim.dataflows import DATAFLOWS
 from hwsim.energy.account import source_text
 from hwsim.errors import HwsimError, UnknownName
+from hwsim.ir.linear import program_of
 from hwsim.report.tables import WIDTH, text_table
 from hwsim.spec.catalog import shipped
 from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
@@ -20,6 +22,9 @@ from hwsim.spec.machine import Machine, load_machine
 from hwsim.spec.workload import Workload, load_workload
 from hwsim.units import Bandwidth, Duration, si, size_text
 from hwsim.validate import CHECKS
+
+WIDEST_NAME = 24
+TAPS = 3  # of the filters whose transforms are shown
 
 
 def listing(kind: str | None) -> str:
@@ -32,9 +37,14 @@ def listing(kind: str | None) -> str:
 
 
 def _pairs(rows: list[tuple[str, str]]) -> str:
-    wide = max(len(name) for name, _ in rows) + 2
-    return "\n".join(textwrap.fill(text, WIDTH, initial_indent=f"  {name:<{wide}}", subsequent_indent=" " * (wide + 2))
-                     for name, text in rows)
+    wide = max(len(name) for name, _ in rows if len(name) <= WIDEST_NAME) + 2
+    lines = []
+    for name, text in rows:
+        if len(name) > WIDEST_NAME:
+            lines.append(f"  {name}")
+        head = "" if len(name) > WIDEST_NAME else name
+        lines.append(textwrap.fill(text, WIDTH, initial_indent=f"  {head:<{wide}}", subsequent_indent=" " * (wide + 2)))
+    return "\n".join(lines)
 
 
 def _machines() -> list[tuple[str, str]]:
@@ -49,8 +59,8 @@ def _workloads() -> list[tuple[str, str]]:
 
 def _algorithms() -> list[tuple[str, str]]:
     rows = [(name, ALGORITHMS[name].summary) for name in user_algorithms()]
-    rows += [(FAMILIES[name].pattern, "any other member of the family") for name in FAMILIES]
-    return [*rows, ("auto", "the fastest that applies, layer by layer")]
+    rows += [(FAMILIES[name].pattern, FAMILIES[name].summary) for name in FAMILIES]
+    return [*rows, ("auto", "the best that applies, layer by layer (run --objective)")]
 
 
 def _dataflows() -> list[tuple[str, str]]:
@@ -121,16 +131,22 @@ def show_workload(workload: Workload) -> str:
 
 
 def show_algorithm(algorithm: Algorithm) -> str:
-    """What it is; for Winograd the transforms of a 3-tap filter."""
+    """What it is; for Winograd the transforms of a 3-tap filter, as matrices and as they are computed."""
     text = f"{algorithm.name}: {algorithm.summary}\n{_document(algorithm)}"
-    tile = getattr(algorithm, "m", None)
-    if tile is None:
-        return text
-    from hwsim.algorithms.winograd import transforms
+    return "\n".join([text, *(_transforms(m, algorithm.points) for m in dict.fromkeys((algorithm.m, algorithm.n)))]) \
+        if isinstance(algorithm, Winograd) else text
 
-    exact = transforms(tile, 3)
-    matrices = (("A^T", exact.a_t), ("G", exact.g), ("B^T", exact.b_t))
-    return "\n".join([text, f"transforms of F({tile}, 3):", *(f"{label} =\n{_matrix(rows)}" for label, rows in matrices)])
+
+def _transforms(m: int, points: tuple[Fraction, ...]) -> str:
+    exact = transforms(m, TAPS, points)
+    lines = ["", f"F({m}, {TAPS}), from the points {', '.join(map(str, points[: m + TAPS - 2]))} and infinity:"]
+    for label, matrix, inputs, outputs in (("A^T", exact.a_t, "m", "y"), ("G", exact.g, "g", "u"), ("B^T", exact.b_t, "d", "v")):
+        program = program_of(matrix)
+        cost = program.operations
+        lines += [f"{label} =", _matrix(matrix), f"  {cost.vector_operations} operations, a fused multiply-add being one "
+                  f"({cost.additions} additions, {cost.constant_multiplies} constants, {cost.shifts} shifts):",
+                  *textwrap.wrap("; ".join(program.text(inputs, outputs)), WIDTH, initial_indent="    ", subsequent_indent="    ")]
+    return "\n".join(lines)
 
 
 def _matrix(rows: tuple[tuple[Fraction, ...], ...]) -> str:
@@ -145,4 +161,10 @@ def _document(plugin: object) -> str:
 
     module = sys.modules[type(plugin).__module__]
     text = f"{inspect.cleandoc(module.__doc__ or '')}\n\n{inspect.cleandoc(type(plugin).__doc__ or '')}"
-    return "\n".join(piece for line in text.splitlines() for piece in (textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line]))
+    return "\n\n".join(_reflowed(paragraph) for paragraph in text.split("\n\n") if paragraph)
+
+
+def _reflowed(paragraph: str) -> str:
+    """Prose at the terminal's width; loops and formulas, which are indented, as they are."""
+    indented = any(line.startswith(" ") for line in paragraph.splitlines())
+    return paragraph if indented else textwrap.fill(" ".join(paragraph.splitlines()), WIDTH)

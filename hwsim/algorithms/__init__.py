@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan
 from hwsim.registry import Registry
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,9 +37,10 @@ class Algorithm(Protocol):
 
 
 class Family(Protocol):
-    """Algorithms that differ in a number, as winograd-f<m> does."""
+    """Algorithms that differ in a number, as winograd-f<m> does. pattern: of their names."""
 
     pattern: str
+    summary: str
 
     def member(self, name: str) -> Algorithm | None: ...
 
@@ -88,6 +90,22 @@ def lower(layer: Layer, name: str) -> Plan:
     """The layer's stages under an algorithm, or, with the reason in the plan's notes, under the one it falls back to."""
     if isinstance(layer, (PoolLayer, ElementwiseLayer)):
         return find_algorithm(MEMORY_BOUND).lower(layer)
+    layer, notes = without_pruned_channels(layer)
+    plan = _lowered(layer, name)
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
+    """A layer whose channels are pruned whole is a smaller dense layer, on any machine."""
+    density: Density | None = getattr(layer, "density", None)
+    if density is None or density.structure != "channels" or not isinstance(layer, (ConvLayer, ConvTransposeLayer, LinearLayer)):
+        return layer, ()
+    groups = getattr(layer, "groups", 1)
+    c = groups * max(1, round(layer.c // groups * density.weights))
+    return replace(layer, c=c, density=Density(1.0, density.activations)), (f"channels pruned: {c} of {layer.c} are left",)
+
+
+def _lowered(layer: Layer, name: str) -> Plan:
     algorithm = find_algorithm(name)
     reason = algorithm.refuses(layer)
     if reason is None:

@@ -315,7 +315,7 @@ class Fft:
         name = f"output-transform-{part.mark}" if part.mark else "output-transform"
         return [
             part.input_transform(),
-            part.products(layer.density.weights, layer.density.activations),
+            part.products(),
             output_transform([part], inverse, name),
         ]
 
@@ -355,6 +355,7 @@ class FftFamily:
     """fft-t<t>, and fft-t<t>-3m with Gauss' three multiplications, for t a power of two from 4 to 256."""
 
     pattern = "fft-t<t>[-3m]"
+    summary = "tiles of t x t, with 4 or 3 multiplications a point"
 
     def member(self, name: str) -> Algorithm | None:
         match = re.fullmatch(r"fft-t(\d{1,4})(-3m)?", name)

@@ -179,6 +179,7 @@ class LowRankFamily:
     """svd-r<rank>, tucker-r<rank of C>x<rank of K>."""
 
     pattern = "svd-r<rank>, tucker-r<rc>x<rk>"
+    summary = "filters factorised to a rank; approximate unless it is full"
 
     def member(self, name: str) -> Algorithm | None:
         match = re.fullmatch(r"(svd|tucker)-r(\d{1,6})(?:x(\d{1,6}))?", name)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, convolve, unless_convolution
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution
-from hwsim.ir.kernel import Separable
+from hwsim.ir.conv import Convolution, expected
+from hwsim.ir.kernel import Rectified, Separable
 from hwsim.ir.linear import Matrix, Program, program_of
 from hwsim.ir.phases import phases_of
 from hwsim.ir.stage import Plan
 from hwsim.ir.tiles import Method, TiledPart, output_transform, sides
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Layer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density, Layer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
@@ -138,24 +138,24 @@ class Winograd:
     def lower(self, layer: Layer) -> Plan:
         if not isinstance(layer, (ConvLayer, ConvTransposeLayer)) or self.refuses(layer) is not None:
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
+        plan = self._plan(layer)
+        return _rectified(plan, layer.density) if self.relu else plan
+
+    def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
+        return convolve(layer, self._plan(layer), x, w)
+
+    def _plan(self, layer: Convolution) -> Plan:
         parts = self._parts(layer)
-        density = layer.density
-        shares = (density.weights, density.activations)
         before = [stage for part in parts for stage in part.filter_transforms()]
-        inputs, outputs = [part.input_transform() for part in parts], []
-        products = [part.products(*shares) for part in parts]
-        if self.relu:
-            products = [replace(stage, effectual=round(stage.operations.multiplies * shares[0] * shares[1])) for stage in products]
+        inputs, products = [part.input_transform() for part in parts], [part.products() for part in parts]
         groups = [parts] if isinstance(layer, ConvLayer) else [[part] for part in parts]
+        outputs = []
         for number, group in enumerate(groups):
             name = "output-transform" + (f"-{number + 1}" if len(groups) > 1 else "")
             outputs.append(output_transform(group, Separable(tuple(self._inverse(part) for part in group)), name))
         temporaries = tuple(f"{letter}{part.mark}" for letter in "VM" for part in parts)
-        notes = ("filter transform offline, not timed", *(("densities are of U and V, in the Winograd domain",) if self.relu else ()))
-        return Plan(self.name, (*before, *inputs, *products, *outputs), temporaries, notes, ("n", "i", "y") if self.fused else ())
-
-    def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
-        return convolve(layer, self.lower(layer), x, w)
+        fused_over = ("n", "i", "y") if self.fused else ()
+        return Plan(self.name, (*before, *inputs, *products, *outputs), temporaries, ("filter transform offline, not timed",), fused_over)
 
     def _parts(self, layer: Convolution) -> list[TiledPart]:
         pairs = [(rows, columns) for rows in phases_of(layer, 0) for columns in phases_of(layer, 1)]
@@ -175,10 +175,30 @@ class Winograd:
         return program_of(rows.a_t), program_of(columns.a_t)
 
 
+def _rectified(plan: Plan, density: Density) -> Plan:
+    """Winograd-ReLU (Liu et al., ICLR 2018): U is what is trained and pruned, and the ReLU comes after the input transform.
+
+    Densities are U's and V's, so both shares count in every product.
+    """
+    stages = []
+    for stage in plan.stages:
+        if stage.view is not None:
+            stages.append(stage.with_effectual(expected(stage.iterations, density)))
+        elif stage.name.startswith("input-transform") and stage.kernel is not None:
+            kernel = Rectified(stage.kernel, stage.output.axes[0].extent)
+            stages.append(
+                replace(stage, kernel=kernel, per_iteration=kernel.operations, statement=f"{stage.output.name} = max(0, transform(ifmap))")
+            )
+        elif not stage.offline:
+            stages.append(stage)
+    return replace(plan, stages=tuple(stages), notes=("weights are U, in the Winograd domain, and so are the densities",))
+
+
 class WinogradFamily:
     """winograd-f<m>[x<n>][-fused|-relu][@points]: any tile from 2 for which the points suffice."""
 
     pattern = "winograd-f<m>[x<n>][-fused|-relu][@p:q:...]"
+    summary = "other tiles, rectangular ones, other points; fused; pruned and ReLU'd between the transforms"
 
     def member(self, name: str) -> Algorithm | None:
         match = re.fullmatch(r"winograd-f(\d{1,3})(?:x(\d{1,3}))?(-fused|-relu)?(?:@([^@]*))?", name)

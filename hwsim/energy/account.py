@@ -16,7 +16,8 @@ def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_par
     vector = operations.shifts + operations.additions - accumulations
     own: float | None = getattr(machine.compute, "mac_energy", None)
     product = table.mac_pj(dtype) if own is None else own
-    spent = {machine.compute_name: operations.multiplies * product + vector * table.operation_pj(dtype)
+    switching = operations.effectual_multiplies if getattr(machine.compute, "zeros", "multiplied") == "gating" else operations.multiplies
+    spent = {machine.compute_name: switching * product + vector * table.operation_pj(dtype)
              + operations.constant_multiplies * table.multiply[dtype]}
     for name, moved in bytes_by_part.items():
         spent[name] = moved * pj_per_byte(machine.memories[name], table)

@@ -31,13 +31,18 @@ def add_product(total: Array | None, a: Array, b: Array) -> Array:
     return a @ b if total is None else total + a @ b
 
 
+def exactly(values: Array, stage: Stage) -> Array:
+    """What a stage writes, as it was computed."""
+    return values
+
+
 @dataclass(frozen=True)
 class Arithmetic:
     """How numbers are kept and multiplied. contract: as add_product. store: rounds what a stage writes. zero: of dtype."""
 
     dtype: npt.DTypeLike = np.float64
     contract: Contract = add_product
-    store: Callable[[Array], Array] = lambda values: values
+    store: Callable[[Array, Stage], Array] = exactly
     zero: Any = 0
 
 
@@ -63,7 +68,7 @@ def run_stage(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic 
     else:
         dims = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
         patches = [gathered(tensor, stage, values, dims, arithmetic) for tensor in stage.inputs]
-        result = arithmetic.store(stage.kernel.apply(patches))
+        result = arithmetic.store(stage.kernel.apply(patches), stage)
         target.write(dims, np.broadcast_to(result, (*target.lengths(dims), result.shape[-1])))
     return target.values()
 
@@ -85,7 +90,7 @@ def _contract(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic,
         )
     assert total is not None
     dims = [*view.b, *view.m, *view.n]
-    target.write(dims, arithmetic.store(total).reshape(*target.lengths(dims), 1))
+    target.write(dims, arithmetic.store(total, stage).reshape(*target.lengths(dims), 1))
 
 
 def _at(array: Array, place: tuple[int, ...]) -> Array:

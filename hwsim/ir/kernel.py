@@ -80,6 +80,22 @@ class Separable:
         return whole.reshape(*whole.shape[:-2], -1)
 
 
+@dataclass(frozen=True)
+class Rectified:
+    """out = max(0, kernel(in)) for patches of `words`; a comparison counts as an addition."""
+
+    kernel: Kernel
+    words: int
+
+    @property
+    def operations(self) -> Operations:
+        return self.kernel.operations + Operations(additions=self.words)
+
+    def apply(self, patches: list[Values]) -> Values:
+        values = self.kernel.apply(patches)
+        return values * (values > 0)
+
+
 def run_along(program: Program, values: Values, axis: int) -> Values:
     """The program applied to the vectors along an axis."""
     import numpy as np

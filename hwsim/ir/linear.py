@@ -53,6 +53,24 @@ class Program:
         """Multiplications by 0 and +-1 are free, by +-2^k shifts, by anything else constant multiplications."""
         return sum((step.operations for step in self.steps), Operations())
 
+    def text(self, input_name: str, output_name: str) -> list[str]:
+        """The steps as assignments: t0 = d0 - d2, ..."""
+        names = [f"{input_name}{number}" for number in range(self.inputs)]
+        lines, shared = [], 0
+        for number, step in enumerate(self.steps, self.inputs):
+            if number in self.outputs:
+                names.append(f"{output_name}{self.outputs.index(number)}")
+            else:
+                names.append(f"t{shared}")
+                shared += 1
+            lines.append(f"{names[-1]} = {_sum_text(step.terms, names)}")
+        plain = [
+            f"{output_name}{place} = {names[number]}"
+            for place, number in enumerate(self.outputs)
+            if number is not None and (number < self.inputs or self.outputs.index(number) != place)
+        ]
+        return [*lines, *plain]
+
     def run(self, values: Sequence[Any]) -> list[Any]:
         """The outputs for these inputs: numbers, arrays, or whatever multiplies and adds."""
         known = list(values)
@@ -63,6 +81,15 @@ class Program:
                 total = term if total is None else total + term
             known.append(total)
         return [None if number is None else known[number] for number in self.outputs]
+
+
+def _sum_text(terms: Sequence[tuple[Coefficient, int]], names: Sequence[str]) -> str:
+    words = []
+    for coefficient, number in terms:
+        size = abs(coefficient)
+        factor = "" if size == 1 else f"{size if isinstance(size, Fraction) else format(size, '.6g')} "
+        words.append(f"{'-' if coefficient < 0 else '+'} {factor}{names[number]}")
+    return " ".join(words).removeprefix("+ ").replace("- ", "-", 1) if words[0].startswith("-") else " ".join(words).removeprefix("+ ")
 
 
 def _power_of_two(value: Coefficient) -> bool:

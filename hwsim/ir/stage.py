@@ -33,6 +33,10 @@ class Operations:
     def __mul__(self, times: int) -> Operations:
         return Operations(*(getattr(self, name) * times for name in FIELDS))
 
+    def with_effectual(self, effectual: int) -> Operations:
+        """The same with another number of effectual multiplications."""
+        return replace(self, effectual_multiplies=effectual)
+
     @property
     def vector_operations(self) -> int:
         """Instructions of a vector unit outside multiply-accumulates, a fused multiply-add being one."""
@@ -88,7 +92,7 @@ class Stage:
     @property
     def operations(self) -> Operations:
         total = self.per_iteration * self.iterations
-        return replace(total, effectual_multiplies=self.effectual)
+        return total.with_effectual(self.effectual)
 
     def with_effectual(self, effectual: int) -> Stage:
         """The stage with this many multiplications whose operands are both not zero."""

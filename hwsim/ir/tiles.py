@@ -248,11 +248,8 @@ class TiledPart:
             kernel=self.method.forward,
         )
 
-    def products(self, weights: float, activations: float) -> Stage:
-        """for e, g, k, c, tiles:  M[e][g][k][tile] += V[e][g][c][tile] * U[e][g][k][c]
-
-        weights, activations: shares of the filter and of the image that are not zero.
-        """
+    def products(self) -> Stage:
+        """for e, g, k, c, tiles:  M[e][g][k][tile] += V[e][g][c][tile] * U[e][g][k][c]"""
         layer = self.layer
         axes = self._u_axes(False, (None, None))
         k = next(number for number, axis in enumerate(axes) if axis.dims == ("k",))
@@ -270,7 +267,7 @@ class TiledPart:
             (*batch, *self.places, *outputs, *sums),
             tensors,
             Operations(multiplies=1, additions=1),
-            self._effectual(weights, activations),
+            self._effectual(),
             view,
             statement=f"M{self.mark} += V{self.mark} * U{self.mark}",
         )
@@ -279,8 +276,10 @@ class TiledPart:
         axes = (along("n", self.layer.n), *grouped(self.layer, along("k", self._k)), self.rows.tile(), self.columns.tile())
         return Tensor("ofmap", "output", axes, width(self.layer.dtype))
 
-    def _effectual(self, weights: float, activations: float) -> int:
+    def _effectual(self) -> int:
         """Products of two numbers that are not zero, in expectation: a transformed value is zero when all behind it are."""
+        density = self.layer.density
+        taps_density, kept = (1.0, density.weights) if density.spares_taps else (density.weights, 1.0)
         layer, both = self.layer, (self.rows, self.columns)
         images = [
             {support: side.inside(support) for support in {points[axis] for points in self.method.input_support}}
@@ -292,10 +291,10 @@ class TiledPart:
         ]
         total = 0.0
         for (image, filter_), times in Counter(zip(self.method.input_support, self.method.filter_support, strict=True)).items():
-            v = _nonzero(images[0][image[0]], images[1][image[1]], activations)
-            u = _nonzero(taps[0][filter_[0]], taps[1][filter_[1]], weights)
+            v = _nonzero(images[0][image[0]], images[1][image[1]], density.activations)
+            u = _nonzero(taps[0][filter_[0]], taps[1][filter_[1]], taps_density)
             total += times * float((v * u).sum())
-        return round(total * layer.n * layer.k * self._c * self.method.parts**2)
+        return round(kept * total * layer.n * layer.k * self._c * self.method.parts**2)
 
 
 def _nonzero(rows: Ints, columns: Ints, density: float) -> npt.NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """A spatial array of processing elements, each with its own small scratchpads, fed by multicast buses."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
@@ -11,7 +11,10 @@ from hwsim.units import Bandwidth
 @PARTS.register("pe_array")
 @dataclass(frozen=True)
 class PeArray(Compute):
-    """rows x cols PEs of one multiply-accumulate a cycle; one bus per tensor from the buffer to the array."""
+    """rows x cols PEs of one multiply-accumulate a cycle; one bus per tensor from the buffer to the array.
+
+    zeros: 'gating' when a product with a zero operand takes its cycle but switches no multiplier.
+    """
 
     kind: ClassVar[str] = "pe_array"
     family: ClassVar[str] = "spatial"
@@ -22,6 +25,7 @@ class PeArray(Compute):
     weight_bus: Bandwidth = quantity("bandwidth")
     output_bus: Bandwidth = quantity("bandwidth")
     accumulator_bytes: int = count(default=2)
+    zeros: Literal["multiplied", "gating"] = "multiplied"
     mac_energy: float | None = quantity("energy_pj", default=None)
 
     @property

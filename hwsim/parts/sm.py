@@ -14,6 +14,7 @@ from hwsim.units import DTYPE_BYTES, Duration
 class StreamingMultiprocessor(Compute):
     """sms of them; macs_per_cycle per SM by dtype, tensor_macs_per_cycle where tensor cores serve the dtype.
 
+    sparse: the N:M patterns of weights whose zeros the tensor cores skip.
     tensor_threads threads together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory.
     launch is the time from one kernel's end to the next one's end when both are empty; l2_latency,
     shared_latency and barrier are what one step of a blocked loop waits for when nothing else hides it.
@@ -36,6 +37,7 @@ class StreamingMultiprocessor(Compute):
     tensor_threads: int = count(default=32)
     tensor_rows: int = count(default=16)
     tensor_cols: int = count(default=16)
+    sparse: tuple[str, ...] = ()
 
     @property
     def units(self) -> int:

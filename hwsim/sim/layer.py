@@ -27,6 +27,7 @@ from hwsim.sim.cores import ImplicitRun, run_on_cores
 from hwsim.sim.explicit import notes
 from hwsim.sim.fused import blocks_of, together
 from hwsim.sim.physics import check_layer, check_stage
+from hwsim.sim.pruned import exploit
 from hwsim.sim.result import Cycles, LayerResult, StageResult
 from hwsim.sim.stream import AddressSpace, ImplicitChain
 from hwsim.spec.layer import Layer
@@ -47,7 +48,7 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
         raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
-    plan = replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages))
+    plan, remarks = exploit(replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages)), layer, machine)
     _fits_in_dram(plan, machine)
     blocks = blocks_of(plan, machine)
     chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
@@ -56,7 +57,6 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     stages = [_offline(stage, machine, dtype) if stage.offline else
               together([(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)], stage.operations, number)
               for stage in plan.stages]
-    remarks = list(plan.notes)
     remarks += [f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
                 for stage, result in zip(plan.stages, stages, strict=True)
                 if dataflow is not None and stage.view is not None and result.dataflow != dataflow and stage.name not in (nests or {})]

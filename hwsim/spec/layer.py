@@ -24,21 +24,54 @@ def window_positions(size: int, window: int, stride: int, pad: int, dilation: in
 
 @dataclass(frozen=True)
 class Density:
-    """Shares of the weights and of the input activations that are not zero, spread evenly.
+    """Shares of the weights and of the input activations that are not zero.
 
-    Raises HwsimError for a share outside (0, 1].
+    structure: how the zeros of the weights lie: 'unstructured' (spread evenly), '2:4' (N non-zero of every M along the
+    channels, which fixes weights = N/M), '16x16' (whole blocks of filters x channels) or 'channels' (whole channels).
+    Raises HwsimError for a share outside (0, 1] and for a structure that is none.
     """
 
     weights: float = 1.0
     activations: float = 1.0
+    structure: str = "unstructured"
 
     def __post_init__(self) -> None:
+        if self.of_group is not None and self.weights == 1.0:
+            object.__setattr__(self, "weights", self.of_group[0] / self.of_group[1])
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for name in ("weights", "activations"):
             if not 0 < getattr(self, name) <= 1:
                 yield name, f"{getattr(self, name)}; expected a share above 0 and up to 1"
+        group = self.of_group
+        if group is not None and not 0 < group[0] < group[1]:
+            yield "structure", f"{self.structure!r}; expected fewer than {group[1]} of {group[1]}, as in 2:4"
+        elif group is not None and self.weights != group[0] / group[1]:
+            yield "weights", f"{self.weights}; {self.structure} keeps {group[0] / group[1]:g}"
+        elif group is None and self.block is None and self.structure not in ("unstructured", "channels"):
+            yield "structure", f"{self.structure!r}; expected unstructured, channels, N:M such as 2:4, or a block such as 16x16"
+
+    @property
+    def of_group(self) -> tuple[int, int] | None:
+        """(N, M) of N:M, else None."""
+        return _pair(self.structure, ":")
+
+    @property
+    def spares_taps(self) -> bool:
+        """Are a filter's taps for a channel zero only all together, so that transforms of the taps keep the zeros?"""
+        return self.block is not None or self.structure == "channels"
+
+    @property
+    def block(self) -> tuple[int, int] | None:
+        """(filters, channels) of a block, else None."""
+        pair = _pair(self.structure, "x")
+        return pair if pair and min(pair) > 0 else None
+
+
+def _pair(text: str, between: str) -> tuple[int, int] | None:
+    first, mark, second = text.partition(between)
+    return (int(first), int(second)) if mark and first.isdecimal() and second.isdecimal() else None
 
 
 DENSE = Density()

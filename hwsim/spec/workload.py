@@ -112,6 +112,11 @@ class Workload:
         kept = {name: layer for name, layer in self.layers.items() if name in names}
         return replace(self, layers=kept, inputs={name: self.inputs.get(name, ()) for name in kept})
 
+    def with_density(self, density: Density) -> Workload:
+        """The same workload with these shares of non-zero weights and activations in every layer that multiplies."""
+        return replace(self, layers={name: layer if isinstance(layer, (PoolLayer, ElementwiseLayer)) else replace(layer, density=density)
+                                     for name, layer in self.layers.items()})
+
     def with_dtype(self, dtype: str) -> Workload:
         return replace(self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()})
 
