@@ -166,7 +166,11 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
                       node)
     if len(doc.faults) > before:
         return None
-    made = cls(**values)
+    try:
+        made = cls(**values)
+    except HwsimError as error:  # a spec that checks itself wherever it is made
+        doc.fault(path, str(error), node)
+        return None
     for name, what in getattr(made, "faults", tuple)():
         doc.fault(_join(path, name), what)
     return made

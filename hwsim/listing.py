@@ -143,8 +143,8 @@ def _transforms(m: int, points: tuple[Fraction, ...]) -> str:
     for label, matrix, inputs, outputs in (("A^T", exact.a_t, "m", "y"), ("G", exact.g, "g", "u"), ("B^T", exact.b_t, "d", "v")):
         program = program_of(matrix)
         cost = program.operations
-        lines += [f"{label} =", _matrix(matrix), f"  {cost.vector_operations} operations, a fused multiply-add being one "
-                  f"({cost.additions} additions, {cost.constant_multiplies} constants, {cost.shifts} shifts):",
+        counts = f"{cost.additions} additions, {cost.constant_multiplies} constants, {cost.shifts} shifts"
+        lines += [f"{label} =", _matrix(matrix), f"  {counts}; {cost.vector_operations} operations with fused multiply-adds:",
                   *textwrap.wrap("; ".join(program.text(inputs, outputs)), WIDTH, initial_indent="    ", subsequent_indent="    ")]
     return "\n".join(lines)
 
@@ -166,5 +166,7 @@ def _document(plugin: object) -> str:
 
 def _reflowed(paragraph: str) -> str:
     """Prose at the terminal's width; loops and formulas, which are indented, as they are."""
-    indented = any(line.startswith(" ") for line in paragraph.splitlines())
-    return paragraph if indented else textwrap.fill(" ".join(paragraph.splitlines()), WIDTH)
+    lines = paragraph.splitlines()
+    if any(line.startswith(" ") for line in lines):
+        return "\n".join(piece for line in lines for piece in (textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line]))
+    return textwrap.fill(" ".join(lines), WIDTH)

@@ -60,7 +60,7 @@ def test_compare_as_json_and_as_table() -> None:
     words = ("compare", "toy-4x4", "--machines", "tpu-v1,xeon-8380", "--algorithms", "direct,winograd-f3")
     status, out, _ = hwsim(*words)
     assert status == 0
-    assert len(out.splitlines()) == 6
+    assert [line.split()[0] for line in out.splitlines()[2:]] == ["tpu-v1", "direct", "winograd-f3", "xeon-8380", "direct", "winograd-f3"]
     status, out, _ = hwsim(*words, "--json", "-")
     results = json.loads(out)["results"]
     assert [(r["machine"], r["algorithm"], r["counts"]["multiplies"]) for r in results] == [
@@ -71,7 +71,7 @@ def test_compare_writes_a_whole_folder_or_nothing(tmp_path: Path) -> None:
     words = ("compare", "toy-4x4", "--machines", "tpu-v1", "--algorithms", "direct,im2col", "--out", str(tmp_path / "report"))
     assert hwsim(*words)[0] == 0
     names = {path.name for path in (tmp_path / "report").iterdir()}
-    plots = {f"{name}.{kind}" for name in ("time", "multiplications", "dram", "footprint", "roofline") for kind in ("svg", "png")}
+    plots = {f"{name}.{kind}" for name in ("time", "multiplications", "layers", "dram", "footprint", "roofline") for kind in ("svg", "png")}
     assert names == plots | {"report.html", "report.md", "results.csv", "results.json"}
     status, _, err = hwsim(*words)
     assert status == 2
@@ -85,7 +85,7 @@ def test_compare_writes_a_whole_folder_or_nothing(tmp_path: Path) -> None:
 def test_the_page_stands_alone(tmp_path: Path) -> None:
     hwsim("compare", "toy-4x4", "--machines", "tpu-v1,h200", "--algorithms", "direct", "--out", str(tmp_path / "r"))
     page = (tmp_path / "r" / "report.html").read_text()
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     for fetched in ("<script", "<link", 'src="http', "@import", "url(http"):
         assert fetched not in page
     rows = (tmp_path / "r" / "results.csv").read_text().splitlines()

@@ -100,14 +100,14 @@ class Winograd:
     """F(m x n, r x s): tiles (m+r-1)(n+s-1) N K C/groups multiplications, tiles = ceil(P/m) ceil(Q/n), whole at edges.
 
     Along an axis with one tap a tile is one output long: a 1 x 7 filter is the one-dimensional F(m, 7).
-    Fused, the temporaries V and M of a few rows of tiles at a time stay on chip.
+    Fused, the temporaries V and M of a block of tiles at a time stay on chip.
     """
 
     def __init__(
         self, name: str, m: int, n: int, points: tuple[Fraction, ...] = POINTS, *, fused: bool = False, relu: bool = False
     ) -> None:
         self.name, self.m, self.n, self.points, self.fused, self.relu = name, m, n, points, fused, relu
-        how = " of rows of tiles that stay on chip" if fused else ""
+        how = " of blocks of tiles that stay on chip" if fused else ""
         self.summary = f"F({m}x{n}, r x s): transforms{how}, then a product per point"
         if relu:
             self.summary = f"F({m}x{n}, r x s) of a network pruned and ReLU'd between the transforms"
@@ -154,7 +154,7 @@ class Winograd:
             name = "output-transform" + (f"-{number + 1}" if len(groups) > 1 else "")
             outputs.append(output_transform(group, Separable(tuple(self._inverse(part) for part in group)), name))
         temporaries = tuple(f"{letter}{part.mark}" for letter in "VM" for part in parts)
-        fused_over = ("n", "i", "y") if self.fused else ()
+        fused_over = ("n", "i", "y", "j", "x") if self.fused else ()
         return Plan(self.name, (*before, *inputs, *products, *outputs), temporaries, ("filter transform offline, not timed",), fused_over)
 
     def _parts(self, layer: Convolution) -> list[TiledPart]:

@@ -77,14 +77,9 @@ def _count(layers: Mapping[str, Layer], algorithm: str, arrays: Mapping[str, Arr
             own = own.with_effectual(_on_arrays(layer, plan, arrays[name]))
         online = online + own
         offline = offline + sum((stage.operations for stage in plan.stages if stage.offline), Operations())
-        workspace = max(workspace, workspace_bytes(plan))
+        workspace = max(workspace, plan.workspace_bytes)
         fused = fused or bool(plan.fused_over)
     return Counted(algorithm, online, offline, sum(layer.macs for layer in layers.values()), workspace, tuple(fallbacks), fused)
-
-
-def workspace_bytes(plan: Plan) -> int:
-    """Bytes of what a plan writes only to read it again."""
-    return sum({tensor.name: tensor.bytes for stage in plan.stages for tensor in stage.tensors if tensor.name in plan.temporaries}.values())
 
 
 def _on_arrays(layer: Convolution, plan: Plan, arrays: Arrays) -> int:

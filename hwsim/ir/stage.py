@@ -133,3 +133,9 @@ class Plan:
     temporaries: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
     fused_over: tuple[str, ...] = ()
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of what the stages write only to read it again."""
+        return sum({tensor.name: tensor.bytes for stage in self.stages for tensor in stage.tensors
+                    if tensor.name in self.temporaries}.values())

@@ -37,6 +37,7 @@ def _layer(layer: LayerResult) -> dict[str, Any]:
     return {
         "name": layer.name, "shape": layer.shape, "algorithm": layer.algorithm, "notes": list(layer.notes),
         "cycles": _cycles(layer.cycles), "seconds": layer.seconds, "counts": _counts(layer.operations), "macs": layer.macs,
+        "workspace_bytes": layer.workspace_bytes,
         "dram": {"read_bytes": layer.dram_read_bytes, "write_bytes": layer.dram_write_bytes,
                  "compulsory_bytes": layer.compulsory_bytes},
         "footprint_bytes": layer.footprint_bytes, "utilization": layer.utilization, "energy_pj": layer.energy_pj,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CAPTIONS = {
     "time": "Whole network, layer after layer; every layer starts with its data in DRAM.",
     "multiplications": "Data times data only. Constants of the transforms, shifts and additions are in the table of counts.",
+    "layers": "Winograd's tiles share products between outputs; where a map is no multiple of the tile, edge tiles are computed whole.",
     "dram": "1 means that every input, weight and output crossed the DRAM pins exactly once.",
     "footprint": "Peak of one instance of each explicit memory, double buffers included.",
     "roofline": "A point is a layer. On the slope it waits for DRAM, under the flat part for something else.",

@@ -26,10 +26,11 @@ STYLE: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": Fa
 
 
 def plots(results: Sequence[Result]) -> dict[str, Figure]:
-    """{name: figure} of a comparison: time, multiplications, DRAM, footprint, roofline."""
+    """{name: figure} of a comparison: time, multiplications (all, by layer), DRAM, footprint, roofline."""
     with plt.rc_context(STYLE):
         return {"time": _bars(results, "Time for the whole network", "milliseconds", lambda r: r.seconds * 1e3),
                  "multiplications": _bars(_once(results), "General multiplications", "billions", lambda r: r.counts.multiplies / 1e9),
+                 "layers": _layers(_once(results)),
                  "dram": _bars(results, "DRAM traffic against the least possible", "multiples of compulsory bytes",
                                lambda r: r.dram_bytes / r.compulsory_bytes),
                  "footprint": _footprints(results), "roofline": _rooflines(results)}
@@ -86,6 +87,26 @@ def _bars(results: Sequence[Result], title: str, unit: str, value: Callable[[Res
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(unit)
     axes.set_title(title)
+    return figure
+
+
+def _layers(results: Sequence[Result]) -> Figure:
+    """Multiplications of every layer that multiplies, bars of the algorithms side by side."""
+    names = [layer.name for layer in results[0].layers if layer.macs]
+    height = 0.9 + len(names) * max(0.2, 0.11 * len(results) + 0.06)
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
+    thick = 0.84 / len(results)
+    for number, result in enumerate(results):
+        counts = {layer.name: layer.operations.multiplies / 1e6 for layer in result.layers}
+        places = [place + (number - (len(results) - 1) / 2) * thick for place in range(len(names))]
+        axes.barh(places, [counts[name] for name in names], height=thick, color=COLORS[number % len(COLORS)], label=result.algorithm)
+    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("millions")
+    axes.set_title("General multiplications, layer by layer")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8.5)
     return figure
 
 

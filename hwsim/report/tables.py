@@ -13,7 +13,8 @@ WIDTH = 80
 Rows = list[list[str]]
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
-COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "DRAM", "xmin", "energy"]
+COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "additions", "DRAM", "xmin", "workspace", "energy"]
+TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "xmin", "workspace", "energy"]
 
 
 def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
@@ -138,16 +139,22 @@ def _factors(reuse: Reuse) -> list[str]:
 
 
 def comparison_rows(results: Sequence[Result]) -> Rows:
+    """Cells of COMPARE_HEAD."""
     return [[result.machine, result.algorithm, seconds_text(result.seconds), f"{result.utilization:.0%}",
-             si(result.counts.multiplies), size_text(result.dram_bytes),
-             f"{result.dram_bytes / result.compulsory_bytes:.2f}", f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ"]
-            for result in results]
+             si(result.counts.multiplies), si(result.counts.additions), size_text(result.dram_bytes),
+             f"{result.dram_bytes / result.compulsory_bytes:.2f}", size_text(result.workspace_bytes),
+             f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ"] for result in results]
 
 
 def comparison_table(results: Sequence[Result]) -> str:
-    """One line a machine and algorithm, and which layers fell back on another algorithm."""
+    """One line an algorithm under each machine, and which layers fell back on another algorithm."""
+    rows: Rows = []
+    for machine, algorithm, time, _, *rest in comparison_rows(results):
+        if not rows or all(row[0] != machine for row in rows):
+            rows.append([machine, *[""] * (len(TERMINAL_HEAD) - 1)])
+        rows.append([f"  {algorithm}", time, *rest])
     lines = [piece for note in fallback_notes(results) for piece in _wrap(f"note: {note}")]
-    return "\n".join([text_table(COMPARE_HEAD, comparison_rows(results)), *(["", *lines] if lines else [])])
+    return "\n".join([text_table(TERMINAL_HEAD, rows, left=1), *(["", *lines] if lines else [])])
 
 
 def fallback_notes(results: Sequence[Result]) -> list[str]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-from hwsim.errors import HwsimError
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.sim.result import Cycles, StageResult, add_accesses, add_energy
@@ -31,22 +30,23 @@ class Block:
     times: int
 
 
-def blocks_of(plan: Plan, machine: Machine) -> list[Block]:
-    """The blocks of a plan: the whole when it is not fused.
+def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
+    """The blocks of a plan, and why it is run whole when it is fused and not even its smallest block fits.
 
     Blocks that differ only in where they lie are one block several times on explicit machines; caches see every block.
-    Raises HwsimError when not even the smallest block's temporaries fit.
     """
     if not plan.fused_over:
-        return [Block(plan, 1)]
+        return [Block(plan, 1)], []
     chunks = _chunks(plan, machine)
+    if isinstance(chunks, str):
+        return [Block(plan, 1)], [f"not fused on {machine.name}: {chunks}"]
     places = [dict(zip(chunks, place, strict=True)) for place in product(*chunks.values())]
     pieces = [replace(plan, stages=tuple(_cut(stage, place, plan.temporaries) for stage in plan.stages)) for place in places]
     if machine.management != "explicit":
-        return [Block(piece, 1) for piece in pieces]
+        return [Block(piece, 1) for piece in pieces], []
     likes = [_likeness(piece) for piece in pieces]
     times = Counter(likes)
-    return [Block(pieces[likes.index(like)], number) for like, number in times.items()]
+    return [Block(pieces[likes.index(like)], number) for like, number in times.items()], []
 
 
 def room_for_temporaries(machine: Machine) -> tuple[str, int]:
@@ -55,8 +55,8 @@ def room_for_temporaries(machine: Machine) -> tuple[str, int]:
     return name, machine.memories[name].capacity // 2
 
 
-def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]]:
-    """Cut the dims that blocks run over, outermost first, until a block's temporaries fit."""
+def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]] | str:
+    """Cut the dims that blocks run over, outermost first, until a block's temporaries fit; or why they never do."""
     level, room = room_for_temporaries(machine)
     online = [stage for stage in plan.stages if not stage.offline]
     extents = {dim: online[0].extents[dim] for dim in plan.fused_over if dim in online[0].extents}
@@ -64,13 +64,8 @@ def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]]:
     for dim in extents:
         while _temporary_bytes(plan, sizes, machine) > room and sizes[dim] > 1:
             sizes[dim] = -(-sizes[dim] // 2)
-        if _temporary_bytes(plan, sizes, machine) <= room:
-            break
     if (least := _temporary_bytes(plan, sizes, machine)) > room:
-        raise HwsimError(
-            f"{machine.name}: {plan.algorithm}: the temporaries of one block take {size_text(least)}; expected at most "
-            f"{size_text(room)}, half of {level}"
-        )
+        return f"one block's temporaries take {size_text(least)}, half of {level} is {size_text(room)}"
     return {dim: [(start, min(size, extents[dim] - start)) for start in range(0, extents[dim], size)] for dim, size in sizes.items()}
 
 

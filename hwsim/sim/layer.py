@@ -50,18 +50,20 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
         raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
     plan, remarks = exploit(replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages)), layer, machine)
     _fits_in_dram(plan, machine)
-    blocks = blocks_of(plan, machine)
+    blocks, unfused = blocks_of(plan, machine)
     chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
     runs = [_run_stages(block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1]) for block in blocks]
     number = sum(block.times for block in blocks)
     stages = [_offline(stage, machine, dtype) if stage.offline else
               together([(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)], stage.operations, number)
               for stage in plan.stages]
+    remarks += unfused
     remarks += [f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
                 for stage, result in zip(plan.stages, stages, strict=True)
                 if dataflow is not None and stage.view is not None and result.dataflow != dataflow and stage.name not in (nests or {})]
     compulsory = min(compulsory_bytes(reference), compulsory_bytes(plan))
-    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs)
+    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
+                         max(block.plan.workspace_bytes for block in blocks))
     return check_layer(result, machine)
 
 

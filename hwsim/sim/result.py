@@ -93,7 +93,10 @@ class StageResult:
 
 @dataclass(frozen=True)
 class LayerResult:
-    """One layer: its stages in order. offline stages are listed, and in no total."""
+    """One layer: its stages in order. offline stages are listed, and in no total.
+
+    workspace_bytes: of the temporaries that stages pass on; in a fused plan, of one block's.
+    """
 
     name: str
     shape: str
@@ -102,6 +105,7 @@ class LayerResult:
     compulsory_bytes: int
     notes: tuple[str, ...] = ()
     macs: int = 0
+    workspace_bytes: int = 0
 
     @property
     def online(self) -> tuple[StageResult, ...]:
@@ -187,6 +191,11 @@ class Result:
     @property
     def compulsory_bytes(self) -> int:
         return sum(layer.compulsory_bytes for layer in self.layers)
+
+    @property
+    def workspace_bytes(self) -> int:
+        """The most that any layer's temporaries take."""
+        return max((layer.workspace_bytes for layer in self.layers), default=0)
 
     @property
     def energy_pj(self) -> dict[str, float]:
