@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import simpy
 
+from hwsim.compiled import about_to_run, use_writable_cache
 from hwsim.sim.result import Cycles
+
+COMPILED_FROM = 4000  # tiles, from which compiled code is sooner ready than SimPy
 
 Ints = npt.NDArray[np.int64]
 Process = Generator[simpy.Event, Any, None]
@@ -44,9 +47,44 @@ class Stream:
 def run_pipeline(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
     """Loads, steps and write-backs overlapped as far as buffers and the port allow.
 
-    cycles: of each step when nothing is missing. Stalls are attributed to the tensor waited for.
+    cycles: of each step when nothing is missing. Stalls are attributed to the tensor waited for. Many tiles run in
+    compiled code, which gives the same (hwsim.sim.replay).
     """
+    tiles = sum(len(stream.first) for stream in streams)
+    return run_compiled(streams, cycles, port) if tiles > COMPILED_FROM else run_events(streams, cycles, port)
+
+
+def run_events(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
+    """The pipeline as SimPy processes, about 10,000 tiles a second."""
     return _Pipeline(streams, cycles, port).run()
+
+
+def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
+    """The same pipeline in compiled code."""
+    use_writable_cache()
+    from hwsim.sim.replay import replay
+
+    about_to_run(replay)
+    counts = [len(stream.first) for stream in streams]
+    base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    first, last, bytes_in, bytes_out = (np.concatenate([getattr(stream, name) for stream in streams]).astype(np.int64)
+                                        for name in ("first", "last", "bytes_in", "bytes_out"))
+    marks = np.unique(np.concatenate([[0, len(cycles)], first, last + 1]))
+    elapsed = np.concatenate([[0.0], np.cumsum(cycles)])
+    spans = elapsed[marks[1:]] - elapsed[marks[:-1]]
+    waits, done = np.argsort(first, kind="stable"), np.argsort(last, kind="stable")
+    wait_at = np.append(np.searchsorted(first[waits], marks[:-1]), len(waits))
+    done_at = np.searchsorted(last[done], np.append(marks[:-1], marks[-1]))
+    stall = np.zeros(2 * len(streams))
+    lane_of, buffers = np.repeat(np.arange(len(streams)), counts), np.array([stream.buffers for stream in streams], np.int64)
+    replay(lane_of, base, buffers, bytes_in, bytes_out,
+           spans, waits, wait_at, done, done_at, float(port.bytes_per_cycle), float(port.latency_cycles), stall)
+    causes: dict[str, float] = {}
+    for number, time in enumerate(stall.tolist()):
+        drain = " drain" if number >= len(streams) else ""
+        name = f"{port.name}: {streams[number % len(streams)].tensor}{drain}"
+        causes[name] = causes.get(name, 0.0) + time
+    return Cycles(float(cycles.sum()), {name: time for name, time in causes.items() if time > 0})
 
 
 @dataclass
