@@ -193,12 +193,13 @@ class Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """One layer under one algorithm on one machine."""
+    """One layer under one algorithm on one machine; yields: to what always applies, where the machine cannot run it."""
 
     machine: str
     layer: Layer
     algorithm: str
     dataflow: str | None
+    yields: bool
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -240,7 +241,7 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
         names = [MEMORY_BOUND]
     elif job.algorithm == AUTO:
         names = [name for name in user_algorithms() if find_algorithm(name).refuses(layer) is None]
-    return [_Task(job.machine.name, layer, name, job.dataflow) for name in names]
+    return [_Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO) for name in names]
 
 
 def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult | HwsimError]:
@@ -264,14 +265,27 @@ def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Pr
 
 
 def _renamed(result: LayerResult | HwsimError, plan: Plan) -> LayerResult | HwsimError:
-    if isinstance(result, HwsimError):
+    """A result of equal work as this plan's, unless the work was given up for another algorithm's."""
+    if isinstance(result, HwsimError) or any("does not apply" in note for note in result.notes):
         return result
     return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
     reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
-    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow)
+    plan = replace(task.plan(), notes=())
+    try:
+        return simulate_layer("", task.layer, plan, reference, machine, task.dataflow)
+    except HwsimError as error:
+        other = lower(task.layer, FALLBACK) if task.yields and plan.algorithm not in (FALLBACK, MEMORY_BOUND) else None
+        if other is None:
+            raise
+        try:
+            result = simulate_layer("", task.layer, other, reference, machine, task.dataflow)
+        except HwsimError:
+            raise error from None
+        note = f"{task.algorithm} does not apply: {error}; {FALLBACK} instead"
+        return replace(result, notes=(note, *result.notes))
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:

@@ -265,7 +265,10 @@ def _inverse_scale(t: int) -> Values:
 
 
 class Fft:
-    """t (t/2 + 1) points a tile, 4 multiplications each (3 by Gauss' rule); tiles of t - r + 1 outputs a side."""
+    """t (t/2 + 1) points a tile, 4 multiplications each (3 by Gauss' rule); tiles of t - r + 1 outputs a side.
+
+    With 4 multiplications the filter's points are stored as 2 x 2 real matrices, with 3 as three sums.
+    """
 
     def __init__(self, name: str, t: int, gauss: bool) -> None:
         self.name, self.t, self.gauss = name, t, gauss
@@ -321,7 +324,10 @@ class Fft:
 
 
 class BestFft:
-    """The tile of 8, 16, 32 or 64 that takes the fewest operations: products, and additions and constants of the transforms."""
+    """The tile of 8, 16, 32 or 64 that takes the fewest operations, with Gauss' three multiplications a point.
+
+    Operations: products, and additions and constants of the transforms.
+    """
 
     name = "fft"
     summary = "tiles in the Fourier domain, of the size that takes the fewest operations"
@@ -333,7 +339,7 @@ class BestFft:
         if self.refuses(layer) is not None:
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
         plan = _fewest(layer)
-        return replace(plan, algorithm=self.name, notes=(f"tiles of {plan.algorithm.removeprefix('fft-t')}", *plan.notes))
+        return replace(plan, algorithm=self.name, notes=(f"of the tiles, {plan.algorithm}", *plan.notes))
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         return convolve(layer, self.lower(layer), x, w)
@@ -341,7 +347,7 @@ class BestFft:
 
 @lru_cache(maxsize=512)
 def _fewest(layer: Layer) -> Plan:
-    members = [Fft(f"fft-t{t}", t, False) for t in TRIED]
+    members = [Fft(f"fft-t{t}-3m", t, gauss=True) for t in TRIED]
     plans = [member.lower(layer) for member in members if member.refuses(layer) is None]
     return min(
         plans,

@@ -91,17 +91,19 @@ def _bars(results: Sequence[Result], title: str, unit: str, value: Callable[[Res
 
 
 def _layers(results: Sequence[Result]) -> Figure:
-    """Multiplications of every layer that multiplies, bars of the algorithms side by side."""
+    """Multiplications of every layer that multiplies, algorithms side by side; those with equal counts share a bar."""
     names = [layer.name for layer in results[0].layers if layer.macs]
-    height = 0.9 + len(names) * max(0.2, 0.11 * len(results) + 0.06)
-    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
-    thick = 0.84 / len(results)
-    for number, result in enumerate(results):
-        counts = {layer.name: layer.operations.multiplies / 1e6 for layer in result.layers}
-        places = [place + (number - (len(results) - 1) / 2) * thick for place in range(len(names))]
-        axes.barh(places, [counts[name] for name in names], height=thick, color=COLORS[number % len(COLORS)], label=result.algorithm)
+    bars: dict[tuple[float, ...], list[str]] = {}
+    for result in results:
+        bars.setdefault(tuple(layer.operations.multiplies / 1e6 for layer in result.layers if layer.macs), []).append(result.algorithm)
+    algorithms = [result.algorithm for result in results]
+    thick = 0.84 / len(bars)
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, 1.1 + len(names) * (0.11 * len(bars) + 0.08)), layout="constrained")
+    for number, (counts, members) in enumerate(bars.items()):
+        places = [place + (number - (len(bars) - 1) / 2) * thick for place in range(len(names))]
+        axes.barh(places, counts, height=thick, color=_color(algorithms, members[0]), label=", ".join(members))
     axes.set_yticks(range(len(names)), names, fontsize=8.5)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("millions")

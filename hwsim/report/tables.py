@@ -14,7 +14,7 @@ Rows = list[list[str]]
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
 COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "additions", "DRAM", "xmin", "workspace", "energy"]
-TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "xmin", "workspace", "energy"]
+TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "workspace", "energy"]
 
 
 def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
@@ -149,23 +149,28 @@ def comparison_rows(results: Sequence[Result]) -> Rows:
 def comparison_table(results: Sequence[Result]) -> str:
     """One line an algorithm under each machine, and which layers fell back on another algorithm."""
     rows: Rows = []
-    for machine, algorithm, time, _, *rest in comparison_rows(results):
-        if not rows or all(row[0] != machine for row in rows):
+    for machine, algorithm, time, _, multiplies, additions, moved, _, workspace, energy in comparison_rows(results):
+        if all(row[0] != machine for row in rows):
             rows.append([machine, *[""] * (len(TERMINAL_HEAD) - 1)])
-        rows.append([f"  {algorithm}", time, *rest])
+        rows.append([f"  {algorithm}", time, multiplies, additions, moved, workspace, energy])
     lines = [piece for note in fallback_notes(results) for piece in _wrap(f"note: {note}")]
     return "\n".join([text_table(TERMINAL_HEAD, rows, left=1), *(["", *lines] if lines else [])])
 
 
 def fallback_notes(results: Sequence[Result]) -> list[str]:
-    """Why an algorithm did not apply, each reason once, with the layers it is about."""
-    layers: dict[str, dict[str, None]] = {}
+    """Why algorithms did not apply, each reason once, with the algorithms and the layers it is about."""
+    layers: dict[tuple[str, str], dict[str, None]] = {}
     for result in results:
         for layer in result.layers:
             for note in layer.notes:
-                if "does not apply" in note:
-                    layers.setdefault(note, {})[layer.name] = None
-    return [f"{note} ({_some(list(names))})" for note, names in layers.items()]
+                name, found, reason = note.partition(" does not apply: ")
+                if found:
+                    layers.setdefault((name, reason), {})[layer.name] = None
+    names: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (name, reason), own in layers.items():
+        names.setdefault((reason, tuple(own)), []).append(name)
+    return [f"{', '.join(algorithms)} {'does' if len(algorithms) == 1 else 'do'} not apply: {reason} ({_some(list(own))})"
+            for (reason, own), algorithms in names.items()]
 
 
 def html_table(results: Sequence[Result]) -> str:
