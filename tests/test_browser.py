@@ -49,6 +49,6 @@ def test_nothing_sticks_out(page: Path, width: int, tmp_path: Path) -> None:
     assert found is not None, ran.stdout[-500:] + ran.stderr[-500:]
     wide, plots, narrowest, right = (float(number) for number in found[1].split(","))
     assert wide <= width
-    assert plots == 5
+    assert plots == 6
     assert narrowest > width * 0.35
     assert right <= width
