@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +170,18 @@ def test_count_reads_arrays_and_says_what_is_wrong_with_them(tmp_path: Path) -> 
         assert ran.exit_code == 2 and message in ran.stderr
     path.write_text("no archive")
     assert "cannot be read" in CliRunner().invoke(main, words).stderr
+
+
+def test_the_digits_demonstration(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained, pruned and counted for real: accuracy holds, the transform fills zeros in, Winograd-ReLU needs least."""
+    spec = importlib.util.spec_from_file_location("digits", ROOT / "demos" / "digits.py")
+    assert spec is not None and spec.loader is not None
+    digits = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "digits", digits)
+    spec.loader.exec_module(digits)
+    direct, winograd, pruned_direct, pruned_winograd, relu = digits.forms(0.25)
+    assert min(form.accuracy for form in (direct, pruned_direct, relu)) > 0.95
+    assert relu.effectual < pruned_direct.effectual < pruned_winograd.effectual < winograd.effectual < direct.effectual
+    assert pruned_direct.weights == pytest.approx(0.25, abs=0.01) and pruned_winograd.weights > 0.5
+    for form in (winograd, pruned_direct, pruned_winograd, relu):
+        assert form.effectual == pytest.approx(form.expected, rel=0.05)
