@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hwsim.algorithms import FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
+from hwsim.algorithms import AUTO, FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
 from hwsim.dataflows import DATAFLOWS
 from hwsim.errors import HwsimError, UnknownName, nearest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.mapper import Options, best_mapping
 from hwsim.sim.layer import keep_on_chip, simulate_layer
 from hwsim.sim.result import LayerResult, Result, StageResult
-from hwsim.spec.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.spec.layer import DENSE, ElementwiseLayer, Layer, PoolLayer
 from hwsim.spec.machine import Machine, load_machine
 from hwsim.spec.workload import Workload, find_workload, single
 from hwsim.units import DTYPE_BYTES
@@ -30,7 +30,6 @@ from hwsim.units import DTYPE_BYTES
 if TYPE_CHECKING:
     from hwsim.mapper.search import Found
 
-AUTO = "auto"
 OBJECTIVES: dict[str, tuple[Callable[[LayerResult], float], str]] = {
     "latency": (lambda result: result.seconds, "time"),
     "energy": (lambda result: sum(result.energy_pj.values()), "energy"),
@@ -73,14 +72,15 @@ def map_layers(workload: Workload | Layer | str, machine: Machine | str | Path, 
     """The best mapping of every layer that multiplies, equal layers once; see docs/mapping.md for the space and the proof.
 
     objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array. convention: 'timeloop'
-    leaves out of the cost what Timeloop does. seconds: for each stage, after which the best so far is taken and its gap
-    stated. Interrupted, it returns what it has. Raises as `simulate` does.
+    leaves out of the cost what Timeloop does. Zeros are multiplied: layers are mapped as dense ones. seconds: for each
+    stage, after which the best so far is taken and its gap stated. Interrupted, it returns what it has. Raises as
+    `simulate` does.
     """
-    _one_algorithm(algorithm)
+    _whole_stages(algorithm)
     if convention not in CONVENTIONS:
         raise UnknownName("convention", convention, CONVENTIONS)
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
-    network = Job(as_workload(workload), machine, algorithm, None, dtype).layers()
+    network = Job(as_workload(workload).with_density(DENSE), machine, algorithm, None, dtype).layers()
     found: list[MappedStage] = []
     seen: set[Layer] = set()
     for name, layer in network.layers.items():
@@ -114,10 +114,10 @@ def _map_layer(name: str, layer: Layer, machine: Machine, objective: str, algori
     return [MappedStage(name, layer, best, simulated[stage]) for stage, best in found.items()], complete
 
 
-def _one_algorithm(name: str) -> None:
-    if name == AUTO:
-        raise HwsimError(f"algorithm {AUTO!r} where one is needed; expected one of {', '.join(user_algorithms())}")
-    find_algorithm(name)
+def _whole_stages(name: str) -> None:
+    """Raises as find_algorithm does, and for an algorithm whose stages run in blocks."""
+    if find_algorithm(name).name.endswith("-fused"):
+        raise HwsimError(f"algorithm {name!r} runs its stages block by block; expected one whose nests are of whole stages")
 
 
 def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
@@ -125,7 +125,7 @@ def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
     from hwsim.ir.nestfile import bind, load_nests
 
     file, document = load_nests(path)
-    _one_algorithm(file.algorithm)
+    _whole_stages(file.algorithm)
     machine = load_machine(file.machine)
     if machine.management != "explicit":
         raise HwsimError(f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit")
@@ -261,31 +261,32 @@ def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Pr
                 progress(len(done), len(futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return {task: _renamed(done[work_of[task]], task.plan()) for task in tasks}
+    return {task: _outcome(task, done, machines[task.machine]) for task in tasks}
 
 
-def _renamed(result: LayerResult | HwsimError, plan: Plan) -> LayerResult | HwsimError:
-    """A result of equal work as this plan's, unless the work was given up for another algorithm's."""
-    if isinstance(result, HwsimError) or any("does not apply" in note for note in result.notes):
+def _outcome(task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: Machine) -> LayerResult | HwsimError:
+    """A task's result under its own algorithm's name, or where that cannot run, what always applies and why."""
+    result = done[task.work]
+    if isinstance(result, LayerResult):
+        plan = task.plan()
+        return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
+    if not task.yields or task.algorithm in (FALLBACK, MEMORY_BOUND):
         return result
-    return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
+    other = replace(task, algorithm=FALLBACK)
+    if other.work not in done:
+        try:
+            done[other.work] = _run_task(other, machine)
+        except HwsimError as error:
+            done[other.work] = error
+    instead = _outcome(other, done, machine)
+    if isinstance(instead, HwsimError):
+        return result
+    return replace(instead, notes=(f"{task.algorithm} does not apply: {result}; {FALLBACK} instead", *instead.notes))
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
     reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
-    plan = replace(task.plan(), notes=())
-    try:
-        return simulate_layer("", task.layer, plan, reference, machine, task.dataflow)
-    except HwsimError as error:
-        other = lower(task.layer, FALLBACK) if task.yields and plan.algorithm not in (FALLBACK, MEMORY_BOUND) else None
-        if other is None:
-            raise
-        try:
-            result = simulate_layer("", task.layer, other, reference, machine, task.dataflow)
-        except HwsimError:
-            raise error from None
-        note = f"{task.algorithm} does not apply: {error}; {FALLBACK} instead"
-        return replace(result, notes=(note, *result.notes))
+    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow)
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:

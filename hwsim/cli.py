@@ -113,8 +113,8 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
         layers: tuple[str, ...], dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
-    WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K or conv:C,H,W,K,R,S,STRIDE,PAD. With --nest FILE
-    machine, layers and nests are the file's.
+    WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K, conv:C,H,W,K,R,S,STRIDE,PAD or convtranspose: as
+    conv. With --nest FILE machine, layers and nests are the file's.
     """
     from hwsim.api import run_nests, simulate
     from hwsim.report.document import result_document
@@ -205,8 +205,10 @@ def _names(text: str, flag: str) -> list[str]:
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--weights", type=float, help="Share of the weights that is not zero.")
 @click.option("--activations", type=float, help="Share of the activations that is not zero.")
-@click.option("--structure", default="unstructured", show_default=True, help="Of the weights' zeros: also channels, 2:4, 16x16.")
-@click.option("--arrays", type=click.Path(path_type=Path), help="NumPy .npz with LAYER.weights and LAYER.activations, counted exactly.")
+@click.option("--structure", default="unstructured", show_default=True,
+              help="Of the weights' zeros: also 2:4 (N of every M), 16x16 (whole blocks), channels (whole input channels).")
+@click.option("--arrays", type=click.Path(path_type=Path),
+              help="NumPy .npz with LAYER.weights [k,c,r,s] (convtranspose: [c,k,r,s]), LAYER.activations [n,c,h,w].")
 @click.option("--json", "json_to", metavar="FILE", help="Write the counts as JSON; - for standard output.")
 @_user_errors
 def count(workload: str, algorithms: str | None, batch: int, layers: tuple[str, ...], weights: float | None, activations: float | None,
@@ -230,7 +232,7 @@ def count(workload: str, algorithms: str | None, batch: int, layers: tuple[str, 
         if arrays is not None:
             raise HwsimError(f"--arrays {arrays} beside densities; expected one or the other")
         network = network.with_density(Density(1.0 if weights is None else weights, 1.0 if activations is None else activations, structure))
-    names = _names(algorithms, "--algorithms") if algorithms else user_algorithms()
+    names = user_algorithms() if algorithms is None else _names(algorithms, "--algorithms")
     rows = count_algorithms(network, names, load_arrays(arrays, network) if arrays else None)
     text = json.dumps(counts_document(network.name, rows), indent=1)
     if json_to and json_to != "-":
@@ -250,6 +252,7 @@ def error(layer: str, algorithms: str, formats: str, seed: int, json_to: str | N
     """Measure what rounding costs LAYER under each algorithm.
 
     The layer is computed in fp32 and fp16 on random numbers in [-1, 1] and compared with direct convolution in float64.
+    "of direct's" is relative to direct convolution in the same format, where that is among the algorithms.
     LAYER is WORKLOAD:LAYER or a shape such as conv:64,56,56,64,3,3,1,1; of a WORKLOAD, its convolutions.
     """
     from hwsim.count.rounding import measure

@@ -132,7 +132,7 @@ def show_workload(workload: Workload) -> str:
 
 def show_algorithm(algorithm: Algorithm) -> str:
     """What it is; for Winograd the transforms of a 3-tap filter, as matrices and as they are computed."""
-    text = f"{algorithm.name}: {algorithm.summary}\n{_document(algorithm)}"
+    text = f"{textwrap.fill(f'{algorithm.name}: {algorithm.summary}', WIDTH)}\n{_document(algorithm)}"
     return "\n".join([text, *(_transforms(m, algorithm.points) for m in dict.fromkeys((algorithm.m, algorithm.n)))]) \
         if isinstance(algorithm, Winograd) else text
 
@@ -164,9 +164,14 @@ def _document(plugin: object) -> str:
     return "\n\n".join(_reflowed(paragraph) for paragraph in text.split("\n\n") if paragraph)
 
 
+def _wrapped(line: str) -> str:
+    """A line that is too long, its rest below its own indentation."""
+    return line if len(line) <= WIDTH else textwrap.fill(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4))
+
+
 def _reflowed(paragraph: str) -> str:
     """Prose at the terminal's width; loops and formulas, which are indented, as they are."""
     lines = paragraph.splitlines()
     if any(line.startswith(" ") for line in lines):
-        return "\n".join(piece for line in lines for piece in (textwrap.wrap(line, WIDTH) if len(line) > WIDTH else [line]))
+        return "\n".join(_wrapped(line) for line in lines)
     return textwrap.fill(" ".join(lines), WIDTH)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,8 +126,25 @@ def test_gated_zeros_save_multiplier_energy_and_no_time() -> None:
     assert saved > 0 and dense.energy_pj["dram"] == sparse.energy_pj["dram"]
 
 
+@pytest.mark.parametrize(("layer", "machine", "dtype", "algorithm"), [
+    (ConvLayer(1, 256, 14, 14, 256, 3, 3, pad=1, density=Density(0.5, structure="256x256")), "tpu-v1", "int8", "svd-r64"),  # factors are dense
+    (ConvLayer(1, 256, 28, 28, 4, 3, 3, pad=1, density=Density(structure="2:4")), "h200", "fp16", "implicit-gemm"),  # 4 filters: no tensor cores
+    (ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64, density=Density(structure="2:4")), "h200", "fp16", "im2col"),  # 1 channel a group
+    (ConvLayer(1, 64, 28, 28, 64, 3, 3, pad=1, density=Density(0.5, structure="256x256")), "tpu-v1", "int8", "direct")])  # smaller than a block
+def test_zeros_that_no_unit_skips_are_multiplied(layer: ConvLayer, machine: str, dtype: str, algorithm: str) -> None:
+    dense = hwsim.simulate(replace(layer, density=Density()), machine, algorithm, dtype=dtype)
+    sparse = hwsim.simulate(layer, machine, algorithm, dtype=dtype)
+    assert sparse.counts.multiplies == dense.counts.multiplies and sparse.cycles == dense.cycles
+    assert any("multiplies zeros" in note for note in sparse.notes)
+
+
+def test_pruned_channels_of_a_product() -> None:
+    counts = hwsim.simulate(hwsim.GemmLayer(64, 64, 64, density=Density(0.5, structure="channels")), "tpu-v1", "direct").counts
+    assert counts.multiplies == counts.effectual_multiplies == 64 * 64 * 32
+
+
 @pytest.mark.parametrize(("fields", "message"), [
-    ({"weights": 0.0}, "above 0 and up to 1"), ({"weights": 1.5}, "above 0 and up to 1"), ({"structure": "4:4"}, "fewer than 4 of 4"),
+    ({"weights": 0.0}, "above 0 and up to 1"), ({"weights": True}, "above 0 and up to 1"), ({"structure": "4:4"}, "1 to 3 of 4"), ({"structure": "2:0"}, "in 2:4"),
     ({"weights": 0.4, "structure": "2:4"}, "2:4 keeps 0.5"), ({"structure": "diagonal"}, "expected unstructured, channels, N:M")])
 def test_densities_that_make_no_sense(fields: dict, message: str) -> None:
     with pytest.raises(HwsimError, match=message):
@@ -168,6 +186,13 @@ def test_count_reads_arrays_and_says_what_is_wrong_with_them(tmp_path: Path) -> 
         np.savez(path, **entries)
         ran = CliRunner().invoke(main, words)
         assert ran.exit_code == 2 and message in ran.stderr
+    for entries, message in (({}, "no arrays"), ({"conv.weights": w * np.nan, "conv.activations": x}, "no finite real numbers"),
+                             ({"conv.bias": w}, "expected conv.weights"), ({"conv.weights": w, "conv.activations": x, "conv.U": w}, "U has 4 elements")):
+        np.savez(path, **entries)
+        ran = CliRunner().invoke(main, words)
+        assert ran.exit_code == 2 and message in ran.stderr, ran.stderr
+    np.save(path.with_suffix(".npy"), w)
+    assert CliRunner().invoke(main, [*words[:3], str(path.with_suffix(".npy"))]).exit_code == 2
     path.write_text("no archive")
     assert "cannot be read" in CliRunner().invoke(main, words).stderr
 

@@ -48,6 +48,7 @@ class Family(Protocol):
 ALGORITHMS: Registry[Algorithm] = Registry("algorithm", "hwsim.algorithms")
 FAMILIES: Registry[Family] = Registry("algorithm family", "hwsim.algorithms")
 
+AUTO = "auto"  # the best on a machine, chosen by hwsim.api
 FALLBACK = "implicit-gemm"
 MEMORY_BOUND = "memory-bound"
 
@@ -71,14 +72,16 @@ def convolve(layer: Convolution, plan: Plan, x: Array, w: Array) -> Array:
 
 
 def find_algorithm(name: str) -> Algorithm:
-    """The algorithm of this name. Raises UnknownName, or HwsimError for a family's number out of range."""
+    """The algorithm of this name. Raises UnknownName, or HwsimError for a family's number out of range and for 'auto'."""
+    if name == AUTO:
+        raise HwsimError(f"algorithm {AUTO!r} where one is needed; expected one of {', '.join(user_algorithms())}")
     if name in ALGORITHMS:
         return ALGORITHMS[name]
     for family in FAMILIES:
         member = FAMILIES[family].member(name)
         if member is not None:
             return member
-    raise UnknownName("algorithm", name, [*user_algorithms(), "auto"])
+    raise UnknownName("algorithm", name, [*user_algorithms(), AUTO, *(FAMILIES[family].pattern for family in FAMILIES)])
 
 
 def user_algorithms() -> list[str]:
@@ -98,11 +101,15 @@ def lower(layer: Layer, name: str) -> Plan:
 def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     """A layer whose channels are pruned whole is a smaller dense layer, on any machine."""
     density: Density | None = getattr(layer, "density", None)
-    if density is None or density.structure != "channels" or not isinstance(layer, (ConvLayer, ConvTransposeLayer, LinearLayer)):
+    if density is None or density.structure != "channels" or isinstance(layer, (PoolLayer, ElementwiseLayer)):
         return layer, ()
+    dense = Density(1.0, density.activations)
+    if isinstance(layer, GemmLayer):
+        k = max(1, round(layer.k * density.weights))
+        return replace(layer, k=k, density=dense), (f"channels pruned: {k} of {layer.k} are left",)
     groups = getattr(layer, "groups", 1)
     c = groups * max(1, round(layer.c // groups * density.weights))
-    return replace(layer, c=c, density=Density(1.0, density.activations)), (f"channels pruned: {c} of {layer.c} are left",)
+    return replace(layer, c=c, density=dense), (f"channels pruned: {c} of {layer.c} are left",)
 
 
 def _lowered(layer: Layer, name: str) -> Plan:

@@ -9,6 +9,7 @@ Transposed, the same T is added where each tap of each input falls.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def _all_taps(layer: Convolution) -> Stage:
         statement="T += ifmap * filter",
         view=GemmView(*(tuple(dim for dim, _ in dims) for dims in (places, columns, sums, batch_dims(layer)))),
     )
-    return stage.with_effectual(expected(stage.iterations, layer.density))
+    return replace(stage, effectual=expected(stage.iterations, layer.density))
 
 
 def _shifted_add(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:

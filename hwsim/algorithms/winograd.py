@@ -183,7 +183,7 @@ def _rectified(plan: Plan, density: Density) -> Plan:
     stages = []
     for stage in plan.stages:
         if stage.view is not None:
-            stages.append(stage.with_effectual(expected(stage.iterations, density)))
+            stages.append(replace(stage, effectual=expected(stage.iterations, density)))
         elif stage.name.startswith("input-transform") and stage.kernel is not None:
             kernel = Rectified(stage.kernel, stage.output.axes[0].extent)
             stages.append(

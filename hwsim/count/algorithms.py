@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +17,12 @@ from hwsim.errors import HwsimError, nearest
 from hwsim.ir.conv import Convolution
 from hwsim.ir.evaluate import evaluate, operands
 from hwsim.ir.stage import Operations, Plan
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, ElementwiseLayer, Layer, PoolLayer
+from hwsim.spec.layer import DENSE, ConvLayer, ConvTransposeLayer, ElementwiseLayer, Layer, PoolLayer
 from hwsim.spec.workload import Workload
 
 Array = npt.NDArray[Any]
 DIRECT = "direct"
+KINDS = ("weights", "activations", "U")
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Counted:
     """A workload's layers that multiply, under one algorithm.
 
     operations: at inference. offline: once before it (filter transforms). direct: multiplications of direct convolution,
-    zeros included. workspace_bytes: the most that any layer's temporaries take. fallbacks: layers it does not
-    apply to. fused: those temporaries stay on chip, a block at a time.
+    zeros included. workspace_bytes: the most that any layer's temporaries take. notes: what is to be said of which layers.
+    fused: those temporaries stay on chip, a block at a time.
     """
 
     algorithm: str
@@ -47,12 +49,13 @@ class Counted:
     direct: int
     workspace_bytes: int
     fallbacks: tuple[str, ...]
+    notes: Mapping[str, tuple[str, ...]]
     fused: bool = False
 
     @property
-    def reduction(self) -> float:
-        """Dense direct multiplications for each effectual one."""
-        return self.direct / self.operations.effectual_multiplies if self.operations.effectual_multiplies else float("inf")
+    def reduction(self) -> float | None:
+        """Dense direct multiplications for each effectual one; None when there is none."""
+        return self.direct / self.operations.effectual_multiplies if self.operations.effectual_multiplies else None
 
 
 def count_algorithms(workload: Workload, names: Sequence[str], arrays: Mapping[str, Arrays] | None = None) -> list[Counted]:
@@ -63,33 +66,48 @@ def count_algorithms(workload: Workload, names: Sequence[str], arrays: Mapping[s
     layers = {name: layer for name, layer in workload.layers.items() if not isinstance(layer, (PoolLayer, ElementwiseLayer))}
     if not layers:
         raise HwsimError(f"{workload.name}: no layer that multiplies; expected a convolution or a product")
-    return [_count(layers, name, arrays or {}) for name in names]
+    direct = sum(lower(replace(layer, density=DENSE), DIRECT).operations.multiplies for layer in layers.values())
+    return [_count(layers, name, arrays or {}, direct) for name in names]
 
 
-def _count(layers: Mapping[str, Layer], algorithm: str, arrays: Mapping[str, Arrays]) -> Counted:
+def _count(layers: Mapping[str, Layer], algorithm: str, arrays: Mapping[str, Arrays], direct: int) -> Counted:
     online, offline, workspace, fallbacks, fused = Operations(), Operations(), 0, [], False
+    notes: dict[str, list[str]] = {}
     for name, layer in layers.items():
         plan = lower(layer, algorithm)
+        own = plan.operations
+        said = [note for note in plan.notes if "does not apply" in note or "approximates" in note]
         if plan.algorithm != algorithm:
             fallbacks.append(name)
-        own = sum((stage.operations for stage in plan.stages if not stage.offline), Operations())
         if name in arrays and isinstance(layer, (ConvLayer, ConvTransposeLayer)):
-            own = own.with_effectual(_on_arrays(layer, plan, arrays[name]))
+            exact = _on_arrays(layer, plan, arrays[name])
+            own = own if exact is None else own.with_effectual(exact)
+            said += ["its weights are not the layer's: zeros are not counted on the arrays"] if exact is None else []
+        for note in said:
+            notes.setdefault(note.removeprefix(f"{algorithm} "), []).append(name)
         online = online + own
         offline = offline + sum((stage.operations for stage in plan.stages if stage.offline), Operations())
         workspace = max(workspace, plan.workspace_bytes)
         fused = fused or bool(plan.fused_over)
-    return Counted(algorithm, online, offline, sum(layer.macs for layer in layers.values()), workspace, tuple(fallbacks), fused)
+    return Counted(
+        algorithm, online, offline, direct, workspace, tuple(fallbacks), {note: tuple(own) for note, own in notes.items()}, fused
+    )
 
 
-def _on_arrays(layer: Convolution, plan: Plan, arrays: Arrays) -> int:
+def _on_arrays(layer: Convolution, plan: Plan, arrays: Arrays) -> int | None:
+    """Effectual multiplications; None for an algorithm with weights of its own."""
+    if layer.density.structure == "channels":
+        return None
     given = operands(layer, arrays.x, arrays.w)
     weights = {tensor.name for stage in plan.stages for tensor in stage.tensors if tensor.role == "weight"}
     written = {stage.output.name for stage in plan.stages}
     for name in weights - written - set(given):
         if not name.startswith("U"):
-            raise HwsimError(f"{plan.algorithm}: its weights are not the layer's; expected a density instead of arrays")
-        given[name] = arrays.u if arrays.u is not None else _transformed_filter(layer, plan, given, name)
+            return None
+        given[name] = _transformed_filter(layer, plan, given, name) if arrays.u is None else arrays.u
+        size = next(tensor.elements for stage in plan.stages for tensor in stage.tensors if tensor.name == name)
+        if given[name].size != size:
+            raise HwsimError(f"{plan.algorithm}: U has {given[name].size} elements; expected {size}: points x filters x channels of {name}")
     return effectual_multiplies(plan, given)
 
 
@@ -104,23 +122,42 @@ def load_arrays(path: Path, workload: Workload) -> dict[str, Arrays]:
     """Arrays of a NumPy .npz file: LAYER.weights and LAYER.activations for each layer, LAYER.U where weights are in the
     Winograd domain.
 
-    Raises HwsimError for a file that is none, a layer the workload does not have, and a shape that is not the layer's.
+    Raises HwsimError for a file that is none, a layer the workload does not have, an entry that is none of these, and a
+    shape that is not the layer's.
     """
+    found = _read_npz(path)
+    for entry in found:
+        name, _, kind = entry.rpartition(".")
+        if name not in workload.layers:
+            raise HwsimError(
+                f"{path}: {entry}: no layer {name!r} in {workload.name}{nearest(name, workload.layers)}; expected LAYER.weights "
+                "and LAYER.activations"
+            )
+        if not isinstance(workload.layers[name], (ConvLayer, ConvTransposeLayer)):
+            raise HwsimError(
+                f"{path}: {entry}: {name} is not a convolution; expected arrays of convolutions, and densities for other layers"
+            )
+        if kind not in KINDS:
+            raise HwsimError(f"{path}: {entry}: expected {', '.join(f'{name}.{known}' for known in KINDS)}{nearest(kind, KINDS)}")
+    names = dict.fromkeys(entry.rpartition(".")[0] for entry in found)
+    layers = {name: layer for name in names if isinstance(layer := workload.layers[name], (ConvLayer, ConvTransposeLayer))}
+    return {name: _checked(path, name, layer, found) for name, layer in layers.items()}
+
+
+def _read_npz(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise HwsimError(f"{path}: cannot be read as a NumPy .npz file: {error}") from None
-    arrays = {}
-    for name in dict.fromkeys(entry.rpartition(".")[0] for entry in found):
-        layer = workload.layers.get(name)
-        if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
-            raise HwsimError(
-                f"{path}: no convolution {name!r} in {workload.name}{nearest(name, workload.layers)}; "
-                f"expected entries named LAYER.weights and LAYER.activations"
-            )
-        arrays[name] = _checked(path, name, layer, found)
-    return arrays
+    except FileNotFoundError:
+        raise HwsimError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, BadZipFile):
+        raise HwsimError(f"{path}: cannot be read as a NumPy .npz file; expected one written by numpy.savez") from None
+    if not found:
+        raise HwsimError(f"{path}: no arrays; expected LAYER.weights and LAYER.activations")
+    for name, values in found.items():
+        if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+            raise HwsimError(f"{path}: {name} has values of {values.dtype} that are no finite real numbers; expected those")
+    return found
 
 
 def _checked(path: Path, name: str, layer: Convolution, found: Mapping[str, Array]) -> Arrays:

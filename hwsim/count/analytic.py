@@ -17,7 +17,7 @@ tensor does not use are axes of one point that is there or, at a ragged edge, no
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
@@ -52,6 +52,19 @@ def touched_words(stage: Stage) -> dict[str, int]:
     loops = tuple(Loop(dim, 1) for dim, bound in stage.bounds if bound > 1)
     counts = count(Nest(stage, (backing(stage, level), *loops)))
     return {tensor.name: counts.of(level, tensor.name).peak for tensor in stage.tensors}
+
+
+def touched_together(stages: Sequence[Stage], names: Collection[str]) -> dict[str, int]:
+    """Distinct words of each of these tensors that any of a layer's stages touch.
+
+    Phases of a layer are every pair of a set of rows and a set of columns, so a union of all is the product of the axes' unions.
+    """
+    masks: dict[str, list[int]] = {}
+    for stage in stages:
+        for tensor in (tensor for tensor in stage.tensors if tensor.name in names):
+            own = [_mask(axis, tuple((0, stage.extents[dim]) for dim in axis.dims)) for axis in tensor.axes]
+            masks[tensor.name] = [a | b for a, b in zip(masks.get(tensor.name, own), own, strict=True)]
+    return {name: prod(mask.bit_count() for mask in own) for name, own in masks.items()}
 
 
 def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic]:

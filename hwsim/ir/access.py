@@ -10,6 +10,7 @@ touches that many coordinates at once (a Winograd patch), `step` apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -29,6 +30,11 @@ class Axis:
     @property
     def dims(self) -> tuple[str, ...]:
         return tuple(dim for dim, _ in self.terms)
+
+    def overhang(self, extents: Mapping[str, int]) -> tuple[int, int]:
+        """How many coordinates iterations reach below 0 and beyond the size."""
+        last = self.offset + sum(coefficient * (extents[dim] - 1) for dim, coefficient in self.terms) + self.span
+        return max(0, -self.offset), max(0, last - self.size)
 
     @property
     def span(self) -> int:

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Axis, Tensor
+from hwsim.ir.access import Tensor
 from hwsim.ir.conv import Convolution
 from hwsim.ir.stage import Plan, Stage
 from hwsim.spec.layer import ConvTransposeLayer
+
+PIECE = 1 << 18  # words that a kernel works on at a time
 
 Array = npt.NDArray[Any]
 Contract = Callable[[Array | None, Array, Array], Array]
@@ -68,9 +70,17 @@ def run_stage(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic 
     else:
         dims = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
         patches = [gathered(tensor, stage, values, dims, arithmetic) for tensor in stage.inputs]
-        result = arithmetic.store(stage.kernel.apply(patches), stage)
-        target.write(dims, np.broadcast_to(result, (*target.lengths(dims), result.shape[-1])))
+        result = np.concatenate([stage.kernel.apply(part) for part in _pieces(patches)])
+        target.write(dims, arithmetic.store(np.broadcast_to(result, (*target.lengths(dims), result.shape[-1])), stage))
     return target.values()
+
+
+def _pieces(patches: list[Array]) -> Iterator[list[Array]]:
+    """The inputs cut along their first dim into pieces that a processor's cache holds."""
+    longest = max(patch.shape[0] for patch in patches) if patches[0].ndim > 1 else 1
+    each = max(1, longest * PIECE // max(1, sum(patch.size for patch in patches)))
+    for start in range(0, longest, each):
+        yield [patch if patch.shape[0] == 1 and longest > 1 else patch[start : start + each] for patch in patches]
 
 
 def _contract(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic, target: Canvas) -> None:
@@ -142,12 +152,7 @@ class Canvas:
 
 def _margins(tensor: Tensor, stage: Stage) -> list[tuple[int, int]]:
     """(before, after) each axis: how far iterations reach outside the tensor."""
-    return [_margin(axis, stage.extents) for axis in tensor.axes]
-
-
-def _margin(axis: Axis, extents: Mapping[str, int]) -> tuple[int, int]:
-    last = axis.offset + sum(coefficient * (extents[dim] - 1) for dim, coefficient in axis.terms) + axis.span - 1
-    return max(0, -axis.offset), max(0, last - axis.size + 1)
+    return [axis.overhang(stage.extents) for axis in tensor.axes]
 
 
 def _padded(array: Array, tensor: Tensor, stage: Stage, arithmetic: Arithmetic) -> Array:

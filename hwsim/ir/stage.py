@@ -94,10 +94,6 @@ class Stage:
         total = self.per_iteration * self.iterations
         return total.with_effectual(self.effectual)
 
-    def with_effectual(self, effectual: int) -> Stage:
-        """The stage with this many multiplications whose operands are both not zero."""
-        return replace(self, effectual=effectual)
-
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         return tuple(tensor for tensor in self.tensors if tensor.role != "output")
@@ -133,6 +129,11 @@ class Plan:
     temporaries: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
     fused_over: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> Operations:
+        """At inference: what is offline is left out."""
+        return sum((stage.operations for stage in self.stages if not stage.offline), Operations())
 
     @property
     def workspace_bytes(self) -> int:

@@ -24,7 +24,7 @@ def counts_text(title: str, rows: Sequence[Counted]) -> str:
             row.algorithm,
             si(row.operations.multiplies),
             si(row.operations.effectual_multiplies),
-            f"{row.reduction:.2f}",
+            "-" if row.reduction is None else f"{row.reduction:.2f}",
             si(row.operations.constant_multiplies),
             si(row.operations.shifts),
             si(row.operations.additions),
@@ -33,15 +33,13 @@ def counts_text(title: str, rows: Sequence[Counted]) -> str:
         for row in rows
     ]
     lines = [title, text_table(COUNT_HEAD, cells)]
-    refused: dict[tuple[str, ...], list[str]] = {}
+    said: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for row in rows:
-        refused.setdefault(row.fallbacks, []).append(row.algorithm)
-    for layers, names in refused.items():
-        if layers:
-            which = ", ".join(layers[:4]) + (f" and {len(layers) - 4} more" if len(layers) > 4 else "")
-            lines += textwrap.wrap(
-                f"note: counted as implicit-gemm, which applies: {which} under {', '.join(names)}", WIDTH, subsequent_indent="  "
-            )
+        for note, layers in row.notes.items():
+            said.setdefault((note, layers), []).append(row.algorithm)
+    for (note, layers), names in said.items():
+        which = ", ".join(layers[:4]) + (f" and {len(layers) - 4} more" if len(layers) > 4 else "")
+        lines += textwrap.wrap(f"note: {', '.join(names)}: {note} ({which})", WIDTH, subsequent_indent="  ")
     return "\n".join(lines)
 
 

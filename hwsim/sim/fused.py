@@ -8,7 +8,7 @@ for n, p, k: y[p] = g(M[p])
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -40,6 +40,8 @@ def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
     chunks = _chunks(plan, machine)
     if isinstance(chunks, str):
         return [Block(plan, 1)], [f"not fused on {machine.name}: {chunks}"]
+    if all(len(own) == 1 for own in chunks.values()):
+        return [Block(plan, 1)], [f"fused on {machine.name}: one block is the whole layer"]
     places = [dict(zip(chunks, place, strict=True)) for place in product(*chunks.values())]
     pieces = [replace(plan, stages=tuple(_cut(stage, place, plan.temporaries) for stage in plan.stages)) for place in places]
     if machine.management != "explicit":
@@ -84,7 +86,8 @@ def _cut(stage: Stage, place: Mapping[str, Chunk], temporaries: Sequence[str]) -
     if stage.offline:
         return stage
     bounds = tuple((dim, place[dim][1] if dim in place else bound) for dim, bound in stage.bounds)
-    return replace(stage, bounds=bounds, effectual=0, tensors=tuple(_cut_tensor(tensor, place, temporaries) for tensor in stage.tensors))
+    block = replace(stage, bounds=bounds, tensors=tuple(_cut_tensor(tensor, place, temporaries) for tensor in stage.tensors))
+    return replace(block, effectual=stage.effectual * block.iterations // stage.iterations)
 
 
 def _cut_tensor(tensor: Tensor, place: Mapping[str, Chunk], temporaries: Sequence[str]) -> Tensor:
@@ -101,14 +104,11 @@ def _cut_tensor(tensor: Tensor, place: Mapping[str, Chunk], temporaries: Sequenc
 
 def _likeness(plan: Plan) -> tuple[object, ...]:
     """What blocks must have in common to cost the same: their sizes, and how far they reach into the padding."""
-    return tuple((stage.bounds, tuple(_overhang(stage))) for stage in plan.stages if not stage.offline)
-
-
-def _overhang(stage: Stage) -> Iterator[tuple[int, int]]:
-    for tensor in stage.tensors:
-        for axis in tensor.axes:
-            last = axis.offset + sum(coefficient * (stage.extents[dim] - 1) for dim, coefficient in axis.terms) + axis.span
-            yield min(0, axis.offset), max(0, last - axis.size)
+    return tuple(
+        (stage.bounds, tuple(axis.overhang(stage.extents) for tensor in stage.tensors for axis in tensor.axes))
+        for stage in plan.stages
+        if not stage.offline
+    )
 
 
 def together(results: Sequence[tuple[StageResult, int]], operations: Operations, blocks: int) -> StageResult:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from hwsim.count.analytic import touched_words
+from hwsim.count.analytic import touched_together, touched_words
 from hwsim.count.reuse import TensorReuse, achieved, reuse
 from hwsim.dataflows import Placement, held_width, schedule
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
@@ -49,8 +49,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     if dtype not in machine.compute.dtypes:
         raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
     plan, remarks = exploit(replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages)), layer, machine)
-    _fits_in_dram(plan, machine)
     blocks, unfused = blocks_of(plan, machine)
+    _fits_in_dram(blocks[0].plan, machine)
     chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
     runs = [_run_stages(block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1]) for block in blocks]
     number = sum(block.times for block in blocks)
@@ -78,7 +78,7 @@ def _run_stages(plan: Plan, machine: Machine, dtype: str, dataflow: str | None, 
             return _run(nest, machine, dtype, chain, last)
 
         given = nests.get(stage.name)
-        best = run(replace(given, stage=stage)) if given is not None else _run_best(stage, machine, placement, dataflow, run)
+        best = run(verify_nest(replace(given, stage=stage))) if given is not None else _run_best(stage, machine, placement, dataflow, run)
         results[stage.name] = check_stage(best, machine)
     return results
 
@@ -151,19 +151,14 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
 
 @lru_cache(maxsize=1024)
 def compulsory_bytes(plan: Plan) -> int:
-    """Every distinct word that comes or goes, once; several stages share inputs, not weights and outputs.
+    """Every distinct word that comes or goes, once.
 
     Of a layer's own plan it is less than of its direct one where factors are smaller than the filters they stand for.
     """
-    found: dict[str, int] = {}
-    for stage in plan.stages:
-        for tensor in stage.tensors:
-            if stage.offline or tensor.buffer in plan.temporaries:
-                continue
-            touched = touched_words(stage)[tensor.name] * tensor.width
-            before = found.get(tensor.name, 0)
-            found[tensor.name] = max(before, touched) if tensor.role == "activation" else before + touched
-    return sum(found.values())
+    stages = tuple(stage for stage in plan.stages if not stage.offline)
+    widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors if tensor.buffer not in plan.temporaries}
+    words = touched_together(stages, widths)
+    return sum(words[name] * width for name, width in widths.items())
 
 
 def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
+from hwsim.dataflows.shared_tiled import on_tensor_cores
 from hwsim.ir.access import Tensor
 from hwsim.ir.stage import Plan, Stage
 from hwsim.parts.core import Core
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.parts.systolic import SystolicArray
-from hwsim.spec.layer import DENSE, Density, Layer
+from hwsim.spec.layer import DENSE, Density, GemmLayer, Layer
 from hwsim.spec.machine import Machine
 
 LEAST_BLOCK = 16  # of filters and channels, for a tensor core's fragments
@@ -28,35 +29,55 @@ def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]
     notes = list(plan.notes)
     if density.weights == 1.0 or density.structure == "channels":
         return plan, notes
-    reason = _why_not(density, machine, layer.dtype)
-    stages = tuple(stage if reason or not _holds_zeros(stage, density) else _compressed(stage, density.weights) for stage in plan.stages)
+    reason = _why_not(density, layer, machine)
+    stages = plan.stages if reason else tuple(_skipped(stage, layer, density, machine) for stage in plan.stages)
     if stages != plan.stages:
         return replace(plan, stages=stages), [*notes, f"{machine.name} skips the {density.structure} zeros of the weights"]
     gates = getattr(machine.compute, "zeros", "multiplied") == "gating"
-    why = reason or "the transform fills them in"
+    why = reason or "these products are not those of the pruned weights, or not for its sparse units"
     return plan, [*notes, f"{machine.name} {'spends no multiplier energy on' if gates else 'multiplies'} zeros of the weights: {why}"]
 
 
-def _why_not(density: Density, machine: Machine, dtype: str | None) -> str | None:
+def _why_not(density: Density, layer: Layer, machine: Machine) -> str | None:
     """Why the machine cannot skip these zeros; None when it can."""
     compute = machine.compute
+    filters, channels = _matrix(layer)
     if density.of_group is not None:
-        formats = compute.sparse if isinstance(compute, StreamingMultiprocessor) and compute.uses_tensor_cores(dtype) else ()
-        return (
-            None
-            if density.structure in formats
-            else f"it has no {density.structure} products" + (f" of {dtype}" if isinstance(compute, StreamingMultiprocessor) else "")
+        if density.of_group[1] > channels:
+            return f"{channels} channels are fewer than {density.of_group[1]}"
+        sparse = (
+            isinstance(compute, StreamingMultiprocessor) and compute.uses_tensor_cores(layer.dtype) and density.structure in compute.sparse
         )
+        return None if sparse else f"it has no {density.structure} products of {layer.dtype}"
     if density.block is not None:
+        if density.block[0] > filters or density.block[1] > channels:
+            return f"{filters} filters of {channels} channels are smaller than a block"
         least = _least_block(machine)
-        fits = least is not None and all(side % own == 0 for side, own in zip(density.block, least, strict=True))
-        return (
-            None
-            if fits
-            else f"blocks of {density.structure} are none that it multiplies at a time"
-            + (f"; expected multiples of {least[0]}x{least[1]}" if least else "")
-        )
+        if least is not None and all(side % own == 0 for side, own in zip(density.block, least, strict=True)):
+            return None
+        return f"it skips whole blocks of {least[0]}x{least[1]} only" if least else "it skips no blocks"
     return "they lie anywhere"
+
+
+def _matrix(layer: Layer) -> tuple[int, int]:
+    """(filters, channels) of one group's weights."""
+    if isinstance(layer, GemmLayer):
+        return layer.n, layer.k
+    groups = getattr(layer, "groups", 1)
+    return getattr(layer, "k", 1) // groups, getattr(layer, "c", 1) // groups
+
+
+def _skipped(stage: Stage, layer: Layer, density: Density, machine: Machine) -> Stage:
+    """The stage without the zeros' products, where its weights are the pruned ones and the unit that runs it skips them."""
+    weights = [tensor.name for tensor in stage.tensors if tensor.role == "weight"]
+    transformed = density.block is not None and bool(weights) and weights[0].startswith("U")  # blocks outlive transforms of the taps
+    if stage.view is None or not weights or not (weights[0] in ("filter", "B") or transformed):
+        return stage
+    shorter = _compressed(stage, density.weights, _matrix(layer)[1])
+    compute = machine.compute
+    if density.of_group is not None and isinstance(compute, StreamingMultiprocessor) and not on_tensor_cores(shorter, compute):
+        return stage
+    return shorter
 
 
 def _least_block(machine: Machine) -> tuple[int, int] | None:
@@ -69,19 +90,11 @@ def _least_block(machine: Machine) -> tuple[int, int] | None:
     return (compute.cols, compute.rows) if isinstance(compute, SystolicArray) else None
 
 
-def _holds_zeros(stage: Stage, density: Density) -> bool:
-    """Are a product's weights the pruned ones? Blocks go through transforms of the taps, N:M does not."""
-    weights = [tensor for tensor in stage.tensors if tensor.role == "weight"]
-    if stage.view is None or not weights:
-        return False
-    return weights[0].name in ("filter", "B") or density.block is not None
-
-
-def _compressed(stage: Stage, share: float) -> Stage:
-    """The first dim of the reduction shortened to its share; a product selects one of ceil(1/share) inputs."""
+def _compressed(stage: Stage, share: float, channels: int) -> Stage:
+    """The first dim of the reduction shortened to its share of channels; a product selects one of ceil(1/share) inputs."""
     assert stage.view is not None
     dim = stage.view.k[0]
-    left = ceil(stage.extents[dim] * share)
+    left = ceil(channels * share) * (stage.extents[dim] // channels)
     ratio = ceil(1 / share)
     bounds = tuple((name, left if name == dim else bound) for name, bound in stage.bounds)
     return replace(stage, bounds=bounds, tensors=tuple(_compressed_tensor(tensor, dim, left, ratio) for tensor in stage.tensors))

@@ -13,10 +13,10 @@ import numba
 import numpy as np
 
 LOADED, USED, FREE = 0, 1, 2  # a tile's events
-PENDING, TRIGGERED, PROCESSED = 0, 1, 2  # an event's life
+TRIGGERED, PROCESSED = 1, 2  # what has become of an event
 BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = 0, 1, 2, 3, 4, 5, 6  # what an entry of the heap does
 SIZE, ORDER, HEAD, LENGTH, HELD, INDEX = 0, 1, 2, 3, 4, 5  # of the heap, of schedulings, of the bus' queue, of what is waited for
-SLOT, BUS, MOVED = 0, 1, 2  # what a load or store is before: its slot or tile, the bus, the end of its transfer
+SLOT, MOVED = 0, 1  # what a load or store is before: its slot or tile, or the end of its transfer
 TILES, SPAN, DRAIN = 0, 1, 2  # what the steps are before: a mark's tiles, the mark's end, the last writes
 NOBODY = -1
 URGENT = 1 << 60  # entries without it come before all others of their time

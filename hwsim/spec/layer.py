@@ -12,6 +12,9 @@ from hwsim.errors import HwsimError
 
 
 def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
+    density = getattr(layer, "density", DENSE) if not isinstance(layer, Density) else None
+    if density is not None and not isinstance(density, Density):
+        raise HwsimError(f"{type(layer).__name__}: density: {density!r}; expected a Density")
     problems = [f"{field}: {what}" for field, what in faults]
     if problems:
         raise HwsimError(f"{type(layer).__name__}: " + "; ".join(problems))
@@ -36,19 +39,21 @@ class Density:
     structure: str = "unstructured"
 
     def __post_init__(self) -> None:
-        if self.of_group is not None and self.weights == 1.0:
-            object.__setattr__(self, "weights", self.of_group[0] / self.of_group[1])
+        group = self.of_group
+        if group is not None and 0 < group[0] < group[1] and self.weights == 1.0:
+            object.__setattr__(self, "weights", group[0] / group[1])
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for name in ("weights", "activations"):
-            if not 0 < getattr(self, name) <= 1:
-                yield name, f"{getattr(self, name)}; expected a share above 0 and up to 1"
+            share = getattr(self, name)
+            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
+                yield name, f"{share!r}; expected a share above 0 and up to 1"
         group = self.of_group
         if group is not None and not 0 < group[0] < group[1]:
-            yield "structure", f"{self.structure!r}; expected fewer than {group[1]} of {group[1]}, as in 2:4"
+            yield "structure", f"{self.structure!r}; expected 1 to {group[1] - 1} of {group[1]}, as in 2:4"
         elif group is not None and self.weights != group[0] / group[1]:
-            yield "weights", f"{self.weights}; {self.structure} keeps {group[0] / group[1]:g}"
+            yield "weights", f"{self.weights}; {self.structure} keeps {group[0] / group[1]:g}, expected that or none stated"
         elif group is None and self.block is None and self.structure not in ("unstructured", "channels"):
             yield "structure", f"{self.structure!r}; expected unstructured, channels, N:M such as 2:4, or a block such as 16x16"
 
@@ -70,7 +75,7 @@ class Density:
 
 
 def _pair(text: str, between: str) -> tuple[int, int] | None:
-    first, mark, second = text.partition(between)
+    first, mark, second = str(text).partition(between)
     return (int(first), int(second)) if mark and first.isdecimal() and second.isdecimal() else None
 
 
