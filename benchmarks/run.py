@@ -56,6 +56,41 @@ def batch_rate(number: int = 2_000_000) -> float:
     return round(number / quickest)
 
 
+def tiles_a_second(compiled: bool) -> float:
+    """Double-buffered tiles through the event pipeline: two tensors, one written back."""
+    import numpy as np
+
+    from hwsim.sim.engine import Port, Stream, run_compiled, run_events
+
+    steps = 500_000 if compiled else 10_000
+    order = np.arange(steps)
+    inputs, outputs = np.full(steps, 64), np.full(steps, 16)
+    streams = [Stream("a", 2, order, order, inputs, 0 * inputs), Stream("b", 2, order, order, inputs, outputs)]
+    run = run_compiled if compiled else run_events
+    quickest = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        run(streams, np.full(steps, 100.0), Port("dram", 1.0, 50.0))
+        quickest = min(quickest, time.perf_counter() - start)
+    return round(2 * steps / quickest)
+
+
+def compute_seconds() -> dict[str, float]:
+    """Each algorithm on arrays: 64 channels and filters on 56 x 56, 3 x 3 taps."""
+    from hwsim.algorithms import find_algorithm, user_algorithms
+    from hwsim.count.rounding import random_data
+    from hwsim.spec.layer import ConvLayer
+
+    layer = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
+    x, w = random_data(layer)
+    found = {}
+    for name in (*user_algorithms(), "fft-t64", "fft-t256", "svd-r32", "tucker-r32x32"):
+        start = time.perf_counter()
+        find_algorithm(name).compute(layer, x, w)
+        found[name] = round(time.perf_counter() - start, 2)
+    return found
+
+
 def main() -> None:
     hwsim = [sys.executable, "-m", "hwsim"]
     rows: dict[str, dict[str, float]] = {"import hwsim": best([sys.executable, "-c", "import hwsim"], 5)}
@@ -71,6 +106,10 @@ def main() -> None:
     for machine in ("tpu-v1", "eyeriss-v1"):
         rows[f"map {machine} resnet50, every layer for EDP"] = measure([*hwsim, "map", machine, "resnet50"])
     rows["mappings a second, one core, in batch"] = {"per_s": batch_rate()}
+    rows["count vgg16, every algorithm"] = best([*hwsim, "count", "vgg16"], 3)
+    rows["tiles a second, SimPy"] = {"per_s": tiles_a_second(compiled=False)}
+    rows["tiles a second, compiled"] = {"per_s": tiles_a_second(compiled=True)}
+    rows["compute of a 64x56x56 layer, s"] = compute_seconds()
     rows["validate"] = best([*hwsim, "validate"], 3)
     print(json.dumps({"cpus": os.cpu_count(), "rows": rows}, indent=1))
 

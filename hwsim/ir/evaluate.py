@@ -70,15 +70,16 @@ def run_stage(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic 
     else:
         dims = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
         patches = [gathered(tensor, stage, values, dims, arithmetic) for tensor in stage.inputs]
-        result = np.concatenate([stage.kernel.apply(part) for part in _pieces(patches)])
+        result = np.concatenate([stage.kernel.apply(part) for part in _pieces(patches, stage)])
         target.write(dims, arithmetic.store(np.broadcast_to(result, (*target.lengths(dims), result.shape[-1])), stage))
     return target.values()
 
 
-def _pieces(patches: list[Array]) -> Iterator[list[Array]]:
-    """The inputs cut along their first dim into pieces that a processor's cache holds."""
+def _pieces(patches: list[Array], stage: Stage) -> Iterator[list[Array]]:
+    """The inputs cut along their first dim into pieces that a processor's cache holds with what comes of them."""
     longest = max(patch.shape[0] for patch in patches) if patches[0].ndim > 1 else 1
-    each = max(1, longest * PIECE // max(1, sum(patch.size for patch in patches)))
+    words = max(sum(patch.size for patch in patches), stage.iterations * prod(axis.extent for axis in stage.output.axes))
+    each = max(1, longest * PIECE // words)
     for start in range(0, longest, each):
         yield [patch if patch.shape[0] == 1 and longest > 1 else patch[start : start + each] for patch in patches]
 

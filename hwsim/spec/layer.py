@@ -25,6 +25,15 @@ def window_positions(size: int, window: int, stride: int, pad: int, dilation: in
     return (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
 
 
+def _window_faults(layer: ConvLayer | ConvTransposeLayer) -> Iterator[tuple[str, str]]:
+    """What is wrong with the fields of any convolution, its output aside."""
+    low = [(name, 1) for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups") if getattr(layer, name) < 1]
+    low += [("pad", 0)] if layer.pad < 0 else []
+    yield from ((name, f"{getattr(layer, name)}; expected at least {least}") for name, least in low)
+    if not low and (layer.c % layer.groups or layer.k % layer.groups):
+        yield "groups", f"{layer.groups} groups do not divide {layer.c} channels and {layer.k} filters"
+
+
 @dataclass(frozen=True)
 class Density:
     """Shares of the weights and of the input activations that are not zero.
@@ -108,15 +117,10 @@ class ConvLayer:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"):
-            if getattr(self, name) < 1:
-                yield name, f"{getattr(self, name)}; expected at least 1"
-                return
-        if self.pad < 0:
-            yield "pad", f"{self.pad}; expected at least 0"
+        found = list(_window_faults(self))
+        yield from found
+        if found:
             return
-        if self.c % self.groups or self.k % self.groups:
-            yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
         for axis, size, taps, places in (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q)):
             if places < 1:
                 yield axis, f"a filter of {taps} taps (dilation {self.dilation}) does not fit {size} + 2 x {self.pad}"
@@ -176,17 +180,12 @@ class ConvTransposeLayer:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"):
-            if getattr(self, name) < 1:
-                yield name, f"{getattr(self, name)}; expected at least 1"
-                return
-        if self.pad < 0 or self.output_pad < 0:
-            yield "pad", f"{self.pad}, output_pad {self.output_pad}; expected at least 0"
+        found = list(_window_faults(self))
+        yield from found
+        if found:
             return
-        if self.c % self.groups or self.k % self.groups:
-            yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
-        if self.output_pad >= max(self.stride, self.dilation):
-            yield "output_pad", f"{self.output_pad}; expected less than the stride or the dilation"
+        if self.output_pad < 0 or self.output_pad >= max(self.stride, self.dilation):
+            yield "output_pad", f"{self.output_pad}; expected 0 or more, and less than the stride or the dilation"
         if self.p < 1 or self.q < 1:
             yield "pad", f"{self.pad} cuts the whole output away ({self.p} x {self.q})"
         elif not (self._reached(self.h, self.r, self.p) and self._reached(self.w, self.s, self.q)):
