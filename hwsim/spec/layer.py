@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hwsim.config import count
 from hwsim.errors import HwsimError
@@ -23,15 +23,6 @@ def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
 def window_positions(size: int, window: int, stride: int, pad: int, dilation: int = 1) -> int:
     """How many places a window of `window` taps fits at: (size + 2 pad - dilation (window - 1) - 1) / stride + 1."""
     return (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
-
-
-def _window_faults(layer: ConvLayer | ConvTransposeLayer) -> Iterator[tuple[str, str]]:
-    """What is wrong with the fields of any convolution, its output aside."""
-    low = [(name, 1) for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups") if getattr(layer, name) < 1]
-    low += [("pad", 0)] if layer.pad < 0 else []
-    yield from ((name, f"{getattr(layer, name)}; expected at least {least}") for name, least in low)
-    if not low and (layer.c % layer.groups or layer.k % layer.groups):
-        yield "groups", f"{layer.groups} groups do not divide {layer.c} channels and {layer.k} filters"
 
 
 @dataclass(frozen=True)
@@ -92,13 +83,10 @@ DENSE = Density()
 
 
 @dataclass(frozen=True)
-class ConvLayer:
-    """n images of c x h x w, k filters of c/groups x r x s; every length in elements.
+class _Window:
+    """What convolutions share: their lengths, and the checks on them. op: what the layer is called."""
 
-    Raises HwsimError when a field is below its least value, the groups do not divide c and k, or the filter
-    does not fit the padded input.
-    """
-
+    op: ClassVar[str]
     n: int = count()
     c: int = count()
     h: int = count()
@@ -110,17 +98,58 @@ class ConvLayer:
     pad: int = count(default=0, least=0)
     dilation: int = count(default=1)
     groups: int = count(default=1)
-    dtype: str | None = None
-    density: Density = DENSE
 
     def __post_init__(self) -> None:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        found = list(_window_faults(self))
-        yield from found
-        if found:
+        low = [(name, 1) for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups") if getattr(self, name) < 1]
+        low += [("pad", 0)] if self.pad < 0 else []
+        yield from ((name, f"{getattr(self, name)}; expected at least {least}") for name, least in low)
+        if low:
             return
+        if self.c % self.groups or self.k % self.groups:
+            yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
+        yield from self.output_faults()
+
+    def output_faults(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the output that the lengths give."""
+        raise NotImplementedError
+
+    @property
+    def p(self) -> int:
+        """Output rows."""
+        raise NotImplementedError
+
+    @property
+    def q(self) -> int:
+        """Output columns."""
+        raise NotImplementedError
+
+    @property
+    def output(self) -> tuple[int, int, int]:
+        """(channels, rows, columns) that the next layer sees."""
+        return self.k, self.p, self.q
+
+    @cached_property
+    def summary(self) -> str:
+        extra = f" g{self.groups}" if self.groups > 1 else ""
+        return f"{self.op} {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{self.stride}{extra}"
+
+
+@dataclass(frozen=True)
+class ConvLayer(_Window):
+    """n images of c x h x w, k filters of c/groups x r x s; every length in elements.
+
+    Raises HwsimError when a field is below its least value, the groups do not divide c and k, or the filter
+    does not fit the padded input.
+    """
+
+    op: ClassVar[str] = "conv"
+    dtype: str | None = None
+    density: Density = DENSE
+
+    def output_faults(self) -> Iterator[tuple[str, str]]:
         for axis, size, taps, places in (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q)):
             if places < 1:
                 yield axis, f"a filter of {taps} taps (dilation {self.dilation}) does not fit {size} + 2 x {self.pad}"
@@ -140,19 +169,9 @@ class ConvLayer:
         """N K P Q (C/groups) R S."""
         return self.n * self.k * self.p * self.q * (self.c // self.groups) * self.r * self.s
 
-    @property
-    def output(self) -> tuple[int, int, int]:
-        """(channels, rows, columns) that the next layer sees."""
-        return self.k, self.p, self.q
-
-    @cached_property
-    def summary(self) -> str:
-        extra = f" g{self.groups}" if self.groups > 1 else ""
-        return f"conv {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{self.stride}{extra}"
-
 
 @dataclass(frozen=True)
-class ConvTransposeLayer:
+class ConvTransposeLayer(_Window):
     """Every input adds its k filters of r x s to the output, stride apart; fields as in ConvLayer.
 
         for n, k, c, h, w, r, s:  ofmap[n][k][h*stride + r*dilation - pad][w*stride + s*dilation - pad] += ifmap * filter
@@ -161,29 +180,12 @@ class ConvTransposeLayer:
     are packed once before inference. Raises HwsimError as ConvLayer does.
     """
 
-    n: int = count()
-    c: int = count()
-    h: int = count()
-    w: int = count()
-    k: int = count()
-    r: int = count()
-    s: int = count()
-    stride: int = count(default=1)
-    pad: int = count(default=0, least=0)
-    dilation: int = count(default=1)
-    groups: int = count(default=1)
+    op: ClassVar[str] = "convtranspose"
     output_pad: int = count(default=0, least=0)
     dtype: str | None = None
     density: Density = DENSE
 
-    def __post_init__(self) -> None:
-        _reject(self, self.faults())
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        found = list(_window_faults(self))
-        yield from found
-        if found:
-            return
+    def output_faults(self) -> Iterator[tuple[str, str]]:
         if self.output_pad < 0 or self.output_pad >= max(self.stride, self.dilation):
             yield "output_pad", f"{self.output_pad}; expected 0 or more, and less than the stride or the dilation"
         if self.p < 1 or self.q < 1:
@@ -213,16 +215,6 @@ class ConvTransposeLayer:
     def macs(self) -> int:
         """N K H W (C/groups) R S."""
         return self.n * self.k * self.h * self.w * (self.c // self.groups) * self.r * self.s
-
-    @property
-    def output(self) -> tuple[int, int, int]:
-        """(channels, rows, columns) that the next layer sees."""
-        return self.k, self.p, self.q
-
-    @cached_property
-    def summary(self) -> str:
-        extra = f" g{self.groups}" if self.groups > 1 else ""
-        return f"convtranspose {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{self.stride}{extra}"
 
 
 @dataclass(frozen=True)
