@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hwsim.algorithms import AUTO, FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
-from hwsim.dataflows import DATAFLOWS
+from hwsim.dataflows import find_dataflow
 from hwsim.errors import HwsimError, UnknownName, nearest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.mapper import Options, best_mapping
@@ -182,7 +182,10 @@ class Job:
         if self.objective not in OBJECTIVES:
             raise UnknownName("objective", self.objective, OBJECTIVES)
         if self.dataflow is not None:
-            DATAFLOWS[self.dataflow]
+            find_dataflow(self.dataflow)
+            if ":" in self.dataflow and self.algorithm == AUTO:
+                raise HwsimError(f"dataflow {self.dataflow} fixes the mapping of one algorithm's nest; expected --algorithm "
+                                 "direct or another beside it, not auto")
         return self.workload.with_dtype(dtype)
 
     def _stated(self) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 import hwsim
 from hwsim.count.analytic import count
-from hwsim.dataflows import Placement, schedule
+from hwsim.dataflows import Placement, applicable
 from hwsim.errors import HwsimError, PhysicsError
 from hwsim.sim.array import mapped, mapping_efficiency, run_on_array, separate_fold_cycles
 from hwsim.sim.blocks import occupancy
@@ -81,7 +81,7 @@ def test_events_move_the_bytes_that_the_closed_form_counts(layer: hwsim.ConvLaye
 
     machine = load_machine(name)
     for stage in lower(replace(layer, dtype=machine.dtype), "direct").stages:
-        nest = schedule(stage, machine, Placement())
+        nest = applicable(stage, machine)[0].schedule(stage, machine, Placement())
         counts, run = count(nest), run_on_array(nest, machine, machine.dtype)
         for tile in run.tiles:
             traffic = counts.of(tile.level, tile.tensor)
@@ -115,7 +115,7 @@ def test_occupancy_of_a_tiled_kernel() -> None:
 
     machine = load_machine("h200")
     stage = gemm_stage(GemmLayer(8192, 8192, 512))
-    nest = schedule(stage, machine, Placement())
+    nest = applicable(stage, machine)[0].schedule(stage, machine, Placement())
     room = occupancy(nest, machine, machine.compute, count(nest))  # type: ignore[arg-type]
     # 256 x 128 outputs by 256 threads of 16 x 8: 128 sums, 24 operands and 24 more registers, 256 * 176 * 4 = 180224 bytes
     assert (room.threads, room.registers_per_thread, room.shared_bytes) == (256, 128 + 24 + 24, (256 + 128) * 8 * 4)

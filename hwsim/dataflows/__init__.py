@@ -59,35 +59,33 @@ class Dataflow(Protocol):
 DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.dataflows")
 
 
-def schedule(stage: Stage, machine: Machine, placement: Placement, name: str | None = None) -> Nest:
-    """The stage under the named dataflow where it applies, else under the first default that applies and fits.
+def find_dataflow(name: str) -> Dataflow:
+    """A dataflow by its name, or with its mapping fixed: 'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
 
-    Raises UnknownName for a name that is none, HwsimError when nothing applies or the named one does not fit.
+    Raises UnknownName, or HwsimError for parameters that are wrong or that the dataflow does not take.
     """
-    problems = []
-    for flow in applicable(stage, machine, name):
-        try:
-            return flow.schedule(stage, machine, placement)
-        except HwsimError as error:
-            if flow.name == name:
-                raise
-            problems.append(str(error))
-    raise HwsimError("; ".join(problems))
+    base, colon, parameters = name.partition(":")
+    flow = DATAFLOWS[base]
+    if not colon:
+        return flow
+    adjustable = getattr(flow, "with_parameters", None)
+    if adjustable is None:
+        raise HwsimError(f"dataflow {base} takes no parameters; expected {base} alone")
+    found: Dataflow = adjustable(parameters)
+    return found
 
 
 def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[Dataflow]:
     """The named dataflow, if it applies, and every default that does. Raises UnknownName, or HwsimError when none does."""
     flows, reasons = [], []
-    asked = [name] if name is not None else []
-    for candidate in [*asked, *sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))]:
-        flow = DATAFLOWS[candidate]
-        if candidate not in asked and not flow.default:
-            continue
+    asked = [find_dataflow(name)] if name is not None else []
+    others = [DATAFLOWS[candidate] for candidate in sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))]
+    for flow in [*asked, *(flow for flow in others if flow.default)]:
         reason = flow.refuses(stage, machine)
         if reason is None:
             flows.append(flow)
         else:
-            reasons.append(f"{candidate}: {reason}")
+            reasons.append(f"{flow.name}: {reason}")
     if flows:
         return flows
     raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))

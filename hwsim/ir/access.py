@@ -53,6 +53,7 @@ class Tensor:
 
     layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element. part_of: (buffer, i)
     when the tensor is the i-th of the equal pieces of a larger one that another stage writes under the buffer's name.
+    coded: share of its bytes that crosses DRAM's port, where the machine compresses what goes there.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Tensor:
     width: int
     layout: tuple[int, ...] = ()
     part_of: tuple[str, int] | None = None
+    coded: float = 1.0
 
     @property
     def buffer(self) -> str:

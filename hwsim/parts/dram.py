@@ -13,7 +13,8 @@ from hwsim.units import Bandwidth, Duration
 class Dram(Memory):
     """capacity in bytes; bandwidth for reads and writes together; latency of a first word.
 
-    technology: whose energy per bit is taken where `energy` gives none.
+    technology: whose energy per bit is taken where `energy` gives none. compression: 'rlc' when feature maps whose density is
+    stated cross the port run-length coded (hwsim.count.rlc).
     """
 
     kind: ClassVar[str] = "dram"
@@ -22,3 +23,4 @@ class Dram(Memory):
     latency: Duration = quantity("duration")
     energy: float | None = quantity("energy_pj_per_byte", default=None)
     technology: Literal["ddr3", "ddr4", "lpddr3", "hbm2", "gddr6"] = "ddr3"
+    compression: Literal["none", "rlc"] = "none"

@@ -13,7 +13,8 @@ from hwsim.units import Bandwidth
 class PeArray(Compute):
     """rows x cols PEs of one multiply-accumulate a cycle; one bus per tensor from the buffer to the array.
 
-    zeros: 'gating' when a product with a zero operand takes its cycle but switches no multiplier.
+    zeros: 'gating' when a product with a zero operand takes its cycle but switches no multiplier and reads no filter
+    from the PE's scratchpad.
     """
 
     kind: ClassVar[str] = "pe_array"

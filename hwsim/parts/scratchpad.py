@@ -16,7 +16,7 @@ class Scratchpad(Memory):
 
     bypass: a nest may leave out tensors that the memory could hold; they pass it by.
     word_bytes, when given, is the width at which partial sums are kept (accumulators).
-    bandwidth is per instance, reads and writes each.
+    bandwidth is per instance, reads and writes each. banks: equal parts of it; with whole_banks each belongs to one tensor.
     """
 
     kind: ClassVar[str] = "scratchpad"
@@ -27,10 +27,22 @@ class Scratchpad(Memory):
     word_bytes: int | None = count(default=None)
     bypass: bool = False
     energy: float | None = quantity("energy_pj_per_byte", default=None)
+    banks: int = count(default=1)
+    whole_banks: bool = False
 
     @property
     def holds(self) -> tuple[Role, ...]:
         return self.roles
+
+    def occupied(self, size: int) -> int:
+        """Bytes that a tensor's tile of `size` bytes takes: whole banks where each belongs to one tensor."""
+        bank = self.capacity // self.banks
+        return -(-size // bank) * bank if self.whole_banks else size
+
+    @property
+    def by_banks(self) -> str:
+        """For messages: how the capacity is divided."""
+        return f" in {self.banks} banks, each one tensor's" if self.whole_banks else ""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, role in enumerate(self.roles):

@@ -12,7 +12,6 @@ from hwsim.count.analytic import count
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Loop, Nest
-from hwsim.ir.transform import temporal_steps
 from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
@@ -20,7 +19,8 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.parts.vector import VectorUnit
 from hwsim.sim.buffers import Steps, Tiles, walk_steps
 from hwsim.sim.engine import Port, Stream, run_pipeline
-from hwsim.sim.explicit import Footprint, accesses, footprints, word_bytes
+from hwsim.sim.explicit import Footprint, accesses, footprints, port_words_bytes, word_bytes
+from hwsim.sim.passes import Waits, pass_cycles
 from hwsim.sim.result import Accesses, Cycles
 from hwsim.spec.machine import Machine
 
@@ -77,22 +77,24 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     counts = count(nest)
     boundary = _boundary(nest)
     steps, tiles = walk_steps(nest, boundary)
+    waits: Waits = {}
     if nest.stage.view is None:
         busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
         busy, kind = _systolic_cycles(nest, compute, steps, dtype), "systolic folds"
     else:
-        busy, kind = _pass_cycles(nest, machine, steps, boundary, counts), "PE passes"
+        (busy, waits), kind = pass_cycles(nest, machine, steps, tiles, boundary, counts), "PE passes"
     port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
     streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes)
     port_name, port_cycles = max((port_name, port_cycles), _unstreamed(nest, machine, counts, streams, compute.accumulator_bytes),
                                  key=lambda port: port[1])
-    paced = np.maximum(busy, port_cycles / steps.count)
+    ready = busy + sum(waits.values(), np.zeros(steps.count))
+    paced = np.maximum(ready, port_cycles / steps.count)
     dram = machine.part(machine.dram_name, Dram)
     port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
     cycles = run_pipeline(streams, paced, port)
-    waited = float((paced - busy).sum())
-    cycles = Cycles(float(busy.sum()), {**cycles.stall, **({f"{port_name} port": waited} if waited > 0 else {})})
+    waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready).sum())}
+    cycles = Cycles(float(busy.sum()), {**cycles.stall, **{cause: time for cause, time in waited.items() if time > 0}})
     if isinstance(compute, SystolicArray) and kind == "systolic folds":
         cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(compute)})
     levels = set(machine.memories)
@@ -143,40 +145,6 @@ def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
     return np.asarray(iterations * each / lanes, np.float64)
 
 
-def _pass_cycles(nest: Nest, machine: Machine, steps: Steps, boundary: int, counts: NestCounts) -> Floats:
-    """PEs in lockstep: the temporal steps inside a pass, or the busses that feed it where they are slower."""
-    inside = [item for item in nest.items[boundary:] if isinstance(item, Loop)]
-    cycles = np.ones(steps.count)
-    for dim, _ in nest.stage.bounds:
-        own = tuple((loop.tile, loop.spatial is not None) for loop in inside if loop.dim == dim)
-        lengths = steps.lengths((dim,))
-        unique, where = np.unique(lengths, return_inverse=True)
-        cycles = cycles * np.array([temporal_steps(int(length), own) for length in unique])[where]
-    busses = _bus_cycles(nest, machine, counts)
-    return np.maximum(cycles, busses / steps.count)
-
-
-def _bus_cycles(nest: Nest, machine: Machine, counts: NestCounts) -> float:
-    """The slowest of the three busses over the whole stage, every word crossing once however many PEs it goes to."""
-    array = machine.compute
-    if not isinstance(array, PeArray):
-        return 0.0
-    widths = {"activation": array.activation_bus, "weight": array.weight_bus, "output": array.output_bus}
-    slowest = 0.0
-    for tensor in nest.stage.tensors:
-        levels = [hold for hold in nest.chain(tensor.name) if hold is not None and hold.level in machine.memories
-                  and not _per_pe(machine, hold.level)]
-        traffic = counts.of(levels[-1].level, tensor.name)
-        words = max(traffic.serves, traffic.updates)
-        rate = widths[tensor.role].bytes_per_cycle(machine.clock_hz)
-        slowest = max(slowest, words * tensor.width / rate)
-    return slowest
-
-
-def _per_pe(machine: Machine, level: str) -> bool:
-    return getattr(machine.memories[level], "per", "chip") == "pe"
-
-
 def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int) -> tuple[str, float]:
     """The busiest on-chip port and the cycles it takes over the whole stage, its reads and writes side by side."""
     slowest = ("", 0.0)
@@ -210,12 +178,17 @@ def _stationary(nest: Nest, level: str, tensor: str) -> bool:
 
 def _unstreamed(nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream], accumulator_bytes: int) -> tuple[str, float]:
     """DRAM's port busy with tensors that pass the chip's memories by and stream straight to the array."""
-    moved = 0
+    moved = 0.0
     for tensor in nest.stage.tensors:
         if tensor.name not in {stream.tensor for stream in streams}:
             traffic = counts.of(machine.dram_name, tensor.name)
-            moved += (traffic.reads + traffic.writes) * word_bytes(machine, nest, counts, machine.dram_name, tensor.name, accumulator_bytes)
+            moved += (traffic.reads + traffic.writes) * port_words_bytes(machine, nest, counts, tensor.name, accumulator_bytes)
     return machine.dram_name, moved / machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+
+
+def _copied(nest: Nest, tile: Tiles) -> bool:
+    """True for a tile that is not needed once its step has begun: filters that a row-stationary pass keeps in the PEs."""
+    return nest.dataflow == "row-stationary" and nest.stage.tensor(tile.tensor).role == "weight"
 
 
 def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int) -> list[Stream]:
@@ -225,9 +198,11 @@ def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles
         chain = nest.chain(tile.tensor)
         if chain[0] is None or chain[0].level != machine.dram_name or chain[1] is None or chain[1].level != tile.level:
             continue
-        width = word_bytes(machine, nest, counts, machine.dram_name, tile.tensor, accumulator_bytes)
+        width = port_words_bytes(machine, nest, counts, tile.tensor, accumulator_bytes)
         output = nest.stage.tensor(tile.tensor).role == "output"
         incoming = tile.returning if output else tile.entering
         outgoing = tile.leaving if output else np.zeros_like(tile.leaving)
-        streams.append(Stream(tile.tensor, tile.buffers, tile.first, tile.last, incoming * width, outgoing * width))
+        buffers = tile.buffers + (1 if _copied(nest, tile) else 0)
+        moved = (np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing))
+        streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, *moved))
     return streams

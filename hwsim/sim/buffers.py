@@ -111,6 +111,11 @@ def _revisited(tensor: Tensor, steps: Steps) -> npt.NDArray[np.bool_]:
     return flags
 
 
+def words_at(tensor: Tensor, steps: Steps) -> Ints:
+    """Distinct words of a tensor that every step touches."""
+    return _words(tensor, steps)[0]
+
+
 def _words(tensor: Tensor, steps: Steps) -> tuple[Ints, Ints]:
     """(words of the tile at each step, words it shares with the next step's)."""
     sizes, shared = np.ones(steps.count, np.int64), np.ones(max(steps.count - 1, 0), np.int64)

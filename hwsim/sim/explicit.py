@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Loop, Nest
@@ -21,13 +23,22 @@ def word_bytes(machine: Machine, nest: Nest, counts: NestCounts, level: str, nam
     return own or (max(accumulator_bytes, tensor.width) if counts.of(level, name).serves else tensor.width)
 
 
+def port_words_bytes(machine: Machine, nest: Nest, counts: NestCounts, name: str, accumulator_bytes: int) -> float:
+    """Bytes a word of a tensor takes at DRAM's port: coded where the machine compresses it, but for partial sums."""
+    width = word_bytes(machine, nest, counts, machine.dram_name, name, accumulator_bytes)
+    tensor = nest.stage.tensor(name)
+    summing = tensor.role == "output" and counts.of(machine.dram_name, name).serves
+    return width if summing else width * tensor.coded
+
+
 def accesses(machine: Machine, nest: Nest, counts: NestCounts, levels: set[str], accumulator_bytes: int) -> Accesses:
     """Reads and writes of the explicit `levels`, all instances."""
     found: Accesses = {}
     for (level, name), traffic in counts.traffic.items():
         if level in levels:
             width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
-            access = Access(traffic.reads, traffic.writes, traffic.reads * width, traffic.writes * width)
+            moved: float = port_words_bytes(machine, nest, counts, name, accumulator_bytes) if level == machine.dram_name else width
+            access = Access(traffic.reads, traffic.writes, ceil(traffic.reads * moved), ceil(traffic.writes * moved))
             row, buffer = found.setdefault(level, {}), nest.stage.tensor(name).buffer
             row[buffer] = row.get(buffer, Access()) + access
     return found

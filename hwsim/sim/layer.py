@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hwsim.count.analytic import touched_together, touched_words
 from hwsim.count.reuse import TensorReuse, achieved, reuse
-from hwsim.dataflows import Placement, held_width, schedule
+from hwsim.dataflows import Placement, applicable, held_width
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
@@ -60,7 +60,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     remarks += unfused
     remarks += [f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
                 for stage, result in zip(plan.stages, stages, strict=True)
-                if dataflow is not None and stage.view is not None and result.dataflow != dataflow and stage.name not in (nests or {})]
+                if dataflow is not None and stage.view is not None and result.dataflow != dataflow.partition(":")[0]
+                and stage.name not in (nests or {})]
     compulsory = min(compulsory_bytes(reference), compulsory_bytes(plan))
     result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
                          max(block.plan.workspace_bytes for block in blocks))
@@ -86,33 +87,41 @@ def _run_stages(plan: Plan, machine: Machine, dtype: str, dataflow: str | None, 
 def _run_best(
     stage: Stage, machine: Machine, placement: Placement, dataflow: str | None, run: Callable[[Nest], StageResult]
 ) -> StageResult:
-    """The stage under the named dataflow, or without a name under the mapper's fastest mapping.
+    """The stage under the named dataflow; without a name the sooner done of the rules' nest and the mapper's.
 
-    The mapper bounds time by the busiest resource; what tiles wait for each other only the simulation tells. On systolic
+    The mapper bounds time by the busiest resource; what tiles and passes wait for only the simulation tells. On systolic
     arrays, where the rule is seldom beaten, it is asked only when the rule's tiles do not fit or wait long; where its space
     takes long to search, not at all.
     """
-    explicit = dataflow is None and machine.management == "explicit" and is_quick(stage, machine)
-    if not explicit or isinstance(machine.compute, SystolicArray):
-        try:
-            ruled = run(verify_nest(schedule(stage, machine, placement, dataflow)))
-        except HwsimError as error:
-            if not explicit:
-                raise
-            try:
-                return run(verify_nest(_mapped(stage, machine, placement)))
-            except HwsimError:
-                raise error from None
-        if not explicit or ruled.cycles.total <= WAITS_LONG * max(ruled.cycles.compute, _least_dram_cycles(stage, machine)):
-            return ruled
-        try:
-            return min(ruled, run(verify_nest(_mapped(stage, machine, placement))), key=lambda result: result.cycles.total)
-        except HwsimError:
-            return ruled
+    ruled = _by_rule(stage, machine, placement, dataflow, run)
+    asked = dataflow is None and machine.management == "explicit" and is_quick(stage, machine)
+    if asked and isinstance(machine.compute, SystolicArray) and isinstance(ruled, StageResult):
+        asked = ruled.cycles.total > WAITS_LONG * max(ruled.cycles.compute, _least_dram_cycles(stage, machine))
+    tried = [ruled, _attempt(lambda: run(verify_nest(_mapped(stage, machine, placement))))] if asked else [ruled]
+    ran = [result for result in tried if isinstance(result, StageResult)]
+    if not ran:
+        raise next(error for error in tried if isinstance(error, HwsimError))
+    return min(ran, key=lambda result: result.cycles.total)
+
+
+def _by_rule(
+    stage: Stage, machine: Machine, placement: Placement, dataflow: str | None, run: Callable[[Nest], StageResult]
+) -> StageResult | HwsimError:
+    """The first of the dataflows that apply whose nest fits, or what kept the first from fitting; a named one must fit."""
+    tried: list[StageResult | HwsimError] = []
+    for flow in applicable(stage, machine, dataflow):
+        outcome = _attempt(lambda flow=flow: run(verify_nest(flow.schedule(stage, machine, placement))))  # type: ignore[misc]
+        if isinstance(outcome, StageResult) or (dataflow is not None and flow.name == dataflow.partition(":")[0]):
+            return outcome
+        tried.append(outcome)
+    return tried[0]
+
+
+def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
     try:
-        return run(verify_nest(_mapped(stage, machine, placement)))
-    except HwsimError:
-        return run(verify_nest(schedule(stage, machine, placement)))
+        return work()
+    except HwsimError as error:
+        return error
 
 
 def _mapped(stage: Stage, machine: Machine, placement: Placement) -> Nest:
@@ -158,7 +167,8 @@ def compulsory_bytes(plan: Plan) -> int:
     stages = tuple(stage for stage in plan.stages if not stage.offline)
     widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors if tensor.buffer not in plan.temporaries}
     words = touched_together(stages, widths)
-    return sum(words[name] * width for name, width in widths.items())
+    coded = {tensor.buffer: tensor.coded for stage in stages for tensor in stage.tensors}
+    return sum(int(words[name] * width * coded[name]) for name, width in widths.items())
 
 
 def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
@@ -179,6 +189,7 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
         run = run_on_cores(nest, machine, dtype, chain, last)
     bytes_moved = {part: {tensor: access.read_bytes + access.write_bytes for tensor, access in tensors.items()}
                    for part, tensors in run.accesses.items()}
+    _gate_filter_reads(bytes_moved, nest, machine, run)
     moved = {part: sum(tensors.values()) for part, tensors in bytes_moved.items()}
     beside = notes(machine, nest, run.counts, accumulator_bytes(machine)) if isinstance(run, ArrayRun) else {}
     return StageResult(
@@ -186,6 +197,18 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
         machine.compute.peak_macs_per_cycle(dtype), run.accesses, machine.dram_name, run.footprint,
         energy_pj(machine, dtype, nest.stage.operations, moved), sampling=getattr(run, "sampling", None),
         reuse=_reuse(nest, machine, run), energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved))
+
+
+def _gate_filter_reads(moved: dict[str, dict[str, int]], nest: Nest, machine: Machine, run: ArrayRun | ImplicitRun) -> None:
+    """Where PEs gate zeros, filters are read from a PE's scratchpad only for products that switch the multiplier."""
+    operations = nest.stage.operations
+    if getattr(machine.compute, "zeros", "multiplied") != "gating" or not operations.multiplies:
+        return
+    idle = 1 - operations.effectual_multiplies / operations.multiplies
+    for tensor in nest.stage.tensors:
+        for part, rows in moved.items():
+            if tensor.role == "weight" and tensor.buffer in rows and getattr(machine.memories[part], "per", "chip") == "pe":
+                rows[tensor.buffer] -= int(run.accesses[part][tensor.buffer].read_bytes * idle)
 
 
 def _reuse(nest: Nest, machine: Machine, run: ArrayRun | ImplicitRun) -> dict[str, TensorReuse]:

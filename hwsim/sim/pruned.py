@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
+from hwsim.count.rlc import coded_share
 from hwsim.dataflows.shared_tiled import on_tensor_cores
 from hwsim.ir.access import Tensor
 from hwsim.ir.stage import Plan, Stage
 from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.parts.systolic import SystolicArray
 from hwsim.spec.layer import DENSE, Density, GemmLayer, Layer
@@ -26,7 +28,7 @@ LEAST_BLOCK = 16  # of filters and channels, for a tensor core's fragments
 def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]]:
     """The plan with the products left out that the machine need not do, and what became of the zeros."""
     density: Density = getattr(layer, "density", DENSE)
-    notes = list(plan.notes)
+    plan, notes = _compressed_maps(plan, density, machine), list(plan.notes)
     if density.weights == 1.0 or density.structure == "channels":
         return plan, notes
     reason = _why_not(density, layer, machine)
@@ -36,6 +38,17 @@ def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]
     gates = getattr(machine.compute, "zeros", "multiplied") == "gating"
     why = reason or "these products are not those of the pruned weights, or not for its sparse units"
     return plan, [*notes, f"{machine.name} {'spends no multiplier energy on' if gates else 'multiplies'} zeros of the weights: {why}"]
+
+
+def _compressed_maps(plan: Plan, density: Density, machine: Machine) -> Plan:
+    """The plan with the feature maps that come and go coded, where the machine codes them and zeros are stated."""
+    if machine.part(machine.dram_name, Dram).compression == "none":
+        return plan
+    share = {"activation": coded_share(density.activations), "output": coded_share(density.outputs)}
+    stages = tuple(replace(stage, tensors=tuple(
+        tensor if tensor.buffer in plan.temporaries else replace(tensor, coded=share.get(tensor.role, 1.0)) for tensor in stage.tensors))
+        for stage in plan.stages)
+    return replace(plan, stages=stages)
 
 
 def _why_not(density: Density, layer: Layer, machine: Machine) -> str | None:

@@ -27,7 +27,7 @@ def window_positions(size: int, window: int, stride: int, pad: int, dilation: in
 
 @dataclass(frozen=True)
 class Density:
-    """Shares of the weights and of the input activations that are not zero.
+    """Shares of the weights, of the input activations and of the outputs that are not zero.
 
     structure: how the zeros of the weights lie: 'unstructured' (spread evenly), '2:4' (N non-zero of every M along the
     channels, which fixes weights = N/M), '16x16' (whole blocks of filters x channels) or 'channels' (whole channels).
@@ -37,6 +37,7 @@ class Density:
     weights: float = 1.0
     activations: float = 1.0
     structure: str = "unstructured"
+    outputs: float = 1.0
 
     def __post_init__(self) -> None:
         group = self.of_group
@@ -45,7 +46,7 @@ class Density:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for name in ("weights", "activations"):
+        for name in ("weights", "activations", "outputs"):
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
                 yield name, f"{share!r}; expected a share above 0 and up to 1"

@@ -1,0 +1,50 @@
+"""Run-length coding of feature maps, as on Eyeriss' link to DRAM: zeros before a value, then the value.
+
+    0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)   three pairs of 5 + 16 bits and a last-word flag in 64 bits
+
+A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1), 2017, section IV-B, figure 8.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+LONGEST_RUN = 31
+PAIRS_IN_WORD = 3
+WORD_BYTES = 8
+VALUE_BYTES = 2
+
+
+def encode(values: npt.NDArray[np.int16]) -> list[tuple[int, int]]:
+    """(zeros, value) pairs of a row of values; zeros at the very end are closed by a zero value."""
+    pairs, run = [], 0
+    for value in values.tolist():
+        if value == 0 and run < LONGEST_RUN:
+            run += 1
+        else:
+            pairs.append((run, value))
+            run = 0
+    return [*pairs, (run - 1, 0)] if run else pairs
+
+
+def decode(pairs: list[tuple[int, int]]) -> npt.NDArray[np.int16]:
+    """The values again."""
+    return np.array([number for run, value in pairs for number in (*[0] * run, value)], np.int16)
+
+
+def coded_bytes(pairs: int) -> int:
+    """Bytes of so many pairs, in whole words."""
+    return ceil(pairs / PAIRS_IN_WORD) * WORD_BYTES
+
+
+def coded_share(density: float) -> float:
+    """Coded size over plain size of many values of which a share `density` is not zero, lying anywhere.
+
+    A pair stands for up to 31 zeros and the value after them: 1 + z + ... + z^31 values on average, z = 1 - density. A map
+    that coding would lengthen travels as it is, so the share is at most 1.
+    """
+    values_in_pair = sum((1 - density) ** zeros for zeros in range(LONGEST_RUN + 1))
+    return min(1.0, WORD_BYTES / PAIRS_IN_WORD / values_in_pair / VALUE_BYTES)
