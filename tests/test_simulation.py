@@ -12,10 +12,12 @@ import hwsim
 from hwsim.count.analytic import count
 from hwsim.dataflows import Placement, applicable
 from hwsim.errors import HwsimError, PhysicsError
-from hwsim.sim.array import mapped, mapping_efficiency, run_on_array, separate_fold_cycles
+from hwsim.sim.array import run_on_array
 from hwsim.sim.blocks import occupancy
 from hwsim.sim.engine import Port, Stream, run_pipeline
+from hwsim.sim.folds import mapped
 from hwsim.sim.physics import check_stage, port_cycles
+from hwsim.sim.scalesim import mapping_efficiency, separate_fold_cycles
 from hwsim.spec.layer import ConvLayer, GemmLayer
 from hwsim.spec.machine import load_machine
 

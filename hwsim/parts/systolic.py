@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hwsim.config import count, quantity, required
 from hwsim.spec.machine import PARTS, Compute
@@ -16,6 +16,11 @@ class SystolicArray(Compute):
 
     preload_hidden: the next fold's stationary tile shifts in while this one computes (double-buffered cells).
     overlap_folds: a fold's first input enters right behind the last of the fold before it.
+    drain: sums that stayed in the cells shift out through the cells below (output-stationary).
+    partial_folds: 'real' when a fold smaller than the array takes only as long as its own rows and columns, or 'whole'.
+    mac_stages: pipeline stages of a cell's multiply-accumulate.
+    zeros: 'gating' when a product with a zero switches no multiplier; 'skipping' when blocks of weights as large as the array
+    that are zero all over are left out, too.
     """
 
     kind: ClassVar[str] = "systolic"
@@ -26,6 +31,10 @@ class SystolicArray(Compute):
     preload_hidden: bool = True
     overlap_folds: bool = True
     accumulator_bytes: int = count(default=4)
+    drain: bool = True
+    partial_folds: Literal["real", "whole"] = "real"
+    mac_stages: int = count(default=1)
+    zeros: Literal["multiplied", "gating", "skipping"] = "multiplied"
     mac_energy: float | None = quantity("energy_pj", default=None)
 
     def faults(self) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,8 @@
-"""Arrays of cells: how long a systolic fold or a pass of PEs takes, and a stage run tile by tile."""
+"""A stage on an array of cells, tile by tile: folds or passes in closed form, tiles by DMA as events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -20,42 +19,12 @@ from hwsim.parts.vector import VectorUnit
 from hwsim.sim.buffers import Steps, Tiles, walk_steps
 from hwsim.sim.engine import Port, Stream, run_pipeline
 from hwsim.sim.explicit import Footprint, accesses, footprints, port_words_bytes, word_bytes
+from hwsim.sim.folds import STATIONARY, Folds, Stationary, Timing, intervals, schedule
 from hwsim.sim.passes import Waits, pass_cycles
 from hwsim.sim.result import Accesses, Cycles
 from hwsim.spec.machine import Machine
 
 Floats = npt.NDArray[np.float64]
-STATIONARY = ("weight-stationary", "input-stationary", "output-stationary")  # what a systolic array can keep in its cells
-
-
-@dataclass(frozen=True)
-class Folds:
-    """How a product M x N x K falls on an array: rows and columns hold two of the dims, the third streams past."""
-
-    rows: int
-    columns: int
-    stream: int
-
-
-def mapped(m: int, n: int, k: int, stationary: str) -> Folds:
-    """Which dims stand still: outputs (M x N, K streams), weights (K x N, M streams) or inputs (K x M, N streams)."""
-    choices = {"os": Folds(m, n, k), "ws": Folds(k, n, m), "is": Folds(k, m, n)}
-    return choices[stationary]
-
-
-def separate_fold_cycles(folds: Folds, rows: int, columns: int, preload: bool) -> int:
-    """Cycles of folds one after another, each charged whole: T + R + C - 2, and R more to shift a stationary tile in.
-
-    A stream of T operands enters skewed, row by row, and leaves skewed, column by column.
-    """
-    number = ceil(folds.rows / rows) * ceil(folds.columns / columns)
-    return number * (folds.stream + rows + columns - 2 + (rows if preload else 0))
-
-
-def mapping_efficiency(folds: Folds, rows: int, columns: int) -> float:
-    """Share of the cells that hold work, averaged over folds."""
-    number = ceil(folds.rows / rows) * ceil(folds.columns / columns)
-    return folds.rows * folds.columns / (number * rows * columns)
 
 
 @dataclass(frozen=True)
@@ -78,10 +47,11 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     boundary = _boundary(nest)
     steps, tiles = walk_steps(nest, boundary)
     waits: Waits = {}
+    ends = 0.0
     if nest.stage.view is None:
         busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
-        busy, kind = _systolic_cycles(nest, compute, steps, dtype), "systolic folds"
+        (busy, waits, ends), kind = _fold_cycles(nest, compute, steps, dtype), "systolic folds"
     else:
         (busy, waits), kind = pass_cycles(nest, machine, steps, tiles, boundary, counts), "PE passes"
     port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
@@ -95,8 +65,8 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     cycles = run_pipeline(streams, paced, port)
     waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready).sum())}
     cycles = Cycles(float(busy.sum()), {**cycles.stall, **{cause: time for cause, time in waited.items() if time > 0}})
-    if isinstance(compute, SystolicArray) and kind == "systolic folds":
-        cycles = cycles + Cycles(0.0, {"array fill and drain": _skew_cycles(compute)})
+    if ends:
+        cycles = cycles + Cycles(0.0, {"array fill and drain": ends})
     levels = set(machine.memories)
     return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
@@ -111,29 +81,47 @@ def _boundary(nest: Nest) -> int:
     return max(number for number, item in enumerate(nest.items) if isinstance(item, Hold)) + 1
 
 
-def _systolic_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Floats:
-    """A fold streams its operands; the next fold's stationary tile shifts in behind it (outputs: the last one's out), or before."""
-    view = nest.stage.view
-    assert view is not None
+def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> tuple[Floats, Waits, float]:
+    """(cycles of streaming at every step, cycles until the next fold may start, first tile in and last results out)."""
     if dtype not in array.rates:
         raise HwsimError(f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}")
+    stationary = STATIONARY[nest.dataflow]
+    folds, last = _folds(nest, array, steps, dtype, stationary)
+    streaming = _streaming(nest, array, steps, dtype)
+    between = np.zeros(steps.count)
+    between[last[:-1]] = intervals(folds, timing_of(array), stationary) - folds.stream[:-1]
+    inside = float(folds.stream.sum() + between.sum())
+    what = "sums shift out" if stationary == "os" else "next tile shifts in"
+    return streaming, {f"array: {what}": between}, schedule(folds, timing_of(array), stationary).cycles - inside
+
+
+def timing_of(array: SystolicArray) -> Timing:
+    return Timing(array.preload_hidden, array.overlap_folds, array.drain, array.mac_stages)
+
+
+def _folds(nest: Nest, array: SystolicArray, steps: Steps, dtype: str, stationary: Stationary) -> tuple[Folds, npt.NDArray[np.int64]]:
+    """The folds of a nest's steps, and the last step of each: slices of a reduction whose sums stay are one fold."""
+    view = nest.stage.view
+    assert view is not None
+    down, across = {"ws": (view.k, view.n), "is": (view.k, view.m), "os": (view.m, view.n)}[stationary]
+    rows, columns, stream = steps.lengths(down), steps.lengths(across), _streaming(nest, array, steps, dtype)
+    last = np.arange(steps.count)
+    if stationary == "os":
+        places = np.stack([steps.lo[dim] for dim in (*view.b, *view.m, *view.n)])
+        last = np.flatnonzero(np.append((places[:, 1:] != places[:, :-1]).any(axis=0), True))
+        stream = np.add.reduceat(stream, np.concatenate([[0], last[:-1] + 1]))
+    if array.partial_folds == "whole":
+        rows, columns = np.full_like(rows, array.rows), np.full_like(columns, array.cols)
+    return Folds(rows[last], columns[last], stream), last
+
+
+def _streaming(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Floats:
+    """Cycles in which vectors enter, at every step."""
+    view = nest.stage.view
+    assert view is not None
     others = tuple(dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
-    streams, rows = {"weight-stationary": (view.m, view.k), "input-stationary": (view.n, view.k),
-                     "output-stationary": ((*others, *view.k), view.m)}[nest.dataflow]
-    stream = steps.lengths(streams) / array.rates[dtype]
-    preload = steps.lengths(rows).astype(np.float64)
-    cycles = np.maximum(stream, preload) if array.preload_hidden else stream + preload
-    if not array.overlap_folds:
-        cycles = cycles + array.rows + array.cols - 2
-    return np.asarray(cycles, np.float64)
-
-
-def _skew_cycles(array: SystolicArray) -> float:
-    """The first tile shifting in and the last sums stepping out, once per stage, when folds overlap."""
-    if not array.overlap_folds:
-        return 0.0
-    first = float(array.rows) if array.preload_hidden else 0.0
-    return first + array.rows + array.cols - 2
+    past = {"ws": view.m, "is": view.n, "os": (*others, *view.k)}[STATIONARY[nest.dataflow]]
+    return np.asarray(steps.lengths(past) / array.rates[dtype], np.float64)
 
 
 def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:

@@ -100,7 +100,7 @@ def _least_block(machine: Machine) -> tuple[int, int] | None:
         return compute.vector // 4, 1
     if isinstance(compute, StreamingMultiprocessor):
         return LEAST_BLOCK, LEAST_BLOCK
-    return (compute.cols, compute.rows) if isinstance(compute, SystolicArray) else None
+    return (compute.cols, compute.rows) if isinstance(compute, SystolicArray) and compute.zeros == "skipping" else None
 
 
 def _compressed(stage: Stage, share: float, channels: int) -> Stage:
