@@ -15,16 +15,22 @@ def streams(draw: st.DrawFn, name: str, steps: int) -> Stream:
     last = [*(step - 1 for step in first[1:]), steps - 1]
     sizes = st.one_of(st.just(0), st.integers(1, 40))
     moved = [np.array([draw(sizes) for _ in first]) for _ in range(2)]
-    return Stream(name, draw(st.integers(1, 3)), np.array(first), np.array(last), *moved)
+    return Stream(name, draw(st.integers(1, 3)), np.array(first), np.array(last), *moved,
+                  draw(st.sampled_from([None, np.full(len(first), 4.0), np.arange(len(first)) * 11.0])))
 
 
 @settings(max_examples=400, deadline=None)
-@given(data=st.data(), steps=st.integers(1, 14), rate=st.sampled_from([1.0, 3.0, 0.7]), latency=st.sampled_from([0.0, 1.0, 5.0, 100.0]))
-def test_compiled_events_are_simpys(data: st.DataObject, steps: int, rate: float, latency: float) -> None:
+@given(data=st.data(), steps=st.integers(1, 14), rate=st.sampled_from([1.0, 3.0, 0.7]), latency=st.sampled_from([0.0, 1.0, 5.0, 100.0]),
+       separate=st.booleans(), results=st.sampled_from([0.0, 3.0]))
+def test_compiled_events_are_simpys(data: st.DataObject, steps: int, rate: float, latency: float, separate: bool, results: float) -> None:
     lanes = [data.draw(streams(name, steps)) for name in "abcd"[: data.draw(st.integers(1, 4))]]
     cycles = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0, 7.0, 20.0]), min_size=steps, max_size=steps)))
-    port = Port("dram", rate, latency)
-    assert run_compiled(lanes, cycles, port) == run_events(lanes, cycles, port)
+    port = Port("dram", rate, latency, separate, data.draw(st.sampled_from([1, 8])))
+    slow, fast = run_events(lanes, cycles, port, results), run_compiled(lanes, cycles, port, results)
+    assert fast.cycles == slow.cycles
+    for made, again in ((slow.timeline.loads, fast.timeline.loads), (slow.timeline.stores, fast.timeline.stores)):
+        assert all(np.array_equal(made[name], again[name]) for name in made)
+    assert np.array_equal(slow.timeline.steps, fast.timeline.steps)
 
 
 def test_a_step_waits_exactly_until_its_tile_has_arrived() -> None:
@@ -37,4 +43,24 @@ def test_a_step_waits_exactly_until_its_tile_has_arrived() -> None:
     stream = Stream("a", 2, tiles, tiles, np.full(4, 32), np.zeros(4, np.int64))
     for run in (run_events, run_compiled):
         result = run([stream], np.full(4, 30.0), Port("dram", 1.0, 5.0))
-        assert result.stall == {"dram: a": 37 + 2 + 5 + 2}
+        assert result.cycles.stall == {"dram: a": 37 + 2 + 5 + 2}
+        assert result.timeline.loads["a"].tolist() == [[0, 32], [32, 64], [67, 99], [99, 131]]
+        assert result.timeline.steps.tolist() == [[37, 67], [69, 99], [104, 134], [136, 166]]
+
+
+def test_a_wait_is_first_results_then_the_transfer_then_settling() -> None:
+    """Transfers of 32, steps of 10, one slot: step 1 waits from 32 + 6 + 10 = 48 on. Results pass until 51; tile 1 moves 48 to 80, settles to 86."""
+    tiles = np.arange(2)
+    stream = Stream("a", 1, tiles, tiles, np.full(2, 32), np.zeros(2, np.int64), settle=np.full(2, 6.0))
+    for run in (run_events, run_compiled):
+        result = run([stream], np.full(2, 10.0), Port("dram", 1.0, 0.0), 3.0)
+        assert result.cycles.stall == {"array: results on their way": 3, "array: next tile shifts in": 6 + 6, "dram: a": 32 + 29}
+
+
+def test_separate_ports_do_not_wait_for_each_other() -> None:
+    """Two tensors of 32 bytes each: one shared port delivers the second at 64, ports of their own both at 32."""
+    tiles = np.arange(1)
+    lanes = [Stream(name, 1, tiles, tiles, np.full(1, 32), np.zeros(1, np.int64)) for name in "ab"]
+    for run in (run_events, run_compiled):
+        for separate, waits in ((False, {"dram: a": 32, "dram: b": 32}), (True, {"dram: a": 32})):
+            assert run(lanes, np.full(1, 1.0), Port("dram", 1.0, 0.0, separate)).cycles.stall == waits

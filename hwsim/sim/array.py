@@ -25,6 +25,7 @@ from hwsim.sim.result import Accesses, Cycles
 from hwsim.spec.machine import Machine
 
 Floats = npt.NDArray[np.float64]
+STAYS = {"weight-stationary": "weight", "input-stationary": "activation"}
 
 
 @dataclass(frozen=True)
@@ -47,26 +48,30 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     boundary = _boundary(nest)
     steps, tiles = walk_steps(nest, boundary)
     waits: Waits = {}
-    ends = 0.0
+    ends = results = 0.0
+    shifting: Floats | None = None
     if nest.stage.view is None:
         busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
         (busy, waits, ends), kind = _fold_cycles(nest, compute, steps, dtype), "systolic folds"
+        shifting, results = _rows(nest, compute, steps), float(compute.rows)
     else:
         (busy, waits), kind = pass_cycles(nest, machine, steps, tiles, boundary, counts), "PE passes"
     port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
-    streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes)
+    streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes, shifting)
     port_name, port_cycles = max((port_name, port_cycles), _unstreamed(nest, machine, counts, streams, compute.accumulator_bytes),
                                  key=lambda port: port[1])
     ready = busy + sum(waits.values(), np.zeros(steps.count))
     paced = np.maximum(ready, port_cycles / steps.count)
     dram = machine.part(machine.dram_name, Dram)
     port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
-    cycles = run_pipeline(streams, paced, port)
+    played = run_pipeline(streams, paced, port, results)
+    cycles = played.cycles
     waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready).sum())}
-    cycles = Cycles(float(busy.sum()), {**cycles.stall, **{cause: time for cause, time in waited.items() if time > 0}})
-    if ends:
-        cycles = cycles + Cycles(0.0, {"array fill and drain": ends})
+    cycles = Cycles(float(busy.sum()), cycles.stall) + Cycles(0.0, {cause: time for cause, time in waited.items() if time > 0})
+    settled = sum(float(stream.settling[0]) for stream in streams)  # the first tile's shifting in is in its stream's time
+    if ends > settled:
+        cycles = cycles + Cycles(0.0, {"array fill and drain": ends - settled})
     levels = set(machine.memories)
     return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
@@ -93,6 +98,15 @@ def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> 
     inside = float(folds.stream.sum() + between.sum())
     what = "sums shift out" if stationary == "os" else "next tile shifts in"
     return streaming, {f"array: {what}": between}, schedule(folds, timing_of(array), stationary).cycles - inside
+
+
+def _rows(nest: Nest, array: SystolicArray, steps: Steps) -> Floats | None:
+    """Rows of the stationary tile at every step; None where sums stay."""
+    view, stationary = nest.stage.view, STATIONARY[nest.dataflow]
+    assert view is not None
+    if stationary == "os":
+        return None
+    return np.full(steps.count, float(array.rows)) if array.partial_folds == "whole" else steps.lengths(view.k).astype(np.float64)
 
 
 def timing_of(array: SystolicArray) -> Timing:
@@ -179,8 +193,9 @@ def _copied(nest: Nest, tile: Tiles) -> bool:
     return nest.dataflow == "row-stationary" and nest.stage.tensor(tile.tensor).role == "weight"
 
 
-def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int) -> list[Stream]:
-    """The tiles that come from DRAM or go there."""
+def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int,
+             shifting: Floats | None) -> list[Stream]:
+    """The tiles that come from DRAM or go there. shifting: at every step, cycles in which its stationary tile shifts in."""
     streams = []
     for tile in tiles:
         chain = nest.chain(tile.tensor)
@@ -191,6 +206,7 @@ def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles
         incoming = tile.returning if output else tile.entering
         outgoing = tile.leaving if output else np.zeros_like(tile.leaving)
         buffers = tile.buffers + (1 if _copied(nest, tile) else 0)
-        moved = (np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing))
-        streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, *moved))
+        settle = None if shifting is None or nest.stage.tensor(tile.tensor).role != STAYS.get(nest.dataflow) else shifting[tile.first]
+        bytes_in, bytes_out = (np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing))
+        streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, bytes_in, bytes_out, settle))
     return streams

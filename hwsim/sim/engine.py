@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +17,29 @@ from hwsim.sim.result import Cycles
 COMPILED_FROM = 4000  # tiles, from which compiled code is sooner ready than SimPy
 
 Ints = npt.NDArray[np.int64]
+_Spans = dict[str, npt.NDArray[np.float64]]
 Process = Generator[simpy.Event, Any, None]
 
 
 @dataclass(frozen=True)
 class Port:
-    """A memory port that serves one transfer after another."""
+    """A memory port that serves one transfer after another, or with `separate`, one for every tensor.
+
+    burst_bytes: a transfer moves whole bursts. timed: cycles of transfers of so many bytes, where rows and refreshes matter;
+    bytes_per_cycle otherwise.
+    """
 
     name: str
     bytes_per_cycle: float
     latency_cycles: float
+    separate: bool = False
+    burst_bytes: int = 1
+    timed: Callable[[Ints], npt.NDArray[np.float64]] | None = None
+
+    def cycles(self, sizes: Ints) -> npt.NDArray[np.float64]:
+        """The port's time for each transfer."""
+        whole = -(-sizes // self.burst_bytes) * self.burst_bytes
+        return self.timed(whole) if self.timed is not None else whole / self.bytes_per_cycle
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,7 @@ class Stream:
     """One tensor's tiles through a port: bytes in before step first[i], bytes out after step last[i].
 
     buffers: a tile's slot is free for the tile `buffers` later, once it has been used and written out.
+    settle: cycles from each tile's arrival until it can be used (a stationary tile shifting into the cells); None: none.
     """
 
     tensor: str
@@ -42,49 +56,92 @@ class Stream:
     last: Ints
     bytes_in: Ints
     bytes_out: Ints
+    settle: npt.NDArray[np.float64] | None = None
+
+    @property
+    def settling(self) -> npt.NDArray[np.float64]:
+        return np.zeros(len(self.first)) if self.settle is None else self.settle
 
 
-def run_pipeline(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
+@dataclass(frozen=True)
+class Timeline:
+    """When things happened, in cycles. loads, stores: by tensor, (start, end) of each transfer [n, 2]; steps [n, 2] likewise."""
+
+    loads: dict[str, npt.NDArray[np.float64]]
+    stores: dict[str, npt.NDArray[np.float64]]
+    steps: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a pipeline took, and when."""
+
+    cycles: Cycles
+    timeline: Timeline
+
+
+def run_pipeline(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float = 0.0) -> Played:
     """Loads, steps and write-backs overlapped as far as buffers and the port allow.
 
-    cycles: of each step when nothing is missing. Stalls are attributed to the tensor waited for. Many tiles run in
-    compiled code, which gives the same (hwsim.sim.replay).
+    cycles: of each step when nothing is missing. results: cycles after a step in which its results are still on their way
+    through the array. Stalls are attributed to these, to tiles that settle, and for the rest to the tensor waited for. Many
+    tiles run in compiled code, which gives the same (hwsim.sim.replay).
     """
     tiles = sum(len(stream.first) for stream in streams)
-    return run_compiled(streams, cycles, port) if tiles > COMPILED_FROM else run_events(streams, cycles, port)
+    return (run_compiled if tiles > COMPILED_FROM else run_events)(streams, cycles, port, results)
 
 
-def run_events(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
+def run_events(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float = 0.0) -> Played:
     """The pipeline as SimPy processes, about 10,000 tiles a second."""
-    return _Pipeline(streams, cycles, port).run()
+    return _Pipeline(streams, cycles, port, results).run()
 
 
-def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> Cycles:
-    """The same pipeline in compiled code."""
+def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float = 0.0) -> Played:
+    """The same pipeline in compiled code, about a million tiles a second."""
     use_writable_cache()
     from hwsim.sim.replay import replay
 
     about_to_run(replay)
     counts = [len(stream.first) for stream in streams]
     base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    first, last, bytes_in, bytes_out = (np.concatenate([getattr(stream, name) for stream in streams]).astype(np.int64)
-                                        for name in ("first", "last", "bytes_in", "bytes_out"))
+    first, last = (np.concatenate([getattr(stream, name) for stream in streams]).astype(np.int64) for name in ("first", "last"))
+    time_in, time_out = (np.concatenate([port.cycles(getattr(stream, name)) for stream in streams]) for name in ("bytes_in", "bytes_out"))
+    moves_in, moves_out = (np.concatenate([getattr(stream, name) for stream in streams]) > 0 for name in ("bytes_in", "bytes_out"))
     marks = np.unique(np.concatenate([[0, len(cycles)], first, last + 1]))
     elapsed = np.concatenate([[0.0], np.cumsum(cycles)])
     spans = elapsed[marks[1:]] - elapsed[marks[:-1]]
     waits, done = np.argsort(first, kind="stable"), np.argsort(last, kind="stable")
     wait_at = np.append(np.searchsorted(first[waits], marks[:-1]), len(waits))
     done_at = np.searchsorted(last[done], np.append(marks[:-1], marks[-1]))
-    stall = np.zeros(2 * len(streams))
+    stall = np.zeros(2 * len(streams) + 2)
     lane_of, buffers = np.repeat(np.arange(len(streams)), counts), np.array([stream.buffers for stream in streams], np.int64)
-    replay(lane_of, base, buffers, bytes_in, bytes_out,
-           spans, waits, wait_at, done, done_at, float(port.bytes_per_cycle), float(port.latency_cycles), stall)
+    settle = np.concatenate([stream.settling for stream in streams])
+    began_in, began_out, began = np.zeros(len(first)), np.zeros(len(first)), np.zeros(len(spans))
+    replay(lane_of, base, buffers, time_in, time_out, moves_in, moves_out, spans, waits, wait_at, done, done_at, port.separate,
+           float(port.latency_cycles), settle, float(results), stall, began_in, began_out, began)
     causes: dict[str, float] = {}
     for number, time in enumerate(stall.tolist()):
-        drain = " drain" if number >= len(streams) else ""
-        name = f"{port.name}: {streams[number % len(streams)].tensor}{drain}"
+        name = _cause(port, [stream.tensor for stream in streams], number)
         causes[name] = causes.get(name, 0.0) + time
-    return Cycles(float(cycles.sum()), {name: time for name, time in causes.items() if time > 0})
+    taken = Cycles(float(cycles.sum()), {name: time for name, time in causes.items() if time > 0})
+    lanes = [slice(base[number], base[number + 1]) for number in range(len(streams))]
+
+    def timed(start: npt.NDArray[np.float64], length: npt.NDArray[np.float64], moves: npt.NDArray[np.bool_]) -> _Spans:
+        return {stream.tensor: np.stack([start[lane], start[lane] + length[lane]], axis=1)[moves[lane]]
+                for stream, lane in zip(streams, lanes, strict=True)}
+
+    return Played(taken, Timeline(timed(began_in, time_in, moves_in), timed(began_out, time_out, moves_out),
+                                  np.stack([began, began + spans], axis=1)))
+
+
+RESULTS, SETTLING = "array: results on their way", "array: next tile shifts in"
+
+
+def _cause(port: Port, tensors: list[str], number: int) -> str:
+    """The name of a stall of the compiled pipeline: a tensor's tiles, its last write, results on their way, or settling."""
+    if number >= 2 * len(tensors):
+        return (RESULTS, SETTLING)[number - 2 * len(tensors)]
+    return f"{port.name}: {tensors[number % len(tensors)]}{' drain' if number >= len(tensors) else ''}"
 
 
 @dataclass
@@ -92,56 +149,65 @@ class _Lane:
     """A stream's progress: events that say a tile is loaded, and that its slot is free again."""
 
     stream: Stream
+    bus: simpy.Resource
     loaded: list[simpy.Event] = field(default_factory=list)
     used: list[simpy.Event] = field(default_factory=list)
     free: list[simpy.Event] = field(default_factory=list)
+    loads: list[tuple[float, float]] = field(default_factory=list)
+    stores: list[tuple[float, float]] = field(default_factory=list)
 
 
 class _Pipeline:
-    def __init__(self, streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port) -> None:
+    def __init__(self, streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float) -> None:
         self.env = simpy.Environment()
-        self.port = port
-        self.bus = simpy.Resource(self.env, capacity=1)
-        self.cycles = cycles
+        self.port, self.cycles, self.results = port, cycles, results
+        shared = simpy.Resource(self.env, capacity=1)
         self.stall: dict[str, float] = {}
-        self.lanes = [self._lane(stream) for stream in streams]
+        self.lanes = [self._lane(stream, simpy.Resource(self.env, capacity=1) if port.separate else shared) for stream in streams]
+        self.steps: list[tuple[float, float]] = []
 
-    def _lane(self, stream: Stream) -> _Lane:
+    def _lane(self, stream: Stream, bus: simpy.Resource) -> _Lane:
         tiles = range(len(stream.first))
-        return _Lane(stream, *([self.env.event() for _ in tiles] for _ in range(3)))
+        loaded, used, free = ([self.env.event() for _ in tiles] for _ in range(3))
+        return _Lane(stream, bus, loaded, used, free)
 
-    def run(self) -> Cycles:
+    def run(self) -> Played:
         for lane in self.lanes:
             self.env.process(self._load(lane))
             self.env.process(self._store(lane))
         self.env.run(self.env.process(self._compute()))
-        return Cycles(float(self.cycles.sum()), {cause: time for cause, time in self.stall.items() if time > 0})
+        taken = Cycles(float(self.cycles.sum()), {cause: time for cause, time in self.stall.items() if time > 0})
+        loads, stores = ({lane.stream.tensor: np.array(getattr(lane, name)).reshape(-1, 2) for lane in self.lanes}
+                         for name in ("loads", "stores"))
+        return Played(taken, Timeline(loads, stores, np.array(self.steps).reshape(-1, 2)))
 
-    def _transfer(self, size: int) -> Process:
-        with self.bus.request() as turn:
+    def _transfer(self, lane: _Lane, cycles: float, log: list[tuple[float, float]]) -> Process:
+        with lane.bus.request() as turn:
             yield turn
-            yield self.env.timeout(size / self.port.bytes_per_cycle)
+            log.append((self.env.now, self.env.now + cycles))
+            yield self.env.timeout(cycles)
 
     def _load(self, lane: _Lane) -> Process:
-        stream = lane.stream
-        for tile, size in enumerate(stream.bytes_in.tolist()):
+        stream, settle = lane.stream, lane.stream.settling.tolist()
+        for tile, (size, cycles) in enumerate(zip(stream.bytes_in.tolist(), self.port.cycles(stream.bytes_in).tolist(), strict=True)):
             if tile >= stream.buffers:
                 yield lane.free[tile - stream.buffers]
             if size:
-                yield from self._transfer(size)
-                self.env.process(self._arrive(lane.loaded[tile]))
+                yield from self._transfer(lane, cycles, lane.loads)
+                self.env.process(self._arrive(lane.loaded[tile], settle[tile]))
             else:
                 lane.loaded[tile].succeed()
 
-    def _arrive(self, loaded: simpy.Event) -> Process:
-        yield self.env.timeout(self.port.latency_cycles)
+    def _arrive(self, loaded: simpy.Event, settle: float) -> Process:
+        yield self.env.timeout(self.port.latency_cycles + settle)
         loaded.succeed()
 
     def _store(self, lane: _Lane) -> Process:
-        for tile, size in enumerate(lane.stream.bytes_out.tolist()):
+        stream = lane.stream
+        for tile, (size, cycles) in enumerate(zip(stream.bytes_out.tolist(), self.port.cycles(stream.bytes_out).tolist(), strict=True)):
             yield lane.used[tile]
             if size:
-                yield from self._transfer(size)
+                yield from self._transfer(lane, cycles, lane.stores)
             lane.free[tile].succeed()
 
     def _compute(self) -> Process:
@@ -150,20 +216,31 @@ class _Pipeline:
         elapsed = np.concatenate([[0.0], np.cumsum(self.cycles)])
         marks = sorted({0, *starts, *(step + 1 for step in ends), len(self.cycles)})
         for start, stop in itertools.pairwise(marks):
+            passing = self.results if start else 0.0
             for lane, tile in starts.get(start, ()):
-                yield from self._wait(lane.loaded[tile], lane.stream.tensor)
+                began = self.env.now
+                yield lane.loaded[tile]
+                passing -= self._attribute(lane, tile, self.env.now - began, passing)
+            self.steps.append((self.env.now, self.env.now + float(elapsed[stop] - elapsed[start])))
             yield self.env.timeout(float(elapsed[stop] - elapsed[start]))
             for lane, tile in ends.get(stop - 1, ()):
                 lane.used[tile].succeed()
         for lane in self.lanes:
-            yield from self._wait(lane.free[-1], f"{lane.stream.tensor} drain")
+            began = self.env.now
+            yield lane.free[-1]
+            self._stalled(f"{self.port.name}: {lane.stream.tensor} drain", self.env.now - began)
 
-    def _wait(self, event: simpy.Event, cause: str) -> Process:
-        began = self.env.now
-        yield event
-        if self.env.now > began:
-            name = f"{self.port.name}: {cause}"
-            self.stall[name] = self.stall.get(name, 0.0) + self.env.now - began
+    def _attribute(self, lane: _Lane, tile: int, waited: float, passing: float) -> float:
+        """A wait for a tile: results still passing through the array, then the transfer, last the tile settling."""
+        first = min(waited, passing)
+        last = min(waited - first, float(lane.stream.settling[tile]))
+        self._stalled(RESULTS, first)
+        self._stalled(SETTLING, last)
+        self._stalled(f"{self.port.name}: {lane.stream.tensor}", waited - first - last)
+        return first
+
+    def _stalled(self, cause: str, cycles: float) -> None:
+        self.stall[cause] = self.stall.get(cause, 0.0) + cycles
 
     def _by_step(self, edge: str) -> dict[int, list[tuple[_Lane, int]]]:
         found: dict[int, list[tuple[_Lane, int]]] = {}

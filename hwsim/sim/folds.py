@@ -22,7 +22,7 @@ from hwsim.errors import HwsimError
 
 Floats = npt.NDArray[np.float64]
 Stationary = Literal["ws", "is", "os"]
-STATIONARY = {"weight-stationary": "ws", "input-stationary": "is", "output-stationary": "os"}
+STATIONARY: dict[str, Stationary] = {"weight-stationary": "ws", "input-stationary": "is", "output-stationary": "os"}
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ def intervals(folds: Folds, timing: Timing, stationary: Stationary) -> Floats:
     ends = latency(folds, timing, stationary)[:-1]
     rows, after, stream = folds.rows[:-1], folds.rows[1:], folds.stream[:-1]
     if stationary == "os":
-        if not timing.overlap or not timing.hidden:
-            return ends if not timing.overlap else np.maximum(stream, stream + _draining(rows, timing) + timing.stages - 1)
-        return np.maximum(stream, stream + _draining(rows, timing) - folds.stream[1:])
+        if not timing.overlap:
+            return ends
+        busy = _draining(rows, timing) - (folds.stream[1:] if timing.hidden else 1)  # until a cell has a register free again
+        return np.maximum(stream, stream + busy)
     if not timing.overlap:
         return np.maximum(ends, _shifting(rows, after, timing.stages)) if timing.hidden else ends + after
     if timing.stages > 1:
@@ -145,5 +146,10 @@ def product_folds(m: int, n: int, k: int, stationary: Stationary, rows: int, col
     return Folds(r, c, t.astype(np.float64))
 
 
+def even_tile(size: int, most: int) -> int:
+    """The size cut into as few pieces as fit, and those as even as can be."""
+    return -(-size // -(-size // most))
+
+
 def _pieces(size: int, most: int) -> npt.NDArray[np.int64]:
-    return np.diff(np.append(np.arange(0, size, most), size))
+    return np.diff(np.append(np.arange(0, size, even_tile(size, most)), size))

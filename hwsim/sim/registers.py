@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.sim.folds import Folds, Stationary, Timing, product_folds, schedule
+from hwsim.sim.folds import Folds, Stationary, Timing, even_tile, product_folds, schedule
 
 Floats = npt.NDArray[np.float64]
 EMPTY = -1
@@ -36,21 +37,23 @@ class Hazard(Exception):
 class Fold:
     """stays: the r x c tile in the cells (None: sums). x [T, r], y [T, c]: vectors from the left and from the top.
 
-    into: the rows and columns of the product that its results add to.
+    into: the rows (a slice, or their numbers) and columns of the product that its results add to.
     """
 
     stays: Floats | None
     x: Floats
     y: Floats | None
-    into: tuple[slice, slice]
+    into: tuple[Any, slice]
 
     @property
     def rows(self) -> int:
-        return self.x.shape[1]
+        return int(self.x.shape[1])
 
     @property
     def columns(self) -> int:
-        return self.stays.shape[1] if self.stays is not None else self.y.shape[1]  # type: ignore[union-attr]
+        across = self.stays if self.stays is not None else self.y
+        assert across is not None
+        return int(across.shape[1])
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,16 @@ def _folds(a: Floats, b: Floats, stationary: Stationary, rows: int, columns: int
         a, b, m, n = b.T, a.T, n, m
     made = []
     down, across, stream = (m, n, k) if stationary == "os" else (k, n, m)
-    strip = depth if depth and stationary != "os" else stream
-    for j in range(0, across, columns):
+    strip = even_tile(stream, depth if depth and stationary != "os" else stream)
+    high, wide = even_tile(down, rows), even_tile(across, columns)
+    for j in range(0, across, wide):
         for t in range(0, stream, strip):
-            for i in range(0, down, rows):
+            for i in range(0, down, high):
                 if stationary == "os":
-                    x, y, stays = a[i:i + rows].T, b[:, j:j + columns], None
+                    x, y, stays = a[i:i + high].T, b[:, j:j + wide], None
                     into = (slice(i, i + x.shape[1]), slice(j, j + y.shape[1]))
                 else:
-                    x, stays, y = a[t:t + strip, i:i + rows], b[i:i + rows, j:j + columns], None
+                    x, stays, y = a[t:t + strip, i:i + high], b[i:i + high, j:j + wide], None
                     into = (slice(t, t + len(x)), slice(j, j + stays.shape[1]))
                 made.append(_padded(Fold(stays, x, y, into), rows, columns) if whole else Fold(stays, x, y, into))
     return made
@@ -123,7 +127,7 @@ def _without_zeros(fold: Fold) -> Fold | None:
     if fold.y is not None:
         return Fold(None, fold.x[useful], fold.y[useful], fold.into)
     kept = np.flatnonzero(useful) + fold.into[0].start
-    return Fold(fold.stays, fold.x[useful], None, (kept, fold.into[1]))  # type: ignore[arg-type]
+    return Fold(fold.stays, fold.x[useful], None, (kept, fold.into[1]))
 
 
 class _Array:
@@ -338,6 +342,8 @@ class _SumsStay(_Array):
         if not self.timing.drain:
             for row, column in zip(*np.nonzero(self.out_tag != EMPTY), strict=True):
                 self._result(int(row), int(column), into)
+        if not self.timing.hidden and ((self.out_tag != EMPTY) & (self.sum_fold != EMPTY)).any():
+            raise Hazard("a sum on its way out meets one that has begun")
 
     def _move_down(self, arriving: npt.NDArray[np.bool_], into: Floats) -> None:
         """From the bottom up: a sum moves if the register below is free and no sum of that cell's own comes in."""
@@ -349,8 +355,6 @@ class _SumsStay(_Array):
                 if row == self.folds[tag // self.shape[0]].rows - 1:
                     self._result(row, column, into)
                 elif self.out_tag[row + 1, column] == EMPTY and not arriving[row + 1, column]:
-                    if not self.timing.hidden and self.sum_fold[row + 1, column] not in (EMPTY, tag // self.shape[0]):
-                        raise Hazard("a sum on its way out meets one that has begun")
                     self.out[row + 1, column], self.out_tag[row + 1, column] = self.out[row, column], tag
                     self.out_tag[row, column] = EMPTY
 

@@ -15,7 +15,8 @@ import numpy as np
 LOADED, USED, FREE = 0, 1, 2  # a tile's events
 TRIGGERED, PROCESSED = 1, 2  # what has become of an event
 BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = 0, 1, 2, 3, 4, 5, 6  # what an entry of the heap does
-SIZE, ORDER, HEAD, LENGTH, HELD, INDEX = 0, 1, 2, 3, 4, 5  # of the heap, of schedulings, of the bus' queue, of what is waited for
+SIZE, ORDER, INDEX = 0, 1, 2  # of the heap, of schedulings, of what is waited for
+HEAD, LENGTH, HELD = 0, 1, 2  # of a bus' queue; whether somebody has the bus
 SLOT, MOVED = 0, 1  # what a load or store is before: its slot or tile, or the end of its transfer
 TILES, SPAN, DRAIN = 0, 1, 2  # what the steps are before: a mark's tiles, the mark's end, the last writes
 NOBODY = -1
@@ -80,26 +81,26 @@ def _happens(times: Any, heap: Any, n: Any, now: float, state: Any, event: int, 
 
 
 @_jit
-def _grant_next(times: Any, heap: Any, n: Any, now: float, queue: Any) -> None:
-    """The bus goes to whoever has waited longest, unless it is held."""
-    if not n[HELD] and n[LENGTH]:
-        n[HELD] = 1
-        _soon(times, heap, n, now, GRANT, queue[n[HEAD]], 0)
-        n[HEAD] = (n[HEAD] + 1) % len(queue)
-        n[LENGTH] -= 1
+def _grant_next(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int) -> None:
+    """A bus goes to whoever has waited longest, unless it is held."""
+    if not bus[which, HELD] and bus[which, LENGTH]:
+        bus[which, HELD] = 1
+        _soon(times, heap, n, now, GRANT, queue[which, bus[which, HEAD]], 0)
+        bus[which, HEAD] = (bus[which, HEAD] + 1) % queue.shape[1]
+        bus[which, LENGTH] -= 1
 
 
 @_jit
-def _request(times: Any, heap: Any, n: Any, now: float, queue: Any, process: int) -> None:
-    queue[(n[HEAD] + n[LENGTH]) % len(queue)] = process
-    n[LENGTH] += 1
-    _grant_next(times, heap, n, now, queue)
+def _request(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int, process: int) -> None:
+    queue[which, (bus[which, HEAD] + bus[which, LENGTH]) % queue.shape[1]] = process
+    bus[which, LENGTH] += 1
+    _grant_next(times, heap, n, now, queue, bus, which)
 
 
 @_jit
-def _release(times: Any, heap: Any, n: Any, now: float) -> None:
-    n[HELD] = 0
-    _soon(times, heap, n, now, RELEASE, 0, 0)
+def _release(times: Any, heap: Any, n: Any, now: float, bus: Any, which: int) -> None:
+    bus[which, HELD] = 0
+    _soon(times, heap, n, now, RELEASE, which, 0)
 
 
 @_jit
@@ -109,6 +110,8 @@ def _load(
     n: Any,
     now: float,
     queue: Any,
+    bus: Any,
+    which: int,
     at: Any,
     phase: Any,
     state: Any,
@@ -117,7 +120,7 @@ def _load(
     begin: int,
     end: int,
     buffers: int,
-    sizes: Any,
+    moves: Any,
 ) -> None:
     """for tile: wait for its slot, move it over the bus, let it arrive"""
     while at[process] < end:
@@ -127,13 +130,13 @@ def _load(
             if earlier >= begin and state[FREE, earlier] != PROCESSED:
                 waiter[FREE, earlier] = process
                 return
-            if sizes[tile]:
+            if moves[tile]:
                 phase[process] = MOVED
-                _request(times, heap, n, now, queue, process)
+                _request(times, heap, n, now, queue, bus, which, process)
                 return
             _happens(times, heap, n, now, state, LOADED, tile)
         else:
-            _release(times, heap, n, now)
+            _release(times, heap, n, now, bus, which)
             _urgent(times, heap, n, now, DEPART, 0, tile)
         at[process] += 1
         phase[process] = SLOT
@@ -141,7 +144,20 @@ def _load(
 
 @_jit
 def _store(
-    times: Any, heap: Any, n: Any, now: float, queue: Any, at: Any, phase: Any, state: Any, waiter: Any, process: int, end: int, sizes: Any
+    times: Any,
+    heap: Any,
+    n: Any,
+    now: float,
+    queue: Any,
+    bus: Any,
+    which: int,
+    at: Any,
+    phase: Any,
+    state: Any,
+    waiter: Any,
+    process: int,
+    end: int,
+    moves: Any,
 ) -> None:
     """for tile: wait until it is used up, move it over the bus, free its slot"""
     while at[process] < end:
@@ -150,15 +166,26 @@ def _store(
             if state[USED, tile] != PROCESSED:
                 waiter[USED, tile] = process
                 return
-            if sizes[tile]:
+            if moves[tile]:
                 phase[process] = MOVED
-                _request(times, heap, n, now, queue, process)
+                _request(times, heap, n, now, queue, bus, which, process)
                 return
         else:
-            _release(times, heap, n, now)
+            _release(times, heap, n, now, bus, which)
         _happens(times, heap, n, now, state, FREE, tile)
         at[process] += 1
         phase[process] = SLOT
+
+
+@_jit
+def _attribute(stall: Any, lane: int, lanes: int, waited: float, passing: float, settle: float) -> float:
+    """A wait for a tile: results still passing through the array, then the transfer, last the tile settling."""
+    first = min(waited, passing)
+    last = min(waited - first, settle)
+    stall[2 * lanes] += first
+    stall[2 * lanes + 1] += last
+    stall[lane] += waited - first - last
+    return first
 
 
 @_jit
@@ -178,6 +205,7 @@ def _step(
     wait_at: Any,
     done: Any,
     done_at: Any,
+    began_at: Any,
 ) -> bool:
     """for mark: wait for its tiles, compute, let go of the tiles used up; then wait for the last writes. True at the end."""
     while True:
@@ -196,6 +224,7 @@ def _step(
                 waiter[LOADED, waits[n[INDEX]]] = process
                 return False
             phase[process] = SPAN
+            began_at[mark] = now
             _soon(times, heap, n, now + spans[mark], RESUME, process, 0)
             return False
         for number in range(done_at[mark], done_at[mark + 1]):
@@ -212,27 +241,36 @@ def replay(
     lane_of: Any,
     base: Any,
     buffers: Any,
-    bytes_in: Any,
-    bytes_out: Any,
+    time_in: Any,
+    time_out: Any,
+    moves_in: Any,
+    moves_out: Any,
     spans: Any,
     waits: Any,
     wait_at: Any,
     done: Any,
     done_at: Any,
-    rate: float,
+    separate: bool,
     latency: float,
+    settle: Any,
+    results: float,
     stall: Any,
+    began_in: Any,
+    began_out: Any,
+    began_at: Any,
 ) -> None:
-    """Run the pipeline; adds to stall[lane] what the steps wait for its tiles, to stall[lanes + lane] for its last write.
+    """Run the pipeline; adds to stall[lane] what the steps wait for its tiles, to stall[lanes + lane] for its last write,
+    to the last two for results on their way and for tiles that settle; notes when transfers and steps began.
 
     lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans [mark]: cycles from each mark to the next.
     waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark; done, done_at: tiles used up at its end.
     """
     lanes = len(buffers)
     steps = 2 * lanes  # processes: loads, stores, and the steps
-    n = np.zeros(6, np.int64)
+    busses = lanes if separate else 1
+    n, bus = np.zeros(3, np.int64), np.zeros((busses, 3), np.int64)
     state, waiter = np.zeros((3, len(lane_of)), np.int8), np.full((3, len(lane_of)), NOBODY, np.int64)
-    at, phase, queue = np.zeros(steps + 1, np.int64), np.zeros(steps + 1, np.int64), np.zeros(steps + 1, np.int64)
+    at, phase, queue = np.zeros(steps + 1, np.int64), np.zeros(steps + 1, np.int64), np.zeros((busses, steps + 1), np.int64)
     most = 64
     for lane in range(lanes):
         most += 4 * min(buffers[lane], base[lane + 1] - base[lane]) + 8  # a slot holds one tile, whose events are few
@@ -242,48 +280,43 @@ def replay(
         _urgent(times, heap, n, 0.0, BEGIN, lane, 0)
         _urgent(times, heap, n, 0.0, BEGIN, lanes + lane, 0)
     _urgent(times, heap, n, 0.0, BEGIN, steps, 0)
-    began = 0.0
+    began, passing = 0.0, 0.0
     while n[SIZE]:
         now, what, process, tile = times[0], heap[0, 1], heap[0, 2], heap[0, 3]
         _drop_first(times, heap, n)
         if what == RELEASE:
-            _grant_next(times, heap, n, now, queue)
+            _grant_next(times, heap, n, now, queue, bus, process)
         elif what == DEPART:
-            _soon(times, heap, n, now + latency, ARRIVE, 0, tile)
+            _soon(times, heap, n, now + (latency + settle[tile]), ARRIVE, 0, tile)
         elif what == ARRIVE:
             _happens(times, heap, n, now, state, LOADED, tile)
         elif what == GRANT:
-            moved = bytes_in[at[process]] if process < lanes else bytes_out[at[process]]
-            _soon(times, heap, n, now + moved / rate, RESUME, process, 0)
+            if process < lanes:
+                began_in[at[process]] = now
+                _soon(times, heap, n, now + time_in[at[process]], RESUME, process, 0)
+            else:
+                began_out[at[process]] = now
+                _soon(times, heap, n, now + time_out[at[process]], RESUME, process, 0)
         else:
             if what == HAPPEN:
                 state[process, tile] = PROCESSED
                 process = waiter[process, tile]
             if process == steps:
                 if what == HAPPEN:
-                    if now > began:
-                        cause = lane_of[waits[n[INDEX]]] if phase[steps] == TILES else lanes + n[INDEX]
-                        stall[cause] = stall[cause] + now - began
+                    if phase[steps] == TILES:
+                        passing -= _attribute(stall, lane_of[waits[n[INDEX]]], lanes, now - began, passing, settle[waits[n[INDEX]]])
+                    else:
+                        stall[lanes + n[INDEX]] += now - began
                     n[INDEX] += 1
-                if _step(times, heap, n, now, at, phase, state, waiter, steps, base, spans, waits, wait_at, done, done_at):
+                elif phase[steps] == SPAN:
+                    passing = results
+                if _step(times, heap, n, now, at, phase, state, waiter, steps, base, spans, waits, wait_at, done, done_at, began_at):
                     return
                 began = now
             elif process >= lanes:
-                _store(times, heap, n, now, queue, at, phase, state, waiter, process, base[process - lanes + 1], bytes_out)
+                which = (process - lanes) % busses
+                end = base[process - lanes + 1]
+                _store(times, heap, n, now, queue, bus, which, at, phase, state, waiter, process, end, moves_out)
             elif process != NOBODY:
-                _load(
-                    times,
-                    heap,
-                    n,
-                    now,
-                    queue,
-                    at,
-                    phase,
-                    state,
-                    waiter,
-                    process,
-                    base[process],
-                    base[process + 1],
-                    buffers[process],
-                    bytes_in,
-                )
+                which, begin, end, slots = process % busses, base[process], base[process + 1], buffers[process]
+                _load(times, heap, n, now, queue, bus, which, at, phase, state, waiter, process, begin, end, slots, moves_in)
