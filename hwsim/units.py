@@ -20,7 +20,9 @@ HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 PICOJOULES = {"pJ": 1.0, "fJ": 1e-3, "nJ": 1e3}
 
-DTYPE_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "int32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1, "fp8": 1}
+DTYPE_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "int32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1, "fp8": 1,
+               "int16x8": 2}  # int16 feature maps times int8 weights
+WEIGHT_BYTES = {**DTYPE_BYTES, "int16x8": 1}
 
 
 @dataclass(frozen=True)

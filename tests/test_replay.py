@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from hwsim.sim.engine import Port, Stream, run_compiled, run_events
+from hwsim.sim.engine import Port, Stream, Work, run_compiled, run_events
 
 
 @st.composite
@@ -26,7 +26,9 @@ def test_compiled_events_are_simpys(data: st.DataObject, steps: int, rate: float
     lanes = [data.draw(streams(name, steps)) for name in "abcd"[: data.draw(st.integers(1, 4))]]
     cycles = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0, 7.0, 20.0]), min_size=steps, max_size=steps)))
     port = Port("dram", rate, latency, separate, data.draw(st.sampled_from([1, 8])))
-    slow, fast = run_events(lanes, cycles, port, results), run_compiled(lanes, cycles, port, results)
+    gaps = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.0, 9.0]), min_size=steps, max_size=steps)))
+    work = Work(lanes, cycles, gaps, port, results)
+    slow, fast = run_events(work), run_compiled(work)
     assert fast.cycles == slow.cycles
     for made, again in ((slow.timeline.loads, fast.timeline.loads), (slow.timeline.stores, fast.timeline.stores)):
         assert all(np.array_equal(made[name], again[name]) for name in made)
@@ -42,7 +44,7 @@ def test_a_step_waits_exactly_until_its_tile_has_arrived() -> None:
     tiles = np.arange(4)
     stream = Stream("a", 2, tiles, tiles, np.full(4, 32), np.zeros(4, np.int64))
     for run in (run_events, run_compiled):
-        result = run([stream], np.full(4, 30.0), Port("dram", 1.0, 5.0))
+        result = run(Work([stream], np.full(4, 30.0), np.zeros(4), Port("dram", 1.0, 5.0)))
         assert result.cycles.stall == {"dram: a": 37 + 2 + 5 + 2}
         assert result.timeline.loads["a"].tolist() == [[0, 32], [32, 64], [67, 99], [99, 131]]
         assert result.timeline.steps.tolist() == [[37, 67], [69, 99], [104, 134], [136, 166]]
@@ -53,8 +55,8 @@ def test_a_wait_is_first_results_then_the_transfer_then_settling() -> None:
     tiles = np.arange(2)
     stream = Stream("a", 1, tiles, tiles, np.full(2, 32), np.zeros(2, np.int64), settle=np.full(2, 6.0))
     for run in (run_events, run_compiled):
-        result = run([stream], np.full(2, 10.0), Port("dram", 1.0, 0.0), 3.0)
-        assert result.cycles.stall == {"array: results on their way": 3, "array: next tile shifts in": 6 + 6, "dram: a": 32 + 29}
+        result = run(Work([stream], np.full(2, 10.0), np.zeros(2), Port("dram", 1.0, 0.0), 3.0))
+        assert result.cycles.stall == {"array: results on their way": 3, "array: tiles shifting": 6 + 6, "dram: a": 32 + 29}
 
 
 def test_separate_ports_do_not_wait_for_each_other() -> None:
@@ -63,4 +65,4 @@ def test_separate_ports_do_not_wait_for_each_other() -> None:
     lanes = [Stream(name, 1, tiles, tiles, np.full(1, 32), np.zeros(1, np.int64)) for name in "ab"]
     for run in (run_events, run_compiled):
         for separate, waits in ((False, {"dram: a": 32, "dram: b": 32}), (True, {"dram: a": 32})):
-            assert run(lanes, np.full(1, 1.0), Port("dram", 1.0, 0.0, separate)).cycles.stall == waits
+            assert run(Work(lanes, np.full(1, 1.0), np.zeros(1), Port("dram", 1.0, 0.0, separate))).cycles.stall == waits

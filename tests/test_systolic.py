@@ -23,7 +23,7 @@ def unlimited(rows: int, columns: int, timing: Timing, partial: str = "real") ->
     """TPU v1's chain around another array, with memories that are never waited for."""
     endless = Bandwidth(1e30, False)
     parts = {name: replace(part, bandwidth=endless) if hasattr(part, "bandwidth") else part for name, part in TPU.parts.items()}
-    parts["ddr3"] = replace(parts["ddr3"], latency=Duration(0.0, False))
+    parts["ddr3"] = replace(parts["ddr3"], latency=Duration(0.0, False), timing=None)
     parts["array"] = replace(TPU.parts["array"], rows=rows, cols=columns, preload_hidden=timing.hidden, overlap_folds=timing.overlap,
                              drain=timing.drain, mac_stages=timing.stages, partial_folds=partial)
     return replace(TPU, parts=parts)

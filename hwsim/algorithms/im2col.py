@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
 from hwsim.errors import HwsimError
 from hwsim.ir.access import Axis, Tensor, along
-from hwsim.ir.conv import Convolution, Window, batch_dims, effectual, gemm_stage, grouped, ifmap, width, windows
+from hwsim.ir.conv import Convolution, Window, batch_dims, effectual, gemm_stage, grouped, ifmap, weight_width, width, windows
 from hwsim.ir.kernel import Move
 from hwsim.ir.stage import GemmView, Operations, Plan, Stage
 from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
@@ -88,7 +88,7 @@ def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> St
     n, bytes_ = layer.k // layer.groups, width(layer.dtype)
     tensors = (
         Tensor(f"columns{mark}", "activation", grouped(layer, *(along(dim, bound) for dim, bound in (*sums, *images, *places))), bytes_),
-        _packed("filter", grouped(layer, along("n", n), *filter_axes), bytes_),
+        _packed("filter", grouped(layer, along("n", n), *filter_axes), weight_width(layer.dtype)),
         Tensor("ofmap", "output", (*(along(dim, bound) for dim, bound in images), *grouped(layer, along("n", n), *outputs)), bytes_),
     )
     view = GemmView(*(tuple(dim for dim, _ in dims) for dims in ((*images, *places), (("n", n),), sums, batch_dims(layer))))

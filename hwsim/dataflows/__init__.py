@@ -36,7 +36,7 @@ class Placement:
         """The outermost levels: DRAM for what comes and goes, the explicit memory for what stays."""
         kept = tuple(tensor.name for tensor in stage.tensors if tensor.buffer in self.resident)
         others = tuple(tensor.name for tensor in stage.tensors if tensor.buffer not in self.resident)
-        holds = (Hold(machine.dram_name, others),)
+        holds = (Hold(machine.dram_name, others),) if others else ()
         return (*holds, Hold(self.level, kept)) if self.level and kept else holds
 
     def without_resident(self, stage: Stage, roles: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,9 +9,14 @@ from hwsim.ir.access import Axis, Tensor, along
 from hwsim.ir.phases import phases_of
 from hwsim.ir.stage import GemmView, Operations, Stage
 from hwsim.spec.layer import DENSE, ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer
-from hwsim.units import DTYPE_BYTES
+from hwsim.units import DTYPE_BYTES, WEIGHT_BYTES
 
 Convolution = ConvLayer | ConvTransposeLayer
+
+
+def weight_width(dtype: str | None) -> int:
+    """Bytes of a weight."""
+    return WEIGHT_BYTES[dtype or "fp32"]
 
 
 def width(dtype: str | None) -> int:
@@ -95,7 +100,7 @@ def filters(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
     axes = grouped(layer, along("k", layer.k // layer.groups), along("c", layer.c // layer.groups), rows, columns)
     k = len(axes) - 4
     layout = (*range(k), k + 1, k + 2, k + 3, k)
-    return Tensor("filter", "weight", axes, width(layer.dtype), layout)
+    return Tensor("filter", "weight", axes, weight_width(layer.dtype), layout)
 
 
 def ofmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
@@ -183,7 +188,7 @@ def gemm_stage(layer: LinearLayer | GemmLayer) -> Stage:
     bytes_ = width(layer.dtype)
     tensors = (
         Tensor(names[0], "activation", (along("m", m), along("k", k)), bytes_),
-        Tensor(names[1], "weight", (along("k", k), along("n", n)), bytes_),
+        Tensor(names[1], "weight", (along("k", k), along("n", n)), weight_width(layer.dtype)),
         Tensor(names[2], "output", (along("m", m), along("n", n)), bytes_),
     )
     return Stage(

@@ -1,9 +1,12 @@
-"""Main memory with a peak bandwidth shared by reads and writes."""
+"""Main memory: a peak bandwidth shared by reads and writes, or channels of a device with rows, banks and refresh."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import quantity
+from hwsim.config import count, quantity
+from hwsim.errors import nearest
+from hwsim.spec.dram_timing import TIMINGS, DramTiming
 from hwsim.spec.machine import PARTS, Memory
 from hwsim.units import Bandwidth, Duration
 
@@ -12,6 +15,10 @@ from hwsim.units import Bandwidth, Duration
 @dataclass(frozen=True)
 class Dram(Memory):
     """capacity in bytes; bandwidth for reads and writes together; latency of a first word.
+
+    timing: a device of hwsim.spec.dram_timing, `channels` of which make up the bandwidth; without it, the bandwidth is always
+    reached. ports: 'shared' by all tensors, or a 'separate' one of the whole bandwidth for each. burst: transfers are whole
+    bursts of so many bytes.
 
     technology: whose energy per bit is taken where `energy` gives none. compression: 'rlc' when feature maps whose density is
     stated cross the port run-length coded (hwsim.count.rlc).
@@ -24,3 +31,21 @@ class Dram(Memory):
     energy: float | None = quantity("energy_pj_per_byte", default=None)
     technology: Literal["ddr3", "ddr4", "lpddr3", "hbm2", "gddr6"] = "ddr3"
     compression: Literal["none", "rlc"] = "none"
+    timing: str | None = None
+    channels: int = count(default=1)
+    ports: Literal["shared", "separate"] = "shared"
+    burst: int = quantity("bytes", default=1)
+
+    @property
+    def device(self) -> DramTiming | None:
+        return None if self.timing is None else TIMINGS[self.timing]
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.timing is not None and self.timing not in TIMINGS:
+            yield "timing", f"{self.timing!r}{nearest(self.timing, TIMINGS)}; expected one of {', '.join(TIMINGS)}"
+        elif self.device is not None and not self.bandwidth.per_cycle:
+            peak = self.channels * self.device.peak_bytes_per_ns * 1e9
+            if abs(self.bandwidth.value / peak - 1) > 0.02:
+                yield "bandwidth", f"{self.bandwidth}; {self.channels} channels of {self.timing} have {peak / 1e9:.4g} GB/s"
+        elif self.device is not None:
+            yield "bandwidth", f"{self.bandwidth}; expected GB/s beside a timing"

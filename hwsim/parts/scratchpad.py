@@ -16,7 +16,7 @@ class Scratchpad(Memory):
 
     bypass: a nest may leave out tensors that the memory could hold; they pass it by.
     word_bytes, when given, is the width at which partial sums are kept (accumulators).
-    bandwidth is per instance, reads and writes each. banks: equal parts of it; with whole_banks each belongs to one tensor.
+    keeps_maps: a layer's input and output stay here when they fit, and do not go through DRAM. bandwidth is per instance, reads and writes each. banks: equal parts of it; with whole_banks each belongs to one tensor.
     """
 
     kind: ClassVar[str] = "scratchpad"
@@ -29,6 +29,7 @@ class Scratchpad(Memory):
     energy: float | None = quantity("energy_pj_per_byte", default=None)
     banks: int = count(default=1)
     whole_banks: bool = False
+    keeps_maps: bool = False
 
     @property
     def holds(self) -> tuple[Role, ...]:

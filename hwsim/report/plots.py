@@ -32,7 +32,7 @@ def plots(results: Sequence[Result]) -> dict[str, Figure]:
                  "multiplications": _bars(_once(results), "General multiplications", "billions", lambda r: r.counts.multiplies / 1e9),
                  "layers": _layers(_once(results)),
                  "dram": _bars(results, "DRAM traffic against the least possible", "multiples of compulsory bytes",
-                               lambda r: r.dram_bytes / r.compulsory_bytes),
+                               lambda r: r.dram_ratio),
                  "footprint": _footprints(results), "roofline": _rooflines(results)}
 
 

@@ -34,14 +34,14 @@ def run_table(result: Result) -> str:
     """A run, layer by layer, with its total and its notes."""
     rows = [layer_row(layer) for layer in result.layers]
     total = ["total", "", seconds_text(result.seconds), f"{result.utilization:.0%}", si(result.counts.multiplies),
-             size_text(result.dram_bytes), f"{result.dram_bytes / result.compulsory_bytes:.2f}", ""]
+             size_text(result.dram_bytes), f"{result.dram_ratio:.2f}", ""]
     head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"
     return "\n".join([head, "", text_table(LAYER_HEAD, [*rows, total]), "", footprint_lines(result), energy_line(result),
                       *note_lines(result)])
 
 
 def layer_row(layer: LayerResult) -> list[str]:
-    ratio = layer.dram_bytes / layer.compulsory_bytes if layer.compulsory_bytes else 0.0
+    ratio = layer.dram_ratio
     return [layer.name, layer.algorithm, seconds_text(layer.seconds), f"{layer.utilization:.0%}", si(layer.operations.multiplies),
             size_text(layer.dram_bytes), f"{ratio:.2f}", main_stall(layer)]
 
@@ -142,7 +142,7 @@ def comparison_rows(results: Sequence[Result]) -> Rows:
     """Cells of COMPARE_HEAD."""
     return [[result.machine, result.algorithm, seconds_text(result.seconds), f"{result.utilization:.0%}",
              si(result.counts.multiplies), si(result.counts.additions), size_text(result.dram_bytes),
-             f"{result.dram_bytes / result.compulsory_bytes:.2f}", size_text(result.workspace_bytes),
+             f"{result.dram_ratio:.2f}", size_text(result.workspace_bytes),
              f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ"] for result in results]
 
 

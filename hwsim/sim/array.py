@@ -17,7 +17,8 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.parts.vector import VectorUnit
 from hwsim.sim.buffers import Steps, Tiles, walk_steps
-from hwsim.sim.engine import Port, Stream, run_pipeline
+from hwsim.sim.dram import transfer_ns
+from hwsim.sim.engine import SETTLING, Played, Port, Stream, Work, run_pipeline
 from hwsim.sim.explicit import Footprint, accesses, footprints, port_words_bytes, word_bytes
 from hwsim.sim.folds import STATIONARY, Folds, Stationary, Timing, intervals, schedule
 from hwsim.sim.passes import Waits, pass_cycles
@@ -25,12 +26,13 @@ from hwsim.sim.result import Accesses, Cycles
 from hwsim.spec.machine import Machine
 
 Floats = npt.NDArray[np.float64]
+ENDS = "array fill and drain"
 STAYS = {"weight-stationary": "weight", "input-stationary": "activation"}
 
 
 @dataclass(frozen=True)
 class ArrayRun:
-    """What one stage did on an explicit machine."""
+    """What one stage did on an explicit machine. work, played: its pipeline and when what happened; ends: array fill and drain."""
 
     cycles: Cycles
     accesses: Accesses
@@ -38,6 +40,9 @@ class ArrayRun:
     fidelity: str
     tiles: tuple[Tiles, ...]
     counts: NestCounts
+    work: Work
+    played: Played
+    ends: float
 
 
 def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
@@ -48,12 +53,13 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     boundary = _boundary(nest)
     steps, tiles = walk_steps(nest, boundary)
     waits: Waits = {}
+    gaps = np.zeros(steps.count)
     ends = results = 0.0
     shifting: Floats | None = None
     if nest.stage.view is None:
         busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
-        (busy, waits, ends), kind = _fold_cycles(nest, compute, steps, dtype), "systolic folds"
+        (busy, gaps, ends), kind = _fold_cycles(nest, compute, steps, dtype), "systolic folds"
         shifting, results = _rows(nest, compute, steps), float(compute.rows)
     else:
         (busy, waits), kind = pass_cycles(nest, machine, steps, tiles, boundary, counts), "PE passes"
@@ -62,20 +68,29 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     port_name, port_cycles = max((port_name, port_cycles), _unstreamed(nest, machine, counts, streams, compute.accumulator_bytes),
                                  key=lambda port: port[1])
     ready = busy + sum(waits.values(), np.zeros(steps.count))
-    paced = np.maximum(ready, port_cycles / steps.count)
-    dram = machine.part(machine.dram_name, Dram)
-    port = Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(machine.clock_hz), dram.latency.cycles(machine.clock_hz))
-    played = run_pipeline(streams, paced, port, results)
+    paced = np.maximum(ready + gaps, port_cycles / steps.count) - gaps
+    work = Work(streams, paced, gaps, dram_port(machine, machine.part(machine.dram_name, Dram)), results)
+    played = run_pipeline(work)
     cycles = played.cycles
     waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready).sum())}
+    inside = cycles.compute - float(paced.sum())  # gaps between marks: the engine waits only at these
+    waited[SETTLING] = inside
     cycles = Cycles(float(busy.sum()), cycles.stall) + Cycles(0.0, {cause: time for cause, time in waited.items() if time > 0})
     settled = sum(float(stream.settling[0]) for stream in streams)  # the first tile's shifting in is in its stream's time
     if ends > settled:
-        cycles = cycles + Cycles(0.0, {"array fill and drain": ends - settled})
+        cycles = cycles + Cycles(0.0, {ENDS: ends - settled})
     levels = set(machine.memories)
     return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
-                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles), _shifted_in(nest, counts))
+                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles), _shifted_in(nest, counts), work, played, max(0.0, ends - settled))
+
+
+def dram_port(machine: Machine, dram: Dram) -> Port:
+    """DRAM as the engine sees it."""
+    device, clock = dram.device, machine.clock_hz
+    timed = None if device is None else (lambda sizes: transfer_ns(device, dram.channels, sizes) * 1e-9 * clock)
+    return Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(clock), dram.latency.cycles(clock), dram.ports == "separate",
+                dram.burst, timed)
 
 
 def _boundary(nest: Nest) -> int:
@@ -86,8 +101,8 @@ def _boundary(nest: Nest) -> int:
     return max(number for number, item in enumerate(nest.items) if isinstance(item, Hold)) + 1
 
 
-def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> tuple[Floats, Waits, float]:
-    """(cycles of streaming at every step, cycles until the next fold may start, first tile in and last results out)."""
+def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> tuple[Floats, Floats, float]:
+    """(cycles of streaming at every step, cycles from there until the next fold may start, first tile in and last results out)."""
     if dtype not in array.rates:
         raise HwsimError(f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}")
     stationary = STATIONARY[nest.dataflow]
@@ -96,8 +111,7 @@ def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> 
     between = np.zeros(steps.count)
     between[last[:-1]] = intervals(folds, timing_of(array), stationary) - folds.stream[:-1]
     inside = float(folds.stream.sum() + between.sum())
-    what = "sums shift out" if stationary == "os" else "next tile shifts in"
-    return streaming, {f"array: {what}": between}, schedule(folds, timing_of(array), stationary).cycles - inside
+    return streaming, between, schedule(folds, timing_of(array), stationary).cycles - inside
 
 
 def _rows(nest: Nest, array: SystolicArray, steps: Steps) -> Floats | None:
@@ -208,5 +222,6 @@ def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles
         buffers = tile.buffers + (1 if _copied(nest, tile) else 0)
         settle = None if shifting is None or nest.stage.tensor(tile.tensor).role != STAYS.get(nest.dataflow) else shifting[tile.first]
         bytes_in, bytes_out = (np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing))
-        streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, bytes_in, bytes_out, settle))
+        streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, bytes_in, bytes_out, settle,
+                              f"{tile.level} {nest.stage.tensor(tile.tensor).role}s"))
     return streams

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +47,7 @@ class Stream:
 
     buffers: a tile's slot is free for the tile `buffers` later, once it has been used and written out.
     settle: cycles from each tile's arrival until it can be used (a stationary tile shifting into the cells); None: none.
+    lane: the memory and role that the tiles of several stages share (hwsim.sim.chain).
     """
 
     tensor: str
@@ -57,10 +57,41 @@ class Stream:
     bytes_in: Ints
     bytes_out: Ints
     settle: npt.NDArray[np.float64] | None = None
+    lane: str = ""
 
     @property
     def settling(self) -> npt.NDArray[np.float64]:
         return np.zeros(len(self.first)) if self.settle is None else self.settle
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a pipeline runs. cycles: of each step when nothing is missing. gaps: after each step, until the next may begin.
+
+    results: cycles after a step in which its results are still on their way through the array.
+    """
+
+    streams: list[Stream]
+    cycles: npt.NDArray[np.float64]
+    gaps: npt.NDArray[np.float64]
+    port: Port
+    results: float = 0.0
+
+    @property
+    def tiles(self) -> int:
+        return sum(len(stream.first) for stream in self.streams)
+
+    @property
+    def marks(self) -> Ints:
+        """The steps at which some tile begins or the one before has ended, and the end."""
+        edges = [edge for stream in self.streams for edge in (stream.first, stream.last + 1)]
+        return np.unique(np.concatenate([[0, len(self.cycles)], *edges])).astype(np.int64)
+
+    def spans(self, marks: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(cycles from each mark to the end of the last step before the next, the gap after that step)."""
+        elapsed = np.concatenate([[0.0], np.cumsum(self.cycles + self.gaps)])
+        gaps = self.gaps[marks[1:] - 1]
+        return elapsed[marks[1:]] - elapsed[marks[:-1]] - gaps, gaps
 
 
 @dataclass(frozen=True)
@@ -80,24 +111,23 @@ class Played:
     timeline: Timeline
 
 
-def run_pipeline(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float = 0.0) -> Played:
+def run_pipeline(work: Work) -> Played:
     """Loads, steps and write-backs overlapped as far as buffers and the port allow.
 
-    cycles: of each step when nothing is missing. results: cycles after a step in which its results are still on their way
-    through the array. Stalls are attributed to these, to tiles that settle, and for the rest to the tensor waited for. Many
-    tiles run in compiled code, which gives the same (hwsim.sim.replay).
+    Stalls are attributed to results on their way, to tiles that settle and gaps, and for the rest to the tensor waited for.
+    Many tiles run in compiled code, which gives the same (hwsim.sim.replay).
     """
-    tiles = sum(len(stream.first) for stream in streams)
-    return (run_compiled if tiles > COMPILED_FROM else run_events)(streams, cycles, port, results)
+    return (run_compiled if work.tiles > COMPILED_FROM else run_events)(work)
 
 
-def run_events(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float = 0.0) -> Played:
+def run_events(work: Work) -> Played:
     """The pipeline as SimPy processes, about 10,000 tiles a second."""
-    return _Pipeline(streams, cycles, port, results).run()
+    return _Pipeline(work).run()
 
 
-def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float = 0.0) -> Played:
+def run_compiled(work: Work) -> Played:
     """The same pipeline in compiled code, about a million tiles a second."""
+    streams, port = work.streams, work.port
     use_writable_cache()
     from hwsim.sim.replay import replay
 
@@ -107,9 +137,8 @@ def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: P
     first, last = (np.concatenate([getattr(stream, name) for stream in streams]).astype(np.int64) for name in ("first", "last"))
     time_in, time_out = (np.concatenate([port.cycles(getattr(stream, name)) for stream in streams]) for name in ("bytes_in", "bytes_out"))
     moves_in, moves_out = (np.concatenate([getattr(stream, name) for stream in streams]) > 0 for name in ("bytes_in", "bytes_out"))
-    marks = np.unique(np.concatenate([[0, len(cycles)], first, last + 1]))
-    elapsed = np.concatenate([[0.0], np.cumsum(cycles)])
-    spans = elapsed[marks[1:]] - elapsed[marks[:-1]]
+    marks = work.marks
+    spans, gaps = work.spans(marks)
     waits, done = np.argsort(first, kind="stable"), np.argsort(last, kind="stable")
     wait_at = np.append(np.searchsorted(first[waits], marks[:-1]), len(waits))
     done_at = np.searchsorted(last[done], np.append(marks[:-1], marks[-1]))
@@ -118,12 +147,12 @@ def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: P
     settle = np.concatenate([stream.settling for stream in streams])
     began_in, began_out, began = np.zeros(len(first)), np.zeros(len(first)), np.zeros(len(spans))
     replay(lane_of, base, buffers, time_in, time_out, moves_in, moves_out, spans, waits, wait_at, done, done_at, port.separate,
-           float(port.latency_cycles), settle, float(results), stall, began_in, began_out, began)
+           float(port.latency_cycles), settle, float(work.results), gaps, stall, began_in, began_out, began)
     causes: dict[str, float] = {}
     for number, time in enumerate(stall.tolist()):
         name = _cause(port, [stream.tensor for stream in streams], number)
         causes[name] = causes.get(name, 0.0) + time
-    taken = Cycles(float(cycles.sum()), {name: time for name, time in causes.items() if time > 0})
+    taken = Cycles(float(spans.sum()), {name: time for name, time in causes.items() if time > 0})
     lanes = [slice(base[number], base[number + 1]) for number in range(len(streams))]
 
     def timed(start: npt.NDArray[np.float64], length: npt.NDArray[np.float64], moves: npt.NDArray[np.bool_]) -> _Spans:
@@ -134,7 +163,7 @@ def run_compiled(streams: list[Stream], cycles: npt.NDArray[np.float64], port: P
                                   np.stack([began, began + spans], axis=1)))
 
 
-RESULTS, SETTLING = "array: results on their way", "array: next tile shifts in"
+RESULTS, SETTLING = "array: results on their way", "array: tiles shifting"
 
 
 def _cause(port: Port, tensors: list[str], number: int) -> str:
@@ -158,12 +187,12 @@ class _Lane:
 
 
 class _Pipeline:
-    def __init__(self, streams: list[Stream], cycles: npt.NDArray[np.float64], port: Port, results: float) -> None:
+    def __init__(self, work: Work) -> None:
         self.env = simpy.Environment()
-        self.port, self.cycles, self.results = port, cycles, results
+        self.work, self.port = work, work.port
         shared = simpy.Resource(self.env, capacity=1)
         self.stall: dict[str, float] = {}
-        self.lanes = [self._lane(stream, simpy.Resource(self.env, capacity=1) if port.separate else shared) for stream in streams]
+        self.lanes = [self._lane(stream, simpy.Resource(self.env, capacity=1) if work.port.separate else shared) for stream in work.streams]
         self.steps: list[tuple[float, float]] = []
 
     def _lane(self, stream: Stream, bus: simpy.Resource) -> _Lane:
@@ -176,7 +205,8 @@ class _Pipeline:
             self.env.process(self._load(lane))
             self.env.process(self._store(lane))
         self.env.run(self.env.process(self._compute()))
-        taken = Cycles(float(self.cycles.sum()), {cause: time for cause, time in self.stall.items() if time > 0})
+        spans, _ = self.work.spans(self.work.marks)
+        taken = Cycles(float(spans.sum()), {cause: time for cause, time in self.stall.items() if time > 0})
         loads, stores = ({lane.stream.tensor: np.array(getattr(lane, name)).reshape(-1, 2) for lane in self.lanes}
                          for name in ("loads", "stores"))
         return Played(taken, Timeline(loads, stores, np.array(self.steps).reshape(-1, 2)))
@@ -213,16 +243,20 @@ class _Pipeline:
     def _compute(self) -> Process:
         starts = self._by_step("first")
         ends = self._by_step("last")
-        elapsed = np.concatenate([[0.0], np.cumsum(self.cycles)])
-        marks = sorted({0, *starts, *(step + 1 for step in ends), len(self.cycles)})
-        for start, stop in itertools.pairwise(marks):
-            passing = self.results if start else 0.0
+        marks = self.work.marks
+        earliest, passing = 0.0, 0.0
+        for start, stop, span, gap in zip(marks[:-1].tolist(), marks[1:].tolist(), *(each.tolist() for each in self.work.spans(marks)),
+                                          strict=True):
             for lane, tile in starts.get(start, ()):
                 began = self.env.now
                 yield lane.loaded[tile]
                 passing -= self._attribute(lane, tile, self.env.now - began, passing)
-            self.steps.append((self.env.now, self.env.now + float(elapsed[stop] - elapsed[start])))
-            yield self.env.timeout(float(elapsed[stop] - elapsed[start]))
+            if self.env.now < earliest:
+                self._stalled(SETTLING, earliest - self.env.now)
+                yield self.env.timeout(earliest - self.env.now)
+            self.steps.append((self.env.now, self.env.now + span))
+            yield self.env.timeout(span)
+            earliest, passing = self.env.now + gap, self.work.results
             for lane, tile in ends.get(stop - 1, ()):
                 lane.used[tile].succeed()
         for lane in self.lanes:

@@ -62,7 +62,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
                 for stage, result in zip(plan.stages, stages, strict=True)
                 if dataflow is not None and stage.view is not None and result.dataflow != dataflow.partition(":")[0]
                 and stage.name not in (nests or {})]
-    compulsory = min(compulsory_bytes(reference), compulsory_bytes(plan))
+    kept = any(keep_on_chip(block.plan, machine).resident - set(block.plan.temporaries) for block in blocks)
+    compulsory = min(compulsory_bytes(reference, kept), compulsory_bytes(plan, kept))
     result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
                          max(block.plan.workspace_bytes for block in blocks))
     return check_layer(result, machine)
@@ -143,7 +144,7 @@ def _fits_in_dram(plan: Plan, machine: Machine) -> None:
 
 
 def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
-    """Temporaries stay in the chip's explicit buffer when together they take at most half of it."""
+    """What stays in the chip's explicit buffer: temporaries that take at most half of it, and, where it keeps feature maps, those."""
     chain = machine.chain("activation")
     part = machine.parts[chain[1]] if len(chain) > 1 else None
     if not isinstance(part, Scratchpad) or part.per != "chip" or "output" not in part.roles:
@@ -151,21 +152,24 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
     sizes: dict[str, int] = {}
     for stage in plan.stages:
         for tensor in stage.tensors:
-            if tensor.name in plan.temporaries:
+            if not stage.offline and (tensor.buffer in plan.temporaries or (part.keeps_maps and tensor.role != "weight")):
                 size = tensor.elements * held_width(machine, stage, tensor)
-                sizes[tensor.name] = max(size, sizes.get(tensor.name, 0))
-    total = sum(sizes.values())
-    return Placement(chain[1], frozenset(sizes), total) if 0 < total <= part.capacity // 2 else Placement()
+                sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
+    temporaries = {name: size for name, size in sizes.items() if name in plan.temporaries}
+    if sum(temporaries.values()) > part.capacity // 2 or (part.keeps_maps and sum(sizes.values()) > part.capacity):
+        return Placement()
+    return Placement(chain[1], frozenset(sizes), sum(sizes.values())) if sizes else Placement()
 
 
 @lru_cache(maxsize=1024)
-def compulsory_bytes(plan: Plan) -> int:
-    """Every distinct word that comes or goes, once.
+def compulsory_bytes(plan: Plan, kept: bool = False) -> int:
+    """Every distinct word that comes or goes, once; kept: of the weights alone, as feature maps stay on the chip.
 
     Of a layer's own plan it is less than of its direct one where factors are smaller than the filters they stand for.
     """
     stages = tuple(stage for stage in plan.stages if not stage.offline)
-    widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors if tensor.buffer not in plan.temporaries}
+    widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors
+              if tensor.buffer not in plan.temporaries and not (kept and tensor.role != "weight")}
     words = touched_together(stages, widths)
     coded = {tensor.buffer: tensor.coded for stage in stages for tensor in stage.tensors}
     return sum(int(words[name] * width * coded[name]) for name, width in widths.items())

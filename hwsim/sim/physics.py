@@ -48,7 +48,8 @@ def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> floa
     reads, writes = sum(row.read_bytes for row in rows), sum(row.write_bytes for row in rows)
     per = getattr(part, "per", "chip")
     if name == machine.dram_name:
-        moved = reads + writes
+        moved = reads + writes if getattr(part, "ports", "shared") == "shared" else max(
+            (row.read_bytes + row.write_bytes for row in rows), default=0)
     elif isinstance(part, Cache):
         moved = reads
     else:

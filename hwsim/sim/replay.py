@@ -18,7 +18,7 @@ BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = 0, 1, 2, 3, 4, 5, 6  # w
 SIZE, ORDER, INDEX = 0, 1, 2  # of the heap, of schedulings, of what is waited for
 HEAD, LENGTH, HELD = 0, 1, 2  # of a bus' queue; whether somebody has the bus
 SLOT, MOVED = 0, 1  # what a load or store is before: its slot or tile, or the end of its transfer
-TILES, SPAN, DRAIN = 0, 1, 2  # what the steps are before: a mark's tiles, the mark's end, the last writes
+TILES, SPAN, DRAIN, GAP = 0, 1, 2, 3  # what the steps are before: a mark's tiles, its end, the last writes, the end of a gap
 NOBODY = -1
 URGENT = 1 << 60  # entries without it come before all others of their time
 
@@ -205,6 +205,10 @@ def _step(
     wait_at: Any,
     done: Any,
     done_at: Any,
+    gaps: Any,
+    earliest: Any,
+    lanes: int,
+    stall: Any,
     began_at: Any,
 ) -> bool:
     """for mark: wait for its tiles, compute, let go of the tiles used up; then wait for the last writes. True at the end."""
@@ -223,10 +227,18 @@ def _step(
             if n[INDEX] < wait_at[mark + 1]:
                 waiter[LOADED, waits[n[INDEX]]] = process
                 return False
+            if now < earliest[0]:
+                stall[2 * lanes + 1] += earliest[0] - now
+                phase[process] = GAP
+                _soon(times, heap, n, now + (earliest[0] - now), RESUME, process, 0)
+                return False
+            phase[process] = GAP
+        if phase[process] == GAP:
             phase[process] = SPAN
             began_at[mark] = now
             _soon(times, heap, n, now + spans[mark], RESUME, process, 0)
             return False
+        earliest[0] = now + gaps[mark]
         for number in range(done_at[mark], done_at[mark + 1]):
             _happens(times, heap, n, now, state, USED, done[number])
         at[process] += 1
@@ -254,6 +266,7 @@ def replay(
     latency: float,
     settle: Any,
     results: float,
+    gaps: Any,
     stall: Any,
     began_in: Any,
     began_out: Any,
@@ -262,7 +275,8 @@ def replay(
     """Run the pipeline; adds to stall[lane] what the steps wait for its tiles, to stall[lanes + lane] for its last write,
     to the last two for results on their way and for tiles that settle; notes when transfers and steps began.
 
-    lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans [mark]: cycles from each mark to the next.
+    lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans, gaps [mark]: cycles from each mark to
+    the end of its last step, and from there until the next may begin.
     waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark; done, done_at: tiles used up at its end.
     """
     lanes = len(buffers)
@@ -280,7 +294,7 @@ def replay(
         _urgent(times, heap, n, 0.0, BEGIN, lane, 0)
         _urgent(times, heap, n, 0.0, BEGIN, lanes + lane, 0)
     _urgent(times, heap, n, 0.0, BEGIN, steps, 0)
-    began, passing = 0.0, 0.0
+    began, passing, earliest = 0.0, 0.0, np.zeros(1)
     while n[SIZE]:
         now, what, process, tile = times[0], heap[0, 1], heap[0, 2], heap[0, 3]
         _drop_first(times, heap, n)
@@ -310,7 +324,28 @@ def replay(
                     n[INDEX] += 1
                 elif phase[steps] == SPAN:
                     passing = results
-                if _step(times, heap, n, now, at, phase, state, waiter, steps, base, spans, waits, wait_at, done, done_at, began_at):
+                if _step(
+                    times,
+                    heap,
+                    n,
+                    now,
+                    at,
+                    phase,
+                    state,
+                    waiter,
+                    steps,
+                    base,
+                    spans,
+                    waits,
+                    wait_at,
+                    done,
+                    done_at,
+                    gaps,
+                    earliest,
+                    lanes,
+                    stall,
+                    began_at,
+                ):
                     return
                 began = now
             elif process >= lanes:

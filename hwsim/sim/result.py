@@ -136,6 +136,11 @@ class LayerResult:
         return self.dram_read_bytes + self.dram_write_bytes
 
     @property
+    def dram_ratio(self) -> float:
+        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and nothing does."""
+        return self.dram_bytes / self.compulsory_bytes if self.compulsory_bytes else 1.0
+
+    @property
     def utilization(self) -> float:
         peak = max((stage.peak_macs_per_cycle for stage in self.online), default=1.0)
         return self.operations.multiplies / (self.cycles.total * peak) if self.cycles.total else 0.0
@@ -191,6 +196,11 @@ class Result:
     @property
     def compulsory_bytes(self) -> int:
         return sum(layer.compulsory_bytes for layer in self.layers)
+
+    @property
+    def dram_ratio(self) -> float:
+        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and nothing does."""
+        return self.dram_bytes / self.compulsory_bytes if self.compulsory_bytes else 1.0
 
     @property
     def workspace_bytes(self) -> int:
