@@ -44,16 +44,17 @@ Progress = Callable[[int, int], None]
 
 def simulate(workload: Workload | Layer | str, machine: Machine | str | Path, algorithm: str = AUTO, *,
              objective: str = "latency", dataflow: str | None = None, dtype: str | None = None,
-             progress: Progress | None = None) -> Result:
+             progress: Progress | None = None, timeline: bool = False) -> Result:
     """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM.
 
     algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency, energy, multiplies or
     dram, ties going to the faster. dtype: the machine's own when None.
+    timeline: keep when every tile moved and step ran (hwsim.report.trace).
     progress(done, all) is called as simulations finish. Raises HwsimError (UnknownName, ConfigError) for what the
     user can put right, PhysicsError for a result that no machine could produce.
     """
     machine = machine if isinstance(machine, Machine) else load_machine(machine)
-    job = Job(as_workload(workload), machine, algorithm, dataflow, dtype, objective)
+    job = Job(as_workload(workload), machine, algorithm, dataflow, dtype, objective, timeline)
     return run_jobs([job], progress)[0]
 
 
@@ -170,6 +171,7 @@ class Job:
     dataflow: str | None
     dtype: str | None
     objective: str = "latency"
+    timeline: bool = False
 
     def layers(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the machine lacks."""
@@ -203,6 +205,7 @@ class _Task:
     algorithm: str
     dataflow: str | None
     yields: bool
+    timeline: bool = False
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -244,7 +247,7 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
         names = [MEMORY_BOUND]
     elif job.algorithm == AUTO:
         names = [name for name in user_algorithms() if find_algorithm(name).refuses(layer) is None]
-    return [_Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO) for name in names]
+    return [_Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO, job.timeline) for name in names]
 
 
 def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult | HwsimError]:
@@ -289,7 +292,8 @@ def _outcome(task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
     reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
-    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow)
+    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow,
+                          timeline=task.timeline)
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:

@@ -21,6 +21,7 @@ from hwsim.errors import HwsimError, PhysicsError
 if TYPE_CHECKING:
     from hwsim.api import Progress
 
+_FLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -108,26 +109,52 @@ def main() -> None:
 @click.option("--show-nest", is_flag=True, help="Print every stage's loop nest, what each level holds and moves.")
 @click.option("--reuse", is_flag=True, help="Print how often words are used at each level, ideal and achieved.")
 @click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
+@click.option("--trace", "trace_to", metavar="FILE", type=click.Path(path_type=Path),
+              help="Write a timeline for Perfetto (Chrome trace events): DMA, compute, stalls.")
+@click.option("--scalesim-config", "config", metavar="CFG", type=click.Path(path_type=Path), help="SCALE-Sim's array, in place of MACHINE.")
+@click.option("--topology", metavar="CSV", type=click.Path(path_type=Path), help="SCALE-Sim's layers, in place of WORKLOAD.")
+@click.option("--convention", type=click.Choice(["hwsim", "scalesim"]), default="hwsim", show_default=True,
+              help="Of these: simulate, or count as SCALE-Sim does.")
+@click.option("--compute-report", "report_to", metavar="CSV", type=click.Path(path_type=Path),
+              help="Write what SCALE-Sim's COMPUTE_REPORT.csv has, in its convention.")
 @_user_errors
 def run(machine: str | None, workload: str | None, algorithm: str, objective: str, dataflow: str | None, batch: int,
-        layers: tuple[str, ...], dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None) -> None:
+        layers: tuple[str, ...], dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None,
+        trace_to: Path | None, config: Path | None, topology: Path | None, convention: str, report_to: Path | None) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
     WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K, conv:C,H,W,K,R,S,STRIDE,PAD or convtranspose: as
-    conv. With --nest FILE machine, layers and nests are the file's.
+    conv. With --nest FILE machine, layers and nests are the file's; with --scalesim-config and --topology SCALE-Sim's.
     """
     from hwsim.api import run_nests, simulate
     from hwsim.report.document import result_document
     from hwsim.report.files import write_file
+    from hwsim.report.scalesim import compute_report, scalesim_text
     from hwsim.report.tables import nest_text, reuse_text, run_table
+    from hwsim.report.trace import trace_text
     from hwsim.spec.machine import load_machine
+    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload
     from hwsim.spec.workload import find_workload
 
-    if nest_file is not None:
+    if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
+        raise HwsimError("--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD")
+    if config is None and (convention == "scalesim" or report_to):
+        raise HwsimError(f"{'--compute-report' if report_to else '--convention scalesim'} needs --scalesim-config and --topology")
+    if config and topology:
+        array, rows = load_config(config), load_topology(topology)
+        if report_to:
+            write_file(report_to, compute_report(array, rows))
+        if convention == "scalesim":
+            click.echo(scalesim_text(array, rows))
+            return
+        with _progress("simulating") as progress:
+            result = simulate(scalesim_workload(topology.stem, rows), scalesim_machine(array),
+                              "implicit-gemm" if algorithm == "auto" else algorithm, dataflow=dataflow or _FLOWS[array.dataflow], progress=progress, timeline=trace_to is not None)
+    elif nest_file is not None:
         if machine or workload:
             raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")
         beside = [flag for flag, given in (("--algorithm", algorithm != "auto"), ("--dataflow", dataflow), ("--batch", batch > 1),
-                                           ("--layer", layers), ("--dtype", dtype)) if given]
+                                           ("--layer", layers), ("--dtype", dtype), ("--trace", trace_to)) if given]
         if beside:
             raise HwsimError(f"{', '.join(beside)} beside --nest {nest_file}, whose file says so itself")
         with _progress("simulating") as progress:
@@ -140,7 +167,10 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
         if layers:
             network = network.only(layers)
         with _progress("simulating") as progress:
-            result = simulate(network, loaded, algorithm, objective=objective, dataflow=dataflow, dtype=dtype, progress=progress)
+            result = simulate(network, loaded, algorithm, objective=objective, dataflow=dataflow, dtype=dtype, progress=progress,
+                              timeline=trace_to is not None)
+    if trace_to:
+        write_file(trace_to, trace_text(result) + "\n")
     text = json.dumps(result_document(result), indent=1)
     if json_to == "-":
         click.echo(text)

@@ -12,11 +12,13 @@ from hwsim.units import Bandwidth
 @PARTS.register("scratchpad")
 @dataclass(frozen=True)
 class Scratchpad(Memory):
-    """roles: which tensors it holds; buffers: 2 loads the next tile while this one is used.
+    """roles: which tensors it holds. bandwidth: of one instance, for reads and for writes.
 
+    buffers: tiles of a tensor at once: 2 loads the next one while one is used, n runs n - 1 ahead.
     bypass: a nest may leave out tensors that the memory could hold; they pass it by.
-    word_bytes, when given, is the width at which partial sums are kept (accumulators).
-    keeps_maps: a layer's input and output stay here when they fit, and do not go through DRAM. bandwidth is per instance, reads and writes each. banks: equal parts of it; with whole_banks each belongs to one tensor.
+    word_bytes: the width at which partial sums are kept (accumulators).
+    banks: equal parts of it; with whole_banks each belongs to one tensor, else words lie across them in turn.
+    keeps_maps: a layer's input and output stay here when they fit, and do not go through DRAM.
     """
 
     kind: ClassVar[str] = "scratchpad"

@@ -12,6 +12,7 @@ import simpy
 
 from hwsim.compiled import about_to_run, use_writable_cache
 from hwsim.sim.result import Cycles
+from hwsim.sim.timeline import Timeline
 
 COMPILED_FROM = 4000  # tiles, from which compiled code is sooner ready than SimPy
 
@@ -92,15 +93,6 @@ class Work:
         elapsed = np.concatenate([[0.0], np.cumsum(self.cycles + self.gaps)])
         gaps = self.gaps[marks[1:] - 1]
         return elapsed[marks[1:]] - elapsed[marks[:-1]] - gaps, gaps
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """When things happened, in cycles. loads, stores: by tensor, (start, end) of each transfer [n, 2]; steps [n, 2] likewise."""
-
-    loads: dict[str, npt.NDArray[np.float64]]
-    stores: dict[str, npt.NDArray[np.float64]]
-    steps: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,11 @@ WAITS_LONG = 1.5  # times what the array or DRAM need at least
 
 
 def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine: Machine, dataflow: str | None,
-                   nests: Mapping[str, Nest] | None = None) -> LayerResult:
+                   nests: Mapping[str, Nest] | None = None, timeline: bool = False) -> LayerResult:
     """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by stage, nests to run
-    instead of what a dataflow or the mapper would schedule.
+    instead of what a dataflow or the mapper would schedule. timeline: keep when tiles moved and steps ran.
     """
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
@@ -52,7 +52,7 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
-    runs = [_run_stages(block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1]) for block in blocks]
+    runs = [_run_stages(block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1], timeline) for block in blocks]
     number = sum(block.times for block in blocks)
     stages = [_offline(stage, machine, dtype) if stage.offline else
               together([(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)], stage.operations, number)
@@ -70,14 +70,14 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
 
 
 def _run_stages(plan: Plan, machine: Machine, dtype: str, dataflow: str | None, nests: Mapping[str, Nest], chain: ImplicitChain | None,
-                ends: bool) -> dict[str, StageResult]:
+                ends: bool, timeline: bool) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with it."""
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     results = {}
     for stage in online:
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            return _run(nest, machine, dtype, chain, last)
+            return _run(nest, machine, dtype, chain, last, timeline)
 
         given = nests.get(stage.name)
         best = run(verify_nest(replace(given, stage=stage))) if given is not None else _run_best(stage, machine, placement, dataflow, run)
@@ -183,7 +183,7 @@ def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | No
     return ImplicitChain(caches, units, AddressSpace(stages))
 
 
-def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, last: bool) -> StageResult:
+def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, last: bool, timeline: bool) -> StageResult:
     run: ArrayRun | ImplicitRun
     if chain is None:
         run = run_on_array(nest, machine, dtype)
@@ -200,7 +200,8 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
         nest.stage.name, nest.dataflow, nest.text(beside), run.fidelity, nest.stage.operations, run.cycles, machine.clock_hz,
         machine.compute.peak_macs_per_cycle(dtype), run.accesses, machine.dram_name, run.footprint,
         energy_pj(machine, dtype, nest.stage.operations, moved), sampling=getattr(run, "sampling", None),
-        reuse=_reuse(nest, machine, run), energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved))
+        reuse=_reuse(nest, machine, run), energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved),
+        timeline=run.played.timeline if timeline and isinstance(run, ArrayRun) else None)
 
 
 def _gate_filter_reads(moved: dict[str, dict[str, int]], nest: Nest, machine: Machine, run: ArrayRun | ImplicitRun) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from hwsim.count.reuse import TensorReuse
 from hwsim.ir.stage import Operations
 from hwsim.sim.stream import Sampling
+from hwsim.sim.timeline import Timeline
 
 Energy = Mapping[str, float]
 
@@ -54,7 +55,10 @@ class Cycles:
 
 @dataclass(frozen=True)
 class StageResult:
-    """One stage on a machine. footprint_bytes: the most at any time, per part (one instance of it) and tensor."""
+    """One stage on a machine. footprint_bytes: the most at any time, per part (one instance of it) and tensor.
+
+    timeline: when tiles moved and steps ran, where that was asked for and simulated as events.
+    """
 
     name: str
     dataflow: str
@@ -72,6 +76,7 @@ class StageResult:
     sampling: Sampling | None = None
     reuse: Mapping[str, TensorReuse] = field(default_factory=dict)
     energy_by_tensor_pj: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    timeline: Timeline | None = None
 
     @property
     def seconds(self) -> float:

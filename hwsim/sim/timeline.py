@@ -1,0 +1,17 @@
+"""When things happened in a pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When things happened, in cycles. loads, stores: by tensor, (start, end) of each transfer [n, 2]; steps [n, 2] likewise."""
+
+    loads: dict[str, npt.NDArray[np.float64]]
+    stores: dict[str, npt.NDArray[np.float64]]
+    steps: npt.NDArray[np.float64]
