@@ -149,7 +149,8 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
             return
         with _progress("simulating") as progress:
             result = simulate(scalesim_workload(topology.stem, rows), scalesim_machine(array),
-                              "implicit-gemm" if algorithm == "auto" else algorithm, dataflow=dataflow or _FLOWS[array.dataflow], progress=progress, timeline=trace_to is not None)
+                              "implicit-gemm" if algorithm == "auto" else algorithm, dataflow=dataflow or _FLOWS[array.dataflow],
+                              progress=progress, timeline=trace_to is not None)
     elif nest_file is not None:
         if machine or workload:
             raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")

@@ -44,7 +44,7 @@ class InputStationary:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, (SystolicArray, PeArray))
         extents = dict(stage.bounds)
-        rows, columns = split_group(view.k, extents, array.rows), split_group(view.m, extents, array.cols)
+        rows, columns = split_group(view.k, extents, array.rows), split_group(view.m, extents, array.columns)
         wide = min(accumulator_rows(machine, placement), weight_words(stage, machine, placement) // array.rows)
         stream = split_group(view.n, extents, wide)
         block = buffer_block(stage, machine, placement, view, dict(columns))

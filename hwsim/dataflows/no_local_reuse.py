@@ -36,7 +36,7 @@ class NoLocalReuse:
         extents, others = dict(stage.bounds), other_dims(stage, view)
         rows = split_group(view.k, extents, array.rows)
         room = weight_words(stage, machine, placement) // (array.rows * stage.group(others))
-        columns = split_group(view.n, extents, max(1, min(array.cols, room)))
+        columns = split_group(view.n, extents, max(1, min(array.columns, room)))
         block = buffer_block(stage, machine, placement, view, {dim: extents[dim] for dim in view.m})
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),

@@ -33,9 +33,9 @@ class OutputStationary:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, (SystolicArray, PeArray))
         extents, others = dict(stage.bounds), other_dims(stage, view)
-        rows, columns = split_group(view.m, extents, array.rows), split_group(view.n, extents, array.cols)
+        rows, columns = split_group(view.m, extents, array.rows), split_group(view.n, extents, array.columns)
         taps = stage.group(others)
-        slices = split_group(view.k, extents, weight_words(stage, machine, placement) // (array.cols * taps))
+        slices = split_group(view.k, extents, weight_words(stage, machine, placement) // (array.columns * taps))
         block = buffer_block(stage, machine, placement, view, dict(rows))
         activation, weight, output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
         stays = cell_holds(stage, machine, "output", output) or (Hold(machine.compute_name, (stage.output.name,)),)

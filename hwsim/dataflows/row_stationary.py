@@ -71,6 +71,8 @@ class RowStationary:
             return "it needs PEs with scratchpads of their own"
         if any(len(machine.chain(role)) != 3 for role in ROLES):
             return "every role needs a buffer and a scratchpad in the PEs"
+        if len({machine.chain(role)[-1] for role in ROLES}) < len(ROLES):
+            return "every role needs a scratchpad of its own in the PEs"
         if not {"p", "q", "r", "s", "c", "k"} <= set(stage.extents):
             return "the stage is no convolution"
         if stage.extents["r"] > machine.compute.rows:

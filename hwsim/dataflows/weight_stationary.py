@@ -64,7 +64,7 @@ class WeightStationary:
 def _columns_that_fit(stage: Stage, machine: Machine, placement: Placement, array: SystolicArray | PeArray) -> int:
     """Columns of the array that a weight tile as high as it may fill, all buffers of it in the memory before the cells."""
     weights = next(tensor for tensor in stage.inputs if tensor.role == "weight")
-    columns = array.cols
+    columns = array.columns
     for level in inner_levels(machine, "weight"):
         part = pad(machine, level)
         if part.per == "chip":

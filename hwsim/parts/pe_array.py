@@ -30,6 +30,10 @@ class PeArray(Compute):
     mac_energy: float | None = quantity("energy_pj", default=None)
 
     @property
+    def columns(self) -> int:
+        return self.cols
+
+    @property
     def units(self) -> int:
         return self.rows * self.cols
 

@@ -18,7 +18,8 @@ class Scratchpad(Memory):
     bypass: a nest may leave out tensors that the memory could hold; they pass it by.
     word_bytes: the width at which partial sums are kept (accumulators).
     banks: equal parts of it; with whole_banks each belongs to one tensor, else words lie across them in turn.
-    keeps_maps: a layer's input and output stay here when they fit, and do not go through DRAM.
+    keeps: tensors that stay here when they fit, and do not go through DRAM: feature maps between layers, weights loaded once.
+    phases: bulk-synchronous: what moves through its port moves between computing, not beside it.
     """
 
     kind: ClassVar[str] = "scratchpad"
@@ -31,7 +32,8 @@ class Scratchpad(Memory):
     energy: float | None = quantity("energy_pj_per_byte", default=None)
     banks: int = count(default=1)
     whole_banks: bool = False
-    keeps_maps: bool = False
+    keeps: tuple[Role, ...] = ()
+    phases: bool = False
 
     @property
     def holds(self) -> tuple[Role, ...]:

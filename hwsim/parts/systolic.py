@@ -12,7 +12,10 @@ from hwsim.units import DTYPE_BYTES
 @PARTS.register("systolic")
 @dataclass(frozen=True)
 class SystolicArray(Compute):
-    """rates: share of the peak rate by operand dtype (TPU v1: int8 1, int16 0.25).
+    """arrays: of rows x cols cells each, side by side. A product's columns are spread over them first; arrays that are left take
+    a share of the vectors, with a copy of the weights.
+
+    rates: share of the peak rate by operand dtype (TPU v1: int8 1, int16 0.25).
 
     preload_hidden: the next fold's stationary tile shifts in while this one computes (double-buffered cells).
     overlap_folds: a fold's first input enters right behind the last of the fold before it.
@@ -31,6 +34,7 @@ class SystolicArray(Compute):
     preload_hidden: bool = True
     overlap_folds: bool = True
     accumulator_bytes: int = count(default=4)
+    arrays: int = count(default=1)
     drain: bool = True
     partial_folds: Literal["real", "whole"] = "real"
     mac_stages: int = count(default=1)
@@ -49,4 +53,13 @@ class SystolicArray(Compute):
         return tuple(self.rates)
 
     def peak_macs_per_cycle(self, dtype: str) -> float:
-        return self.rows * self.cols * self.rates[dtype]
+        return self.rows * self.columns * self.rates[dtype]
+
+    @property
+    def columns(self) -> int:
+        """Of all arrays."""
+        return self.cols * self.arrays
+
+    @property
+    def units(self) -> int:
+        return self.arrays

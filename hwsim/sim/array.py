@@ -68,11 +68,13 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     port_name, port_cycles = max((port_name, port_cycles), _unstreamed(nest, machine, counts, streams, compute.accumulator_bytes),
                                  key=lambda port: port[1])
     ready = busy + sum(waits.values(), np.zeros(steps.count))
-    paced = np.maximum(ready + gaps, port_cycles / steps.count) - gaps
+    between = _phase_cycles(nest, machine, counts, compute.accumulator_bytes) / steps.count
+    paced = np.maximum(ready + gaps, port_cycles / steps.count) - gaps + between
     work = Work(streams, paced, gaps, dram_port(machine, machine.part(machine.dram_name, Dram)), results)
     played = run_pipeline(work)
     cycles = played.cycles
-    waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready).sum())}
+    waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready - between).sum()),
+              "exchange": float(between * steps.count)}
     inside = cycles.compute - float(paced.sum())  # gaps between marks: the engine waits only at these
     waited[SETTLING] = inside
     cycles = Cycles(float(busy.sum()), cycles.stall) + Cycles(0.0, {cause: time for cause, time in waited.items() if time > 0})
@@ -82,7 +84,8 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     levels = set(machine.memories)
     return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
                     footprints(machine, nest, counts, compute.accumulator_bytes, {}),
-                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles), _shifted_in(nest, counts), work, played, max(0.0, ends - settled))
+                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles), _shifted_in(nest, counts), work, played,
+                    max(0.0, ends - settled))
 
 
 def dram_port(machine: Machine, dram: Dram) -> Port:
@@ -138,6 +141,7 @@ def _folds(nest: Nest, array: SystolicArray, steps: Steps, dtype: str, stationar
         places = np.stack([steps.lo[dim] for dim in (*view.b, *view.m, *view.n)])
         last = np.flatnonzero(np.append((places[:, 1:] != places[:, :-1]).any(axis=0), True))
         stream = np.add.reduceat(stream, np.concatenate([[0], last[:-1] + 1]))
+    columns = -(-columns // -(-columns // array.cols))  # of one array
     if array.partial_folds == "whole":
         rows, columns = np.full_like(rows, array.rows), np.full_like(columns, array.cols)
     return Folds(rows[last], columns[last], stream), last
@@ -149,7 +153,10 @@ def _streaming(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Fl
     assert view is not None
     others = tuple(dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
     past = {"ws": view.m, "is": view.n, "os": (*others, *view.k)}[STATIONARY[nest.dataflow]]
-    return np.asarray(steps.lengths(past) / array.rates[dtype], np.float64)
+    across = {"ws": view.n, "is": view.m, "os": view.n}[STATIONARY[nest.dataflow]]
+    needed = -(-steps.lengths(across) // array.cols)
+    shared = -(-steps.lengths(past) // np.maximum(1, array.arrays // needed))
+    return np.asarray(shared / array.rates[dtype], np.float64)
 
 
 def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
@@ -165,18 +172,28 @@ def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_b
     """The busiest on-chip port and the cycles it takes over the whole stage, its reads and writes side by side."""
     slowest = ("", 0.0)
     for name, part in machine.memories.items():
-        if isinstance(part, Scratchpad) and part.per == "chip":
-            reads = writes = 0
-            for tensor in nest.stage.tensors:
-                traffic = counts.of(name, tensor.name)
-                if traffic.reads or traffic.writes:
-                    width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
-                    inner = traffic.fills if _stationary(nest, name, tensor.name) else traffic.serves
-                    reads += (inner + traffic.drains) * width
-                    writes += traffic.writes * width
-            cycles = max(reads, writes) / part.bandwidth.bytes_per_cycle(machine.clock_hz)
-            slowest = max(slowest, (name, cycles), key=lambda port: port[1])
+        if isinstance(part, Scratchpad) and part.per == "chip" and not part.phases:
+            slowest = max(slowest, (name, _busy_cycles(nest, machine, counts, name, accumulator_bytes)), key=lambda port: port[1])
     return slowest
+
+
+def _phase_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int) -> float:
+    """What moves through ports that work only between computing."""
+    return sum(_busy_cycles(nest, machine, counts, name, accumulator_bytes) for name, part in machine.memories.items()
+               if isinstance(part, Scratchpad) and part.phases)
+
+
+def _busy_cycles(nest: Nest, machine: Machine, counts: NestCounts, name: str, accumulator_bytes: int) -> float:
+    """What a memory's ports take over the whole stage, reads and writes side by side."""
+    reads = writes = 0
+    for tensor in nest.stage.tensors:
+        traffic = counts.of(name, tensor.name)
+        if traffic.reads or traffic.writes:
+            width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
+            inner = traffic.fills if _stationary(nest, name, tensor.name) else traffic.serves
+            reads += (inner + traffic.drains) * width
+            writes += traffic.writes * width
+    return max(reads, writes) / float(machine.part(name, Scratchpad).bandwidth.bytes_per_cycle(machine.clock_hz))
 
 
 def _shifted_in(nest: Nest, counts: NestCounts) -> NestCounts:

@@ -26,10 +26,12 @@ def chained(works: Sequence[Work], ends: Sequence[float]) -> Work:
     lanes: dict[str, list[Stream]] = {}
     for work, offset in zip(works, begin.tolist(), strict=False):
         for stream in work.streams:
-            lanes.setdefault(stream.lane or stream.tensor, []).append(replace(stream, first=stream.first + offset, last=stream.last + offset))
+            later = replace(stream, first=stream.first + offset, last=stream.last + offset)
+            lanes.setdefault(stream.lane or stream.tensor, []).append(later)
     cycles = np.concatenate([np.append(work.cycles, end) for work, end in zip(works, ends, strict=True)])
     gaps = np.concatenate([np.append(work.gaps, 0.0) for work in works])
-    return Work([_joined(name, streams) for name, streams in lanes.items()], cycles, gaps, works[0].port, max(work.results for work in works))
+    streams = [_joined(name, each) for name, each in lanes.items()]
+    return Work(streams, cycles, gaps, works[0].port, max(work.results for work in works))
 
 
 def _joined(name: str, streams: Sequence[Stream]) -> Stream:

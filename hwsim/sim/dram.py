@@ -48,10 +48,9 @@ def _read(count: int, groups: int, banks: int, columns: int, t: Any, activates: 
             ready = opened[bank] + t[1]
             if row_of[bank] != row:
                 close = max(opened[bank] + t[3], last_read[bank] + t[8])
-                start = max(max(close + t[2], last_activate + t[4]), max(recent[oldest] + t[5], seen))
-                start = max(start, blocked)
+                start = max(close + t[2], last_activate + t[4], recent[oldest] + t[5], seen, blocked)
                 ready = start + t[1]
-            when = max(max(ready, any_read + t[6]), max(group_read[group] + t[7], blocked))
+            when = max(ready, any_read + t[6], group_read[group] + t[7], blocked)
             if not refreshing or when < next_refresh:
                 break
             blocked = max(next_refresh, any_read + t[8]) + t[2] + t[10]  # all rows closed, then refreshed

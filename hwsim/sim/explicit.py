@@ -15,10 +15,10 @@ Footprint = dict[str, dict[str, int]]
 
 
 def word_bytes(machine: Machine, nest: Nest, counts: NestCounts, level: str, name: str, accumulator_bytes: int) -> int:
-    """Bytes a word takes at a level: accumulators and spilled partial sums are wider than finished outputs."""
+    """Bytes a word takes at a level: accumulators and spilled partial sums of products are wider than finished outputs."""
     tensor = nest.stage.tensor(name)
     own: int | None = getattr(machine.memories[level], "word_bytes", None)
-    if tensor.role != "output" or not nest.stage.reduction:
+    if tensor.role != "output" or not nest.stage.reduction or nest.stage.view is None:
         return tensor.width
     return own or (max(accumulator_bytes, tensor.width) if counts.of(level, name).serves else tensor.width)
 

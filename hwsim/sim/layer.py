@@ -62,7 +62,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
                 for stage, result in zip(plan.stages, stages, strict=True)
                 if dataflow is not None and stage.view is not None and result.dataflow != dataflow.partition(":")[0]
                 and stage.name not in (nests or {})]
-    kept = any(keep_on_chip(block.plan, machine).resident - set(block.plan.temporaries) for block in blocks)
+    kept = _kept_roles(machine) if any(keep_on_chip(block.plan, machine).resident - set(block.plan.temporaries)
+                                        for block in blocks) else ()
     compulsory = min(compulsory_bytes(reference, kept), compulsory_bytes(plan, kept))
     result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
                          max(block.plan.workspace_bytes for block in blocks))
@@ -92,10 +93,11 @@ def _run_best(
 
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the simulation tells. On systolic
     arrays, where the rule is seldom beaten, it is asked only when the rule's tiles do not fit or wait long; where its space
-    takes long to search, not at all.
+    takes long to search, only when the rules' tiles do not fit.
     """
     ruled = _by_rule(stage, machine, placement, dataflow, run)
-    asked = dataflow is None and machine.management == "explicit" and is_quick(stage, machine)
+    asked = dataflow is None and machine.management == "explicit" and stage.view is not None
+    asked = asked and (is_quick(stage, machine) or isinstance(ruled, HwsimError))
     if asked and isinstance(machine.compute, SystolicArray) and isinstance(ruled, StageResult):
         asked = ruled.cycles.total > WAITS_LONG * max(ruled.cycles.compute, _least_dram_cycles(stage, machine))
     tried = [ruled, _attempt(lambda: run(verify_nest(_mapped(stage, machine, placement))))] if asked else [ruled]
@@ -152,24 +154,30 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
     sizes: dict[str, int] = {}
     for stage in plan.stages:
         for tensor in stage.tensors:
-            if not stage.offline and (tensor.buffer in plan.temporaries or (part.keeps_maps and tensor.role != "weight")):
+            if not stage.offline and (tensor.buffer in plan.temporaries or tensor.role in part.keeps):
                 size = tensor.elements * held_width(machine, stage, tensor)
                 sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
     temporaries = {name: size for name, size in sizes.items() if name in plan.temporaries}
-    if sum(temporaries.values()) > part.capacity // 2 or (part.keeps_maps and sum(sizes.values()) > part.capacity):
+    if sum(temporaries.values()) > part.capacity // 2 or (part.keeps and sum(sizes.values()) > part.capacity):
         return Placement()
     return Placement(chain[1], frozenset(sizes), sum(sizes.values())) if sizes else Placement()
 
 
+def _kept_roles(machine: Machine) -> tuple[str, ...]:
+    """Of tensors that come and go, those that the chip's buffer keeps."""
+    part = machine.parts[machine.chain("activation")[1]]
+    return part.keeps if isinstance(part, Scratchpad) else ()
+
+
 @lru_cache(maxsize=1024)
-def compulsory_bytes(plan: Plan, kept: bool = False) -> int:
-    """Every distinct word that comes or goes, once; kept: of the weights alone, as feature maps stay on the chip.
+def compulsory_bytes(plan: Plan, kept: tuple[str, ...] = ()) -> int:
+    """Every distinct word that comes or goes, once; kept: roles of tensors that stay on the chip.
 
     Of a layer's own plan it is less than of its direct one where factors are smaller than the filters they stand for.
     """
     stages = tuple(stage for stage in plan.stages if not stage.offline)
     widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors
-              if tensor.buffer not in plan.temporaries and not (kept and tensor.role != "weight")}
+              if tensor.buffer not in plan.temporaries and tensor.role not in kept}
     words = touched_together(stages, widths)
     coded = {tensor.buffer: tensor.coded for stage in stages for tensor in stage.tensors}
     return sum(int(words[name] * width * coded[name]) for name, width in widths.items())

@@ -97,7 +97,7 @@ def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
 class Machine:
     """Parts, links and a clock, as read from YAML; frozen.
 
-    links are 'a -> b' or 'a <-> b': the directions in which data moves.
+    links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is simulated, and what is not.
     """
 
     name: str
@@ -109,6 +109,7 @@ class Machine:
     process_nm: float = 45.0
     source: str = ""
     assumptions: str = ""
+    fidelity: str = ""
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, link in enumerate(self.links):

@@ -40,7 +40,7 @@ class FreeSpace:
         assert isinstance(array, PeArray)
         dims = tuple(dim for dim, _ in stage.bounds)
         running = tuple(dim for dim in dims if stage.extents[dim] > 1)
-        splits = dict(_spreads(stage, running, (array.rows, array.cols), options.mixed and len(running) <= MIXED_DIMS))
+        splits = dict(_spreads(stage, running, (array.rows, array.columns), options.mixed and len(running) <= MIXED_DIMS))
         windows = {dim for tensor in stage.inputs for axis in tensor.axes if len(axis.terms) > 1 for dim in axis.dims[1:]}
         whole = {dim: (bound,) for dim, bound in stage.bounds}
         some = {dim: cuts(bound, MOST_CUTS if bound <= LONG else MOST_CUTS // 2) for dim, bound in stage.bounds}

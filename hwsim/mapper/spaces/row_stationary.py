@@ -20,7 +20,7 @@ from hwsim.ir.stage import Stage
 from hwsim.mapper.space import ARRAY, CELL, FAMILIES, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.spec.machine import ROLES, Machine
+from hwsim.spec.machine import Machine
 
 MOST_CUTS = 10
 
@@ -34,9 +34,7 @@ class RowStationarySpace:
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None:
-        reason = DATAFLOWS["row-stationary"].refuses(stage, machine)
-        spads = {machine.chain(role)[-1] for role in ROLES} if reason is None else set()
-        return reason or (None if len(spads) == len(ROLES) else "every role needs a scratchpad of its own in the PEs")
+        return DATAFLOWS["row-stationary"].refuses(stage, machine)
 
     @staticmethod
     def space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:

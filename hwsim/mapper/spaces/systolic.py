@@ -36,6 +36,8 @@ class SystolicSpace:
     def refuses(stage: Stage, machine: Machine) -> str | None:
         if not isinstance(machine.compute, SystolicArray):
             return "it needs a systolic array"
+        if machine.compute.arrays > 1:
+            return "arrays side by side are not searched"
         return None if stage.view is not None else "the stage is no matrix product"
 
     @staticmethod
@@ -43,7 +45,7 @@ class SystolicSpace:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, SystolicArray)
         dims = tuple(dim for dim, _ in stage.bounds)
-        rows, columns = split_group(view.k, stage.extents, array.rows), split_group(view.n, stage.extents, array.cols)
+        rows, columns = split_group(view.k, stage.extents, array.rows), split_group(view.n, stage.extents, array.columns)
         spread = {dim: rows.get(dim, columns.get(dim, 1)) for dim in dims}
         split = {dim: (("row" if dim in rows else "column", spread[dim]),) for dim in dims if spread[dim] > 1}
         outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
