@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test lint bench digits oracle sample clean
+.PHONY: demo test lint bench bench-scalesim digits oracle sample clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
@@ -19,6 +19,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/run.py
+
+bench-scalesim: $(VENV)/.demo
+	$(BIN)/python benchmarks/scalesim.py
 
 digits: $(VENV)/.dev
 	$(BIN)/python demos/digits.py

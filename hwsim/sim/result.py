@@ -181,6 +181,7 @@ class Result:
     capacities: Mapping[str, int]
     peak_macs_per_cycle: float
     dram_bytes_per_second: float
+    machine_fidelity: str = ""
 
     @property
     def seconds(self) -> float:
