@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_commands_keep_every_distance_of_the_table(name: str, refreshing: bool) 
     assert (activates[opens][4:] - activates[opens][:-4] >= t.four_acts).all()
     for number in range(t.banks):
         own = opens[bank[opens] == number]
-        for before, after in zip(own[:-1], own[1:], strict=True):
+        for before, after in itertools.pairwise(own):
             last = reads[(bank == number) & (np.arange(bursts) < after)].max()
             closed = max(activates[before] + t.act_to_precharge, last + t.read_to_precharge)
             assert activates[after] >= closed + t.precharge
@@ -168,7 +169,7 @@ def test_a_trace_holds_every_cycle_of_the_run(tmp_path: Path) -> None:
     assert busy == pytest.approx(layer["dur"], rel=1e-6)
     for row in rows.values():
         spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in events if event["tid"] == row)
-        assert all(after[0] >= before[1] - 2e-6 for before, after in zip(spans, spans[1:], strict=False))
+        assert all(after[0] >= before[1] - 2e-6 for before, after in itertools.pairwise(spans))
     assert sum(event["dur"] for event in events if event["tid"] == rows["dram: B in"]) == pytest.approx(16 * 32 / 4 / 1e3)
 
 

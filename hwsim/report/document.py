@@ -24,7 +24,7 @@ def result_document(result: Result) -> dict[str, Any]:
                  "compulsory_bytes": result.compulsory_bytes},
         "footprint_bytes": result.footprint_bytes, "capacity_bytes": dict(result.capacities),
         "utilization": result.utilization, "energy_pj": result.energy_pj, "edp_js": result.edp_js,
-        "layers": [_layer(layer) for layer in result.layers],
+        "machine_fidelity": result.machine_fidelity, "layers": [_layer(layer) for layer in result.layers],
     }
 
 
