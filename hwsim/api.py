@@ -20,12 +20,13 @@ from hwsim.dataflows import find_dataflow
 from hwsim.errors import HwsimError, UnknownName, nearest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.mapper import Options, best_mapping
+from hwsim.parts.scratchpad import Scratchpad
 from hwsim.sim.layer import keep_on_chip, simulate_layer
 from hwsim.sim.result import LayerResult, Result, StageResult
 from hwsim.spec.layer import DENSE, ElementwiseLayer, Layer, PoolLayer
 from hwsim.spec.machine import Machine, load_machine
 from hwsim.spec.workload import Workload, find_workload, single
-from hwsim.units import DTYPE_BYTES
+from hwsim.units import DTYPE_BYTES, size_text
 
 if TYPE_CHECKING:
     from hwsim.mapper.search import Found
@@ -45,7 +46,7 @@ Progress = Callable[[int, int], None]
 def simulate(workload: Workload | Layer | str, machine: Machine | str | Path, algorithm: str = AUTO, *,
              objective: str = "latency", dataflow: str | None = None, dtype: str | None = None,
              progress: Progress | None = None, timeline: bool = False) -> Result:
-    """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM.
+    """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the chip keeps its maps.
 
     algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency, energy, multiplies or
     dram, ties going to the faster. dtype: the machine's own when None.
@@ -229,6 +230,7 @@ class _Work:
 
 def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
     """Simulate the jobs' distinct layers on all cores, then put the results together."""
+    jobs = [replace(job, machine=with_weights_that_fit(job.machine, job.layers())) for job in jobs]
     workloads = [job.layers() for job in jobs]
     machines: dict[str, Machine] = {}
     for job in jobs:
@@ -238,6 +240,21 @@ def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Resu
                           for task in _tasks(job, layer))
     done = _run_tasks(list(tasks), machines, progress)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
+    """The machine; if the network's weights do not all fit the memory that would keep them, one that loads each layer's."""
+    name = next((name for name, part in machine.parts.items() if isinstance(part, Scratchpad) and "weight" in part.keeps), None)
+    if name is None:
+        return machine
+    part: Scratchpad = machine.part(name, Scratchpad)
+    weights = sum(tensor.bytes for layer in workload.layers.values() if layer.macs for stage in lower(layer, DIRECT).stages
+                  for tensor in stage.tensors if tensor.role == "weight")
+    if weights <= part.capacity:
+        return machine
+    loading = replace(part, keeps=tuple(role for role in part.keeps if role != "weight"))
+    reason = f" The network's weights, {size_text(weights)}, do not fit {name} together: every layer's come from {machine.dram_name}."
+    return replace(machine, parts={**machine.parts, name: loading}, fidelity=machine.fidelity + reason)
 
 
 def _tasks(job: Job, layer: Layer) -> list[_Task]:

@@ -20,8 +20,8 @@ from hwsim.errors import HwsimError, PhysicsError
 
 if TYPE_CHECKING:
     from hwsim.api import Progress
+    from hwsim.sim.result import Result
 
-_FLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -129,11 +129,9 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
     from hwsim.api import run_nests, simulate
     from hwsim.report.document import result_document
     from hwsim.report.files import write_file
-    from hwsim.report.scalesim import compute_report, scalesim_text
     from hwsim.report.tables import nest_text, reuse_text, run_table
     from hwsim.report.trace import trace_text
     from hwsim.spec.machine import load_machine
-    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload
     from hwsim.spec.workload import find_workload
 
     if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
@@ -141,23 +139,21 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
     if config is None and (convention == "scalesim" or report_to):
         raise HwsimError(f"{'--compute-report' if report_to else '--convention scalesim'} needs --scalesim-config and --topology")
     if config and topology:
-        array, rows = load_config(config), load_topology(topology)
-        if report_to:
-            write_file(report_to, compute_report(array, rows))
+        _refuse_beside("SCALE-Sim's files", ("--batch", batch > 1), ("--layer", layers), ("--dtype", dtype),
+                       ("--objective", objective != "latency"))
         if convention == "scalesim":
-            click.echo(scalesim_text(array, rows))
+            _refuse_beside("--convention scalesim", ("--dataflow", dataflow), ("--algorithm", algorithm != "auto"), ("--json", json_to),
+                           ("--trace", trace_to), ("--show-nest", show_nest), ("--reuse", reuse))
+        counted = _count_as_scalesim(config, topology, report_to)
+        if convention == "scalesim":
+            click.echo(counted)
             return
-        with _progress("simulating") as progress:
-            result = simulate(scalesim_workload(topology.stem, rows), scalesim_machine(array),
-                              "implicit-gemm" if algorithm == "auto" else algorithm, dataflow=dataflow or _FLOWS[array.dataflow],
-                              progress=progress, timeline=trace_to is not None)
+        result = _simulate_scalesim(config, topology, algorithm, dataflow, trace_to is not None)
     elif nest_file is not None:
         if machine or workload:
             raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")
-        beside = [flag for flag, given in (("--algorithm", algorithm != "auto"), ("--dataflow", dataflow), ("--batch", batch > 1),
-                                           ("--layer", layers), ("--dtype", dtype), ("--trace", trace_to)) if given]
-        if beside:
-            raise HwsimError(f"{', '.join(beside)} beside --nest {nest_file}, whose file says so itself")
+        _refuse_beside(f"--nest {nest_file}, whose file says so itself", ("--algorithm", algorithm != "auto"), ("--dataflow", dataflow),
+                       ("--batch", batch > 1), ("--layer", layers), ("--dtype", dtype), ("--trace", trace_to))
         with _progress("simulating") as progress:
             result = run_nests(nest_file, progress)
     else:
@@ -183,6 +179,38 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
         click.echo(nest_text(result))
     if reuse:
         click.echo(reuse_text(result))
+
+
+def _refuse_beside(what: str, *flags: tuple[str, object]) -> None:
+    """Raises HwsimError naming the flags that were given though they mean nothing beside something else."""
+    given = [flag for flag, value in flags if value]
+    if given:
+        raise HwsimError(f"{', '.join(given)} beside {what}; expected one or the other")
+
+
+def _count_as_scalesim(config: Path, topology: Path, report_to: Path | None) -> str:
+    """The table in SCALE-Sim's conventions; its csv on request."""
+    from hwsim.report.files import write_file
+    from hwsim.report.scalesim import compute_report, scalesim_text
+    from hwsim.spec.scalesim import load_config, load_topology
+
+    array, layers = load_config(config), load_topology(topology)
+    if report_to:
+        write_file(report_to, compute_report(array, layers))
+    return scalesim_text(array, layers)
+
+
+def _simulate_scalesim(config: Path, topology: Path, algorithm: str, dataflow: str | None, timeline: bool) -> Result:
+    """SCALE-Sim's files on the array as hwsim simulates it."""
+    from hwsim.api import simulate
+    from hwsim.sim.folds import STATIONARY
+    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload
+
+    array, network = load_config(config), scalesim_workload(topology.stem, load_topology(topology))
+    flow = dataflow or next(name for name, short in STATIONARY.items() if short == array.dataflow)
+    with _progress("simulating") as progress:
+        return simulate(network, scalesim_machine(array), "implicit-gemm" if algorithm == "auto" else algorithm, dataflow=flow,
+                        progress=progress, timeline=timeline)
 
 
 @main.command()

@@ -131,7 +131,7 @@ def read_text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise HwsimError(f"{path}: larger than {MAX_BYTES} bytes")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise HwsimError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 

@@ -1,6 +1,7 @@
 """Eyeriss v1: the row-stationary search against table III, passes by hand, run-length coding against real codes."""
 
 from dataclasses import astuple, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,3 +102,20 @@ def test_the_chip_is_met_within_the_targets() -> None:
     assert scores["active_pes"].exact == 5
     assert scores["processing_latency"].mean_abs_rel_err < 0.05 and scores["processing_latency"].max_abs_rel_err < 0.10
     assert max(scores[metric].max_abs_rel_err for metric in ("glb_bytes", "dram_bytes")) < 0.10
+
+
+def test_dilated_rows_are_counted_by_their_reach() -> None:
+    """3 rows at dilation 8 reach over 17; a mapping that the search picks fits."""
+    layer = ConvLayer(1, 32, 64, 64, 64, 3, 3, pad=8, dilation=8)
+    assert hwsim.simulate(layer, MACHINE, "direct", dataflow="row-stationary").layers[0].online[0].dataflow == "row-stationary"
+
+
+@pytest.mark.parametrize(("rows", "says"), [
+    ([], "no rows"), ([["FC6", 1.0, 50.0]], "expected a convolution"), ([["CONV9", 1.0, 50.0]], "no layer named"), ([["CONV1", 1.0]], "zip"),
+    ([["CONV1", "x", 50.0]], "'x'")])
+def test_odd_data_files_get_a_message(tmp_path: Path, rows: list[list[object]], says: str) -> None:
+    path = tmp_path / "own.yaml"
+    columns = ["layer", "processing_latency_ms", "zeros_in_ifmap_pct"]
+    path.write_text(yaml.safe_dump({"network": "alexnet", "batch": 1, "columns": columns, "rows": rows}))
+    result = CliRunner().invoke(main, ["validate", "eyeriss", "--data", str(path)])
+    assert result.exit_code == 2 and says in result.output

@@ -22,8 +22,10 @@ from hwsim.sim.dram import commands, transfer_ns
 from hwsim.sim.engine import Port, Stream, Work, run_compiled, run_events
 from hwsim.spec.catalog import shipped
 from hwsim.spec.dram_timing import TIMINGS
-from hwsim.spec.layer import ConvLayer, GemmLayer
+from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer
 from hwsim.spec.machine import Machine, load_machine
+from hwsim.spec.workload import Workload
+from hwsim.validate.tpu_v1 import _on_array
 
 
 @pytest.mark.parametrize("name", TIMINGS)
@@ -138,6 +140,44 @@ def test_what_a_buffer_keeps_does_not_move_and_what_does_not_fit_does() -> None:
     assert hwsim.simulate(small, keeping, "direct").layers[0].compulsory_bytes == 64 * 64
 
 
+def test_temporaries_stay_where_the_maps_do_not() -> None:
+    """im2col's matrix of 8 MB stays in 24 MiB though input, matrix and output, 40 MB, do not: DRAM moves input, weights and output once."""
+    layer = ConvLayer(40, 256, 56, 56, 64, 1, 1, stride=2)
+    assert hwsim.simulate(layer, "tpu-v1", "im2col").dram_bytes <= 40 * 256 * 28 * 28 + 64 * 256 + 40 * 64 * 28 * 28
+
+
+def test_weights_are_kept_only_if_all_of_the_network_fit() -> None:
+    """One matrix of 200 MB stays in 320 MB; of four none does, and the run says so."""
+    layer = GemmLayer(8, 10000, 10000)
+    networks = [Workload("own", {f"l{number}": layer for number in range(count)}) for count in (1, 4)]
+    kept, loaded = (hwsim.simulate(network, "sambanova-sn10", "direct") for network in networks)
+    assert kept.dram_bytes == 0 and loaded.dram_bytes == 4 * 2 * 10**8
+    assert "do not fit pmus together" in loaded.machine_fidelity and "do not fit" not in kept.machine_fidelity
+
+
+def test_weights_that_fit_come_once_however_often_vectors_are_cut() -> None:
+    """4096 vectors in strips of what the sums hold; 2 KiB of weights in 4 KiB come once, 8 KiB again for every strip."""
+    small, large = (hwsim.simulate(GemmLayer(4096, 32, k), own(), "direct", dataflow="weight-stationary").layers[0].accesses["dram"]["B"]
+                    for k in (64, 256))
+    assert small.read_bytes == 32 * 64 and large.read_bytes > 32 * 256
+
+
+def test_arrays_side_by_side_do_not_share_a_reduction() -> None:
+    four = own()
+    four = replace(four, parts={**four.parts, "array": replace(four.parts["array"], arrays=4)})
+    alone, beside = (hwsim.simulate(GemmLayer(8, 8, 64), machine, "direct", dataflow="output-stationary").layers[0].cycles.compute
+                     for machine in (own(), four))
+    assert alone == beside == 64
+
+
+def test_too_many_tiles_are_refused_and_two_inputs_can_be_chained() -> None:
+    with pytest.raises(HwsimError, match="steps of tiles"):
+        hwsim.simulate(GemmLayer(12000, 12000, 12000), own(), "direct", dataflow="weight-stationary")
+    run = _on_array(ElementwiseLayer(1, 8, 8, 8, inputs=2, dtype="int8"), own())
+    both = chained([run.work, run.work], [0.0, 0.0])
+    assert run_events(both).cycles == run_compiled(both).cycles
+
+
 def test_exchange_comes_on_top_of_computing() -> None:
     phased = own()
     phased = replace(phased, parts={**phased.parts, "buffer": replace(phased.parts["buffer"], phases=True)})
@@ -217,12 +257,12 @@ def test_no_way_from_dram_to_the_array_is_a_fault_of_the_file() -> None:
 
 
 def test_the_chip_of_2017_is_met() -> None:
-    """TPU v1 within 15% but where the closing words of docs/machines.md say otherwise."""
+    """TPU v1's counters within 16% but for CNN0's non-matrix share (docs/accelerators.md says why)."""
     from hwsim.validate import run_check
     from hwsim.validate.tpu_v1 import sensitivity
 
     worst = {(pair.row, pair.metric): pair.error for pair in run_check("tpu-v1").worst}
     off = {key for key, error in worst.items() if error > 0.16}
-    assert off <= {("CNN0", "non_matrix"), ("CNN0", "weight_stall"), ("CNN0", "weight_shift")}
+    assert off == {("CNN0", "non_matrix")}
     gains = list(sensitivity(load_machine("tpu-v1")).values())
     assert gains == pytest.approx([3.0, 2.0, 1.0], rel=0.2)

@@ -85,7 +85,7 @@ def test_folds_one_after_another_take_what_scalesim_takes(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("change", "says"), [
     (("ArrayHeight", "ArayHeight"), "did you mean 'arayheight'"), (("Dataflow : ws", "Dataflow : xs"), "x.cfg:10:1: dataflow: 'xs'"),
     (("ArrayWidth: 16", "ArrayWidth: 0"), "arraywidth: '0'; expected a whole number of at least 1"), (("[architecture_presets]", "[arch]"), "no section"),
-    (("Bandwidth : 10", "Bandwidth : x"), "words a cycle"), (("ArrayWidth: 16", "ArrayWidth 16"), "not a SCALE-Sim config")])
+    (("Bandwidth : 10", "Bandwidth : x"), "words a cycle"), (("ArrayWidth: 16", "ArrayWidth: 16%"), "'16%'"), (("USER", "FOO"), "'FOO'"), (("ArrayWidth: 16", "ArrayWidth 16"), "not a SCALE-Sim config")])
 def test_a_wrong_config_names_its_line(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     words = files(tmp_path, GEMM, mode="USER")
     (tmp_path / "x.cfg").write_text((tmp_path / "x.cfg").read_text().replace(*change))
@@ -103,6 +103,8 @@ def test_a_wrong_topology_names_its_line(tmp_path: Path, change: tuple[str, str]
 
 
 def test_flags_that_do_not_go_together() -> None:
-    for words in (["--scalesim-config", "x.cfg"], ["tpu-v1", "alexnet", "--convention", "scalesim"], ["tpu-v1", "alexnet", "--compute-report", "r.csv"]):
+    for words in (["--scalesim-config", "x.cfg"], ["tpu-v1", "alexnet", "--convention", "scalesim"], ["tpu-v1", "alexnet", "--compute-report", "r.csv"],
+                  ["--scalesim-config", "x.cfg", "--topology", "y.csv", "-b", "4"],
+                  ["--scalesim-config", "x.cfg", "--topology", "y.csv", "--convention", "scalesim", "--json", "-"]):
         result = CliRunner().invoke(main, ["run", *words])
-        assert result.exit_code == 2 and "--scalesim-config" in result.output
+        assert (result.exit_code == 2 and "expected" in result.output) or "--scalesim-config" in result.output

@@ -120,8 +120,10 @@ def read_mapping(text: str) -> Mapping:
         letter, _, value = piece.partition("=")
         if letter.strip() not in letters:
             raise HwsimError(f"row-stationary: {piece!r}{nearest(letter, letters)}; expected {', '.join(f'{name}=N' for name in letters)}")
-        if not value.strip().isdigit() or int(value) < 1:
+        if not value.strip().isdecimal() or not 1 <= int(value) < 1 << 31:
             raise HwsimError(f"row-stationary: {piece!r}; expected a positive integer, as in {letter.strip()}=4")
+        if letter.strip() in given:
+            raise HwsimError(f"row-stationary: {letter.strip()} given twice; expected {', '.join(f'{name}=N' for name in letters)}")
         given[letter.strip()] = int(value)
     missing = [letter for letter in letters if letter not in given]
     if missing:
@@ -152,7 +154,7 @@ class Space:
         self.ifmap_words, self.weight_words, self.sum_words = (
             machine.part(machine.chain(role)[-1], Scratchpad).capacity // self.width for role in ("activation", "weight", "output"))
         rows, columns = stage.inputs[0].axes[-2:]
-        self.stride = dict(rows.terms)["p"]
+        self.stride, self.dilation = dict(rows.terms)["p"], dict(rows.terms).get("r", 1)
         self.input_rows, self.input_columns = rows.size, columns.size
 
     def best(self) -> Mapping:
@@ -216,7 +218,7 @@ class Space:
 
     def _rows(self, e: int) -> int:
         """Input rows under e output rows."""
-        return min(self.input_rows, (e - 1) * self.stride + self.size["r"])
+        return min(self.input_rows, (e - 1) * self.stride + (self.size["r"] - 1) * self.dilation + 1)
 
     def cost(self, mapping: Mapping) -> tuple[float, float, float]:
         """(words to and from DRAM, cycles of all passes, words to and from the buffer), of one group."""

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from hwsim.dataflows import DATAFLOWS, Dataflow, Placement
+from hwsim.dataflows import DATAFLOWS, Dataflow, Placement, tile_bytes
 from hwsim.dataflows.arrays import accumulator_rows, buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, needs_cells, pad
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
@@ -21,7 +21,10 @@ from hwsim.spec.machine import Machine
 
 
 class WeightStationary:
-    """for b, m-block: [buffer] for m-tile, n-fold: [accumulators] for taps, k-fold: [weights] par k, par n: for m."""
+    """for b, m-block: [buffer] for m-tile, n-fold: [accumulators] for taps, k-fold: [weights] par k, par n: for m.
+
+    Where m is cut and all weights fit their memory, it holds them from the start: [weights] for m-block: ...
+    """
 
     name = "weight-stationary"
     summary = "a weight tile stays in the array, activations stream past"
@@ -40,9 +43,13 @@ class WeightStationary:
         strip = split_group(view.m, extents, accumulator_rows(machine, placement))
         block = buffer_block(stage, machine, placement, view, strip)
         inner_activation, inner_weight, inner_output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
+        held = chip_holds(stage, machine, "weight", inner_weight)
+        again = any(min(strip[dim], block[dim]) < extents[dim] for dim in view.m)  # vectors in several strips want the weights again
+        once = held if again and _all_fit(stage, machine, placement, inner_weight) else ()
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b),
+            *once,
             *tiles(block, view.m),
             *buffer_hold(stage, machine, placement),
             *tiles({dim: min(strip[dim], block[dim]) for dim in view.m}, view.m),
@@ -50,7 +57,7 @@ class WeightStationary:
             *chip_holds(stage, machine, "output", inner_output),
             *points(others),
             *tiles(rows, view.k),
-            *chip_holds(stage, machine, "weight", inner_weight),
+            *(() if once else held),
             *points(view.k, "row"),
             *points(view.n, "column"),
             *cell_holds(stage, machine, "weight", inner_weight),
@@ -59,6 +66,14 @@ class WeightStationary:
             *cell_holds(stage, machine, "output", inner_output),
         ]
         return Nest(stage, drop_idle(stage, items), self.name)
+
+
+def _all_fit(stage: Stage, machine: Machine, placement: Placement, levels: tuple[str, ...]) -> bool:
+    """Do all weights of a group fit the memories before the cells, so that they need to come only once?"""
+    view, weights = stage.view, next(tensor for tensor in stage.inputs if tensor.role == "weight")
+    assert view is not None
+    size = tile_bytes(weights, {dim: bound for dim, bound in stage.bounds if dim not in view.b})
+    return all(size <= placement.room(machine, level) for level in levels if pad(machine, level).per == "chip")
 
 
 def _columns_that_fit(stage: Stage, machine: Machine, placement: Placement, array: SystolicArray | PeArray) -> int:

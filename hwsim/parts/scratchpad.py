@@ -12,7 +12,7 @@ from hwsim.units import Bandwidth
 @PARTS.register("scratchpad")
 @dataclass(frozen=True)
 class Scratchpad(Memory):
-    """roles: which tensors it holds. bandwidth: of one instance, for reads and for writes.
+    """roles: which tensors it holds. bandwidth: of one instance (all its banks), for reads and for writes.
 
     buffers: tiles of a tensor at once: 2 loads the next one while one is used, n runs n - 1 ahead.
     bypass: a nest may leave out tensors that the memory could hold; they pass it by.
@@ -50,6 +50,11 @@ class Scratchpad(Memory):
         return f" in {self.banks} banks, each one tensor's" if self.whole_banks else ""
 
     def faults(self) -> Iterator[tuple[str, str]]:
+        for index, role in enumerate(self.keeps):
+            if role not in self.roles:
+                yield f"keeps[{index}]", f"{role!r} is none of its roles; expected one of {', '.join(self.roles)}"
+        if self.capacity % self.banks:
+            yield "banks", f"{self.banks}; expected a divisor of the capacity, {self.capacity} bytes"
         for index, role in enumerate(self.roles):
             if role in self.roles[:index]:
                 yield f"roles[{index}]", f"{role!r} given twice"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hwsim.api import Comparison
 
 CAPTIONS = {
-    "time": "Whole network, layer after layer; every layer starts with its data in DRAM.",
+    "time": "Whole network, layer after layer; every layer starts with its data in DRAM, or where the chip keeps it.",
     "multiplications": "Data times data only. Constants of the transforms, shifts and additions are in the table of counts.",
     "layers": "Winograd's tiles share products between outputs; where a map is no multiple of the tile, edge tiles are computed whole.",
     "dram": "1 means that every input, weight and output crossed the DRAM pins exactly once.",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hwsim.report.tables import text_table
 from hwsim.sim.scalesim import scalesim_counts
+from hwsim.spec.layer import DENSE
 from hwsim.spec.scalesim import ScaleSimConfig, ScaleSimLayer
 from hwsim.units import si
 
@@ -29,8 +30,10 @@ def scalesim_text(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> st
             for layer, count in zip(layers, counts, strict=True)]
     total = ["total", f"{sum(count['cycles'] for count in counts):.0f}", "", "",
              *(si(sum(count[f"sram_{name}"] for count in counts)) for name in ("ifmap_reads", "filter_reads", "ofmap_writes"))]
-    head = f"{config.name}: {config.rows}x{config.columns}, {config.dataflow}, as SCALE-Sim counts (folds one after another, no stalls)"
-    return f"{head}\n\n{text_table(HEAD, [*rows, total], left=1)}"
+    head = f"{config.name}: {config.rows}x{config.columns}, {config.dataflow}, as SCALE-Sim counts"
+    sparse = [layer.name for layer in layers if getattr(layer.layer, "density", DENSE) != DENSE]
+    notes = ["folds one after another, no stalls", *([f"sparsity is not counted: {', '.join(sparse)}"] if sparse else [])]
+    return f"{head}\n\n{text_table(HEAD, [*rows, total], left=1)}\n\n" + "\n".join(f"note: {note}" for note in notes)
 
 
 def compute_report(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> str:

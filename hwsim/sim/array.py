@@ -169,10 +169,11 @@ def _streaming(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Fl
     assert view is not None
     others = tuple(dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
     past = {"ws": view.m, "is": view.n, "os": (*others, *view.k)}[STATIONARY[nest.dataflow]]
-    across = {"ws": view.n, "is": view.m, "os": view.n}[STATIONARY[nest.dataflow]]
-    needed = -(-steps.lengths(across) // array.cols)
-    shared = -(-steps.lengths(past) // np.maximum(1, array.arrays // needed))
-    return np.asarray(shared / array.rates[dtype], np.float64)
+    vectors = steps.lengths(past)
+    if nest.dataflow != "output-stationary":  # a reduction is not shared: nothing would add its parts
+        needed = -(-steps.lengths(view.n if nest.dataflow == "weight-stationary" else view.m) // array.cols)
+        vectors = -(-vectors // np.maximum(1, array.arrays // needed))
+    return np.asarray(vectors / array.rates[dtype], np.float64)
 
 
 def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
@@ -181,7 +182,7 @@ def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
     lanes = units[0].lanes if units else int(machine.compute.peak_macs_per_cycle(machine.dtype))
     iterations = steps.lengths(tuple(dim for dim, _ in nest.stage.bounds))
     each = max(1, nest.stage.per_iteration.vector_operations)
-    return np.asarray(iterations * each / lanes, np.float64)
+    return np.ceil(iterations * each / lanes)
 
 
 def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int) -> tuple[str, float]:

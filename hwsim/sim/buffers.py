@@ -14,10 +14,12 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.errors import HwsimError
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
 
 Ints = npt.NDArray[np.int64]
+MOST_STEPS = 10_000_000  # about 4 GiB of bounds and tiles
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,14 @@ class Steps:
 
 
 def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
-    """Every step outside item number `boundary`, and the tiles of every level there (temporal loops only)."""
+    """Every step outside item number `boundary`, and the tiles of every level there (temporal loops only).
+
+    Raises HwsimError for more steps than there is memory for.
+    """
+    number = _steps_outside(nest, boundary)
+    if number > MOST_STEPS:
+        raise HwsimError(f"{nest.stage.name} ({nest.dataflow}): {number:.2g} steps of tiles; at most {MOST_STEPS:.2g} are walked, "
+                         "so expected a smaller layer, or larger tiles (a larger array, larger memories)")
     lo = {dim: np.zeros(1, np.int64) for dim, _ in nest.stage.bounds}
     hi = {dim: np.full(1, bound, np.int64) for dim, bound in nest.stage.bounds}
     origin: list[Ints] = []
@@ -109,6 +118,15 @@ def _revisited(tensor: Tensor, steps: Steps) -> npt.NDArray[np.bool_]:
         if dim not in tensor.dims:
             flags |= low > 0
     return flags
+
+
+def _steps_outside(nest: Nest, boundary: int) -> int:
+    left, number = dict(nest.stage.bounds), 1
+    for item in nest.items[:boundary]:
+        if isinstance(item, Loop):
+            number *= -(-left[item.dim] // item.tile)
+            left[item.dim] = min(left[item.dim], item.tile)
+    return number
 
 
 def words_at(tensor: Tensor, steps: Steps) -> Ints:

@@ -25,9 +25,11 @@ def chained(works: Sequence[Work], ends: Sequence[float]) -> Work:
     begin = np.cumsum([0, *(len(work.cycles) + 1 for work in works)])
     lanes: dict[str, list[Stream]] = {}
     for work, offset in zip(works, begin.tolist(), strict=False):
-        for stream in work.streams:
+        for number, stream in enumerate(work.streams):
+            lane = stream.lane or stream.tensor
+            lane += f" {number}" if lane in {other.lane or other.tensor for other in work.streams[:number]} else ""
             later = replace(stream, first=stream.first + offset, last=stream.last + offset)
-            lanes.setdefault(stream.lane or stream.tensor, []).append(later)
+            lanes.setdefault(lane, []).append(later)
     cycles = np.concatenate([np.append(work.cycles, end) for work, end in zip(works, ends, strict=True)])
     gaps = np.concatenate([np.append(work.gaps, 0.0) for work in works])
     streams = [_joined(name, each) for name, each in lanes.items()]

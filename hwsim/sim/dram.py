@@ -42,7 +42,7 @@ def _read(count: int, groups: int, banks: int, columns: int, t: Any, activates: 
         group, place = i % groups, i // groups
         bank = group * in_group + (place // columns) % in_group
         row = place // (columns * in_group)
-        seen = reads[i - 32] if i >= 32 else 0
+        seen = reads[i - QUEUE] if i >= QUEUE else 0
         activates[i] = -1
         while True:
             ready = opened[bank] + t[1]
@@ -91,8 +91,3 @@ def transfer_ns(timing: DramTiming, channels: int, sizes: Ints) -> Floats:
     unique, where = np.unique(bursts, return_inverse=True)
     busy = np.array([_busy_ns(timing, int(number)) if number else 0.0 for number in unique])
     return np.asarray(busy[where] / (1 - timing.refresh / timing.refresh_every), np.float64)
-
-
-def first_word_ns(timing: DramTiming) -> float:
-    """From a request to an idle bank to its data."""
-    return (timing.act_to_read + timing.read_latency + timing.read_to_read) * timing.clock_ns

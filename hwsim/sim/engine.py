@@ -138,8 +138,10 @@ def run_compiled(work: Work) -> Played:
     lane_of, buffers = np.repeat(np.arange(len(streams)), counts), np.array([stream.buffers for stream in streams], np.int64)
     settle = np.concatenate([stream.settling for stream in streams])
     began_in, began_out, began = np.zeros(len(first)), np.zeros(len(first)), np.zeros(len(spans))
-    replay(lane_of, base, buffers, time_in, time_out, moves_in, moves_out, spans, waits, wait_at, done, done_at, port.separate,
-           float(port.latency_cycles), settle, float(work.results), gaps, stall, began_in, began_out, began)
+    finished = replay(lane_of, base, buffers, time_in, time_out, moves_in, moves_out, spans, waits, wait_at, done, done_at, port.separate,
+                      float(port.latency_cycles), settle, float(work.results), gaps, stall, began_in, began_out, began)
+    if not finished:
+        raise RuntimeError("the pipeline waits for a tile that never comes")
     causes: dict[str, float] = {}
     for number, time in enumerate(stall.tolist()):
         name = _cause(port, [stream.tensor for stream in streams], number)

@@ -41,7 +41,8 @@ WAITS_LONG = 1.5  # times what the array or DRAM need at least
 
 def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine: Machine, dataflow: str | None,
                    nests: Mapping[str, Nest] | None = None, timeline: bool = False) -> LayerResult:
-    """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there.
+    """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there,
+    but for what an explicit memory keeps.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by stage, nests to run
     instead of what a dataflow or the mapper would schedule. timeline: keep when tiles moved and steps ran.
@@ -160,8 +161,10 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
                 size = tensor.elements * held_width(machine, stage, tensor)
                 sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
     temporaries = {name: size for name, size in sizes.items() if name in plan.temporaries}
-    if sum(temporaries.values()) > part.capacity // 2 or (part.keeps and sum(sizes.values()) > part.capacity):
+    if sum(temporaries.values()) > part.capacity // 2:
         return Placement()
+    if sum(sizes.values()) > part.capacity:
+        sizes = temporaries
     return Placement(chain[1], frozenset(sizes), sum(sizes.values())) if sizes else Placement()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
-from hwsim.count.rlc import coded_share
+from hwsim.count.rlc import VALUE_BYTES, coded_share
 from hwsim.dataflows.shared_tiled import on_tensor_cores
 from hwsim.ir.access import Tensor
 from hwsim.ir.stage import Plan, Stage
@@ -46,7 +46,8 @@ def _compressed_maps(plan: Plan, density: Density, machine: Machine) -> Plan:
         return plan
     share = {"activation": coded_share(density.activations), "output": coded_share(density.outputs)}
     stages = tuple(replace(stage, tensors=tuple(
-        tensor if tensor.buffer in plan.temporaries else replace(tensor, coded=share.get(tensor.role, 1.0)) for tensor in stage.tensors))
+        tensor if tensor.buffer in plan.temporaries or tensor.width != VALUE_BYTES else replace(tensor, coded=share.get(tensor.role, 1.0))
+        for tensor in stage.tensors))
         for stage in plan.stages)
     return replace(plan, stages=stages)
 

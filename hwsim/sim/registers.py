@@ -15,18 +15,17 @@ The array of H. T. Kung, "Why Systolic Architectures?", IEEE Computer 15(1), 198
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.sim.folds import Folds, Stationary, Timing, even_tile, product_folds, schedule
+from hwsim.errors import HwsimError
+from hwsim.sim.folds import Folds, Stationary, Timing, even_tile, mapped, product_folds, schedule
 
 Floats = npt.NDArray[np.float64]
 EMPTY = -1
-Watch = Callable[[int, Floats], None]  # the cycle, and what every cell multiplied in it: x, stays (NaN: nothing)
 
 
 class Hazard(Exception):
@@ -67,12 +66,18 @@ class Stepped:
 
 
 def step_product(a: Floats, b: Floats, stationary: Stationary, rows: int, columns: int, timing: Timing, *, whole: bool = False,
-                 depth: int | None = None, skip_zeros: bool = False, watch: Watch | None = None) -> Stepped:
+                 depth: int | None = None, skip_zeros: bool = False) -> Stepped:
     """a [M, K] times b [K, N] on rows x columns cells, cycle by cycle, folds in the order of hwsim.sim.folds.product_folds.
 
-    skip_zeros: vectors that are zero all over, and folds whose stationary tile is, are left out. watch is shown every cycle.
-    Raises Hazard if the schedule were one that registers cannot follow.
+    skip_zeros: vectors that are zero all over, and folds whose stationary tile is, are left out.
+    Raises HwsimError for operands or an array that cannot be, Hazard if the schedule were one that registers cannot follow.
     """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in (*a.shape, *b.shape):
+        raise HwsimError(f"operands {a.shape} and {b.shape}; expected a [M, K] and b [K, N]")
+    if min(rows, columns, timing.stages, depth or 1) < 1:
+        raise HwsimError(f"{rows} x {columns} cells of {timing.stages} stages, depth {depth}; expected at least 1 of each")
+    mapped(a.shape[0], b.shape[1], a.shape[1], stationary)
     folds = _folds(a, b, stationary, rows, columns, whole, depth)
     values = np.zeros((a.shape[0], b.shape[1]))
     if skip_zeros:
@@ -83,7 +88,7 @@ def step_product(a: Floats, b: Floats, stationary: Stationary, rows: int, column
                    np.array([float(len(fold.x)) for fold in folds]))
     starts = schedule(shapes, timing, stationary).starts.astype(int).tolist()
     array = _SumsStay(rows, columns, timing, folds, starts) if stationary == "os" else _TileStays(rows, columns, timing, folds, starts)
-    return array.run(values.T if stationary == "is" else values, values, watch)
+    return array.run(values.T if stationary == "is" else values, values)
 
 
 def _folds(a: Floats, b: Floats, stationary: Stationary, rows: int, columns: int, whole: bool, depth: int | None) -> list[Fold]:
@@ -140,19 +145,14 @@ class _Array:
         self.left = 0  # results of all folds that have left
         self.due = sum(fold.columns * (len(fold.x) if fold.stays is not None else fold.rows) for fold in folds)
 
-    def run(self, into: Floats, values: Floats, watch: Watch | None) -> Stepped:
+    def run(self, into: Floats, values: Floats) -> Stepped:
         cycle = 0
         while self.left < self.due:
             self._cycle(cycle, into)
-            if watch is not None:
-                watch(cycle, self._seen())
             cycle += 1
         return Stepped(values, cycle, self.products, self.switched)
 
     def _cycle(self, cycle: int, into: Floats) -> None:
-        raise NotImplementedError
-
-    def _seen(self) -> Floats:
         raise NotImplementedError
 
     def _entering(self, cycle: int) -> tuple[int, int]:
@@ -275,9 +275,6 @@ class _TileStays(_Array):
         """Has the last vector of a fold reached the cell?"""
         return cycle >= self.starts[number] + len(self.folds[number].x) - 1 + row * self.timing.stages + column
 
-    def _seen(self) -> Floats:
-        work = self._at_work()
-        return np.array([np.where(work, self.x, np.nan), np.where(self.tile_tag != EMPTY, self.tile, np.nan)])
 
 
 class _SumsStay(_Array):
@@ -366,9 +363,6 @@ class _SumsStay(_Array):
         self.out_tag[row, column] = EMPTY
         self.left += 1
 
-    def _seen(self) -> Floats:
-        work = self._at_work()
-        return np.array([np.where(work, self.x, np.nan), np.where(self.sum_fold != EMPTY, self.sums, np.nan)])
 
 
 def product_cycles(m: int, n: int, k: int, stationary: Stationary, rows: int, columns: int, timing: Timing, *, whole: bool = False,

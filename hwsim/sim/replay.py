@@ -271,9 +271,11 @@ def replay(
     began_in: Any,
     began_out: Any,
     began_at: Any,
-) -> None:
-    """Run the pipeline; adds to stall[lane] what the steps wait for its tiles, to stall[lanes + lane] for its last write,
-    to the last two for results on their way and for tiles that settle; notes when transfers and steps began.
+) -> bool:
+    """Run the pipeline; True at its end, False if it stops before.
+
+    Adds to stall[lane] what the steps wait for its tiles, to stall[lanes + lane] for its last write, to the last two for results
+    on their way and for tiles that settle; notes when transfers and steps began.
 
     lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans, gaps [mark]: cycles from each mark to
     the end of its last step, and from there until the next may begin.
@@ -346,7 +348,7 @@ def replay(
                     stall,
                     began_at,
                 ):
-                    return
+                    return True
                 began = now
             elif process >= lanes:
                 which = (process - lanes) % busses
@@ -355,3 +357,4 @@ def replay(
             elif process != NOBODY:
                 which, begin, end, slots = process % busses, base[process], base[process + 1], buffers[process]
                 _load(times, heap, n, now, queue, bus, which, at, phase, state, waiter, process, begin, end, slots, moves_in)
+    return False

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import configparser
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -36,7 +37,7 @@ Stationary = Literal["ws", "os", "is"]
 
 @dataclass(frozen=True)
 class ScaleSimConfig:
-    """What a .cfg says of the machine. bandwidth: words a cycle of each of the three interfaces; None: as much as is needed."""
+    """What a .cfg says of the machine. bandwidth: words a cycle of each of the three interfaces (the first of a list); None: enough."""
 
     name: str
     rows: int
@@ -63,7 +64,7 @@ class ScaleSimLayer:
 def load_config(path: str | Path) -> ScaleSimConfig:
     """Read a .cfg. Raises ConfigError with every fault, at its line."""
     text = read_text(Path(path))
-    parser = configparser.ConfigParser()
+    parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text, str(path))
     except configparser.Error as error:
@@ -89,7 +90,10 @@ def load_config(path: str | Path) -> ScaleSimConfig:
     dataflow = values.get("dataflow", "").strip().lower()
     if dataflow not in ("ws", "os", "is"):
         fault("dataflow", f"{dataflow!r}; expected ws, os or is")
-    given = parser.get("run_presets", "interfacebandwidth", fallback="CALC").strip().upper() == "USER"
+    mode = parser.get("run_presets", "interfacebandwidth", fallback="CALC").strip().upper()
+    if mode not in ("CALC", "USER"):
+        fault("interfacebandwidth", f"{mode!r}; expected CALC or USER")
+    given = mode == "USER"
     bandwidth = values.get("bandwidth", "").split(",")[0].strip()
     if given and not _positive(bandwidth):
         fault("bandwidth", f"{bandwidth!r}; expected words a cycle, as InterfaceBandwidth is USER")
@@ -124,7 +128,7 @@ def scalesim_machine(config: ScaleSimConfig) -> Machine:
 
 def scalesim_workload(name: str, layers: Sequence[ScaleSimLayer]) -> Workload:
     """The layers as a workload. Raises HwsimError for a name given twice."""
-    doubled = [layer.name for number, layer in enumerate(layers) if layer.name in {other.name for other in layers[:number]}]
+    doubled = [layer for layer, times in Counter(layer.name for layer in layers).items() if times > 1]
     if doubled:
         raise HwsimError(f"{name}: layer {doubled[0]!r} stands there twice; expected a name of its own for each")
     return Workload(name, {layer.name: layer.layer for layer in layers})
@@ -143,6 +147,8 @@ def load_topology(path: str | Path) -> list[ScaleSimLayer]:
              for number, line in enumerate(read_text(Path(path)).splitlines(), 1) if line.strip().rstrip(",")]
     if len(lines) < 2:
         raise HwsimError(f"{path}: no layers; expected a line of column names and one line a layer")
+    if len(lines[0][1]) > 1 and lines[0][1][1].isdecimal():
+        raise ConfigError([Fault(str(path), lines[0][0], 1, lines[0][1][0], f"a layer; expected a line of names first: {', '.join(CONV)}")])
     products = len(lines[0][1]) <= 1 + len(GEMM) + 1 and [cell.upper() for cell in lines[0][1][1:4]] == list(GEMM)
     columns = GEMM if products else CONV
     faults: list[Fault] = []

@@ -21,20 +21,25 @@ WORST = 5
 
 @dataclass(frozen=True)
 class Pair:
-    """One number of one row: what the data says and what the model says. groups: labels to score by."""
+    """One number of one row: what the data says and what the model says. groups: labels to score by.
+
+    scale: what the error is relative to where the data is zero.
+    """
 
     row: str
     metric: str
     expected: float
     modelled: float
     groups: dict[str, str] = field(default_factory=dict)
+    scale: float = 0.0
 
     @property
     def error(self) -> float:
-        """Relative to the data; where the data is zero, zero if the model is too, else infinite."""
+        """Relative to the data; where the data is zero, to the scale; infinite without one unless the model is zero too."""
         if self.expected == self.modelled:
             return 0.0
-        return abs(self.modelled - self.expected) / abs(self.expected) if self.expected else float("inf")
+        against = abs(self.expected) or self.scale
+        return abs(self.modelled - self.expected) / against if against else float("inf")
 
     @property
     def exact(self) -> bool:
@@ -102,6 +107,8 @@ def run_check(name: str, data: Path | None = None, progress: Callable[[int, int]
     try:
         pairs = []
         for pair in check.pairs(content):
+            if isinstance(pair.expected, bool) or not isinstance(pair.expected, (int, float)):
+                raise HwsimError(f"{pair.row}: {pair.metric} is {pair.expected!r}; expected a number")
             pairs.append(pair)
             if progress is not None:
                 progress(len(pairs), 0)

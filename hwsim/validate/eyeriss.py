@@ -1,6 +1,6 @@
 """Eyeriss v1's measurements, layer by layer, beside the row-stationary simulation of eyeriss-v1.
 
-Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, tables V and VI. As on the chip, feature maps lie in memory with their padding (the
+Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, table V (and rows like its). As on the chip, feature maps lie in memory with their padding (the
 H and W of table III), and the share of zeros that the table gives of a layer's input is an input here. An output has the zeros
 of the next layer's input (the last one its own input's), and at least half of it is zero: a ReLU of values as often above
 zero as below leaves half, and pooling before the next layer, which takes the maximum, only takes zeros away.
@@ -8,6 +8,7 @@ zero as below leaves half, and pooling before the next layer, which takes the ma
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from hwsim.algorithms import lower
 from hwsim.api import simulate
 from hwsim.dataflows import Placement
 from hwsim.dataflows.row_stationary import Space
-from hwsim.errors import UnknownName
+from hwsim.errors import HwsimError, UnknownName
 from hwsim.sim.result import StageResult
 from hwsim.spec.layer import ConvLayer, Density
 from hwsim.spec.machine import Machine, load_machine
@@ -42,7 +43,7 @@ class Eyeriss:
         network = load_workload(table["network"], int(table["batch"]))
         rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
         rows = [row for row in rows if row["layer"].lower() != "total"]
-        for row, following in zip(rows, [*rows[1:], None], strict=True):
+        for row, following in itertools.zip_longest(rows, rows[1:]):
             layer = _as_stored(_layer(network.layers, row["layer"]), row, following)
             modelled = chip_numbers(layer, machine)
             for metric, column in COLUMNS.items():
@@ -56,7 +57,8 @@ def _layer(layers: Mapping[str, Any], name: str) -> ConvLayer:
     if own not in layers:
         raise UnknownName("layer", name, layers)
     layer = layers[own]
-    assert isinstance(layer, ConvLayer)
+    if not isinstance(layer, ConvLayer):
+        raise HwsimError(f"{name}: {layer.summary}; expected a convolution")
     return layer
 
 

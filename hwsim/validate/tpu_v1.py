@@ -81,7 +81,7 @@ class TpuV1:
             modelled = play(application(name), machine).shares
             for metric in METRICS:
                 if metric in rows:
-                    yield Pair(name, metric, float(rows[metric][name]), round(modelled[metric], 1), {"application": name})
+                    yield Pair(name, metric, float(rows[metric][name]), round(modelled[metric], 1), {"application": name}, 100.0)
 
     def remarks(self, data: Any) -> list[str]:
         """The paper's figures beside the counters: the 600 x 600 example, and what faster memory or a faster clock bring."""

@@ -20,7 +20,7 @@ from hwsim.ir.transform import split_group
 from hwsim.mapper.space import ARRAY, CELL, FAMILIES, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
-from hwsim.spec.machine import Machine
+from hwsim.spec.machine import ROLES, Machine
 
 MOST_CUTS = 8
 
@@ -36,6 +36,8 @@ class SystolicSpace:
     def refuses(stage: Stage, machine: Machine) -> str | None:
         if not isinstance(machine.compute, SystolicArray):
             return "it needs a systolic array"
+        if min(len(machine.chain(role)) for role in ROLES) < 2:
+            return "every role needs a memory on the chip"
         if machine.compute.arrays > 1:
             return "arrays side by side are not searched"
         return None if stage.view is not None else "the stage is no matrix product"
