@@ -101,7 +101,8 @@ def main() -> None:
 @click.argument("workload", required=False)
 @click.option("--algorithm", "-a", default="auto", show_default=True, help="Name, or auto: the best for each layer.")
 @click.option("--objective", "-o", default="latency", show_default=True, help="What auto goes by: latency, energy, multiplies or dram.")
-@click.option("--dataflow", "-d", help="Schedule by this dataflow where it applies.")
+@click.option("--dataflow", "-d", help="Schedule by this dataflow where it applies; row-stationary:m=..,n=..,e=..,p=..,q=..,r=..,t=.. "
+                                       "fixes its mapping.")
 @click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")

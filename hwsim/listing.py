@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Callable
 from fractions import Fraction
@@ -25,6 +26,9 @@ from hwsim.validate import CHECKS
 
 WIDEST_NAME = 24
 TAPS = 3  # of the filters whose transforms are shown
+
+
+UNUSED = (None, False, "none", ())  # what an option that is not used holds, if it is its default
 
 
 def listing(kind: str | None) -> str:
@@ -94,19 +98,21 @@ def _show_file(path: str) -> str:
 
 
 def show_machine(machine: Machine) -> str:
-    """Every part with every field, in base units people can read."""
+    """Every part with every field that is set, in base units people can read."""
     peak = machine.compute.peak_macs_per_cycle(machine.dtype) * machine.clock_hz
     lines = [f"{machine.name}: {machine.description}", f"  memory management: {machine.management}",
              f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} multiply-accumulates/s"]
     for role in ("activation", "weight", "output"):
-        lines.append(f"  {role}s: {' -> '.join((*machine.chain(role), machine.compute_name))}")
+        chain = (*machine.chain(role), machine.compute_name)
+        lines.append(f"  {role}s: {' -> '.join(chain[::-1] if role == 'output' else chain)}")
     lines += textwrap.wrap(f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     lines += textwrap.wrap(f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-    if machine.assumptions:
-        lines += textwrap.wrap(f"assumptions: {machine.assumptions}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    for what, text in (("assumptions", machine.assumptions), ("fidelity", machine.fidelity)):
+        lines += textwrap.wrap(f"{what}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ") if text else []
     for name, part in machine.parts.items():
         lines.append(f"  {name} ({part.kind})")
-        lines += [f"    {field}: {_value(field, value)}" for field, value in fields_of(part) if value is not None]
+        unused = {spec.name for spec in dataclasses.fields(part) if spec.default in UNUSED and getattr(part, spec.name) == spec.default}
+        lines += [f"    {field}: {_value(field, value)}" for field, value in fields_of(part) if value is not None and field not in unused]
     return "\n".join(lines)
 
 
@@ -115,6 +121,8 @@ def _value(field: str, value: Any) -> str:
         return str(value)
     if field in ("capacity", "line", "vector", "shared_per_block"):
         return size_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, dict):
         return ", ".join(f"{key} {number:g}" for key, number in value.items())
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -87,7 +87,7 @@ def test_codes_come_back_and_the_share_is_their_mean(seed: int) -> None:
     assert min(1.0, coded_bytes(len(pairs)) / values.nbytes) == pytest.approx(coded_share(density), rel=0.02)
 
 
-def test_coded_maps_move_fewer_bytes_and_partial_sums_do_not() -> None:
+def test_coded_maps_move_fewer_bytes_and_filters_do_not() -> None:
     plain, coded = (hwsim.simulate(ConvLayer(1, 256, 13, 13, 64, 3, 3, density=density), MACHINE, "direct", dataflow="row-stationary").layers[0]
                     for density in (Density(), Density(1.0, 0.25, outputs=0.5)))
     moved = coded.accesses["dram"]["ifmap"].read_bytes / plain.accesses["dram"]["ifmap"].read_bytes
