@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.count.analytic import count
-from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.parts.dram import Dram
@@ -16,14 +15,14 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.parts.vector import VectorUnit
-from hwsim.sim.banks import slowdown
 from hwsim.sim.buffers import Steps, Tiles, walk_steps
 from hwsim.sim.dram import transfer_ns
 from hwsim.sim.engine import SETTLING, Played, Port, Stream, Work, run_pipeline
 from hwsim.sim.explicit import Footprint, accesses, footprints, port_words_bytes, word_bytes
-from hwsim.sim.folds import STATIONARY, Folds, Stationary, Timing, intervals, schedule
-from hwsim.sim.passes import Waits, pass_cycles
+from hwsim.sim.folds import STATIONARY
+from hwsim.sim.passes import Pace, pass_pace
 from hwsim.sim.result import Accesses, Cycles
+from hwsim.sim.systolic import fold_pace
 from hwsim.spec.machine import Machine
 
 Floats = npt.NDArray[np.float64]
@@ -53,41 +52,27 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     counts = count(nest)
     boundary = _boundary(nest)
     steps, tiles = walk_steps(nest, boundary)
-    waits: Waits = {}
-    gaps = np.zeros(steps.count)
-    ends = results = 0.0
-    shifting: Floats | None = None
     if nest.stage.view is None:
-        busy, kind = _vector_cycles(nest, machine, steps), "vector unit"
+        pace = Pace("vector unit", _vector_cycles(nest, machine, steps))
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
-        (busy, gaps, ends), kind = _fold_cycles(nest, compute, steps, dtype), "systolic folds"
-        shifting, results = _rows(nest, compute, steps), float(compute.rows)
-        waits = _bank_conflicts(nest, machine, steps, busy)
+        pace = fold_pace(nest, machine, compute, steps, dtype)
     else:
-        (busy, waits), kind = pass_cycles(nest, machine, steps, tiles, boundary, counts), "PE passes"
-    port_name, port_cycles = _port_cycles(nest, machine, counts, compute.accumulator_bytes)
-    streams = _streams(nest, machine, counts, tiles, compute.accumulator_bytes, shifting)
-    port_name, port_cycles = max((port_name, port_cycles), _unstreamed(nest, machine, counts, streams, compute.accumulator_bytes),
-                                 key=lambda port: port[1])
-    ready = busy + sum(waits.values(), np.zeros(steps.count))
-    between = _phase_cycles(nest, machine, counts, compute.accumulator_bytes) / steps.count
-    paced = np.maximum(ready + gaps, port_cycles / steps.count) - gaps + between
-    work = Work(streams, paced, gaps, dram_port(machine, machine.part(machine.dram_name, Dram)), results)
+        pace = pass_pace(nest, machine, steps, tiles, boundary, counts)
+    width = compute.accumulator_bytes
+    streams = _streams(nest, machine, counts, tiles, width, pace.shifting)
+    port, port_cycles = max(_port_cycles(nest, machine, counts, width), _unstreamed(nest, machine, counts, streams, width),
+                            key=lambda busiest: busiest[1])
+    exchange = _phase_cycles(nest, machine, counts, width)
+    paced = np.maximum(pace.ready + pace.gaps, port_cycles / steps.count) - pace.gaps
+    work = Work(streams, paced + exchange / steps.count, pace.gaps, dram_port(machine, machine.part(machine.dram_name, Dram)), pace.results)
     played = run_pipeline(work)
-    cycles = played.cycles
-    waited = {**{cause: float(each.sum()) for cause, each in waits.items()}, f"{port_name} port": float((paced - ready - between).sum()),
-              "exchange": float(between * steps.count)}
-    inside = cycles.compute - float(paced.sum())  # gaps between marks: the engine waits only at these
-    waited[SETTLING] = inside
-    cycles = Cycles(float(busy.sum()), cycles.stall) + Cycles(0.0, {cause: time for cause, time in waited.items() if time > 0})
-    settled = sum(float(stream.settling[0]) for stream in streams)  # the first tile's shifting in is in its stream's time
-    if ends > settled:
-        cycles = cycles + Cycles(0.0, {ENDS: ends - settled})
-    levels = set(machine.memories)
-    return ArrayRun(cycles, accesses(machine, nest, _shifted_in(nest, counts), levels, compute.accumulator_bytes),
-                    footprints(machine, nest, counts, compute.accumulator_bytes, {}),
-                    f"events: tiles by DMA, {kind} in closed form", tuple(tiles), _shifted_in(nest, counts), work, played,
-                    max(0.0, ends - settled))
+    ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))  # the first tile shifts in once it has come
+    waited = {**{cause: float(each.sum()) for cause, each in pace.waits.items()}, f"{port} port": float((paced - pace.ready).sum()),
+              "exchange": exchange, SETTLING: played.cycles.compute - float(work.cycles.sum()), ENDS: ends}
+    cycles = Cycles(float(pace.busy.sum()), played.cycles.stall) + Cycles(0.0, {cause: time for cause, time in waited.items() if time > 0})
+    inward = _shifted_in(nest, counts)
+    return ArrayRun(cycles, accesses(machine, nest, inward, set(machine.memories), width), footprints(machine, nest, counts, width, {}),
+                    f"events: tiles by DMA, {pace.kind} in closed form", tuple(tiles), inward, work, played, ends)
 
 
 def dram_port(machine: Machine, dram: Dram) -> Port:
@@ -104,76 +89,6 @@ def _boundary(nest: Nest) -> int:
         if isinstance(item, Loop) and item.spatial is not None:
             return number
     return max(number for number, item in enumerate(nest.items) if isinstance(item, Hold)) + 1
-
-
-def _fold_cycles(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> tuple[Floats, Floats, float]:
-    """(cycles of streaming at every step, cycles from there until the next fold may start, first tile in and last results out)."""
-    if dtype not in array.rates:
-        raise HwsimError(f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}")
-    stationary = STATIONARY[nest.dataflow]
-    folds, last = _folds(nest, array, steps, dtype, stationary)
-    streaming = _streaming(nest, array, steps, dtype)
-    between = np.zeros(steps.count)
-    between[last[:-1]] = intervals(folds, timing_of(array), stationary) - folds.stream[:-1]
-    inside = float(folds.stream.sum() + between.sum())
-    return streaming, between, schedule(folds, timing_of(array), stationary).cycles - inside
-
-
-def _bank_conflicts(nest: Nest, machine: Machine, steps: Steps, streaming: Floats) -> Waits:
-    """What streaming loses where the buffer that feeds the array's rows declares banks."""
-    view, stationary = nest.stage.view, STATIONARY[nest.dataflow]
-    assert view is not None
-    role = "weight" if stationary == "is" else "activation"
-    tensor = next(tensor for tensor in nest.stage.inputs if tensor.role == role)
-    held = nest.chain(tensor.name)[-2]
-    part = None if held is None or held.level not in machine.memories else machine.memories[held.level]
-    if not isinstance(part, Scratchpad) or part.banks == 1 or part.whole_banks:
-        return {}
-    rows, stream = {"ws": (view.k, view.m), "is": (view.k, view.n), "os": (view.m, view.k)}[stationary]
-    return {"bank conflicts": streaming * (slowdown(tensor, steps, rows, stream, part.banks) - 1)}
-
-
-def _rows(nest: Nest, array: SystolicArray, steps: Steps) -> Floats | None:
-    """Rows of the stationary tile at every step; None where sums stay."""
-    view, stationary = nest.stage.view, STATIONARY[nest.dataflow]
-    assert view is not None
-    if stationary == "os":
-        return None
-    return np.full(steps.count, float(array.rows)) if array.partial_folds == "whole" else steps.lengths(view.k).astype(np.float64)
-
-
-def timing_of(array: SystolicArray) -> Timing:
-    return Timing(array.preload_hidden, array.overlap_folds, array.drain, array.mac_stages)
-
-
-def _folds(nest: Nest, array: SystolicArray, steps: Steps, dtype: str, stationary: Stationary) -> tuple[Folds, npt.NDArray[np.int64]]:
-    """The folds of a nest's steps, and the last step of each: slices of a reduction whose sums stay are one fold."""
-    view = nest.stage.view
-    assert view is not None
-    down, across = {"ws": (view.k, view.n), "is": (view.k, view.m), "os": (view.m, view.n)}[stationary]
-    rows, columns, stream = steps.lengths(down), steps.lengths(across), _streaming(nest, array, steps, dtype)
-    last = np.arange(steps.count)
-    if stationary == "os":
-        places = np.stack([steps.lo[dim] for dim in (*view.b, *view.m, *view.n)])
-        last = np.flatnonzero(np.append((places[:, 1:] != places[:, :-1]).any(axis=0), True))
-        stream = np.add.reduceat(stream, np.concatenate([[0], last[:-1] + 1]))
-    columns = -(-columns // -(-columns // array.cols))  # of one array
-    if array.partial_folds == "whole":
-        rows, columns = np.full_like(rows, array.rows), np.full_like(columns, array.cols)
-    return Folds(rows[last], columns[last], stream), last
-
-
-def _streaming(nest: Nest, array: SystolicArray, steps: Steps, dtype: str) -> Floats:
-    """Cycles in which vectors enter, at every step."""
-    view = nest.stage.view
-    assert view is not None
-    others = tuple(dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
-    past = {"ws": view.m, "is": view.n, "os": (*others, *view.k)}[STATIONARY[nest.dataflow]]
-    vectors = steps.lengths(past)
-    if nest.dataflow != "output-stationary":  # a reduction is not shared: nothing would add its parts
-        needed = -(-steps.lengths(view.n if nest.dataflow == "weight-stationary" else view.m) // array.cols)
-        vectors = -(-vectors // np.maximum(1, array.arrays // needed))
-    return np.asarray(vectors / array.rates[dtype], np.float64)
 
 
 def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:

@@ -14,7 +14,7 @@ ramp up each processing pass" (section VI-A).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,16 +30,40 @@ Floats = npt.NDArray[np.float64]
 Waits = dict[str, Floats]
 
 
-def pass_cycles(nest: Nest, machine: Machine, steps: Steps, tiles: Sequence[Tiles], boundary: int,
-                counts: NestCounts) -> tuple[Floats, Waits]:
-    """(cycles of multiplying at every pass, cycles of waiting by cause at every pass)."""
-    busy = _multiplying(nest, steps, boundary)
-    array = machine.compute
-    if not isinstance(array, PeArray):
-        return busy, {}
-    if nest.dataflow != "row-stationary":
-        return busy, {"busses": np.maximum(0.0, _mean_bus_cycles(nest, machine, array, counts) / steps.count - busy)}
-    return busy, _ramps(nest, machine, array, steps, tiles, busy)
+@dataclass(frozen=True)
+class Pace:
+    """How fast the cells go if no tile is missing, step by step: cycles of work, and of waiting by cause.
+
+    after (gaps): after each step, until the next may begin. shifting: in which a step's stationary tile shifts in. results: until those of
+    a step have left. ends: the first tile's shifting in and the last results' way out.
+    """
+
+    kind: str
+    busy: Floats
+    waits: Waits = field(default_factory=dict)
+    after: Floats | None = None
+    shifting: Floats | None = None
+    results: float = 0.0
+    ends: float = 0.0
+
+    @property
+    def gaps(self) -> Floats:
+        return np.zeros(len(self.busy)) if self.after is None else self.after
+
+    @property
+    def ready(self) -> Floats:
+        """Work and waiting together."""
+        return self.busy + sum(self.waits.values(), np.zeros(len(self.busy)))
+
+
+def pass_pace(nest: Nest, machine: Machine, steps: Steps, tiles: Sequence[Tiles], boundary: int, counts: NestCounts) -> Pace:
+    """Passes of PEs in lockstep; the ramps and busses of row-stationary ones each by itself, of others the busses' mean."""
+    busy, waits, array = _multiplying(nest, steps, boundary), {}, machine.compute
+    if isinstance(array, PeArray) and nest.dataflow == "row-stationary":
+        waits = _ramps(nest, machine, array, steps, tiles, busy)
+    elif isinstance(array, PeArray):
+        waits = {"busses": np.maximum(0.0, _mean_bus_cycles(nest, machine, array, counts) / steps.count - busy)}
+    return Pace("PE passes", busy, waits)
 
 
 def _multiplying(nest: Nest, steps: Steps, boundary: int) -> Floats:
