@@ -111,7 +111,7 @@ def test_dilated_rows_are_counted_by_their_reach() -> None:
 
 
 @pytest.mark.parametrize(("rows", "says"), [
-    ([], "no rows"), ([["FC6", 1.0, 50.0]], "expected a convolution"), ([["CONV9", 1.0, 50.0]], "no layer named"), ([["CONV1", 1.0]], "zip"),
+    ([], "no rows"), ([["FC6", 1.0, 50.0]], "expected a convolution"), ([["CONV9", 1.0, 50.0]], "no layer named"), ([["CONV1", 1.0]], "2 values; expected one for each of"),
     ([["CONV1", "x", 50.0]], "'x'")])
 def test_odd_data_files_get_a_message(tmp_path: Path, rows: list[list[object]], says: str) -> None:
     path = tmp_path / "own.yaml"

@@ -25,7 +25,7 @@ from hwsim.spec.dram_timing import TIMINGS
 from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer
 from hwsim.spec.machine import Machine, load_machine
 from hwsim.spec.workload import Workload
-from hwsim.validate.tpu_v1 import _on_array
+from hwsim.validate.tpu_v1 import on_array
 
 
 @pytest.mark.parametrize("name", TIMINGS)
@@ -173,7 +173,7 @@ def test_arrays_side_by_side_do_not_share_a_reduction() -> None:
 def test_too_many_tiles_are_refused_and_two_inputs_can_be_chained() -> None:
     with pytest.raises(HwsimError, match="steps of tiles"):
         hwsim.simulate(GemmLayer(12000, 12000, 12000), own(), "direct", dataflow="weight-stationary")
-    run = _on_array(ElementwiseLayer(1, 8, 8, 8, inputs=2, dtype="int8"), own())
+    run = on_array(ElementwiseLayer(1, 8, 8, 8, inputs=2, dtype="int8"), own())
     both = chained([run.work, run.work], [0.0, 0.0])
     assert run_events(both).cycles == run_compiled(both).cycles
 

@@ -9,7 +9,7 @@ zero as below leaves half, and pooling before the next layer, which takes the ma
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +41,7 @@ class Eyeriss:
         table = {"network": "alexnet", "batch": 4, **data[TABLE]} if TABLE in data else data
         machine = load_machine(MACHINE)
         network = load_workload(table["network"], int(table["batch"]))
-        rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+        rows = [_named(table["columns"], row) for row in table["rows"]]
         rows = [row for row in rows if row["layer"].lower() != "total"]
         for row, following in itertools.zip_longest(rows, rows[1:]):
             layer = _as_stored(_layer(network.layers, row["layer"]), row, following)
@@ -49,6 +49,12 @@ class Eyeriss:
             for metric, column in COLUMNS.items():
                 if row.get(column) is not None:
                     yield Pair(row["layer"], metric, float(row[column]), modelled[metric])
+
+
+def _named(columns: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    if len(row) != len(columns):
+        raise HwsimError(f"row {row}: {len(row)} values; expected one for each of {', '.join(columns)}")
+    return dict(zip(columns, row, strict=True))
 
 
 def _layer(layers: Mapping[str, Any], name: str) -> ConvLayer:

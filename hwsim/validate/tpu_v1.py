@@ -113,13 +113,14 @@ class Run:
 
 def play(layers: Sequence[Layer], machine: Machine) -> Run:
     """The layers as one pipeline of tiles and folds."""
-    runs = {layer: _on_array(layer, machine) for layer in dict.fromkeys(layers)}
+    runs = {layer: on_array(layer, machine) for layer in dict.fromkeys(layers)}
     steps = [runs[layer] for layer in layers]
     active = sum(run.cycles.compute for layer, run in zip(layers, steps, strict=True) if layer.macs)
     return Run(run_pipeline(chained([run.work for run in steps], [run.ends for run in steps])), active)
 
 
-def _on_array(layer: Layer, machine: Machine) -> ArrayRun:
+def on_array(layer: Layer, machine: Machine) -> ArrayRun:
+    """One layer by its rule: its stage's pipeline, not yet chained."""
     plan = lower(layer, "direct" if layer.macs else "memory-bound")
     stage, placement = plan.stages[0], keep_on_chip(plan, machine)
     return run_on_array(applicable(stage, machine)[0].schedule(stage, machine, placement), machine, layer.dtype or machine.dtype)
