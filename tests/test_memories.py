@@ -20,6 +20,7 @@ from hwsim.sim.banks import PADDING, conflict_cycles
 from hwsim.sim.chain import chained
 from hwsim.sim.dram import commands, transfer_ns
 from hwsim.sim.engine import Port, Stream, Work, run_compiled, run_events
+from hwsim.sim.pipelined import pipelined
 from hwsim.spec.catalog import shipped
 from hwsim.spec.dram_timing import TIMINGS
 from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer
@@ -232,6 +233,27 @@ def test_every_accelerator_runs_resnet50_and_says_how_well(name: str) -> None:
     assert 0 < result.utilization <= 1
     assert machine.source and (machine.fidelity or name in ("tpu-v1", "eyeriss-v1"))
     assert machine.fidelity.split()[:3] == result.machine_fidelity.split()[:3]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_units_go_to_layers_so_that_the_slowest_is_as_quick_as_can_be(seed: int) -> None:
+    """Against every way of sharing out up to nine units."""
+    dice = np.random.default_rng(seed)
+    layers, units = int(dice.integers(1, 4)), int(dice.integers(4, 10))
+    seconds = dice.uniform(0.1, 5.0, layers).tolist()
+    ways = (shares for shares in itertools.product(range(1, units + 1), repeat=layers) if sum(shares) == units)
+    best = min(max(time * units / share for time, share in zip(seconds, shares, strict=True)) for shares in ways)
+    side = pipelined(seconds, units)
+    assert side is not None and side.interval == pytest.approx(best) and sum(side.units) == units
+    assert side.interval >= sum(seconds) * (1 - 1e-12) and side.latency == pytest.approx(layers * best)
+    assert pipelined(seconds, layers - 1) is None
+
+
+def test_a_pipelined_machine_says_how_often_an_image_leaves() -> None:
+    result = hwsim.simulate(hwsim.load_workload("alexnet"), "sambanova-sn10", "implicit-gemm")
+    assert result.pipelined is not None and result.pipelined.interval >= result.seconds
+    assert "pipelined over layers: an image every" in result.table()
+    assert hwsim.simulate(GemmLayer(8, 8, 8), "tpu-v1", "direct").pipelined is None
 
 
 def test_arrays_side_by_side_share_columns_then_vectors() -> None:

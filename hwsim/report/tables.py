@@ -37,7 +37,17 @@ def run_table(result: Result) -> str:
              size_text(result.dram_bytes), f"{result.dram_ratio:.2f}", ""]
     head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"
     return "\n".join([head, "", text_table(LAYER_HEAD, [*rows, total]), "", footprint_lines(result), energy_line(result),
+                      *pipeline_lines(result),
                       *note_lines(result)])
+
+
+def pipeline_lines(result: Result) -> list[str]:
+    """What a pipeline over the layers makes of the times."""
+    side = result.pipelined
+    if side is None:
+        return []
+    return _wrap(f"pipelined over layers: an image every {seconds_text(side.interval)}, through in {seconds_text(side.latency)}; "
+                 f"{min(side.units)} to {max(side.units)} units a layer")
 
 
 def layer_row(layer: LayerResult) -> list[str]:

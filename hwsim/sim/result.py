@@ -9,6 +9,7 @@ from typing import Any
 
 from hwsim.count.reuse import TensorReuse
 from hwsim.ir.stage import Operations
+from hwsim.sim.pipelined import Pipelined, pipelined
 from hwsim.sim.stream import Sampling
 from hwsim.sim.timeline import Timeline
 
@@ -182,6 +183,12 @@ class Result:
     peak_macs_per_cycle: float
     dram_bytes_per_second: float
     machine_fidelity: str = ""
+    pipeline_units: int = 0
+
+    @property
+    def pipelined(self) -> Pipelined | None:
+        """The layers side by side, where the machine runs them so."""
+        return pipelined([layer.seconds for layer in self.layers], self.pipeline_units) if self.pipeline_units else None
 
     @property
     def seconds(self) -> float:

@@ -98,6 +98,7 @@ class Machine:
     """Parts, links and a clock, as read from YAML; frozen.
 
     links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is simulated, and what is not.
+    pipelined: layers run side by side on shares of the units (hwsim.sim.pipelined), images moving from one to the next.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Machine:
     source: str = ""
     assumptions: str = ""
     fidelity: str = ""
+    pipelined: bool = False
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, link in enumerate(self.links):
