@@ -145,7 +145,7 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
         if convention == "scalesim":
             _refuse_beside("--convention scalesim", ("--dataflow", dataflow), ("--algorithm", algorithm != "auto"), ("--json", json_to),
                            ("--trace", trace_to), ("--show-nest", show_nest), ("--reuse", reuse))
-        counted = _count_as_scalesim(config, topology, report_to)
+        counted = _count_as_scalesim(config, topology, report_to) if report_to or convention == "scalesim" else ""
         if convention == "scalesim":
             click.echo(counted)
             return

@@ -7,8 +7,7 @@
         the last position's sums out
 
 A bus delivers a word in one cycle to every PE that wants it (multicast), so a word crosses it once a pass. Chen, Krishna,
-Emer, Sze, "Eyeriss", JSSC 52(1), 2017, sections IV-A and V-B; "it takes time to load data from the GLB into the PE array to
-ramp up each processing pass" (section VI-A).
+Emer, Sze, "Eyeriss", JSSC 52(1), 2017, sections IV-A and V-B; section VI-A names these ramps as a reason for lost throughput.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ Waits = dict[str, Floats]
 class Pace:
     """How fast the cells go if no tile is missing, step by step: cycles of work, and of waiting by cause.
 
-    after (gaps): after each step, until the next may begin. shifting: in which a step's stationary tile shifts in. results: until those of
-    a step have left. ends: the first tile's shifting in and the last results' way out.
+    after (gaps): after each step, until the next may begin. shifting: in which a step's stationary tile shifts in. results: until
+    those of a step have left. ends: the first tile's shifting in and the last results' way out.
     """
 
     kind: str

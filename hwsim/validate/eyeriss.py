@@ -77,9 +77,9 @@ def _as_stored(layer: ConvLayer, row: Mapping[str, Any], following: Mapping[str,
 
 def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
     """The five metrics of one layer. processing_latency leaves out what the PEs wait for DRAM, as the paper's does."""
-    stage = simulate(layer, machine, "direct", dataflow="row-stationary").layers[0].online[0]
     plan = lower(replace(layer, dtype=machine.dtype), "direct")
     mapping = Space(plan.stages[0], machine, Placement()).best()
+    stage = simulate(layer, machine, "direct", dataflow=f"row-stationary:{mapping.text}").layers[0].online[0]
     processing = stage.cycles.total - sum(time for cause, time in stage.cycles.stall.items() if cause.startswith(stage.dram))
     chip = sum(energy for part, energy in stage.energy_pj.items() if part != stage.dram)
     return {"processing_latency": round(processing / machine.clock_hz * 1e3, 2),
