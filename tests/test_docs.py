@@ -18,11 +18,11 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return [(path.name, text) for path in PAGES for text in re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)]
 
 
-COMMANDS = [(page, line.removeprefix("$ ")) for page, text in blocks("console") for line in text.splitlines() if line.startswith("$ hwsim")]
+SESSIONS = [(page, tuple(line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ hwsim"))) for page, text in blocks("console")]
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(COMMANDS) >= 6
+    assert sum(len(commands) for _, commands in SESSIONS) >= 6
     assert blocks("python")
 
 
@@ -36,12 +36,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS)
-def test_command(page: str, command: str, folder: Path) -> None:
-    words = shlex.split(command)
-    ran = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, f"{page}: {command}\n{ran.stderr}"
-    assert ran.stdout.strip()
+@pytest.mark.parametrize(("page", "commands"), SESSIONS)
+def test_commands(page: str, commands: tuple[str, ...], folder: Path) -> None:
+    """A block is one session: a command may use what those before it wrote."""
+    for command in commands:
+        ran = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=folder, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, f"{page}: {command}\n{ran.stderr}"
+        assert ran.stdout.strip()
 
 
 @pytest.mark.parametrize(("page", "program"), blocks("python"))
