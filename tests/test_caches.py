@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hwsim import GemmLayer, load_machine, simulate
 from hwsim.count.analytic import count
 from hwsim.ir.access import Tensor, along
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
 from hwsim.parts.cache import Cache
-from hwsim.sim.stream import AddressSpace, ImplicitChain, StreamResult, Walkers, run_stream
+from hwsim.sim.stream import AddressSpace, ImplicitChain, StreamResult, Walkers, _chunk_sizes, _vector, _vector_iterations, run_stream
 from hwsim.units import Bandwidth, Duration
 from tests.nests import random_nest
+
+CPUS = Path(__file__).parent / "cases" / "cpu"
 
 
 def cache(size: int, line: int, ways: int, per: str = "core", fetch: bool = True) -> Cache:
@@ -160,6 +164,59 @@ def test_an_ample_cache_moves_each_line_once() -> None:
     assert reads == {"A": 64, "B": 64, "C": 64}  # 32 * 32 * 4 / 64 lines each, C for ownership
     flushed = chain.flush()
     assert flushed["dram", "C"].writes == 64
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_replayed_stretches_equal_the_plain_walk(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts, work and final contents of every level, on random nests with 1 to 4 units taking turns."""
+    nest = random_nest(seed, spatial=False)
+    names = tuple(tensor.name for tensor in nest.stage.tensors)
+    loops = [item for item in nest.items if isinstance(item, Loop)]
+    cut = max(1, seed % (len(loops) + 1))
+    first = loops[0]
+    halves = -(-nest.stage.extents[first.dim] // (1 + seed % 4))
+    nest = Nest(nest.stage, (Hold("dram", names), Loop(first.dim, halves, "core"), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]))
+    results = []
+    for room in (0, 1 << 12, 40):  # nothing kept, all kept, too little room
+        monkeypatch.setattr("hwsim.sim.stream.KEPT_LOOKUPS", room)
+        monkeypatch.setattr("hwsim.sim.stream.WHOLE_STRETCH", 6)
+        levels = [("l1", cache(256, 16, 4)), ("l2", cache(768, 16, 3)), ("l3", cache(2048, 16, 8, per="chip"))]
+        chain = ImplicitChain(levels, 4, AddressSpace([nest.stage]))
+        result = run_stream(nest, nest.holds[-1], frozenset({"core"}), chain, Walkers(4, 7, 16, 10**9, pack_weights=seed % 2 == 0))
+        results.append((result, chain.state.tags.tolist()))
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_vector_iterations_are_a_closed_form(seed: int) -> None:
+    nest = random_nest(seed, spatial=False)
+    names = tuple(tensor.name for tensor in nest.stage.tensors)
+    loops = [item for item in nest.items if isinstance(item, Loop)]
+    nest = Nest(nest.stage, (Hold("dram", names), *loops[:-1], Hold("registers", names, "refetch"), *loops[-1:]))
+    chain = ImplicitChain([("l1", cache(256, 16, 4))], 1, AddressSpace([nest.stage]))
+    exact = run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 16, 10**9))
+    whole = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
+    vector_dim, lanes = _vector(nest, _chunk_sizes(nest, loops[:-1], whole), 16)
+    assert _vector_iterations(nest, loops[:-1], whole, vector_dim, lanes).tolist() == [exact.vector_iterations]
+
+
+@pytest.mark.parametrize(("machine", "product"), [
+    ("xeon-8380", (654, 1096, 1215)), ("zen3", (600, 600, 600)), ("zen3", (383, 1021, 262)), ("a53", (500, 500, 500)), ("a76", (333, 777, 555))])
+def test_ragged_products_obey_physics(machine: str, product: tuple[int, int, int]) -> None:
+    """Sampled windows used to hold more than their share of ragged tiles, which ended as a bug in the model."""
+    found = load_machine(machine if machine == "xeon-8380" else str(CPUS / f"{machine}.yaml"))
+    (layer,) = simulate(GemmLayer(*product), found, "direct").layers
+    (stage,) = layer.stages
+    assert stage.sampling is None
+    assert 0.3 < stage.operations.multiplies / stage.peak_macs_per_cycle / stage.cycles.total <= 1
+
+
+def test_a_sample_has_the_iterations_of_the_whole() -> None:
+    nest = product_nest(97, 101, 300, 6, 16)
+    exact, part = (sampled(nest, [cache(32768, 64, 8)], budget, 4000) for budget in (10**9, 1000))
+    assert part.sampling is not None
+    assert part.vector_iterations == exact.vector_iterations
+    assert part.loads == pytest.approx(exact.loads, rel=0.1)
 
 
 def sampled(nest: Nest, levels: list[Cache], budget: int, window: int) -> StreamResult:

@@ -58,7 +58,7 @@ def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain
     found.update(cache_accesses(machine, traffic, chain.line))
     return ImplicitRun(Cycles(compute, {name: time for name, time in stall.items() if time > 0}), found,
                        footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
-                       + fidelity("L2", stream.sampling, "extrapolated"), stream.sampling)
+                       + fidelity("L2", stream.sampling, "extrapolated", "DRAM lines"), stream.sampling)
 
 
 def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts) -> Occupancy:

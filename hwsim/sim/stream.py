@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,29 +14,16 @@ from hwsim.ir.access import Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.cache import Cache
-from hwsim.sim.caches import (
-    BY_STEPS,
-    MISSES,
-    READS,
-    SKIP_BATCH,
-    TERMS,
-    WRITEBACKS,
-    WRITES,
-    Caches,
-    Ints,
-    Schedule,
-    Tensors,
-    Turns,
-    flush,
-    places,
-    walk,
-)
+from hwsim.sim.caches import MISSES, READS, WRITEBACKS, WRITES, Caches, Ints, flush
+from hwsim.sim.walk import BY_STEPS, ITERATIONS, SKIP_BATCH, TERMS, Schedule, Stretches, Tensors, Turns, places, stretches, walk
 from hwsim.units import size_text
 
 PAGE = 4096
 WIDEST_PANEL = 128  # words
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 SUM_BYTES = 4  # partial sums are at least this wide
+WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024  # steps that are recorded together at least, where loops allow, and at most
+KEPT_LOOKUPS = 1 << 20
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
@@ -44,7 +31,7 @@ NOWHERE = -1  # axes of a tensor that this stage does not have
 class Sampling:
     """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks by batch.
 
-    error: an estimate, relative: of first-level look-ups and misses, or (GPU) of the lines from DRAM.
+    error: an estimate, relative to each level's own misses (and to the first level's look-ups), or (GPU) to the lines from DRAM.
     """
 
     share: float
@@ -130,7 +117,7 @@ class ImplicitChain:
         self.names = [name for name, _ in caches]
         self.space = space
         self.line = lines.pop()
-        rows, offset = [], 1
+        rows, offset = [], 0
         for _, cache in caches:
             copies = units if cache.per == "core" else 1
             rows.append([offset, cache.sets, cache.ways, int(cache.per == "core"), int(cache.write_fetch), copies,
@@ -138,7 +125,7 @@ class ImplicitChain:
             offset += copies * cache.sets * cache.ways
         if space.end // self.line >= 1 << 30:
             raise HwsimError(f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines of {self.line} bytes")
-        self.state = Caches(np.full(offset, -1, np.int32), np.zeros(offset, np.int64), np.array(rows, np.int64),
+        self.state = Caches(np.full(offset, -1, np.int32), np.array(rows, np.int64),
                             np.array([start // self.line for start in space.starts], np.int64), log2_of(self.line))
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
@@ -180,7 +167,7 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     boundary: the explicit level whose fills the caches serve. unit_axes: the spatial axes that make units.
     """
     outside = list(nest.loops_above(boundary))
-    temporal = [loop for loop in outside if loop.spatial not in unit_axes]
+    temporal = _cut_long([loop for loop in outside if loop.spatial not in unit_axes])
     if any(loop.spatial is not None for loop in temporal):
         raise HwsimError(f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes")
     units = _units(nest, [loop for loop in outside if loop.spatial in unit_axes])
@@ -189,6 +176,7 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
     tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if walkers.pack_weights else None)
     steps = _unit_steps(nest, temporal, units)
+    kept = _stretches(nest, temporal, units, tensors)
     plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
     turns = Turns(min(walkers.parallel, len(steps)), walkers.quantum, log2_of(walkers.vector_bytes), vector_dim, log2_of(lanes),
                   plan.batches, plan.windows)
@@ -196,8 +184,8 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     about_to_run(walk)
-    walk(chain.state, schedule, tensors, turns, at, stats, counted, work)
-    return plan.result(chain, stats, counted, work, steps)
+    walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
+    return plan.result(chain, stats, counted, work, int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max()))
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:
@@ -226,6 +214,37 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
     for number, row in enumerate(rows[:panel]):
         panel_deep[row[0]] = number
     return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units, panel, panel_deep)
+
+
+def _cut_long(temporal: list[Loop]) -> list[Loop]:
+    """The same steps in the same order, the innermost loop in pieces of at most LONGEST_STRETCH steps."""
+    return [*temporal[:-1], Loop(temporal[-1].dim, temporal[-1].tile * LONGEST_STRETCH), temporal[-1]] if temporal else []
+
+
+def _trips(nest: Nest, temporal: list[Loop], units: Ints) -> list[int]:
+    """The most steps that each loop takes in one pass."""
+    longest = (units[:, :, 1] - units[:, :, 0]).max(axis=0)
+    left = {dim: int(longest[number]) for number, (dim, _) in enumerate(nest.stage.bounds)}
+    trips = []
+    for loop in temporal:
+        trips.append(-(-left[loop.dim] // loop.tile))
+        left[loop.dim] = min(left[loop.dim], loop.tile)
+    return trips
+
+
+def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
+    """Stretches of as many inner loops as make WHOLE_STRETCH steps, or the next would make too many."""
+    trips = _trips(nest, temporal, units)
+    first, steps = len(temporal), 1
+    while first > 0 and steps < WHOLE_STRETCH and steps * trips[first - 1] <= LONGEST_STRETCH:
+        first -= 1
+        steps *= trips[first]
+    dims = [dim for dim, _ in nest.stage.bounds]
+    deep = np.full(len(dims), -1, np.int64)
+    for number, loop in enumerate(temporal[:first]):
+        deep[dims.index(loop.dim)] = number
+    key = len(dims) + 1 + len(tensors.tensors) * (tensors.axes.shape[1] + 2)
+    return stretches(first, deep, key, KEPT_LOOKUPS if steps > 1 else 0)
 
 
 def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int]:
@@ -287,19 +306,38 @@ def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: 
 
 def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
     """Steps of every unit: the product over dims of the chunks its loops make."""
-    dims = [dim for dim, _ in nest.stage.bounds]
-    tiles = {dim: [loop.tile for loop in temporal if loop.dim == dim] for dim in dims}
+    return _over_chunks(nest, temporal, units, {dim: _one for dim, _ in nest.stage.bounds})
 
-    def leaves(length: int, steps: list[int]) -> int:
-        if not steps:
-            return 1
-        whole, rest = divmod(length, steps[0])
-        return whole * leaves(steps[0], steps[1:]) + (leaves(rest, steps[1:]) if rest else 0)
+
+def _vector_iterations(nest: Nest, temporal: list[Loop], units: Ints, vector_dim: int, lanes: int) -> Ints:
+    """Executions of the statement by every unit, a vector of one dim at a time: a chunk's last vector may not be full."""
+    worth = {dim: (lambda length: -(-length // lanes)) if number == vector_dim else _itself
+             for number, (dim, _) in enumerate(nest.stage.bounds)}
+    return _over_chunks(nest, temporal, units, worth)
+
+
+def _one(length: int) -> int:
+    return 1
+
+
+def _itself(length: int) -> int:
+    return length
+
+
+def _over_chunks(nest: Nest, temporal: list[Loop], units: Ints, worth: dict[str, Callable[[int], int]]) -> Ints:
+    """For every unit the product over dims of the sum of worth(length) over the innermost chunks its loops make."""
+
+    def chunks(length: int, tiles: list[int], value: Callable[[int], int]) -> int:
+        if not tiles:
+            return value(length)
+        whole, rest = divmod(length, tiles[0])
+        return whole * chunks(tiles[0], tiles[1:], value) + (chunks(rest, tiles[1:], value) if rest else 0)
 
     totals = np.ones(len(units), np.int64)
-    for number, dim in enumerate(dims):
+    for number, (dim, _) in enumerate(nest.stage.bounds):
+        tiles = [loop.tile for loop in temporal if loop.dim == dim]
         lengths, where = np.unique(units[:, number, 1] - units[:, number, 0], return_inverse=True)
-        totals *= np.array([leaves(int(length), tiles[dim]) for length in lengths], np.int64)[where]
+        totals *= np.array([chunks(int(length), tiles, worth[dim]) for length in lengths], np.int64)[where]
     return totals
 
 
@@ -347,21 +385,23 @@ class _SamplePlan:
         self.batches[:] = BY_STEPS
         self.count = self.WINDOWS
 
-    def result(self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, steps: Ints) -> StreamResult:
-        """Put windows together; stats' and work's last rows are the steps walked panel by panel."""
+    def result(self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, iterations: int) -> StreamResult:
+        """Put windows together; stats' and work's last rows are the steps walked panel by panel.
+
+        iterations: of the busiest unit. Loads and stores that were not all seen are as many to an iteration as those that were.
+        """
         if self._kind == "exact":
-            busiest = work.max(axis=0)
-            return _stream_result(chain, stats[0].astype(float), busiest, None)
+            return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
         extrapolate = self._from_panels if self._kind == "steps" else self._from_batches
         lines, error = extrapolate(stats, counted)
-        seen = int(counted[: self.count].sum())
-        busiest = work[:-1].sum(axis=0) / seen * float(steps.max())
-        return _stream_result(chain, lines, busiest, Sampling(seen / self._total, error))
+        seen = work[:-1].sum(axis=0)
+        busiest = seen / max(int(seen[ITERATIONS]), 1) * iterations
+        return _stream_result(chain, lines, busiest, Sampling(int(counted[: self.count].sum()) / self._total, error))
 
     def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
         """Every line was touched; only the first level's look-ups are counted in the windows and scaled.
 
-        The error is the larger of the look-ups' standard error and of how far the first level's misses per step differ
+        The error is the larger of the look-ups' standard error and of how far any level's misses a step differ
         between windows and panels: lines that throw each other out within a panel show there.
         """
         counted = counted[:-1]
@@ -372,9 +412,10 @@ class _SamplePlan:
         lines[0, :, READS] = np.maximum(lines[0, :, READS], scaled)
         spread = float(looked_up.std(ddof=1) / np.sqrt(len(looked_up)) / looked_up.mean())
         seen = int(counted.sum())
-        missed_one_by_one = float(fine[:, 0, :, MISSES].sum()) / seen
-        missed_by_panels = float(stats[-1, 0, :, MISSES].sum()) / max(self._total - seen, 1)
-        return lines, max(spread, abs(missed_one_by_one - missed_by_panels) / max(missed_one_by_one, missed_by_panels, 1e-12))
+        one_by_one = fine[:, :-1, :, MISSES].sum(axis=(0, 2)) / seen
+        by_panels = stats[-1, :-1, :, MISSES].sum(axis=1) / max(self._total - seen, 1)
+        apart = np.abs(one_by_one - by_panels) / np.maximum(np.maximum(one_by_one, by_panels), 1e-12)
+        return lines, max(spread, float(apart.max()))
 
     def _from_batches(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
         """The first pair whole, the others' mean rate for the rest."""
