@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 from hwsim.count.reuse import Reuse
-from hwsim.sim.result import LayerResult, Result
+from hwsim.sim.result import LayerResult, Result, resource_of
 from hwsim.units import seconds_text, si, size_text
 
 WIDTH = 80
+ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
 Rows = list[list[str]]
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
@@ -57,12 +58,13 @@ def layer_row(layer: LayerResult) -> list[str]:
 
 
 def main_stall(layer: LayerResult) -> str:
-    """What most of the time beyond computing is lost to, and how much of all time that is."""
+    """The resource that most of the time beyond computing is lost to, and how much of all time that is; its tensor if it is one."""
     total = layer.cycles.total
     if not total or not layer.cycles.stall:
         return "-"
-    cause, lost = max(layer.cycles.stall.items(), key=lambda item: item[1])
-    return f"{lost / total:.0%} {cause}" if lost > 0.02 * total else "-"
+    resource, lost = max(layer.cycles.by_resource.items(), key=lambda item: item[1])
+    cause, most = max(layer.cycles.stall.items(), key=lambda item: (resource_of(item[0]) == resource, item[1]))
+    return f"{lost / total:.0%} {cause if most > ONE_TENSOR * lost else resource}" if lost > 0.02 * total else "-"
 
 
 def footprint_lines(result: Result) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hwsim.sim.result import LayerResult, Result, StageResult
 from hwsim.sim.timeline import Timeline
@@ -55,19 +54,22 @@ def _stage_events(layer: LayerResult, stage: StageResult, start: float, rows: di
 
 
 def _stalls(timeline: Timeline, stage: StageResult, start: float, scale: float) -> Iterator[Event]:
-    """What the array waits for between steps: the tensor whose transfer ended last before the step, or its own tiles shifting."""
+    """What the array waits for between steps: what was critical meanwhile, and at the end what its last results need to leave."""
     ends = np.concatenate([[0.0], timeline.steps[:, 1]])
     begins = np.append(timeline.steps[:, 0], stage.cycles.total)
+    path = sorted((begin, end, cause) for cause, spans in timeline.critical.items() for begin, end in spans.tolist() if end > begin)
+    number, over = 0, max((end for _, end, _ in path), default=0.0)
     for begin, end in zip(ends.tolist(), begins.tolist(), strict=True):
-        if end > begin:
-            cause = _last_arrival(timeline.loads, begin, end) or ("results leave" if end == begins[-1] else "array")
-            yield _event(f"wait: {cause}", STALLS, start + begin * scale, start + end * scale, {})
-
-
-def _last_arrival(loads: dict[str, npt.NDArray[np.float64]], begin: float, end: float) -> str | None:
-    found = {tensor: times[after - 1, 1] for tensor, times in loads.items()
-             if len(times) and (after := int(np.searchsorted(times[:, 1], end, "right"))) and times[after - 1, 1] > begin}
-    return max(found, key=lambda tensor: found[tensor]) if found else None
+        while number < len(path) and path[number][1] <= begin:
+            number += 1
+        at = number
+        while at < len(path) and path[at][0] < end:
+            since, until, cause = max(begin, path[at][0]), min(end, path[at][1]), path[at][2]
+            yield _event(f"wait: {cause}", STALLS, start + since * scale, start + until * scale, {})
+            at += 1
+    last = max(over, float(ends[-1]))
+    if stage.cycles.total > last:
+        yield _event("wait: results leave", STALLS, start + last * scale, start + stage.cycles.total * scale, {})
 
 
 def _summary(name: str, stage: StageResult, start: float, scale: float) -> Iterator[Event]:

@@ -17,7 +17,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.parts.vector import VectorUnit
 from hwsim.sim.buffers import Steps, Tiles, walk_steps
 from hwsim.sim.dram import transfer_ns
-from hwsim.sim.engine import SETTLING, Played, Port, Stream, Work, run_pipeline
+from hwsim.sim.engine import Played, Port, Stream, Work, run_pipeline
 from hwsim.sim.explicit import Footprint, accesses, footprints, port_words_bytes, word_bytes
 from hwsim.sim.folds import STATIONARY
 from hwsim.sim.passes import Pace, pass_pace
@@ -64,12 +64,12 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
                             key=lambda busiest: busiest[1])
     exchange = _phase_cycles(nest, machine, counts, width)
     paced = np.maximum(pace.ready + pace.gaps, port_cycles / steps.count) - pace.gaps
-    work = Work(streams, paced + exchange / steps.count, pace.gaps, dram_port(machine, machine.part(machine.dram_name, Dram)), pace.results)
+    idle = {**pace.waits, f"{port} port": paced - pace.ready, "exchange": np.full(steps.count, exchange / steps.count)}
+    memory = dram_port(machine, machine.part(machine.dram_name, Dram))
+    work = Work(streams, paced + exchange / steps.count, pace.gaps, memory, pace.results, idle)
     played = run_pipeline(work)
     ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))  # the first tile shifts in once it has come
-    waited = {**{cause: float(each.sum()) for cause, each in pace.waits.items()}, f"{port} port": float((paced - pace.ready).sum()),
-              "exchange": exchange, SETTLING: played.cycles.compute - float(work.cycles.sum()), ENDS: ends}
-    cycles = Cycles(float(pace.busy.sum()), played.cycles.stall) + Cycles(0.0, {cause: time for cause, time in waited.items() if time > 0})
+    cycles = played.cycles + Cycles(0.0, {ENDS: ends} if ends > 0 else {})
     inward = _shifted_in(nest, counts)
     return ArrayRun(cycles, accesses(machine, nest, inward, set(machine.memories), width), footprints(machine, nest, counts, width, {}),
                     f"events: tiles by DMA, {pace.kind} in closed form", tuple(tiles), inward, work, played, ends)

@@ -45,13 +45,13 @@ def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain
     boundary = next(hold for hold in nest.holds if hold.level == "shared")
     room = occupancy(nest, machine, sm, counts)
     stream = run_stream(nest, boundary, frozenset({"block"}), chain, Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT))
-    compute, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
+    compute, sharing, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
     traffic = with_flush(stream.traffic, chain, last)
     l2, dram = _memory(machine, traffic)
-    stall = {"latency and barriers": waiting, "kernel launch": sm.launch.cycles(machine.clock_hz)}
-    slowest, cause = max((l2, "l2"), (dram, machine.dram_name))
-    if slowest > compute + waiting:
-        stall[cause] = slowest - compute - waiting
+    inside = compute + sharing + waiting
+    slowest, cause = max((inside, ""), (l2, "l2"), (dram, machine.dram_name))
+    stall = {cause: slowest - compute} if cause else {"shared": sharing, "latency and barriers": waiting}
+    stall["kernel launch"] = sm.launch.cycles(machine.clock_hz)
     per_sm = {"shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)), "registers": room.holders}
     per_sm["registers"] *= per_sm["shared"]
     found = accesses(machine, nest, counts, {"shared", "registers"}, ACCUMULATOR_BYTES)
@@ -92,8 +92,8 @@ def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, na
 
 
 def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, room: Occupancy,
-                 dtype: str) -> tuple[float, float]:
-    """(cycles of arithmetic or shared memory on the busiest SM, cycles in which latency is not hidden).
+                 dtype: str) -> tuple[float, float, float]:
+    """(cycles of arithmetic on the busiest SM, what its shared memory takes beyond them, cycles in which latency is not hidden).
 
     A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and computes. With b
     blocks on an SM a step of all of them takes max(b * work, latency + alone): the others' work hides one's waiting.
@@ -102,21 +102,22 @@ def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, coun
     blocks = counts.instances["shared"]
     boundary = next(hold for hold in nest.holds if hold.level == "shared")
     steps = prod(nest.bound(loop) for loop in nest.loops_above(boundary) if loop.spatial is None)
-    work, alone = (cycles / steps for cycles in _block_cycles(nest, machine, sm, counts, blocks, room.threads, dtype))
+    arithmetic, work, alone = (cycles / steps for cycles in _block_cycles(nest, machine, sm, counts, blocks, room.threads, dtype))
     clock = machine.clock_hz
     latency = sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
     resident = min(room.blocks, ceil(blocks / sm.sms))
     full, rest = divmod(blocks, resident * sm.sms)
-    busy = waiting = 0.0
+    busy = sharing = waiting = 0.0
     for waves, on_sm in ((full, resident), (1 if rest else 0, ceil(rest / sm.sms))):
-        busy += waves * steps * on_sm * work
+        busy += waves * steps * on_sm * arithmetic
+        sharing += waves * steps * on_sm * (work - arithmetic)
         waiting += waves * steps * max(0.0, latency + alone - on_sm * work)
-    return busy, waiting
+    return busy, sharing, waiting
 
 
 def _block_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, blocks: int, threads: int,
-                  dtype: str) -> tuple[float, float]:
-    """Cycles one whole block keeps its SM busy (its arithmetic, or its shared memory traffic), and what it takes alone."""
+                  dtype: str) -> tuple[float, float, float]:
+    """What one whole block takes of its SM: cycles of arithmetic, of arithmetic or shared memory traffic, and what it takes alone."""
     iterations = prod(_padded(nest, dim) for dim, _ in nest.stage.bounds) / blocks
     each = nest.stage.per_iteration
     tensor_cores = on_tensor_cores(nest.stage, sm)
@@ -129,7 +130,7 @@ def _block_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, cou
         traffic = counts.of("shared", tensor.name)
         moved += (traffic.fills + traffic.updates + traffic.drains + _broadcast_reads(nest, tensor.name, traffic.serves)) * tensor.width
     busy = max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(machine.clock_hz))
-    return busy, busy if tensor_cores else max(busy, operations / min(rate, threads))
+    return arithmetic, busy, busy if tensor_cores else max(busy, operations / min(rate, threads))
 
 
 def _padded(nest: Nest, dim: str) -> int:

@@ -121,7 +121,7 @@ def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, f
 def bounded(compute: float, ports: dict[str, float], machine: Machine) -> Cycles:
     """Perfect overlap: the slowest of compute and ports, and one DRAM latency to begin with."""
     dram: Dram = machine.part(machine.dram_name, Dram)
-    stall = {f"{machine.dram_name}: first access": dram.latency.cycles(machine.clock_hz)}
+    stall = {f"{machine.dram_name} latency": dram.latency.cycles(machine.clock_hz)}
     slowest = max(ports, key=lambda name: ports[name])
     if ports[slowest] > compute:
         stall[slowest] = ports[slowest] - compute

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import itertools
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import simpy
 
 from hwsim.compiled import about_to_run, use_writable_cache
+from hwsim.sim.critical import Log, Plan, critical
 from hwsim.sim.result import Cycles
 from hwsim.sim.timeline import Timeline
 
@@ -69,7 +71,8 @@ class Stream:
 class Work:
     """What a pipeline runs. cycles: of each step when nothing is missing. gaps: after each step, until the next may begin.
 
-    results: cycles after a step in which its results are still on their way through the array.
+    idle: of the steps' cycles, what is no multiplying, by cause. results: cycles after a step in which its results are still on their
+    way through the array.
     """
 
     streams: list[Stream]
@@ -77,6 +80,7 @@ class Work:
     gaps: npt.NDArray[np.float64]
     port: Port
     results: float = 0.0
+    idle: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def tiles(self) -> int:
@@ -97,16 +101,19 @@ class Work:
 
 @dataclass(frozen=True)
 class Played:
-    """What a pipeline took, and when."""
+    """What a pipeline took, and when. log: of each tile and mark, in the order of `plan`."""
 
     cycles: Cycles
     timeline: Timeline
+    plan: Plan
+    log: Log
 
 
 def run_pipeline(work: Work) -> Played:
     """Loads, steps and write-backs overlapped as far as buffers and the port allow.
 
-    Stalls are attributed to results on their way, to tiles that settle and gaps, and for the rest to the tensor waited for.
+    A stall is attributed to what was critical while the array did not multiply (hwsim.sim.critical): a tensor's transfers, the
+    latency of the memory, tiles that settle, or a step's own waiting.
     Many tiles run in compiled code, which gives the same (hwsim.sim.replay).
     """
     return (run_compiled if work.tiles > COMPILED_FROM else run_events)(work)
@@ -114,70 +121,100 @@ def run_pipeline(work: Work) -> Played:
 
 def run_events(work: Work) -> Played:
     """The pipeline as SimPy processes, about 10,000 tiles a second."""
-    return _Pipeline(work).run()
+    return _played(work, _planned(work), _Pipeline(work).run())
 
 
 def run_compiled(work: Work) -> Played:
     """The same pipeline in compiled code, about a million tiles a second."""
-    streams, port = work.streams, work.port
     use_writable_cache()
     from hwsim.sim.replay import replay
 
     about_to_run(replay)
+    plan = _planned(work)
+    _, gaps = work.spans(work.marks)
+    tiles = len(plan.lane_of)
+    began_in, ready, began_out, freed = (np.zeros(tiles) for _ in range(4))
+    began, end = np.zeros(len(plan.spans)), np.zeros(1)
+    finished = replay(plan.lane_of, plan.base, plan.buffers, plan.time_in, plan.time_out, plan.moves_in, plan.moves_out,
+                      plan.spans, plan.waits, plan.wait_at, plan.done, plan.done_at, plan.separate, plan.latency, plan.settle,
+                      gaps, began_in, ready, began_out, freed, began, end)
+    if not finished:
+        raise RuntimeError("the pipeline waits for a tile that never comes")
+    return _played(work, plan, Log(began_in, ready, began_out, freed, began, float(end[0])))
+
+
+def _planned(work: Work) -> Plan:
+    """The pipeline as arrays: tiles of all streams in one row, steps between marks as one."""
+    streams, port, marks = work.streams, work.port, work.marks
     counts = [len(stream.first) for stream in streams]
     base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    first, last = (np.concatenate([getattr(stream, name) for stream in streams]).astype(np.int64) for name in ("first", "last"))
-    time_in, time_out = (np.concatenate([port.cycles(getattr(stream, name)) for stream in streams]) for name in ("bytes_in", "bytes_out"))
-    moves_in, moves_out = (np.concatenate([getattr(stream, name) for stream in streams]) > 0 for name in ("bytes_in", "bytes_out"))
-    marks = work.marks
-    spans, gaps = work.spans(marks)
+    first, last, bytes_in, bytes_out = (_in_a_row([getattr(stream, name) for stream in streams]).astype(np.int64)
+                                        for name in ("first", "last", "bytes_in", "bytes_out"))
+    time_in, time_out = (_in_a_row([port.cycles(getattr(stream, name)) for stream in streams]) for name in ("bytes_in", "bytes_out"))
+    spans, _ = work.spans(marks)
     waits, done = np.argsort(first, kind="stable"), np.argsort(last, kind="stable")
     wait_at = np.append(np.searchsorted(first[waits], marks[:-1]), len(waits))
     done_at = np.searchsorted(last[done], np.append(marks[:-1], marks[-1]))
-    stall = np.zeros(2 * len(streams) + 2)
     lane_of, buffers = np.repeat(np.arange(len(streams)), counts), np.array([stream.buffers for stream in streams], np.int64)
-    settle = np.concatenate([stream.settling for stream in streams])
-    began_in, began_out, began = np.zeros(len(first)), np.zeros(len(first)), np.zeros(len(spans))
-    finished = replay(lane_of, base, buffers, time_in, time_out, moves_in, moves_out, spans, waits, wait_at, done, done_at, port.separate,
-                      float(port.latency_cycles), settle, float(work.results), gaps, stall, began_in, began_out, began)
-    if not finished:
-        raise RuntimeError("the pipeline waits for a tile that never comes")
-    causes: dict[str, float] = {}
-    for number, time in enumerate(stall.tolist()):
-        name = _cause(port, [stream.tensor for stream in streams], number)
-        causes[name] = causes.get(name, 0.0) + time
-    taken = Cycles(float(spans.sum()), {name: time for name, time in causes.items() if time > 0})
-    lanes = [slice(base[number], base[number + 1]) for number in range(len(streams))]
+    settle = _in_a_row([stream.settling for stream in streams])
+    return Plan(lane_of, base, buffers, time_in, time_out, bytes_in > 0, bytes_out > 0, settle, float(port.latency_cycles),
+                port.separate, spans, waits, wait_at, done, done_at)
+
+
+def _in_a_row(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _played(work: Work, plan: Plan, log: Log) -> Played:
+    causes, inside = _idle(work, plan)
+    path = critical(plan, log, inside.sum(axis=0))
+    names = [*(f"{work.port.name}: {stream.tensor}" for stream in work.streams), f"{work.port.name} latency", SETTLING]
+    stall = dict(zip(names, path.cycles.tolist(), strict=True))
+    for cause, cycles in zip(causes, inside[:, path.steps].sum(axis=1).tolist(), strict=True):
+        stall[cause] = stall.get(cause, 0.0) + cycles
+    busy = float(plan.spans.sum() - inside.sum())
+    least = ROUNDING * log.end
+    cycles = Cycles(busy, {cause: lost for cause, lost in stall.items() if lost > least})
+    waits = {name: path.path[path.causes == number] for number, name in enumerate(names)}
+    return Played(cycles, _timeline(work, plan, log, waits), plan, log)
+
+
+def _idle(work: Work, plan: Plan) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """(causes, [cause, mark]: cycles of each mark's span without multiplying): the steps' own, and gaps between steps of a mark."""
+    marks = work.marks[:-1]
+    causes = [*work.idle, SETTLING]
+    rows = [np.add.reduceat(cycles, marks) for cycles in work.idle.values()]
+    return causes, np.array([*rows, plan.spans - np.add.reduceat(work.cycles, marks)])
+
+
+def _timeline(work: Work, plan: Plan, log: Log, waits: _Spans) -> Timeline:
+    lanes = [slice(begin, end) for begin, end in itertools.pairwise(plan.base.tolist())]
 
     def timed(start: npt.NDArray[np.float64], length: npt.NDArray[np.float64], moves: npt.NDArray[np.bool_]) -> _Spans:
         return {stream.tensor: np.stack([start[lane], start[lane] + length[lane]], axis=1)[moves[lane]]
-                for stream, lane in zip(streams, lanes, strict=True)}
+                for stream, lane in zip(work.streams, lanes, strict=True)}
 
-    return Played(taken, Timeline(timed(began_in, time_in, moves_in), timed(began_out, time_out, moves_out),
-                                  np.stack([began, began + spans], axis=1)))
-
-
-RESULTS, SETTLING = "array: results on their way", "array: tiles shifting"
+    return Timeline(timed(log.began_in, plan.time_in, plan.moves_in), timed(log.began_out, plan.time_out, plan.moves_out),
+                    np.stack([log.began, log.began + plan.spans], axis=1), waits)
 
 
-def _cause(port: Port, tensors: list[str], number: int) -> str:
-    """The name of a stall of the compiled pipeline: a tensor's tiles, its last write, results on their way, or settling."""
-    if number >= 2 * len(tensors):
-        return (RESULTS, SETTLING)[number - 2 * len(tensors)]
-    return f"{port.name}: {tensors[number % len(tensors)]}{' drain' if number >= len(tensors) else ''}"
+SETTLING = "array: tiles shifting"
+ROUNDING = 1e-12  # a stall below this share of the time is rounding
 
 
 @dataclass
 class _Lane:
-    """A stream's progress: events that say a tile is loaded, and that its slot is free again."""
+    """A stream's progress: events that say a tile is loaded, used up, and that its slot is free again; and when things happened."""
 
     stream: Stream
     bus: simpy.Resource
-    loaded: list[simpy.Event] = field(default_factory=list)
-    used: list[simpy.Event] = field(default_factory=list)
-    free: list[simpy.Event] = field(default_factory=list)
-    loads: list[tuple[float, float]] = field(default_factory=list)
-    stores: list[tuple[float, float]] = field(default_factory=list)
+    loaded: list[simpy.Event]
+    used: list[simpy.Event]
+    free: list[simpy.Event]
+    began_in: list[float]
+    ready: list[float]
+    began_out: list[float]
+    freed: list[float]
 
 
 class _Pipeline:
@@ -185,30 +222,27 @@ class _Pipeline:
         self.env = simpy.Environment()
         self.work, self.port = work, work.port
         shared = simpy.Resource(self.env, capacity=1)
-        self.stall: dict[str, float] = {}
         self.lanes = [self._lane(stream, simpy.Resource(self.env, capacity=1) if work.port.separate else shared) for stream in work.streams]
-        self.steps: list[tuple[float, float]] = []
+        self.began: list[float] = []
 
     def _lane(self, stream: Stream, bus: simpy.Resource) -> _Lane:
         tiles = range(len(stream.first))
         loaded, used, free = ([self.env.event() for _ in tiles] for _ in range(3))
-        return _Lane(stream, bus, loaded, used, free)
+        return _Lane(stream, bus, loaded, used, free, *([0.0 for _ in tiles] for _ in range(4)))
 
-    def run(self) -> Played:
+    def run(self) -> Log:
         for lane in self.lanes:
             self.env.process(self._load(lane))
             self.env.process(self._store(lane))
         self.env.run(self.env.process(self._compute()))
-        spans, _ = self.work.spans(self.work.marks)
-        taken = Cycles(float(spans.sum()), {cause: time for cause, time in self.stall.items() if time > 0})
-        loads, stores = ({lane.stream.tensor: np.array(getattr(lane, name)).reshape(-1, 2) for lane in self.lanes}
-                         for name in ("loads", "stores"))
-        return Played(taken, Timeline(loads, stores, np.array(self.steps).reshape(-1, 2)))
+        began_in, ready, began_out, freed = (_in_a_row([np.array(getattr(lane, name)) for lane in self.lanes])
+                                             for name in ("began_in", "ready", "began_out", "freed"))
+        return Log(began_in, ready, began_out, freed, np.array(self.began), float(self.env.now))
 
-    def _transfer(self, lane: _Lane, cycles: float, log: list[tuple[float, float]]) -> Process:
+    def _transfer(self, lane: _Lane, tile: int, cycles: float, began: list[float]) -> Process:
         with lane.bus.request() as turn:
             yield turn
-            log.append((self.env.now, self.env.now + cycles))
+            began[tile] = self.env.now
             yield self.env.timeout(cycles)
 
     def _load(self, lane: _Lane) -> Process:
@@ -217,58 +251,46 @@ class _Pipeline:
             if tile >= stream.buffers:
                 yield lane.free[tile - stream.buffers]
             if size:
-                yield from self._transfer(lane, cycles, lane.loads)
-                self.env.process(self._arrive(lane.loaded[tile], settle[tile]))
+                yield from self._transfer(lane, tile, cycles, lane.began_in)
+                self.env.process(self._arrive(lane, tile, settle[tile]))
             else:
-                lane.loaded[tile].succeed()
+                self._ready(lane, tile)
 
-    def _arrive(self, loaded: simpy.Event, settle: float) -> Process:
+    def _arrive(self, lane: _Lane, tile: int, settle: float) -> Process:
         yield self.env.timeout(self.port.latency_cycles + settle)
-        loaded.succeed()
+        self._ready(lane, tile)
+
+    def _ready(self, lane: _Lane, tile: int) -> None:
+        lane.ready[tile] = self.env.now
+        lane.loaded[tile].succeed()
 
     def _store(self, lane: _Lane) -> Process:
         stream = lane.stream
         for tile, (size, cycles) in enumerate(zip(stream.bytes_out.tolist(), self.port.cycles(stream.bytes_out).tolist(), strict=True)):
             yield lane.used[tile]
             if size:
-                yield from self._transfer(lane, cycles, lane.stores)
+                yield from self._transfer(lane, tile, cycles, lane.began_out)
+            lane.freed[tile] = self.env.now
             lane.free[tile].succeed()
 
     def _compute(self) -> Process:
         starts = self._by_step("first")
         ends = self._by_step("last")
         marks = self.work.marks
-        earliest, passing = 0.0, 0.0
+        earliest = 0.0
         for start, stop, span, gap in zip(marks[:-1].tolist(), marks[1:].tolist(), *(each.tolist() for each in self.work.spans(marks)),
                                           strict=True):
             for lane, tile in starts.get(start, ()):
-                began = self.env.now
                 yield lane.loaded[tile]
-                passing -= self._attribute(lane, tile, self.env.now - began, passing)
             if self.env.now < earliest:
-                self._stalled(SETTLING, earliest - self.env.now)
                 yield self.env.timeout(earliest - self.env.now)
-            self.steps.append((self.env.now, self.env.now + span))
+            self.began.append(self.env.now)
             yield self.env.timeout(span)
-            earliest, passing = self.env.now + gap, self.work.results
+            earliest = self.env.now + gap
             for lane, tile in ends.get(stop - 1, ()):
                 lane.used[tile].succeed()
         for lane in self.lanes:
-            began = self.env.now
             yield lane.free[-1]
-            self._stalled(f"{self.port.name}: {lane.stream.tensor} drain", self.env.now - began)
-
-    def _attribute(self, lane: _Lane, tile: int, waited: float, passing: float) -> float:
-        """A wait for a tile: results still passing through the array, then the transfer, last the tile settling."""
-        first = min(waited, passing)
-        last = min(waited - first, float(lane.stream.settling[tile]))
-        self._stalled(RESULTS, first)
-        self._stalled(SETTLING, last)
-        self._stalled(f"{self.port.name}: {lane.stream.tensor}", waited - first - last)
-        return first
-
-    def _stalled(self, cause: str, cycles: float) -> None:
-        self.stall[cause] = self.stall.get(cause, 0.0) + cycles
 
     def _by_step(self, edge: str) -> dict[int, list[tuple[_Lane, int]]]:
         found: dict[int, list[tuple[_Lane, int]]] = {}

@@ -178,17 +178,6 @@ def _store(
 
 
 @_jit
-def _attribute(stall: Any, lane: int, lanes: int, waited: float, passing: float, settle: float) -> float:
-    """A wait for a tile: results still passing through the array, then the transfer, last the tile settling."""
-    first = min(waited, passing)
-    last = min(waited - first, settle)
-    stall[2 * lanes] += first
-    stall[2 * lanes + 1] += last
-    stall[lane] += waited - first - last
-    return first
-
-
-@_jit
 def _step(
     times: Any,
     heap: Any,
@@ -207,8 +196,6 @@ def _step(
     done_at: Any,
     gaps: Any,
     earliest: Any,
-    lanes: int,
-    stall: Any,
     began_at: Any,
 ) -> bool:
     """for mark: wait for its tiles, compute, let go of the tiles used up; then wait for the last writes. True at the end."""
@@ -228,7 +215,6 @@ def _step(
                 waiter[LOADED, waits[n[INDEX]]] = process
                 return False
             if now < earliest[0]:
-                stall[2 * lanes + 1] += earliest[0] - now
                 phase[process] = GAP
                 _soon(times, heap, n, now + (earliest[0] - now), RESUME, process, 0)
                 return False
@@ -265,17 +251,17 @@ def replay(
     separate: bool,
     latency: float,
     settle: Any,
-    results: float,
     gaps: Any,
-    stall: Any,
     began_in: Any,
+    ready: Any,
     began_out: Any,
+    freed: Any,
     began_at: Any,
+    end_at: Any,
 ) -> bool:
     """Run the pipeline; True at its end, False if it stops before.
 
-    Adds to stall[lane] what the steps wait for its tiles, to stall[lanes + lane] for its last write, to the last two for results
-    on their way and for tiles that settle; notes when transfers and steps began.
+    Notes when transfers and steps began, tiles were ready and their slots free again, and when all was over.
 
     lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans, gaps [mark]: cycles from each mark to
     the end of its last step, and from there until the next may begin.
@@ -296,7 +282,7 @@ def replay(
         _urgent(times, heap, n, 0.0, BEGIN, lane, 0)
         _urgent(times, heap, n, 0.0, BEGIN, lanes + lane, 0)
     _urgent(times, heap, n, 0.0, BEGIN, steps, 0)
-    began, passing, earliest = 0.0, 0.0, np.zeros(1)
+    earliest = np.zeros(1)
     while n[SIZE]:
         now, what, process, tile = times[0], heap[0, 1], heap[0, 2], heap[0, 3]
         _drop_first(times, heap, n)
@@ -316,16 +302,14 @@ def replay(
         else:
             if what == HAPPEN:
                 state[process, tile] = PROCESSED
+                if process == LOADED:
+                    ready[tile] = now
+                elif process == FREE:
+                    freed[tile] = now
                 process = waiter[process, tile]
             if process == steps:
                 if what == HAPPEN:
-                    if phase[steps] == TILES:
-                        passing -= _attribute(stall, lane_of[waits[n[INDEX]]], lanes, now - began, passing, settle[waits[n[INDEX]]])
-                    else:
-                        stall[lanes + n[INDEX]] += now - began
                     n[INDEX] += 1
-                elif phase[steps] == SPAN:
-                    passing = results
                 if _step(
                     times,
                     heap,
@@ -344,12 +328,10 @@ def replay(
                     done_at,
                     gaps,
                     earliest,
-                    lanes,
-                    stall,
                     began_at,
                 ):
+                    end_at[0] = now
                     return True
-                began = now
             elif process >= lanes:
                 which = (process - lanes) % busses
                 end = base[process - lanes + 1]

@@ -36,6 +36,11 @@ class Access:
 Accesses = dict[str, dict[str, Access]]
 
 
+def resource_of(cause: str) -> str:
+    """The resource of a stall's cause, which may name a tensor or a reason behind a colon."""
+    return cause.partition(":")[0]
+
+
 @dataclass(frozen=True)
 class Cycles:
     """total = compute + all stalls, in cycles of the machine's clock."""
@@ -46,6 +51,14 @@ class Cycles:
     @property
     def total(self) -> float:
         return self.compute + sum(self.stall.values())
+
+    @property
+    def by_resource(self) -> dict[str, float]:
+        """Stalls by what has to be faster: a port's are one, whichever tensor was waited for."""
+        found: dict[str, float] = {}
+        for cause, cycles in self.stall.items():
+            found[resource_of(cause)] = found.get(resource_of(cause), 0.0) + cycles
+        return found
 
     def __add__(self, other: Cycles) -> Cycles:
         stalls = dict(self.stall)

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from hwsim.algorithms import lower
 from hwsim.api import simulate
 from hwsim.dataflows import Placement
@@ -79,8 +81,9 @@ def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
     """The five metrics of one layer. processing_latency leaves out what the PEs wait for DRAM, as the paper's does."""
     plan = lower(replace(layer, dtype=machine.dtype), "direct")
     mapping = Space(plan.stages[0], machine, Placement()).best()
-    stage = simulate(layer, machine, "direct", dataflow=f"row-stationary:{mapping.text}").layers[0].online[0]
-    processing = stage.cycles.total - sum(time for cause, time in stage.cycles.stall.items() if cause.startswith(stage.dram))
+    stage = simulate(layer, machine, "direct", dataflow=f"row-stationary:{mapping.text}", timeline=True).layers[0].online[0]
+    assert stage.timeline is not None
+    processing = float(np.diff(stage.timeline.steps).sum())
     chip = sum(energy for part, energy in stage.energy_pj.items() if part != stage.dram)
     return {"processing_latency": round(processing / machine.clock_hz * 1e3, 2),
             "active_pes": layer.r * mapping.e * mapping.r * mapping.t,

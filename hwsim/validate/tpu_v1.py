@@ -16,6 +16,7 @@ the last results have left; the rest is non-matrix. Input over PCIe is taken to 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -25,7 +26,7 @@ from hwsim.algorithms import lower
 from hwsim.dataflows import applicable
 from hwsim.sim.array import ArrayRun, run_on_array
 from hwsim.sim.chain import chained
-from hwsim.sim.engine import RESULTS, SETTLING, Played, run_pipeline
+from hwsim.sim.engine import Played, Work, run_pipeline
 from hwsim.sim.layer import keep_on_chip
 from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer
 from hwsim.spec.machine import Machine, load_machine
@@ -95,6 +96,7 @@ class TpuV1:
 class Run:
     """An application's pipeline, played. active: cycles in which vectors enter the array."""
 
+    work: Work
     played: Played
     active: float
 
@@ -105,10 +107,30 @@ class Run:
     @property
     def shares(self) -> dict[str, float]:
         """What the matrix unit's cycles went to, in percent."""
-        stall = self.played.cycles.stall
-        waiting = sum(cycles for cause, cycles in stall.items() if cause not in (SETTLING, RESULTS))
-        known = {"array_active": self.active, "weight_stall": waiting, "weight_shift": stall.get(SETTLING, 0.0)}
+        stalled, shifting = _weight_counters(self.work, self.played)
+        known = {"array_active": self.active, "weight_stall": stalled, "weight_shift": shifting}
         return {name: 100 * cycles / self.cycles for name, cycles in {**known, "non_matrix": self.cycles - sum(known.values())}.items()}
+
+
+def _weight_counters(work: Work, played: Played) -> tuple[float, float]:
+    """(weight stall, weight shift): what the array waits for a tile once the last results have left it, less the tile's own shifting in;
+    and that shifting, or the gap behind the fold before."""
+    plan, log = played.plan, played.log
+    _, gaps = work.spans(work.marks)
+    stalled = shifting = now = earliest = 0.0
+    passing = 0.0
+    waits = [plan.waits[start:end].tolist() for start, end in itertools.pairwise(plan.wait_at.tolist())]
+    for tiles, began, span, gap in zip(waits, log.began.tolist(), plan.spans.tolist(), gaps.tolist(), strict=True):
+        for tile in tiles:
+            waited = max(0.0, float(log.ready[tile]) - now)
+            first = min(waited, passing)
+            settled = min(waited - first, float(plan.settle[tile]))
+            stalled, shifting = stalled + waited - first - settled, shifting + settled
+            passing, now = passing - first, now + waited
+        shifting += max(0.0, earliest - now)
+        now, passing = began + span, work.results
+        earliest = now + gap
+    return stalled + log.end - now, shifting
 
 
 def play(layers: Sequence[Layer], machine: Machine) -> Run:
@@ -116,7 +138,8 @@ def play(layers: Sequence[Layer], machine: Machine) -> Run:
     runs = {layer: on_array(layer, machine) for layer in dict.fromkeys(layers)}
     steps = [runs[layer] for layer in layers]
     active = sum(run.cycles.compute for layer, run in zip(layers, steps, strict=True) if layer.macs)
-    return Run(run_pipeline(chained([run.work for run in steps], [run.ends for run in steps])), active)
+    work = chained([run.work for run in steps], [run.ends for run in steps])
+    return Run(work, run_pipeline(work), active)
 
 
 def on_array(layer: Layer, machine: Machine) -> ArrayRun:
