@@ -53,14 +53,37 @@ def _user_errors(command: F) -> F:
             click.echo(f"hwsim: {error}\nhwsim: please report this with the command that caused it", err=True)
             sys.exit(3)
         except KeyboardInterrupt:
-            click.echo("hwsim: interrupted, nothing written", err=True)
+            from hwsim.report.files import written
+
+            what = f"written before: {', '.join(map(str, written))}" if written else "nothing written"
+            click.echo(f"hwsim: interrupted, {what}", err=True)
             sys.stderr.flush()
             os._exit(130)  # simulations still running in other threads are not waited for
         except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(0)
+            os._exit(0)  # whoever read has seen enough
 
     return run  # type: ignore[return-value]
+
+
+def _show(text: str) -> None:
+    """Print data on standard output. Raises HwsimError when it cannot be written."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left in its buffer cannot be written either
+        raise HwsimError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def _check_outputs(*paths: Path | str | None) -> None:
+    """Refuse, before any work, outputs that could not be written."""
+    from hwsim.report.files import check_file
+
+    for path in paths:
+        if path is not None and str(path) != "-":
+            check_file(Path(path))
 
 
 @contextmanager
@@ -135,6 +158,7 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
     from hwsim.spec.machine import load_machine
     from hwsim.spec.workload import find_workload
 
+    _check_outputs(json_to, trace_to, report_to)
     if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
         raise HwsimError("--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD")
     if config is None and (convention == "scalesim" or report_to):
@@ -147,7 +171,7 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
                            ("--trace", trace_to), ("--show-nest", show_nest), ("--reuse", reuse))
         counted = _count_as_scalesim(config, topology, report_to) if report_to or convention == "scalesim" else ""
         if convention == "scalesim":
-            click.echo(counted)
+            _show(counted)
             return
         result = _simulate_scalesim(config, topology, algorithm, dataflow, trace_to is not None)
     elif nest_file is not None:
@@ -171,15 +195,15 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
         write_file(trace_to, trace_text(result) + "\n")
     text = json.dumps(result_document(result), indent=1)
     if json_to == "-":
-        click.echo(text)
+        _show(text)
         return
     if json_to:
         write_file(Path(json_to), text + "\n")
-    click.echo(run_table(result))
+    _show(run_table(result))
     if show_nest:
-        click.echo(nest_text(result))
+        _show(nest_text(result))
     if reuse:
-        click.echo(reuse_text(result))
+        _show(reuse_text(result))
 
 
 def _refuse_beside(what: str, *flags: tuple[str, object]) -> None:
@@ -233,6 +257,7 @@ def compare(workload: str, machines: str, algorithms: str, out: Path | None, for
     from hwsim.report.html import report_files
     from hwsim.spec.workload import find_workload
 
+    _check_outputs(json_to)
     if out is not None:
         check_folder(out, force)
     network = find_workload(workload, batch)
@@ -248,7 +273,7 @@ def compare(workload: str, machines: str, algorithms: str, out: Path | None, for
         command = shlex.join(["hwsim", "compare", workload, "--machines", machines, "--algorithms", algorithms])
         write_folder(out, report_files(comparison, command), force)
         click.echo(f"wrote {out / 'report.html'}", err=True)
-    click.echo(text if json_to == "-" else comparison.table())
+    _show(text if json_to == "-" else comparison.table())
 
 
 def _names(text: str, flag: str) -> list[str]:
@@ -285,6 +310,7 @@ def count(workload: str, algorithms: str | None, batch: int, layers: tuple[str, 
     from hwsim.spec.layer import Density
     from hwsim.spec.workload import find_workload
 
+    _check_outputs(json_to)
     network = find_workload(workload, batch)
     if layers:
         network = network.only(layers)
@@ -297,7 +323,7 @@ def count(workload: str, algorithms: str | None, batch: int, layers: tuple[str, 
     text = json.dumps(counts_document(network.name, rows), indent=1)
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
-    click.echo(text if json_to == "-" else counts_text(f"{network.name}, batch {batch}", rows))
+    _show(text if json_to == "-" else counts_text(f"{network.name}, batch {batch}", rows))
 
 
 @main.command()
@@ -320,13 +346,14 @@ def error(layer: str, algorithms: str, formats: str, seed: int, json_to: str | N
     from hwsim.report.files import write_file
     from hwsim.spec.workload import find_workload
 
+    _check_outputs(json_to)
     network = find_workload(layer)
     with _progress("computing") as progress:
         found = measure(network, _names(algorithms, "--algorithms"), _names(formats, "--formats"), seed, progress)
     text = json.dumps(errors_document(network.name, seed, found), indent=1)
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
-    click.echo(text if json_to == "-" else errors_text(found))
+    _show(text if json_to == "-" else errors_text(found))
 
 
 @main.command("map")
@@ -355,6 +382,7 @@ def map_command(machine: str, layer: str, objective: str, algorithm: str, batch:
 
     if seconds is not None and not isfinite(seconds):
         raise HwsimError(f"--seconds {seconds}; expected a number of seconds")
+    _check_outputs(json_to, out)
     network = find_workload(layer, batch)
     with _progress("mapping") as progress:
         mappings = map_layers(network, machine, objective, algorithm=algorithm, dtype=dtype, mixed=not one_dim_per_axis,
@@ -365,7 +393,7 @@ def map_command(machine: str, layer: str, objective: str, algorithm: str, batch:
         click.echo(f"wrote {out}; run it with: hwsim run --nest {out}", err=True)
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
-    click.echo(text if json_to == "-" else mappings.text())
+    _show(text if json_to == "-" else mappings.text())
 
 
 @main.command()
@@ -396,6 +424,7 @@ def tile(n: int, m: int | None, k: int | None, tiles: str | None, machine: str |
     from hwsim.report.tiling import machine_text, sweep_text, tiling_document, tiling_text
     from hwsim.spec.machine import load_machine
 
+    _check_outputs(json_to)
     if out is not None:
         if not sweep:
             raise HwsimError("--out without --sweep; expected --sweep, whose table and plot it writes")
@@ -414,7 +443,7 @@ def tile(n: int, m: int | None, k: int | None, tiles: str | None, machine: str |
 
         write_folder(out, sweep_files(tiled, swept, loaded, memory), force)
         click.echo(f"wrote {out / 'sweep.svg'}", err=True)
-    click.echo(text if json_to == "-" else "\n".join(words))
+    _show(text if json_to == "-" else "\n".join(words))
 
 
 def _tiles(text: str | None) -> tuple[int, int, int]:
@@ -432,7 +461,7 @@ def list_names(kind: str | None) -> None:
     """What there is: machines, workloads, algorithms, dataflows, references."""
     from hwsim.listing import listing
 
-    click.echo(listing(kind))
+    _show(listing(kind))
 
 
 @main.command()
@@ -442,7 +471,7 @@ def show(name: str) -> None:
     """What was understood of a machine, workload, algorithm or dataflow (or a YAML file)."""
     from hwsim.listing import show as show_text
 
-    click.echo(show_text(name))
+    _show(show_text(name))
 
 
 @main.command()
@@ -461,6 +490,6 @@ def validate(name: str | None, data: Path | None, as_json: bool) -> None:
         reports = [run_check(check, data, progress) for check in ([name] if name else CHECKS)]
     if as_json:
         documents = [report.to_dict() for report in reports]
-        click.echo(json.dumps(documents[0] if name else documents, indent=1))
+        _show(json.dumps(documents[0] if name else documents, indent=1))
     else:
-        click.echo("\n\n".join(validation_text(report) for report in reports))
+        _show("\n\n".join(validation_text(report) for report in reports))

@@ -1,37 +1,156 @@
-"""Compiled kernels: where they are cached, and one line to the user the first time they are built."""
+"""Compiled kernels: how they are compiled, where they are cached, and one line to the user the first time they are built.
+
+The cache is unpickled, so it must lie where nobody else can write: beside the package, in the user's cache folder, or
+in a folder of the temporary directory that is the user's own. Where there is none, kernels are compiled anew each time.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
+import stat
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 _lock = threading.Lock()
 _say: list[Callable[[str], None]] = []
+PACKAGE = Path(__file__).resolve().parent
+OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def use_writable_cache() -> None:
-    """Point Numba at a folder that can be written when the installed package cannot be.
+def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator that compiles a function when it is first called, or at once where it has a signature, and caches it on disk."""
 
-    Numba itself tries beside the source, then the user's cache folder, and fails when neither can be written.
-    """
+    def compile_later(function: Callable[..., Any]) -> Any:
+        import numba
+        from numba.core import typeinfer
+
+        dispatcher = numba.njit(**options)(function)
+        cache = _cache_of(function)
+        if cache is not None:
+            dispatcher._cache = cache
+        if signature is not None:
+            with typeinfer.register_dispatcher(dispatcher):  # a recursive function meets itself
+                dispatcher.compile(signature)
+            dispatcher.disable_compile()
+        return dispatcher
+
+    return compile_later
+
+
+def _cache_of(function: Callable[..., Any]) -> Any:
+    """Numba's cache in our folder, its files checked; None where there is no safe folder."""
+    import numba
+    from numba.core.caching import FunctionCache
+
+    folder = cache_folder()
+    if folder is None:
+        return None
+    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        cache = FunctionCache(function)
+    except (RuntimeError, OSError):
+        return None
+    finally:
+        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    files = cache._cache_file
+    cache._cache_file = _checked_file()(files._cache_path, cache._impl.filename_base, files._source_stamp)
+    return cache
+
+
+@lru_cache(maxsize=1)
+def _checked_file() -> Any:
+    """Numba's cache file with a checksum: what cannot be read, or was damaged, counts as not there and is compiled anew."""
+    from numba.core.caching import IndexDataCacheFile
+
+    class CheckedFile(IndexDataCacheFile):
+        def _load_index(self) -> Any:
+            return _read_checked(self._index_path) or {}
+
+        def _save_index(self, overloads: Any) -> None:
+            self._write_checked(self._index_path, overloads)
+
+        def _load_data(self, name: str) -> Any:
+            return _read_checked(self._data_path(name))
+
+        def _save_data(self, name: str, data: Any) -> None:
+            self._write_checked(self._data_path(name), data)
+
+        def _write_checked(self, path: str, content: Any) -> None:
+            data = self._dump(content)
+            # a full disk costs the next run a compilation, not this one its result
+            with suppress(OSError), self._open_for_write(path) as file:
+                file.write(hashlib.sha256(data).digest() + data)
+
+    return CheckedFile
+
+
+def _read_checked(path: str) -> Any:
+    """What a cache file holds, None for one that is missing or damaged."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError:
+        return None
+    size = hashlib.sha256().digest_size
+    if hashlib.sha256(content[size:]).digest() != content[:size]:
+        return None
+    try:
+        return pickle.loads(content[size:])
+    except Exception:
+        return None  # of another version of Numba or Python
+
+
+@lru_cache(maxsize=1)
+def cache_folder() -> Path | None:
+    """The folder of these sources' kernels, the first of the places that is safe; None where none is."""
+    name = f"kernels-{_digest()}"
+    return next((place / name for place in _places() if _is_safe(place)), None)
+
+
+def _places() -> Iterator[Path]:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(os.environ["NUMBA_CACHE_DIR"])
+    if os.access(PACKAGE, os.W_OK):
+        yield PACKAGE / "__pycache__"
+    with suppress(RuntimeError):  # no home
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
+    yield Path(tempfile.gettempdir()) / f"hwsim-{_user()}"
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _is_safe(folder: Path) -> bool:
+    """Can it be written by its user, and by nobody else? Made, mode 0700, where it is missing; a link is not followed."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(folder):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+    except OSError:
+        return False
+    own = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & OPEN_TO_OTHERS)
+    return stat.S_ISDIR(status.st_mode) and own and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _digest() -> str:
+    """Of every file with kernels: they are compiled into each other, so a change of one is a change of all."""
     import numba
 
-    here = Path(__file__).resolve().parent
-    if "NUMBA_CACHE_DIR" in os.environ or os.access(here, os.W_OK):
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for folder in (home / "hwsim", Path(tempfile.gettempdir()) / f"hwsim-{os.getuid() if hasattr(os, 'getuid') else 0}"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
-            numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-            return
+    found = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(PACKAGE.rglob("*.py")):
+        content = path.read_bytes()
+        if b"\n@jit\n" in content:
+            found.update(content)
+    return found.hexdigest()[:16]
 
 
 def announce(say: Callable[[str], None]) -> None:
@@ -39,16 +158,15 @@ def announce(say: Callable[[str], None]) -> None:
     _say[:] = [say]
 
 
-def about_to_run(kernel: Any) -> None:
+def about_to_run(compiled: Any) -> None:
     """Announce the compilation of a kernel that is neither loaded nor cached on disk."""
     with _lock:
-        if not _say or kernel.signatures or _is_cached(kernel):
+        if not _say or compiled.signatures or _is_cached(compiled):
             return
         _say.pop()("hwsim: compiling kernels, about 10 s, once")
 
 
-def _is_cached(kernel: Any) -> bool:
+def _is_cached(compiled: Any) -> bool:
     """Does Numba's index of the kernel stand in its cache folder? (No public call says so.)"""
-    cache = getattr(kernel, "_cache", None)
-    index = getattr(getattr(cache, "_cache_file", None), "_index_path", None)
-    return index is not None and Path(index).exists()
+    files = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    return files is not None and bool(files._load_index())

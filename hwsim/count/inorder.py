@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
+from hwsim.compiled import kernel
+
+jit: Any = kernel(nogil=True)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def add_in_order(out: Any, a: Any, b: Any) -> None:
     """out [b, m, n] += a [b, m, k] x b [b, k, n], k ascending, every product and every sum rounded to fp32."""
     for batch in range(out.shape[0]):

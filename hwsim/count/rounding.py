@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hwsim.algorithms import find_algorithm
 from hwsim.algorithms.low_rank import LowRank
-from hwsim.compiled import about_to_run, use_writable_cache
+from hwsim.compiled import about_to_run
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.conv import Convolution
 from hwsim.ir.evaluate import Arithmetic, convolve, evaluate
@@ -130,7 +130,6 @@ def _in_order(total: Array | None, a: Array, b: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def _kernel() -> Any:
-    use_writable_cache()
     from hwsim.count.inorder import add_in_order
 
     return add_in_order

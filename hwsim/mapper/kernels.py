@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from hwsim.compiled import use_writable_cache
+from hwsim.compiled import kernel
 
-use_writable_cache()
-_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+jit: Any = kernel(nogil=True, error_model="numpy")
 LATENCY, ENERGY, EDP, DRAM = range(4)
 
 
-@_jit
+@jit
 def _score(kind: int, metrics: Any, tie: float) -> float:
     longest = 0.0
     for number in range(2, len(metrics)):
@@ -28,7 +26,7 @@ def _score(kind: int, metrics: Any, tie: float) -> float:
     return metrics[1] + tie * longest
 
 
-@_jit
+@jit
 def _bound(
     kind: int, tie: float, weights: Any, constant: Any, new_low: Any, new_high: Any, kept_low: Any, kept_high: Any, metrics: Any
 ) -> float:
@@ -47,7 +45,7 @@ def _bound(
     return _score(kind, metrics, tie)
 
 
-@_jit
+@jit
 def root_bounds(
     kind: int, tie: float, columns: Any, weights: Any, constant: Any, least: Any, is_open: Any, outer_least: Any, spreads: Any, result: Any
 ) -> None:
@@ -75,7 +73,7 @@ def root_bounds(
         result[spread] = _bound(kind, tie, weights, base, new_low, new_high, kept_low, kept_high, metrics)
 
 
-@_jit
+@jit
 def solve(
     kind: int,
     tie: float,
@@ -268,7 +266,7 @@ def solve(
                     choice[1 + groups + group] = inner[group]
 
 
-@_jit
+@jit
 def _gather(tables: Any, inner_counts: Any, columns: Any, starts: Any, ends: Any) -> Any:
     """The factors that a subproblem uses, side by side: [groups, outer * cells, 2, terms]."""
     groups, terms = columns.shape[1], columns.shape[0]
@@ -286,7 +284,7 @@ def _gather(tables: Any, inner_counts: Any, columns: Any, starts: Any, ends: Any
     return own
 
 
-@_jit
+@jit
 def _longest(first: Any, second: Any) -> float:
     longest = 0.0
     for number in range(2, len(first)):
@@ -294,7 +292,7 @@ def _longest(first: Any, second: Any) -> float:
     return longest
 
 
-@_jit
+@jit
 def evaluate_batch(tables: Any, inner_counts: Any, columns: Any, weights: Any, constant: Any, outer: Any, inner: Any, result: Any) -> None:
     """Metrics [mappings, metrics] of many mappings of one skeleton: outer and inner choices [mappings, groups]."""
     groups = columns.shape[1]

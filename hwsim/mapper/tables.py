@@ -14,19 +14,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.compiled import about_to_run, use_writable_cache
+from hwsim.compiled import about_to_run, kernel
 from hwsim.ir.access import Axis
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-use_writable_cache()
-_jit: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
-_recursive: Any = numba.njit("float64(int64, int64[::1], boolean[::1], boolean[::1], int64)", cache=True, nogil=True, error_model="numpy")
+jit: Any = kernel(nogil=True, error_model="numpy")
+recursive: Any = kernel("float64(int64, int64[::1], boolean[::1], boolean[::1], int64)", nogil=True, error_model="numpy")
 
 PRESENCE, BLOCK, WINDOW = 0, 1, 2
 FORWARD, BACKWARD, EVERYTHING = 0, 1, 2
@@ -119,7 +117,7 @@ def _slots(loops: tuple[OwnLoop, ...], dims: int) -> tuple[Ints, Ints]:
     return np.array(rows, np.int64).reshape(-1, 2), np.array(flags, np.int64).reshape(-1, 2)
 
 
-@_jit
+@jit
 def _chunks(bound: int, tiles: Any, which: Any, spatial: Any, shared: Any, dim: int) -> Any:
     """Every chunk of one dim: start, end [rows, columns], group of each column, ancestors [depth, rows]."""
     start = np.zeros((1, 1), np.int64)
@@ -178,7 +176,7 @@ def _chunks(bound: int, tiles: Any, which: Any, spatial: Any, shared: Any, dim: 
     return start, end, group, ancestors
 
 
-@_jit
+@jit
 def _moves(ancestors: Any, depth: int, own: int) -> Any:
     """(rows before, rows after) for every way a dim passes through an advance."""
     rows = ancestors.shape[1]
@@ -200,7 +198,7 @@ def _moves(ancestors: Any, depth: int, own: int) -> Any:
     return before[:count], after[:count]
 
 
-@_jit
+@jit
 def _presence(start: Any, end: Any, group: Any, groups: int, now: Any, then: Any, first: bool) -> Any:
     needed, kept = 0.0, 0.0
     here = np.zeros(groups, np.bool_)
@@ -221,7 +219,7 @@ def _presence(start: Any, end: Any, group: Any, groups: int, now: Any, then: Any
     return needed, kept
 
 
-@_jit
+@jit
 def _block(start: Any, end: Any, extent: int, now: Any, then: Any, first: bool) -> Any:
     needed, kept = 0.0, 0.0
     for case in range(len(now)):
@@ -234,7 +232,7 @@ def _block(start: Any, end: Any, extent: int, now: Any, then: Any, first: bool) 
     return needed * extent, kept * extent
 
 
-@_jit
+@jit
 def _paint(bits: Any, low0: int, high0: int, low1: int, high1: int, terms: Any, offset: int, extent: int, size: int) -> None:
     """Set the coordinates that a pair of chunks touches."""
     for a in range(low0, high0):
@@ -244,7 +242,7 @@ def _paint(bits: Any, low0: int, high0: int, low1: int, high1: int, terms: Any, 
                 bits[x] = True
 
 
-@_jit
+@jit
 def _gapless(lengths0: int, lengths1: int, terms: Any, extent: int) -> bool:
     small, large = (0, 1) if terms[0] <= terms[1] else (1, 0)
     run = extent
@@ -256,7 +254,7 @@ def _gapless(lengths0: int, lengths1: int, terms: Any, extent: int) -> bool:
     return True
 
 
-@_jit
+@jit
 def _window(
     start0: Any,
     end0: Any,
@@ -347,7 +345,7 @@ def _window(
     return needed, kept
 
 
-@_recursive
+@recursive
 def _present(length: int, chain: Any, spatial: Any, shared: Any, number: int) -> float:
     """Steps at which a dim has work, summed over askers."""
     if length <= 0:
@@ -362,7 +360,7 @@ def _present(length: int, chain: Any, spatial: Any, shared: Any, number: int) ->
     return total + _present(length - whole * tile, chain, spatial, shared, number + 1)
 
 
-@_jit
+@jit
 def _fill(
     kind: int,
     bounds: Any,

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.compiled import use_writable_cache
-
-use_writable_cache()
+from hwsim.compiled import kernel
 
 Ints = npt.NDArray[np.int64]
 
@@ -30,9 +27,9 @@ EMPTY, FOUND = -1, -2
 
 # Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the time of functions as
 # small as these; in return nothing may be allocated inside them.
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-jit: Any = numba.njit(**_OPTIONS)
-inline: Any = numba.njit(forceinline=True, **_OPTIONS)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+jit: Any = kernel(**_OPTIONS)
+inline: Any = kernel(forceinline=True, **_OPTIONS)
 
 
 class Caches(NamedTuple):
@@ -85,13 +82,13 @@ def _owner(starts: Any, line: int) -> int:
     return tensor
 
 
-@inline
+@jit
 def _write_back(tags: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int) -> None:
     """A dirty line leaves the level above: it lands in `level`, or in DRAM below the last."""
-    last = len(levels)
+    last, dirty = len(levels), np.int64(1)
     while level < last:
         stats[window, level, _owner(starts, line), WRITES] += 1
-        victim = _access(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, 1)
+        victim = _access(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
         if victim < 0 or victim & 1 == 0:
             return
         line = victim >> 1
@@ -123,7 +120,7 @@ def touch(tags: Any, levels: Any, starts: Any, slot: int, line: int, write: int,
 @jit
 def flush(caches: Any, stats: Any) -> None:
     """Write every dirty line down to DRAM, first level first; lines stay, clean. stats [1, level, tensor, kind]."""
-    window = 0
+    window = np.int64(0)
     tags, levels, starts, _ = caches
     for level in range(len(levels)):
         size = levels[level, SETS] * levels[level, WAYS]

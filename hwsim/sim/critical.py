@@ -11,14 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from hwsim.compiled import about_to_run, kernel
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+jit: Any = kernel()
 STEP, READY, LOAD, FREE, STORE = 0, 1, 2, 3, 4  # what happened: a step ended, a tile was ready, had come, its slot was free, it was written
 NONE = -1
 
@@ -84,6 +86,7 @@ def critical(plan: Plan, log: Log, idle: Floats) -> Critical:
     most = 4 * tiles + len(plan.spans) + 4
     begin, end, cause = np.zeros(most), np.zeros(most), np.zeros(most, np.int64)
     on_path = np.zeros(len(plan.spans), np.bool_)
+    about_to_run(_walk_back)
     found = _walk_back(plan.lane_of, plan.base, plan.buffers, plan.time_in, plan.time_out, plan.moves_in, plan.moves_out, plan.settle,
                        plan.latency, plan.spans, plan.waits, plan.wait_at, used, before_in, before_out, log.began_in, log.ready,
                        log.began_out, log.freed, log.began, log.end, begin, end, cause, on_path)
@@ -112,7 +115,7 @@ def _before(plan: Plan, log: Log) -> tuple[Ints, Ints]:
     return before[:tiles], before[tiles:]
 
 
-@numba.njit(cache=True)
+@jit
 def _walk_back(lane_of: Any, base: Any, buffers: Any, time_in: Any, time_out: Any, moves_in: Any, moves_out: Any, settle: Any,
                latency: float, spans: Any, waits: Any, wait_at: Any, used: Any, before_in: Any, before_out: Any, began_in: Any,
                ready: Any, began_out: Any, freed: Any, began: Any, finish: float, begin: Any, end: Any, cause: Any, on_path: Any) -> int:

@@ -14,21 +14,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.compiled import about_to_run
+from hwsim.compiled import about_to_run, kernel
 from hwsim.spec.dram_timing import DramTiming
 
 QUEUE = 32  # bursts that a controller looks ahead
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_jit: Any = numba.njit(cache=True)
+jit: Any = kernel()
 
 
-@_jit
+@jit
 def _read(count: int, groups: int, banks: int, columns: int, t: Any, activates: Any, reads: Any, refreshing: bool) -> None:
     """activates[i], reads[i]: the clocks of burst i's commands; activates -1 where its row is open already.
 

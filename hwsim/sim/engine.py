@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import simpy
 
-from hwsim.compiled import about_to_run, use_writable_cache
+from hwsim.compiled import about_to_run
 from hwsim.sim.critical import Log, Plan, critical
 from hwsim.sim.result import Cycles
 from hwsim.sim.timeline import Timeline
@@ -126,7 +126,6 @@ def run_events(work: Work) -> Played:
 
 def run_compiled(work: Work) -> Played:
     """The same pipeline in compiled code, about a million tiles a second."""
-    use_writable_cache()
     from hwsim.sim.replay import replay
 
     about_to_run(replay)

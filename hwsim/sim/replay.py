@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from hwsim.compiled import kernel
 
 LOADED, USED, FREE = 0, 1, 2  # a tile's events
 TRIGGERED, PROCESSED = 1, 2  # what has become of an event
@@ -22,10 +23,10 @@ TILES, SPAN, DRAIN, GAP = 0, 1, 2, 3  # what the steps are before: a mark's tile
 NOBODY = -1
 URGENT = 1 << 60  # entries without it come before all others of their time
 
-_jit: Any = numba.njit(cache=True)
+jit: Any = kernel()
 
 
-@_jit
+@jit
 def _schedule(times: Any, heap: Any, n: Any, time: float, order: int, what: int, who: int, tile: int) -> None:
     """Insert an entry: at a time, in an order, it does something to a process or tile."""
     place = n[SIZE]
@@ -41,19 +42,19 @@ def _schedule(times: Any, heap: Any, n: Any, time: float, order: int, what: int,
     heap[place, 0], heap[place, 1], heap[place, 2], heap[place, 3] = order, what, who, tile
 
 
-@_jit
+@jit
 def _soon(times: Any, heap: Any, n: Any, time: float, what: int, who: int, tile: int) -> None:
     n[ORDER] += 1
     _schedule(times, heap, n, time, n[ORDER] + URGENT, what, who, tile)
 
 
-@_jit
+@jit
 def _urgent(times: Any, heap: Any, n: Any, time: float, what: int, who: int, tile: int) -> None:
     n[ORDER] += 1
     _schedule(times, heap, n, time, n[ORDER], what, who, tile)
 
 
-@_jit
+@jit
 def _drop_first(times: Any, heap: Any, n: Any) -> None:
     """Remove the first entry, which the caller has read."""
     n[SIZE] -= 1
@@ -74,13 +75,13 @@ def _drop_first(times: Any, heap: Any, n: Any) -> None:
     heap[place, 0], heap[place, 1], heap[place, 2], heap[place, 3] = order, what, who, tile
 
 
-@_jit
+@jit
 def _happens(times: Any, heap: Any, n: Any, now: float, state: Any, event: int, tile: int) -> None:
     state[event, tile] = TRIGGERED
     _soon(times, heap, n, now, HAPPEN, event, tile)
 
 
-@_jit
+@jit
 def _grant_next(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int) -> None:
     """A bus goes to whoever has waited longest, unless it is held."""
     if not bus[which, HELD] and bus[which, LENGTH]:
@@ -90,20 +91,20 @@ def _grant_next(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any,
         bus[which, LENGTH] -= 1
 
 
-@_jit
+@jit
 def _request(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int, process: int) -> None:
     queue[which, (bus[which, HEAD] + bus[which, LENGTH]) % queue.shape[1]] = process
     bus[which, LENGTH] += 1
     _grant_next(times, heap, n, now, queue, bus, which)
 
 
-@_jit
+@jit
 def _release(times: Any, heap: Any, n: Any, now: float, bus: Any, which: int) -> None:
     bus[which, HELD] = 0
     _soon(times, heap, n, now, RELEASE, which, 0)
 
 
-@_jit
+@jit
 def _load(
     times: Any,
     heap: Any,
@@ -142,7 +143,7 @@ def _load(
         phase[process] = SLOT
 
 
-@_jit
+@jit
 def _store(
     times: Any,
     heap: Any,
@@ -177,7 +178,7 @@ def _store(
         phase[process] = SLOT
 
 
-@_jit
+@jit
 def _step(
     times: Any,
     heap: Any,
@@ -234,7 +235,7 @@ def _step(
             n[INDEX] = 0
 
 
-@_jit
+@jit
 def replay(
     lane_of: Any,
     base: Any,

@@ -158,7 +158,7 @@ def _box(tensors: Any, axes: Any, moves: Any, tensor: int, deep: Any, unit: Any,
     return words if changed else -1
 
 
-@inline
+@jit
 def _touch_box(tags: Any, levels: Any, starts: Any, line_shift: int, tensors: Any, axes: Any, vector_shift: int, slot: int,
                tensor: int, boxes: Any, box: int, at: Any, write: int, stats: Any, window: int, kept: Any, base: int,
                recording: bool) -> int:
@@ -260,7 +260,7 @@ def _first_visit(loops: Any, unit: Any, lo: Any) -> bool:
     return True
 
 
-@inline
+@jit
 def _key(kept: Any, tensors: Any, axes: Any, loops: Any, line_shift: int, unit: Any, lo: Any, hi: Any, bases: Any, first_base: int) -> int:
     """Write what the stretch that begins here depends on into the free row of keys, and say in which row it stands or would.
 
@@ -375,11 +375,13 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
     lows, highs, boxes, valid, at, taken, moved, walked_fine, bases, playing, passed = running_at
     total, count, parallel = units.shape[0], len(tensors), turns.parallel
     new = parallel * count
+    one, everything = np.int64(1), np.int64(-1)  # typed, as each literal is a compilation of its own
     for batch in range(-(-total // parallel)):
         fixed = turns.batch_window[batch]
         slots = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
+        outermost = np.int64(0)
         for slot in range(slots):
-            _restart(loops, units[batch * parallel + slot], lows[slot], highs[slot], 0)
+            _restart(loops, units[batch * parallel + slot], lows[slot], highs[slot], outermost)
             moved[slot], taken[slot], walked_fine[slot], playing[slot] = 0, 0, True, -1
         for row in range(new):
             valid[row] = False
@@ -417,7 +419,7 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                         for tensor in range(count):
                             if tensors[tensor, AXES] >= 0:
                                 row = slot * count + tensor
-                                _box(tensors, axes, moves, tensor, deep, unit, lo, hi, boxes, row, row, -1)
+                                _box(tensors, axes, moves, tensor, deep, unit, lo, hi, boxes, row, row, everything)
                     else:
                         left -= 1
                         fine = True
@@ -481,7 +483,7 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                             row = slot * count + tensor
                             if tensors[tensor, IS_OUTPUT] and valid[row]:
                                 work[worker, STORES] += _touch_box(tags, levels, starts, line_shift, tensors, axes,
-                                                                   turns.vector_shift, slot, tensor, boxes, row, at, 1, stats, target,
-                                                                   kept, 0, False)
+                                                                   turns.vector_shift, slot, tensor, boxes, row, at, one, stats, target,
+                                                                   kept, bases[row], kept.state[RECORDER] == slot)
                         break
                 taken[slot], moved[slot] = step, outermost
