@@ -72,7 +72,7 @@ def topology() -> str:
     lines = ["Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"]
     for name, layer in hwsim.load_workload("resnet18").layers.items():
         if isinstance(layer, ConvLayer):
-            sizes = (layer.h + 2 * layer.pad, layer.w + 2 * layer.pad, layer.r, layer.s, layer.c, layer.k, layer.stride)
+            sizes = (layer.h + sum(layer.pads[0]), layer.w + sum(layer.pads[1]), layer.r, layer.s, layer.c, layer.k, layer.strides[0])
             lines.append(f"{name}, {', '.join(str(size) for size in sizes)},")
     return "\n".join(lines) + "\n"
 

@@ -42,6 +42,26 @@ def read_by(reader: Callable[[yaml.Node, str, Document], Any]) -> Any:
     return field(metadata={"read": reader})
 
 
+def per_axis(*, default: Any = dataclasses.MISSING, least: int = 1, sides: bool = False) -> Any:
+    """A dataclass field holding one whole number for both axes, or a list [rows, columns].
+
+    sides: also [top, left, bottom, right], as ONNX writes pads.
+    """
+    lengths = (2, 4) if sides else (2,)
+
+    def reader(node: yaml.Node, path: str, doc: Document) -> Any:
+        if not isinstance(node, yaml.SequenceNode):
+            return _scalar(int, {"least": least}, node, path, doc)
+        values = _sequence(int, {"least": least}, node, path, doc)
+        if values is not None and len(values) not in lengths:
+            doc.fault(path, f"a list of {len(values)}; expected a whole number, [rows, columns]"
+                            f"{' or [top, left, bottom, right]' if sides else ''}", node)
+            return None
+        return values
+
+    return field(default=default, metadata={"read": reader})
+
+
 def choice(names: tuple[str, ...]) -> Any:
     """A dataclass field holding one of these words."""
     return field(metadata={"choices": names})

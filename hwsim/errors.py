@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.path}: {self.what}"
+        return f"{self.file}:{self.line}:{self.column}: {shortened(self.path)}: {shortened(self.what, LONGEST_MESSAGE)}"
 
 
 class ConfigError(HwsimError):
@@ -42,10 +43,41 @@ class UnknownName(HwsimError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"no {kind} named {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+        listed = ", ".join(known[:MOST_LISTED]) + (f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else "")
+        super().__init__(f"no {kind} named {shortened(repr(name))}{nearest(name, known)}; known: {listed}")
+
+
+MOST_LISTED = 60
+MOST_COMPARED = 400  # known words of which the nearest is looked for
+LONGEST_VALUE, LONGEST_MESSAGE = 80, 2000  # characters of a value, and of what is said about it
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the closest known word, or '' when nothing is close."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    if len(name) > LONGEST_VALUE:
+        return ""
+    close = difflib.get_close_matches(name.lower(), list(known)[:MOST_COMPARED], n=1, cutoff=0.5)
+    return f"; did you mean {printable(close[0])!r}?" if close else ""
+
+
+def shortened(text: str, most: int = LONGEST_VALUE) -> str:
+    """A user's words in a message: cut in the middle when long, with nothing a terminal would obey."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]} ({len(text)} characters)"
+
+
+def printable(text: str) -> str:
+    """Text with control and bidirectional characters written as escapes; line ends stay."""
+    return "".join(character if character == "\n" or is_plain(character) else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
+def is_plain(character: str) -> bool:
+    """A character that shows itself and does nothing else."""
+    return unicodedata.category(character) not in HIDDEN
+
+
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's controls, formats, surrogates, unassigned, line separators

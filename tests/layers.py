@@ -14,16 +14,17 @@ def by_loops(layer: Convolution, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """The convolution, loop by loop, from its definition; transposed, every input spreads its filters."""
     out = np.zeros((layer.n, layer.k, layer.p, layer.q))
     c, k = layer.c // layer.groups, layer.k // layer.groups
+    (down, across), (apart, aside) = layer.strides, layer.dilations
     for g, r, s in np.ndindex(layer.groups, layer.r, layer.s):
         channels, filters = slice(g * c, g * c + c), slice(g * k, g * k + k)
         if isinstance(layer, ConvTransposeLayer):
             for h, v in np.ndindex(layer.h, layer.w):
-                p, q = h * layer.stride + r * layer.dilation - layer.pad, v * layer.stride + s * layer.dilation - layer.pad
+                p, q = h * down + r * apart - layer.pads[0][0], v * across + s * aside - layer.pads[1][0]
                 if 0 <= p < layer.p and 0 <= q < layer.q:
                     out[:, filters, p, q] += x[:, channels, h, v] @ w[channels, :, r, s]
         else:
             for p, q in np.ndindex(layer.p, layer.q):
-                h, v = p * layer.stride + r * layer.dilation - layer.pad, q * layer.stride + s * layer.dilation - layer.pad
+                h, v = p * down + r * apart - layer.pads[0][0], q * across + s * aside - layer.pads[1][0]
                 if 0 <= h < layer.h and 0 <= v < layer.w:
                     out[:, filters, p, q] += x[:, channels, h, v] @ w[filters, :, r, s].T
     return out
@@ -44,8 +45,10 @@ def layers(draw: st.DrawFn, largest: int = 9, transposed: bool | None = None) ->
         groups, step = draw(st.integers(1, 2)), st.integers(1, 4)
         size, length, taps = st.integers(1, 3), st.integers(1, largest), st.integers(1, 5)
         turned = draw(st.booleans()) if transposed is None else transposed
+        pads = st.integers(0, 3)
+        steps = st.one_of(step, st.tuples(step, step))
         fields = (draw(size), groups * draw(size), draw(length), draw(length), groups * draw(size), draw(taps), draw(taps),
-                  draw(step), draw(st.integers(0, 3)), draw(step), groups)
+                  draw(steps), draw(st.one_of(pads, st.tuples(pads, pads), st.tuples(pads, pads, pads, pads))), draw(steps), groups)
         try:
             return ConvTransposeLayer(*fields, draw(st.integers(0, 1))) if turned else ConvLayer(*fields)
         except HwsimError:

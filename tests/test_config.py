@@ -12,12 +12,44 @@ import pytest
 from hwsim.config import Document
 from hwsim.errors import ConfigError, HwsimError, UnknownName
 from hwsim.spec.catalog import shipped
+from hwsim.spec.layer import ConvLayer
 from hwsim.spec.machine import load_machine
-from hwsim.spec.workload import load_workload
+from hwsim.spec.workload import find_workload, load_workload
 from hwsim.units import Bandwidth, Duration, parse_bandwidth, parse_bytes, parse_duration, parse_energy_per_byte, parse_frequency
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 ROOT = Path(__file__).parent.parent
+CASES = Path(__file__).parent / "cases"
+
+
+def test_a_one_dimensional_convolution_is_padded_along_its_axis(tmp_path: Path) -> None:
+    """40 x 1 x 101, 24 filters of 1 x 9, pad 4: 24 x 101 x 40 x 9 products. One number does not pad the axis that is none."""
+    text = "name: kws\nsource: x\ninput: {{c: 40, h: 1, w: 101}}\nlayers:\n  - {{name: c, {}}}\n"
+    for fields in ("op: conv, k: 24, r: 1, s: 9, pad: 4", "op: conv, k: 24, r: 1, s: 9, pad: [0, 4]",
+                   "op: conv, k: 24, r: 1, s: 9, pad: [0, 4, 0, 4]", "op: conv1d, k: 24, r: 9, pad: 4"):
+        (tmp_path / "w.yaml").write_text(text.format(fields))
+        assert load_workload(tmp_path / "w.yaml").macs == 24 * 101 * 40 * 9
+    (tmp_path / "w.yaml").write_text(text.format("op: conv, k: 24, r: 1, s: 9, stride: [1, 2], pad: [0, 3, 0, 5]"))
+    assert load_workload(tmp_path / "w.yaml").layers["c"].output == (24, 1, (101 + 8 - 9) // 2 + 1)
+    assert find_workload("conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x3x0x5").macs == 24 * 51 * 40 * 9
+    assert load_workload(CASES / "layers" / "one_dim_transposed.yaml").layers["up"].output == (32, 1, 80000)
+
+
+@pytest.mark.parametrize(("field", "message"), [
+    ("pad: [1, 2, 3]", "a list of 3; expected a whole number, \\[rows, columns\\] or \\[top, left, bottom, right\\]"),
+    ("stride: [1, 2, 1, 2]", "a list of 4"), ("stride: [0, 1]", "out of range"), ("dilation: [x, 1]", "not a whole number"),
+    ("op: conv1d, s: 3", "expected r alone"), ("op: conv1d, stride: [1, 2]", "expected one number")])
+def test_axes_are_checked(tmp_path: Path, field: str, message: str) -> None:
+    op = "" if "op:" in field else "op: conv, "
+    (tmp_path / "w.yaml").write_text(f"name: a\nsource: x\ninput: {{c: 4, h: 1, w: 9}}\nlayers:\n  - {{name: c, {op}k: 2, r: 1, {field}}}\n")
+    with pytest.raises(ConfigError, match=message):
+        load_workload(tmp_path / "w.yaml")
+
+
+def test_lengths_in_python_are_whole_numbers() -> None:
+    with pytest.raises(HwsimError, match=r"h: 8.5; expected a whole number"):
+        ConvLayer(1, 4, 8.5, 8, 4, 3, 3)  # type: ignore[arg-type]
+    assert ConvLayer(1, 4, 8, 8, 4, 3, 3, pad=(1, 1, 1, 1)) == ConvLayer(1, 4, 8, 8, 4, 3, 3, pad=1)
 
 
 def test_a_dozen_broken_files_are_kept() -> None:

@@ -39,8 +39,9 @@ def _pool(layer: PoolLayer) -> Stage:
     """for n, c, p, q, r, s:  ofmap[n][c][p][q] = max(ofmap, ifmap[n][c][p*u + r - pad][q*u + s - pad])"""
     bytes_ = width(layer.dtype)
     image = (along("n", layer.n), along("c", layer.c))
-    rows = Axis((("p", layer.stride), ("r", 1)), layer.h, -layer.pad)
-    columns = Axis((("q", layer.stride), ("s", 1)), layer.w, -layer.pad)
+    (down, across), ((top, _), (left, _)) = layer.strides, layer.pads
+    rows = Axis((("p", down), ("r", 1)), layer.h, -top)
+    columns = Axis((("q", across), ("s", 1)), layer.w, -left)
     tensors = (Tensor("ifmap", "activation", (*image, rows, columns), bytes_),
                Tensor("ofmap", "output", (*image, along("p", layer.p), along("q", layer.q)), bytes_))
     bounds = (("n", layer.n), ("c", layer.c), ("p", layer.p), ("q", layer.q), ("r", layer.r), ("s", layer.s))

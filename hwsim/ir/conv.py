@@ -64,7 +64,7 @@ def _windows(layer: Convolution, axis: int) -> list[Window]:
             Window(
                 outputs,
                 taps,
-                Axis(((place, layer.stride), (tap, layer.dilation)), size, -layer.pad),
+                Axis(((place, layer.strides[axis]), (tap, layer.dilations[axis])), size, -layer.pads[axis][0]),
                 along(place, outputs),
                 along(tap, taps),
             )

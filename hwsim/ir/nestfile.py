@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hwsim.config import Document, count, read, read_text
+from hwsim.config import Document, count, per_axis, read, read_text
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.verify import verify_nest
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer, lengths
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer, PerAxis, lengths
 from hwsim.spec.machine import Machine
 from hwsim.units import DTYPE_BYTES
 
@@ -78,11 +78,11 @@ class Shape:
     r: int | None = count(default=None)
     s: int | None = count(default=None)
     m: int | None = count(default=None)
-    stride: int = count(default=1)
-    pad: int = count(default=0, least=0)
-    dilation: int = count(default=1)
+    stride: PerAxis = per_axis(default=1)
+    pad: PerAxis = per_axis(default=0, least=0, sides=True)
+    dilation: PerAxis = per_axis(default=1)
     groups: int = count(default=1)
-    output_pad: int = count(default=0, least=0)
+    output_pad: PerAxis = per_axis(default=0, least=0)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         missing = [name for name, needed in lengths(LAYERS[self.op]).items() if needed and getattr(self, name) is None]
@@ -210,7 +210,25 @@ def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], st
             else:
                 used[item.spatial] *= -(-left[item.dim] // item.tile)
         left[item.dim] = item.tile
+    _check_levels(f"nests[{number}].nest", items, stage, machine, document)
     _check_array(file.nests[number].dataflow, used, machine, f"nests[{number}].nest", document)
+
+
+def _check_levels(place: str, items: Sequence[Loop | Hold], stage: Stage, machine: Machine, document: Document) -> None:
+    """Note memories that a tensor passes by: data moves along the links, so each on its way holds it, or lets it by.
+
+    A tensor may begin in a memory that keeps its kind from layer to layer instead of in DRAM.
+    """
+    for tensor in stage.tensors if stage.view is not None else ():
+        held = [item.level for item in items if isinstance(item, Hold) and tensor.name in item.tensors]
+        chain = machine.chain(tensor.role)
+        starts = next((level for level in held if level in chain), "")
+        kept = tensor.role in machine.memories[starts].keeps if starts else False
+        needed = chain[chain.index(starts):] if kept else chain
+        missing = [level for level in needed if level not in held and not machine.memories[level].may_pass_by]
+        if missing:
+            document.fault(place, f"{tensor.name} passes by {' and '.join(missing)}; expected every memory from {needed[0]} to the "
+                                  f"multipliers to hold it ({', '.join(needed)}), or bypass: true in {machine.name}")
 
 
 def _check_array(dataflow: str, used: Mapping[str, int], machine: Machine, place: str, document: Document) -> None:
@@ -251,8 +269,8 @@ def _item(item: Loop | Hold) -> dict[str, Any]:
 
 def _flow(values: Mapping[str, Any]) -> str:
     def word(value: Any) -> str:
-        if isinstance(value, list):
-            return f"[{', '.join(value)}]"
+        if isinstance(value, (list, tuple)):
+            return f"[{', '.join(str(each) for each in value)}]"
         return str(value).lower() if isinstance(value, bool) else str(value)
 
     return "{" + ", ".join(f"{key}: {word(value)}" for key, value in values.items()) + "}"

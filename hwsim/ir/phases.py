@@ -53,7 +53,7 @@ def phases_of(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:
     """
     outputs, taps = ((layer.p, layer.r), (layer.q, layer.s))[axis]
     split = _transposed if isinstance(layer, ConvTransposeLayer) else _strided
-    return split(outputs, taps, layer.stride, layer.dilation, layer.pad)
+    return split(outputs, taps, layer.strides[axis], layer.dilations[axis], layer.pads[axis][0])
 
 
 def joined_phases(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:

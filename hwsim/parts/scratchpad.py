@@ -39,6 +39,10 @@ class Scratchpad(Memory):
     def holds(self) -> tuple[Role, ...]:
         return self.roles
 
+    @property
+    def may_pass_by(self) -> bool:
+        return self.bypass
+
     def occupied(self, size: int) -> int:
         """Bytes that a tensor's tile of `size` bytes takes: whole banks where each belongs to one tensor."""
         bank = self.capacity // self.banks

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import ClassVar, Literal
 
-from hwsim.config import count
+from hwsim.config import count, per_axis
 from hwsim.errors import HwsimError
 
 
@@ -20,9 +20,75 @@ def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
         raise HwsimError(f"{type(layer).__name__}: " + "; ".join(problems))
 
 
-def window_positions(size: int, window: int, stride: int, pad: int, dilation: int = 1) -> int:
-    """How many places a window of `window` taps fits at: (size + 2 pad - dilation (window - 1) - 1) / stride + 1."""
-    return (size + 2 * pad - dilation * (window - 1) - 1) // stride + 1
+PerAxis = int | tuple[int, ...]  # one number for both axes, (rows, columns), or pads (top, left, bottom, right)
+
+
+def window_positions(size: int, window: int, stride: int, margin: int, dilation: int = 1) -> int:
+    """How many places a window of `window` taps fits at: (size + margin - dilation (window - 1) - 1) / stride + 1.
+
+    margin: padding before and after together.
+    """
+    return (size + margin - dilation * (window - 1) - 1) // stride + 1
+
+
+def both_axes(value: PerAxis) -> tuple[int, int]:
+    """(rows, columns) of a field."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def all_sides(pad: PerAxis) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right)) of a pad."""
+    if not isinstance(pad, int) and len(pad) == 4:
+        return (pad[0], pad[2]), (pad[1], pad[3])
+    rows, columns = both_axes(pad)
+    return (rows, rows), (columns, columns)
+
+
+def _plain(value: object) -> PerAxis:
+    """The shortest way to say the same: 1 for (1, 1) and (1, 1, 1, 1), (0, 4) for (0, 4, 0, 4)."""
+    found: tuple[int, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,)  # type: ignore[assignment]
+    if len(found) == 4 and found[:2] == found[2:]:
+        found = found[:2]
+    return found[0] if len(set(found)) == 1 else found
+
+
+def _axis_text(value: PerAxis) -> str:
+    return str(value) if isinstance(value, int) else "x".join(str(part) for part in value)
+
+
+def _whole_faults(layer: object, names: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """Fields that are no whole numbers of at least their least value."""
+    for name, least in names.items():
+        value = getattr(layer, name)
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, bool) or not isinstance(part, int) for part in parts):
+            yield name, f"{value!r}; expected a whole number"
+        elif any(part < least for part in parts):
+            yield name, f"{_axis_text(value)}; expected at least {least}"
+        elif len(parts) not in (1, 2) and not (name == "pad" and len(parts) == 4):
+            yield name, f"{value!r}; expected one number, one for each axis{' or one for each side' if name == 'pad' else ''}"
+
+
+class _Axes:
+    """What layers with windows share: strides and pads of each axis."""
+
+    stride: PerAxis
+    pad: PerAxis
+
+    def _canonical(self) -> None:
+        for name in ("stride", "pad", "dilation", "output_pad"):
+            if hasattr(self, name):
+                object.__setattr__(self, name, _plain(getattr(self, name)))
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Of rows and columns."""
+        return both_axes(self.stride)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """((top, bottom), (left, right))."""
+        return all_sides(self.pad)
 
 
 @dataclass(frozen=True)
@@ -84,8 +150,12 @@ DENSE = Density()
 
 
 @dataclass(frozen=True)
-class _Window:
-    """What convolutions share: their lengths, and the checks on them. op: what the layer is called."""
+class _Window(_Axes):
+    """What convolutions share: their lengths, and the checks on them. op: what the layer is called.
+
+    stride, dilation: one number or (rows, columns); pad also (top, left, bottom, right), as ONNX writes it. One number does not pad an
+    axis that is none, of one row (or column) and one tap, beside one that is: a one-dimensional convolution.
+    """
 
     op: ClassVar[str]
     n: int = count()
@@ -95,23 +165,33 @@ class _Window:
     k: int = count()
     r: int = count()
     s: int = count()
-    stride: int = count(default=1)
-    pad: int = count(default=0, least=0)
-    dilation: int = count(default=1)
+    stride: PerAxis = per_axis(default=1)
+    pad: PerAxis = per_axis(default=0, least=0, sides=True)
+    dilation: PerAxis = per_axis(default=1)
     groups: int = count(default=1)
 
     def __post_init__(self) -> None:
+        self._canonical()
+        if isinstance(self.pad, int) and self.pad > 0:
+            none = (self.h == self.r == 1, self.w == self.s == 1)
+            if none[0] != none[1]:
+                object.__setattr__(self, "pad", (0, self.pad) if none[0] else (self.pad, 0))
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        low = [(name, 1) for name in ("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups") if getattr(self, name) < 1]
-        low += [("pad", 0)] if self.pad < 0 else []
-        yield from ((name, f"{getattr(self, name)}; expected at least {least}") for name, least in low)
-        if low:
+        least = {**dict.fromkeys(("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"), 1), "pad": 0}
+        wrong = list(_whole_faults(self, least))
+        yield from wrong
+        if wrong:
             return
         if self.c % self.groups or self.k % self.groups:
             yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
         yield from self.output_faults()
+
+    @property
+    def dilations(self) -> tuple[int, int]:
+        """Of rows and columns."""
+        return both_axes(self.dilation)
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
         """What is wrong with the output that the lengths give."""
@@ -135,7 +215,7 @@ class _Window:
     @cached_property
     def summary(self) -> str:
         extra = f" g{self.groups}" if self.groups > 1 else ""
-        return f"{self.op} {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{self.stride}{extra}"
+        return f"{self.op} {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{_axis_text(self.stride)}{extra}"
 
 
 @dataclass(frozen=True)
@@ -151,19 +231,20 @@ class ConvLayer(_Window):
     density: Density = DENSE
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
-        for axis, size, taps, places in (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q)):
+        sizes = (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q))
+        for (axis, size, taps, places), dilation, (before, after) in zip(sizes, self.dilations, self.pads, strict=True):
             if places < 1:
-                yield axis, f"a filter of {taps} taps (dilation {self.dilation}) does not fit {size} + 2 x {self.pad}"
+                yield axis, f"a filter of {taps} taps (dilation {dilation}) does not fit {before} + {size} + {after}"
 
     @property
     def p(self) -> int:
         """Output rows."""
-        return window_positions(self.h, self.r, self.stride, self.pad, self.dilation)
+        return window_positions(self.h, self.r, self.strides[0], sum(self.pads[0]), self.dilations[0])
 
     @property
     def q(self) -> int:
         """Output columns."""
-        return window_positions(self.w, self.s, self.stride, self.pad, self.dilation)
+        return window_positions(self.w, self.s, self.strides[1], sum(self.pads[1]), self.dilations[1])
 
     @property
     def macs(self) -> int:
@@ -182,35 +263,46 @@ class ConvTransposeLayer(_Window):
     """
 
     op: ClassVar[str] = "convtranspose"
-    output_pad: int = count(default=0, least=0)
+    output_pad: PerAxis = per_axis(default=0, least=0)
     dtype: str | None = None
     density: Density = DENSE
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
-        if self.output_pad < 0 or self.output_pad >= max(self.stride, self.dilation):
-            yield "output_pad", f"{self.output_pad}; expected 0 or more, and less than the stride or the dilation"
+        wrong = list(_whole_faults(self, {"output_pad": 0}))
+        yield from wrong
+        if wrong:
+            return
+        for extra, stride, dilation in zip(both_axes(self.output_pad), self.strides, self.dilations, strict=True):
+            if extra >= max(stride, dilation):
+                yield "output_pad", f"{extra}; expected 0 or more, and less than the stride or the dilation"
+                return
         if self.p < 1 or self.q < 1:
-            yield "pad", f"{self.pad} cuts the whole output away ({self.p} x {self.q})"
-        elif not (self._reached(self.h, self.r, self.p) and self._reached(self.w, self.s, self.q)):
-            yield "pad", f"{self.pad} cuts away every output that a tap reaches"
+            yield "pad", f"{_axis_text(self.pad)} cuts the whole output away ({self.p} x {self.q})"
+        elif not (self._reached(0, self.h, self.r, self.p) and self._reached(1, self.w, self.s, self.q)):
+            yield "pad", f"{_axis_text(self.pad)} cuts away every output that a tap reaches"
 
-    def _reached(self, size: int, taps: int, outputs: int) -> bool:
+    def _reached(self, axis: int, size: int, taps: int, outputs: int) -> bool:
         """Does any tap of any input fall on an output?"""
-        for start in range(-self.pad, taps * self.dilation - self.pad, self.dilation):
-            first = max(0, -(start // self.stride))
-            if first < size and start + first * self.stride < outputs:
+        stride, dilation, before = self.strides[axis], self.dilations[axis], self.pads[axis][0]
+        for start in range(-before, taps * dilation - before, dilation):
+            first = max(0, -(start // stride))
+            if first < size and start + first * stride < outputs:
                 return True
         return False
 
+    def _outputs(self, axis: int, size: int, taps: int) -> int:
+        extra = both_axes(self.output_pad)[axis]
+        return (size - 1) * self.strides[axis] - sum(self.pads[axis]) + self.dilations[axis] * (taps - 1) + 1 + extra
+
     @property
     def p(self) -> int:
-        """Output rows: (h - 1) stride - 2 pad + dilation (r - 1) + 1 + output_pad."""
-        return (self.h - 1) * self.stride - 2 * self.pad + self.dilation * (self.r - 1) + 1 + self.output_pad
+        """Output rows: (h - 1) stride - pad on both sides + dilation (r - 1) + 1 + output_pad."""
+        return self._outputs(0, self.h, self.r)
 
     @property
     def q(self) -> int:
         """Output columns."""
-        return (self.w - 1) * self.stride - 2 * self.pad + self.dilation * (self.s - 1) + 1 + self.output_pad
+        return self._outputs(1, self.w, self.s)
 
     @property
     def macs(self) -> int:
@@ -232,9 +324,7 @@ class LinearLayer:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for name in ("n", "c", "k"):
-            if getattr(self, name) < 1:
-                yield name, f"{getattr(self, name)}; expected at least 1"
+        yield from _whole_faults(self, {"n": 1, "c": 1, "k": 1})
 
     @property
     def macs(self) -> int:
@@ -263,9 +353,7 @@ class GemmLayer:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for name in ("m", "n", "k"):
-            if getattr(self, name) < 1:
-                yield name, f"{getattr(self, name)}; expected at least 1"
+        yield from _whole_faults(self, {"m": 1, "n": 1, "k": 1})
 
     @property
     def macs(self) -> int:
@@ -281,8 +369,8 @@ class GemmLayer:
 
 
 @dataclass(frozen=True)
-class PoolLayer:
-    """A window of r x s over each channel, no multiplication."""
+class PoolLayer(_Axes):
+    """A window of r x s over each channel, no multiplication; stride and pad as in ConvLayer."""
 
     n: int = count()
     c: int = count()
@@ -290,27 +378,28 @@ class PoolLayer:
     w: int = count()
     r: int = count()
     s: int = count()
-    stride: int = count(default=1)
-    pad: int = count(default=0, least=0)
+    stride: PerAxis = per_axis(default=1)
+    pad: PerAxis = per_axis(default=0, least=0, sides=True)
     op: Literal["max", "avg"] = "max"
     dtype: str | None = None
 
     def __post_init__(self) -> None:
+        self._canonical()
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if min(self.n, self.c, self.h, self.w, self.r, self.s, self.stride) < 1 or self.pad < 0:
-            yield "r", "every length must be at least 1, and pad at least 0"
-        elif self.p < 1 or self.q < 1:
-            yield "r", f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} + 2 x {self.pad}"
+        wrong = list(_whole_faults(self, {**dict.fromkeys(("n", "c", "h", "w", "r", "s", "stride"), 1), "pad": 0}))
+        yield from wrong
+        if not wrong and (self.p < 1 or self.q < 1):
+            yield "r", f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} with a pad of {_axis_text(self.pad)}"
 
     @property
     def p(self) -> int:
-        return window_positions(self.h, self.r, self.stride, self.pad)
+        return window_positions(self.h, self.r, self.strides[0], sum(self.pads[0]))
 
     @property
     def q(self) -> int:
-        return window_positions(self.w, self.s, self.stride, self.pad)
+        return window_positions(self.w, self.s, self.strides[1], sum(self.pads[1]))
 
     @property
     def macs(self) -> int:
@@ -341,8 +430,7 @@ class ElementwiseLayer:
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if min(self.n, self.c, self.h, self.w, self.inputs) < 1:
-            yield "c", "every length must be at least 1"
+        yield from _whole_faults(self, dict.fromkeys(("n", "c", "h", "w", "inputs"), 1))
 
     @property
     def macs(self) -> int:

@@ -37,6 +37,16 @@ class Memory(Part):
     capacity: int = quantity("bytes")
 
     @property
+    def keeps(self) -> tuple[Role, ...]:
+        """Tensors that may stay here from layer to layer."""
+        return ()
+
+    @property
+    def may_pass_by(self) -> bool:
+        """May a nest leave out tensors that the memory could hold?"""
+        return False
+
+    @property
     def holds(self) -> tuple[Role, ...]:
         return ROLES
 

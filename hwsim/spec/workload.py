@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hwsim.config import Document, count, read, read_text
-from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest
+from hwsim.config import Document, count, per_axis, read, read_text
+from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest, shortened
 from hwsim.spec.catalog import locate
 from hwsim.spec.layer import (
     DENSE,
@@ -19,14 +19,16 @@ from hwsim.spec.layer import (
     GemmLayer,
     Layer,
     LinearLayer,
+    PerAxis,
     PoolLayer,
+    both_axes,
     lengths,
 )
 
 if TYPE_CHECKING:
     import networkx
 
-Op = Literal["conv", "convtranspose", "linear", "maxpool", "avgpool", "global_avgpool", "add", "relu", "lrn", "gemm"]
+Op = Literal["conv", "conv1d", "convtranspose", "linear", "maxpool", "avgpool", "global_avgpool", "add", "relu", "lrn", "gemm"]
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,26 @@ class LayerText:
     s: int | None = count(default=None)
     m: int | None = count(default=None)
     n: int | None = count(default=None)
-    stride: int = count(default=1)
-    pad: int = count(default=0, least=0)
-    dilation: int = count(default=1)
+    stride: PerAxis = per_axis(default=1)
+    pad: PerAxis = per_axis(default=0, least=0, sides=True)
+    dilation: PerAxis = per_axis(default=1)
     groups: int = count(default=1)
-    output_pad: int = count(default=0, least=0)
+    output_pad: PerAxis = per_axis(default=0, least=0)
     density: Density = DENSE
     out: FeatureMap | None = None
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        needed = {"conv": ("k", "r"), "convtranspose": ("k", "r"),
+        needed = {"conv": ("k", "r"), "conv1d": ("k", "r"), "convtranspose": ("k", "r"),
                   "linear": ("k",), "maxpool": ("r",), "avgpool": ("r",), "gemm": ("m", "n", "k")}
         for name in needed.get(self.op, ()):
             if getattr(self, name) is None:
                 yield "op", f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1"
+        if self.op == "conv1d":
+            for name in ("stride", "pad", "dilation"):
+                if not isinstance(getattr(self, name), int):
+                    yield name, "a list; expected one number, as conv1d has one axis"
+            if self.s is not None:
+                yield "s", f"{self.s}; expected r alone, as conv1d has one axis"
 
 
 @dataclass(frozen=True)
@@ -149,12 +157,16 @@ SHAPES: dict[str, tuple[type[ConvLayer | ConvTransposeLayer | LinearLayer | Gemm
     "convtranspose": (ConvTransposeLayer, ("c", "h", "w", "k", "r", "s", "stride", "pad")),
 }
 
+PER_AXIS = ("stride", "pad", "dilation", "output_pad")
+MOST_DIGITS = 15
+
 
 def find_workload(text: str, batch: int = 1) -> Workload:
     """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
 
     gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)   conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
     conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name        convtranspose: as conv
+    conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x4     rows x columns; pads also top x left x bottom x right
 
     Raises HwsimError for a shape that cannot be read, and as load_workload does.
     """
@@ -170,7 +182,7 @@ def _shape(op: str, text: str, batch: int) -> Layer:
     kind, order = SHAPES[op]
     form = f"{op}:{','.join(order)}"
     known = lengths(kind)
-    values: dict[str, int] = {} if op == "gemm" else {"n": batch}
+    values: dict[str, Any] = {} if op == "gemm" else {"n": batch}
     for number, part in enumerate(text.split(",")):
         name, equals, value = part.partition("=")
         if not equals:
@@ -179,9 +191,10 @@ def _shape(op: str, text: str, batch: int) -> Layer:
             name, value = order[number], part
         if name.strip() not in known:
             raise HwsimError(f"{op}:{text}: no field {name.strip()!r}{nearest(name.strip(), known)}; expected {', '.join(known)}")
-        if not value.strip().isdecimal():
-            raise HwsimError(f"{op}:{text}: {name.strip()} is {value!r}; expected a whole number, as in {form}")
-        values[name.strip()] = int(value)
+        parts = value.strip().split("x") if name.strip() in PER_AXIS else [value.strip()]
+        if not all(part.isdecimal() and len(part) <= MOST_DIGITS for part in parts):
+            raise HwsimError(f"{op}:{shortened(text)}: {name.strip()} is {shortened(repr(value))}; expected a whole number, as in {form}")
+        values[name.strip()] = int(value) if len(parts) == 1 else tuple(int(part) for part in parts)
     missing = [name for name, needed in known.items() if needed and name not in values]
     if missing:
         raise HwsimError(f"{op}:{text}: {', '.join(missing)} missing; expected {form}")
@@ -248,6 +261,11 @@ class _Builder:
             r = entry.r or 1
             return ConvLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
                              entry.groups, density=entry.density)
+        if entry.op == "conv1d":
+            if h != 1:
+                raise HwsimError(f"conv1d of {c}x{h}x{w}; expected one row, its axis being the columns")
+            return ConvLayer(n, c, 1, w, entry.k or 1, 1, entry.r or 1, _columns(entry.stride, 1), _columns(entry.pad, 0),
+                             _columns(entry.dilation, 1), entry.groups, density=entry.density)
         if entry.op == "convtranspose":
             r = entry.r or 1
             return ConvTransposeLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
@@ -270,6 +288,10 @@ class _Builder:
         stated = (entry.out.c, entry.out.h, entry.out.w)
         if stated != layer.output:
             self.document.fault(f"{place}.out", f"states {stated}, but {layer.summary} gives {layer.output} (c, h, w)")
+
+
+def _columns(value: PerAxis, rows: int) -> PerAxis:
+    return (rows, both_axes(value)[1])
 
 
 __all__ = ["ConfigError", "Workload", "find_workload", "load_workload", "single"]

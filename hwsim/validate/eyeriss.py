@@ -74,7 +74,8 @@ def _as_stored(layer: ConvLayer, row: Mapping[str, Any], following: Mapping[str,
     """The layer with its padding stored, and with the zeros of its input and output."""
     inputs = 1 - float(row[ZEROS]) / 100
     outputs = min(HALF, 1 - float((following or row)[ZEROS]) / 100)
-    return replace(layer, h=layer.h + 2 * layer.pad, w=layer.w + 2 * layer.pad, pad=0, density=Density(1.0, inputs, outputs=outputs))
+    h, w = layer.h + sum(layer.pads[0]), layer.w + sum(layer.pads[1])
+    return replace(layer, h=h, w=w, pad=0, density=Density(1.0, inputs, outputs=outputs))
 
 
 def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
