@@ -164,16 +164,16 @@ def run(machine: str | None, workload: str | None, algorithm: str, objective: st
     if config is None and (convention == "scalesim" or report_to):
         raise HwsimError(f"{'--compute-report' if report_to else '--convention scalesim'} needs --scalesim-config and --topology")
     if config and topology:
-        _refuse_beside("SCALE-Sim's files", ("--batch", batch > 1), ("--layer", layers), ("--dtype", dtype),
-                       ("--objective", objective != "latency"))
+        _refuse_beside("SCALE-Sim's files", ("--batch", batch > 1), ("--layer", layers), ("--objective", objective != "latency"))
         if convention == "scalesim":
-            _refuse_beside("--convention scalesim", ("--dataflow", dataflow), ("--algorithm", algorithm != "auto"), ("--json", json_to),
+            _refuse_beside("--convention scalesim", ("--dataflow", dataflow), ("--algorithm", algorithm != "auto"),
                            ("--trace", trace_to), ("--show-nest", show_nest), ("--reuse", reuse))
-        counted = _count_as_scalesim(config, topology, report_to) if report_to or convention == "scalesim" else ""
+        if report_to or convention == "scalesim":
+            counted = _count_as_scalesim(config, topology, dtype, report_to, json_to if convention == "scalesim" else None)
         if convention == "scalesim":
             _show(counted)
             return
-        result = _simulate_scalesim(config, topology, algorithm, dataflow, trace_to is not None)
+        result = _simulate_scalesim(config, topology, algorithm, dataflow, dtype, trace_to is not None)
     elif nest_file is not None:
         if machine or workload:
             raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")
@@ -213,29 +213,36 @@ def _refuse_beside(what: str, *flags: tuple[str, object]) -> None:
         raise HwsimError(f"{', '.join(given)} beside {what}; expected one or the other")
 
 
-def _count_as_scalesim(config: Path, topology: Path, report_to: Path | None) -> str:
-    """The table in SCALE-Sim's conventions; its csv on request."""
+def _count_as_scalesim(config: Path, topology: Path, dtype: str | None, report_to: Path | None, json_to: str | None) -> str:
+    """The table in SCALE-Sim's conventions, or its JSON; its csv on request. A word's data type changes none of the counts."""
     from hwsim.report.files import write_file
-    from hwsim.report.scalesim import compute_report, scalesim_text
-    from hwsim.spec.scalesim import load_config, load_topology
+    from hwsim.report.scalesim import compute_report, scalesim_document, scalesim_text
+    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine
 
     array, layers = load_config(config), load_topology(topology)
+    scalesim_machine(array, dtype or "int8")
     if report_to:
         write_file(report_to, compute_report(array, layers))
-    return scalesim_text(array, layers)
+    text = json.dumps(scalesim_document(array, layers), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    return text if json_to == "-" else scalesim_text(array, layers)
 
 
-def _simulate_scalesim(config: Path, topology: Path, algorithm: str, dataflow: str | None, timeline: bool) -> Result:
-    """SCALE-Sim's files on the array as hwsim simulates it."""
+def _simulate_scalesim(config: Path, topology: Path, algorithm: str, dataflow: str | None, dtype: str | None, timeline: bool) -> Result:
+    """SCALE-Sim's files on the array as hwsim simulates it; what they say and it does not do is noted on stderr."""
     from hwsim.api import simulate
     from hwsim.sim.folds import STATIONARY
-    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload
+    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload, topology_notes
 
-    array, network = load_config(config), scalesim_workload(topology.stem, load_topology(topology))
+    array, layers = load_config(config), load_topology(topology)
+    network = scalesim_workload(topology.stem, layers)
     flow = dataflow or next(name for name, short in STATIONARY.items() if short == array.dataflow)
+    for note in topology_notes(array, layers):
+        click.echo(f"hwsim: note: {note}", err=True)
     with _progress("simulating") as progress:
-        return simulate(network, scalesim_machine(array), "implicit-gemm" if algorithm == "auto" else algorithm, dataflow=flow,
-                        progress=progress, timeline=timeline)
+        return simulate(network, scalesim_machine(array, dtype or "int8"), "implicit-gemm" if algorithm == "auto" else algorithm,
+                        dataflow=flow, dtype=dtype, progress=progress, timeline=timeline)
 
 
 @main.command()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
+from typing import Any
 
 from hwsim.report.tables import text_table
 from hwsim.sim.scalesim import scalesim_counts
-from hwsim.spec.layer import DENSE
-from hwsim.spec.scalesim import ScaleSimConfig, ScaleSimLayer
+from hwsim.spec.scalesim import ScaleSimConfig, ScaleSimLayer, topology_notes
 from hwsim.units import si
 
 HEAD = ["layer", "cycles", "util", "mapping", "ifmap reads", "filter reads", "ofmap writes"]
@@ -16,8 +17,11 @@ CSV_HEAD = "LayerID, Total Cycles, Stall Cycles, Overall Util %, Mapping Efficie
 
 def _counts(config: ScaleSimConfig, layer: ScaleSimLayer) -> dict[str, float]:
     """SCALE-Sim's numbers of one layer; util: products over cells and cycles, in percent."""
-    counts = scalesim_counts(layer.m, layer.n, layer.k, config.rows, config.columns, config.dataflow)
-    util = 100 * layer.m * layer.n * layer.k / (config.rows * config.columns * (counts["cycles"] + 1))
+    k = layer.k if layer.sparsity is None or not config.sparse else ceil(layer.k * layer.sparsity[0] / layer.sparsity[1])
+    counts = scalesim_counts(layer.m, layer.n, k, config.rows, config.columns, config.dataflow)
+    counts = {name: value if name == "mapping_efficiency" else value * layer.batch for name, value in counts.items()}
+    counts["cycles"] += layer.batch - 1  # the index of the last cycle, of all products in a row
+    util = 100 * layer.batch * layer.m * layer.n * k / (config.rows * config.columns * (counts["cycles"] + 1))
     repeated = {name: value * layer.times for name, value in counts.items() if name != "mapping_efficiency"}
     return {**counts, **repeated, "util": util}
 
@@ -31,9 +35,20 @@ def scalesim_text(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> st
     total = ["total", f"{sum(count['cycles'] for count in counts):.0f}", "", "",
              *(si(sum(count[f"sram_{name}"] for count in counts)) for name in ("ifmap_reads", "filter_reads", "ofmap_writes"))]
     head = f"{config.name}: {config.rows}x{config.columns}, {config.dataflow}, as SCALE-Sim counts"
-    sparse = [layer.name for layer in layers if getattr(layer.layer, "density", DENSE) != DENSE]
-    notes = ["folds one after another, no stalls", *([f"sparsity is not counted: {', '.join(sparse)}"] if sparse else [])]
+    notes = ["folds one after another, no stalls", *topology_notes(config, layers)]
     return f"{head}\n\n{text_table(HEAD, [*rows, total], left=1)}\n\n" + "\n".join(f"note: {note}" for note in notes)
+
+
+def scalesim_document(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> dict[str, Any]:
+    """The same for --json: every layer's counts, as SCALE-Sim makes them (docs/json.md)."""
+    found = []
+    for layer in layers:
+        counts = _counts(config, layer)
+        row = {name: counts[name] if name in ("mapping_efficiency", "util") else int(counts[name]) for name in counts}
+        found.append({"name": layer.name, "m": layer.m, "n": layer.n, "k": layer.k, "times": layer.times, "batch": layer.batch, **row})
+    return {"schema": "hwsim.scalesim/1", "machine": config.name, "rows": config.rows, "columns": config.columns,
+            "dataflow": config.dataflow, "notes": topology_notes(config, layers),
+            "cycles": sum(row["cycles"] for row in found), "layers": found}
 
 
 def compute_report(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> str:

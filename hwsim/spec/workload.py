@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count as count_from
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,7 +43,10 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class LayerText:
-    """One entry of a workload's file. `from` names the inputs (default: the entry before); `out` is checked."""
+    """One entry of a workload's file. `from` names the inputs (default: the entry before); `out` is checked.
+
+    Several may have one name: it then means the last of them before.
+    """
 
     name: str
     op: Op
@@ -84,6 +88,18 @@ class WorkloadText:
     input: FeatureMap | None = None
 
 
+def numbered(name: str, taken: Container[str]) -> str:
+    """The name itself, or when it is taken with a number behind it: conv, conv (2), conv (3)."""
+    if name not in taken:
+        return name
+    return next(free for number in count_from(2) if (free := f"{name} ({number})") not in taken)
+
+
+def _is_number_of(known: str, name: str) -> bool:
+    number = known.removeprefix(f"{name} (").removesuffix(")")
+    return known == f"{name} ({number})" and number.isdecimal()
+
+
 @dataclass(frozen=True)
 class Workload:
     """Named layers in order, and for each the layers it reads."""
@@ -113,11 +129,14 @@ class Workload:
         return sum(layer.macs for layer in self.layers.values() if isinstance(layer, (ConvLayer, ConvTransposeLayer)))
 
     def only(self, names: tuple[str, ...]) -> Workload:
-        """The named layers alone. Raises UnknownName."""
+        """The named layers alone, all of a name that several have. Raises UnknownName."""
+        wanted = set()
         for name in names:
-            if name not in self.layers:
+            found = [known for known in self.layers if known == name or _is_number_of(known, name)]
+            if not found:
                 raise UnknownName(f"layer in {self.name}", name, self.layers)
-        kept = {name: layer for name, layer in self.layers.items() if name in names}
+            wanted.update(found)
+        kept = {name: layer for name, layer in self.layers.items() if name in wanted}
         return replace(self, layers=kept, inputs={name: self.inputs.get(name, ()) for name in kept})
 
     def with_density(self, density: Density) -> Workload:
@@ -211,6 +230,7 @@ class _Builder:
     def __init__(self, text: WorkloadText, batch: int, document: Document) -> None:
         self.text, self.batch, self.document = text, batch, document
         self.shapes: dict[str, tuple[int, int, int] | None] = {}
+        self.names: dict[str, str] = {}  # as read -> as numbered, of the last layer of a name
         if text.input is not None:
             self.shapes["input"] = (text.input.c, text.input.h, text.input.w)
 
@@ -220,15 +240,18 @@ class _Builder:
         previous = "input"
         for index, entry in enumerate(self.text.layers):
             place = f"layers[{index}]"
-            if entry.name in self.shapes:
-                self.document.fault(f"{place}.name", f"{entry.name!r} is taken; expected a new name")
+            if entry.name == "input":
+                self.document.fault(f"{place}.name", "'input' is the network's own; expected another name")
                 continue
             sources = () if entry.op == "gemm" else entry.from_ or (previous,)
             layer = self._layer(entry, sources, place)
             self.shapes[entry.name] = layer.output if layer else None
+            name = numbered(entry.name, layers)
+            if layer is not None:
+                layers[name], inputs[name] = layer, tuple(self.names.get(source, source) for source in sources)
+                self.names[entry.name] = name
             previous = entry.name
             if layer is not None:
-                layers[entry.name], inputs[entry.name] = layer, sources
                 self._check_output(entry, layer, place)
         if not self.text.layers:
             self.document.fault("layers", "no layers; expected at least one")
