@@ -8,10 +8,13 @@ import pytest
 from hwsim.count.analytic import count
 from hwsim.count.interpreter import compute, execute
 from hwsim.ir.access import Tensor, along
+from hwsim.ir.conv import gemm_stage
 from hwsim.ir.counts import Traffic
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
+from hwsim.ir.verify import verify_nest
 from hwsim.sim.buffers import walk_steps
+from hwsim.spec.layer import GemmLayer
 from tests.nests import random_nest
 
 
@@ -112,3 +115,16 @@ def test_counts_scale_to_real_layers() -> None:
     assert counts.of("dram", "filter").serves == 1_849_688_064
     assert counts.of("dram", "ofmap").updates == 1_849_688_064
     assert counts.of("dram", "ifmap").serves == stage.effectual
+
+
+def test_sums_that_meet_at_different_steps_are_read_to_be_added() -> None:
+    """C[0][0] += A[0][k] B[k][0], k = 0, 1 in one PE and 2 in the other: the second PE's sum leaves a step sooner. DRAM takes both,
+    and reads the first to add the second."""
+    stage = gemm_stage(GemmLayer(1, 1, 3))
+    nest = verify_nest(Nest(stage, (Hold("dram", ("A", "B", "C")), Loop("k", 2, "row"), Loop("k", 1), Hold("rf", ("C",)))))
+    for counts in (count(nest), execute(nest)):
+        found = counts.of("dram", "C")
+        assert (found.updates, found.serves) == (2, 1)
+        assert counts.of("rf", "C").fills == 0
+    even = verify_nest(Nest(gemm_stage(GemmLayer(1, 1, 4)), nest.items))
+    assert (count(even).of("dram", "C").updates, count(even).of("dram", "C").serves) == (1, 0)

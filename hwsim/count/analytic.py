@@ -11,7 +11,8 @@ ask for the same word, are
 because the instances of different axes are independent: a word is asked for by nobody exactly when on every axis
 every instance that needs its coordinate had it. Both products' sums over steps factor over the axes. Dims that a
 tensor does not use are axes of one point that is there or, at a ragged edge, not. Partial sums leave as they came
-(the same sum with time reversed); a returning partial sum is read, a first visit is not.
+(the same sum with time reversed); a returning partial sum is read, a first visit is not. Partial sums of a word that reach
+a level at one step are added on the way; those that reach it at different steps meet there, and what lies there is read.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def touched_together(stages: Sequence[Stage], names: Collection[str]) -> dict[st
 def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic]:
     """Walk the levels that hold a tensor from the outside in.
 
-    fresh: entries of a level that begin a new partial sum, so that the first read inside is elided.
+    fresh: entries of a level that begin a new partial sum, so that the first read inside is elided. Of a sum that lies in a
+    level, each arrival but the first must find the one before: it was read to be added to inside, or is read when the arrival
+    is added to it (sums of neighbours that leave at different steps). So a level reads updates - fresh.
     """
     chain = nest.chain(tensor.name)
     output = tensor.role == "output"
@@ -81,16 +84,13 @@ def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic
     for hold, inner in itertools.pairwise(chain):
         assert hold is not None
         demand = _Demand(nest, tensor, inner, hold)
-        wanted = demand.asked
         updates = demand.returned if output else 0
-        returning = demand.asked - fresh if output else wanted
-        rewrites = updates - demand.returned_once if output else 0
-        result[hold.level, tensor.name] = Traffic(fills=filled, serves=returning + rewrites, updates=updates,
-                                                  drains=drains, peak=outer.peak)
+        serves = updates - fresh if output else demand.asked
+        result[hold.level, tensor.name] = Traffic(fills=filled, serves=serves, updates=updates, drains=drains, peak=outer.peak)
         if inner is None:
             break
         entries = demand.entries
-        filled = returning if output else entries
+        filled = demand.asked - fresh if output else entries
         fresh = entries - filled if output else 0
         drains = entries if output else 0
         outer = demand

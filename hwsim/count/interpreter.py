@@ -22,7 +22,7 @@ Word = tuple[int, ...]
 
 @dataclass
 class _Buffer:
-    """One instance of a level: the words it holds of one tensor, and which of them carry a partial sum."""
+    """One instance of a level: the words it holds of one tensor, and of which of them a partial sum lies here."""
 
     words: frozenset[Word] = frozenset()
     begun: set[Word] = field(default_factory=set)
@@ -119,9 +119,11 @@ class _TensorWalk:
             return
         reduce = hold.reduce if hold else self.nest.compute_reduce
         for (parent, word), times in arrivals.items():
-            outside.updates += 1 if reduce else times
-            outside.serves += 0 if reduce else times - 1
-            self.buffers[depth - 1][parent].begun.add(word)
+            begun = self.buffers[depth - 1][parent].begun
+            arriving = 1 if reduce else times
+            outside.updates += arriving
+            outside.serves += arriving if word in begun else arriving - 1  # what lies there is read to be added to
+            begun.add(word)
 
     def _enter(self, depth: int, tiles: dict[tuple[int, ...], frozenset[Word]]) -> None:
         hold, tally = self.chain[depth], self.tallies[depth]
@@ -141,7 +143,9 @@ class _TensorWalk:
         asked.add((parent, word))
         outside = self.tallies[depth - 1]
         if self.output:
-            if word in self.buffers[depth - 1][parent].begun and not again:
+            begun = self.buffers[depth - 1][parent].begun
+            if word in begun and not again:
+                begun.discard(word)  # the sum is now inside, and comes back
                 outside.serves += 1
                 tally.fills += 1
                 self.buffers[depth][place].begun.add(word)

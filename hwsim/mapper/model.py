@@ -305,7 +305,7 @@ class Model:
         """(weights [metrics, 3 * boundaries], constant [metrics]) of a tensor's traffic at every level it passes.
 
         As hwsim.count.analytic: with E, A, R the words that enter, are asked for, and return across a boundary,
-        fills = A - fresh, reads = A inside - fresh + drains; fresh inside = E - A + fresh.
+        fills = A - fresh, reads = R inside - fresh + drains; fresh inside = E - A + fresh.
         """
         boundaries = len(chain)
         output = tensor.role == "output"
@@ -322,8 +322,8 @@ class Model:
         fills = drains = np.zeros_like(words)
         for number, hold in enumerate(chain):
             asked = variable(number, ASKED)
-            serves = asked - fresh if output else asked
             updates = variable(number, RETURNED) if output else np.zeros_like(words)
+            serves = updates - fresh if output else asked
             if self._shifted(hold, chain, tensor):
                 serves = fills
             for metric, row in self._charges(skeleton, hold, tensor, fills, serves, updates, drains):
