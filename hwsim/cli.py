@@ -404,9 +404,9 @@ def map_command(machine: str, layer: str, objective: str, algorithm: str, batch:
 
 
 @main.command()
-@click.option("--n", required=True, type=click.IntRange(1), help="Columns of C; rows and depth too, unless given.")
-@click.option("--m", type=click.IntRange(1), help="Rows of C.")
-@click.option("--k", type=click.IntRange(1), help="The reduction.")
+@click.option("--n", required=True, type=click.IntRange(1, 10**12), help="Columns of C; rows and depth too, unless given.")
+@click.option("--m", type=click.IntRange(1, 10**12), help="Rows of C.")
+@click.option("--k", type=click.IntRange(1, 10**12), help="The reduction.")
 @click.option("--tiles", metavar="V1,V2,V3", help="Tile of C (v1 x v2), step v3 of the reduction.  [default: 1,1,1]")
 @click.option("--machine", help="Also its cost there, and the best tiles that fit.")
 @click.option("--memory", help="The memory that tiles must fit (default: the largest explicit one).")
@@ -420,10 +420,8 @@ def tile(n: int, m: int | None, k: int | None, tiles: str | None, machine: str |
     """Tile a matrix product: formulas, exact counts, executed loops.
 
     \b
-    hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8
     hwsim tile --m 100 --n 60 --k 7 --tiles 8,8,1
-    hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8 --machine tpu-v1 --sweep --out sweep
     """
     from hwsim.count.tiling import Tiled, sweep as sweep_tiles
@@ -442,7 +440,10 @@ def tile(n: int, m: int | None, k: int | None, tiles: str | None, machine: str |
     loaded = load_machine(machine) if machine else None
     swept = sweep_tiles(tiled.m, tiled.n, tiled.k) if sweep else []
     text = json.dumps(tiling_document(tiled, loaded, memory, swept), indent=1)
-    words = [tiling_text(tiled), *([machine_text(tiled, loaded, memory)] if loaded else []), *([sweep_text(swept)] if sweep else [])]
+    cached = loaded is not None and loaded.management != "explicit"
+    words = [tiling_text(tiled, "words in and out" if cached else "DRAM accesses")]
+    words += [machine_text(tiled, loaded, memory)] if loaded else []
+    words += [sweep_text(swept)] if sweep else []
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
     if out is not None:

@@ -175,14 +175,15 @@ def test_replayed_stretches_equal_the_plain_walk(seed: int, monkeypatch: pytest.
     cut = max(1, seed % (len(loops) + 1))
     first = loops[0]
     halves = -(-nest.stage.extents[first.dim] // (1 + seed % 4))
-    nest = Nest(nest.stage, (Hold("dram", names), Loop(first.dim, halves, "core"), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]))
+    nest = Nest(nest.stage, (Hold("dram", names), Loop(first.dim, halves, "core"), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]),
+                packed=seed % 2 == 0)
     results = []
     for room in (0, 1 << 12, 40):  # nothing kept, all kept, too little room
         monkeypatch.setattr("hwsim.sim.stream.KEPT_LOOKUPS", room)
         monkeypatch.setattr("hwsim.sim.stream.WHOLE_STRETCH", 6)
         levels = [("l1", cache(256, 16, 4)), ("l2", cache(768, 16, 3)), ("l3", cache(2048, 16, 8, per="chip"))]
         chain = ImplicitChain(levels, 4, AddressSpace([nest.stage]))
-        result = run_stream(nest, nest.holds[-1], frozenset({"core"}), chain, Walkers(4, 7, 16, 10**9, pack_weights=seed % 2 == 0))
+        result = run_stream(nest, nest.holds[-1], frozenset({"core"}), chain, Walkers(4, 7, 16, 10**9))
         results.append((result, chain.state.tags.tolist()))
     assert results[0] == results[1] == results[2]
 

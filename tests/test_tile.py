@@ -108,3 +108,22 @@ def test_a_sweep_of_short_dims_knows_the_best_tiles() -> None:
     best = best_tiles(14, 10, 6, 64)
     assert not any(other.footprint <= 64 and other.accesses < best.accesses for other in sweep(14, 10, 6))
     assert any(other.footprint <= best.footprint and other.accesses <= best.accesses for other in pareto(sweep(14, 10, 6)))
+
+
+def test_on_caches_every_memory_says_what_it_served() -> None:
+    """A, B and C of 512 x 512 are 3 MiB, the L3 32 MiB: every line crosses DRAM once, and nothing more is called DRAM's."""
+    zen3 = str(Path(__file__).parent / "cases" / "cpu" / "zen3.yaml")
+    document = json.loads(CliRunner().invoke(main, ["tile", "--n", "512", "--machine", zen3, "--json", "-"]).stdout)["machine"]["best"]
+    assert document["words_in"] == 27_525_120 - 512 * 512
+    served = document["simulated"]["served"]
+    assert served["dram"]["read_bytes"] == 3 * 512 * 512 * 4  # C's lines are fetched to be written
+    assert served["l1"]["reads"] > served["l2"]["reads"] >= served["l3"]["reads"] > served["dram"]["reads"]
+    text = CliRunner().invoke(main, ["tile", "--n", "64", "--tiles", "8,8,8", "--machine", zen3]).output
+    assert "DRAM" not in text and "words in" in text
+
+
+def test_sizes_without_end_end() -> None:
+    for machine in ("tpu-v1", "xeon-8380", "h200"):
+        result = CliRunner().invoke(main, ["tile", "--n", "1000000000", "--machine", machine])
+        assert result.exit_code == 0, result.output
+    assert CliRunner().invoke(main, ["tile", "--n", "1" + "0" * 5000]).exit_code == 2

@@ -14,8 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 
-from hwsim.count import analytic, interpreter
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.count import analytic
 from hwsim.errors import HwsimError
 from hwsim.ir.conv import gemm_stage
 from hwsim.ir.counts import NestCounts
@@ -27,7 +31,8 @@ from hwsim.spec.layer import GemmLayer
 OUTSIDE, REGISTERS = "dram", "registers"
 LONGEST = 4096  # beyond which the closed form of any nest gives way to the same one for this nest
 MOST_SWEPT = 10
-MOST_EXECUTED = 40_000  # iterations that the interpreter is asked to execute
+ROUNDING, MOST_EQUALS = 1e-12, 1000  # of traffic in floating point, and tiles that may be equal in it
+MOST_EXECUTED = 20_000_000  # iterations that are executed
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,18 @@ class Tiled:
         """The same names as the formulas, counted exactly: ragged tiles, and what is already there not loaded again."""
         if max(self.m, self.n, self.k) <= LONGEST:
             return _counted(analytic.count(self.nest))
-        a, b = self._loads
+        a, b = self.loads
         return {"A loads": a, "B loads": b, "C stores": self.m * self.n, "A registers": self.v1 * self.v3,
                 "B registers": self.v2 * self.v3, "C registers": self.v1 * self.v2}
 
     @cached_property
     def executed(self) -> dict[str, int] | None:
-        """The same, by executing every iteration; None where there are too many."""
+        """The same, by executing every iteration (hwsim.count.tiled_loops); None where there are too many."""
         if self.m * self.n * self.k > MOST_EXECUTED:
             return None
-        return _counted(interpreter.execute(self.nest))
+        from hwsim.count.tiled_loops import execute
+
+        return execute(self.m, self.n, self.k, self.v1, self.v2, self.v3)
 
     @property
     def footprint(self) -> int:
@@ -94,10 +101,11 @@ class Tiled:
 
         A comes anew for every tile of n unless its tile is the whole of k and stays; B likewise over tiles of m.
         """
-        return sum(self._loads) + self.m * self.n
+        return sum(self.loads) + self.m * self.n
 
     @property
-    def _loads(self) -> tuple[int, int]:
+    def loads(self) -> tuple[int, int]:
+        """Words of A and of B that are loaded, exactly."""
         across, down, deep = (-(-size // tile) for size, tile in ((self.n, self.v2), (self.m, self.v1), (self.k, self.v3)))
         a = self.m * self.k * (across if deep > 1 else 1)
         b = self.n * self.k * (1 if deep == 1 and across == 1 else down)
@@ -123,13 +131,28 @@ def best_tiles(m: int, n: int, k: int, words: int) -> Tiled:
 
 
 def _candidates(m: int, n: int, k: int, words: int) -> Iterator[Tiled]:
-    """For every v1 with another number of tiles, the widest v2 that fits."""
-    for v1 in {-(-m // pieces) for pieces in range(1, m + 1)}:
-        for v3 in {1, k}:
-            room = (words - v1 * v3) // (v1 + v3)
-            if room >= 1:
-                yield Tiled(m, n, k, v1, min(n, room), v3)
-                yield Tiled(m, n, k, v1, _shortest(n, min(n, room)), v3)
+    """For every v1 with another number of tiles the widest v2 that fits; of all those, the ones of least traffic but for rounding."""
+    for v3 in {1, k}:
+        rows = _lengths(m, max(0, words - 1) // v3)
+        room = (words - rows * v3) // (rows + v3)
+        rows, room = rows[room >= 1], np.minimum(room[room >= 1], n)
+        if not len(rows):
+            continue
+        down, across = -(-m // rows), -(-n // room)
+        a = float(m) * k * (across if v3 < k else 1)
+        b = float(n) * k * np.where((v3 == k) & (across == 1), 1, down)
+        traffic = a + b
+        for number in np.flatnonzero(traffic <= traffic.min() * (1 + ROUNDING))[:MOST_EQUALS].tolist():
+            yield Tiled(m, n, k, int(rows[number]), int(room[number]), v3)
+            yield Tiled(m, n, k, int(rows[number]), _shortest(n, int(room[number])), v3)
+
+
+def _lengths(size: int, most: int) -> npt.NDArray[np.int64]:
+    """The shortest tile for every number of tiles that a size can be cut into, up to a length."""
+    root = isqrt(size)
+    short = np.arange(1, min(root, most) + 1, dtype=np.int64)
+    found = np.unique(np.concatenate([short, -(-size // np.arange(1, root + 1, dtype=np.int64))]))
+    return np.asarray(found[found <= most])
 
 
 def _shortest(size: int, most: int) -> int:

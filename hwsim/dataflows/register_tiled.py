@@ -61,7 +61,7 @@ class RegisterTiled:
             Hold("registers", tuple(tensor.name for tensor in stage.tensors), halo="refetch"),
             *points((*view.m, *view.n)),
         ]
-        return Nest(stage, drop_idle(stage, items), self.name)
+        return Nest(stage, drop_idle(stage, items), self.name, packed=True)
 
 
 def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:

@@ -56,7 +56,7 @@ class Nest:
     """Items outermost first; the first is the backing memory's Hold of every tensor.
 
     compute_multicast, compute_reduce: the same switches for the innermost level's wires to the multipliers.
-    dataflow: the name of the rule that made it.
+    dataflow: the name of the rule that made it. packed: weights are stored in panels as wide as the tile that is loaded at a time.
     """
 
     stage: Stage
@@ -64,6 +64,7 @@ class Nest:
     dataflow: str = ""
     compute_multicast: bool = True
     compute_reduce: bool = True
+    packed: bool = False
 
     @property
     def loops(self) -> tuple[Loop, ...]:

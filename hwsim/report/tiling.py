@@ -9,23 +9,27 @@ from hwsim.count.tiling import Tiled, best_tiles, pareto
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError, UnknownName
+from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.report.tables import WIDTH, text_table
+from hwsim.sim.result import LayerResult
+from hwsim.sim.tiled import fits_registers, run_tiled
 from hwsim.spec.machine import Machine, Memory
-from hwsim.units import DTYPE_BYTES, seconds_text, size_text
+from hwsim.units import DTYPE_BYTES, seconds_text, si, size_text
 
 SCHEMA = "hwsim.tiling/1"
 MOST_ROWS = 24
+MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seconds
 
 
-def tiling_text(tiled: Tiled) -> str:
-    """The loops before and after, and every count three ways."""
+def tiling_text(tiled: Tiled, outside: str = "DRAM accesses") -> str:
+    """The loops before and after, and every count three ways. outside: what words are that the tiles' memory takes in and lets out."""
     rows = [[name, formula, f"{value:,.10g}", f"{tiled.closed[name]:,}", "-" if tiled.executed is None else f"{tiled.executed[name]:,}"]
             for name, (formula, value) in tiled.formulas.items()]
     lines = [f"C[{tiled.m}][{tiled.n}] += A[{tiled.m}][{tiled.k}] * B[{tiled.k}][{tiled.n}]", "", *_loops(tiled), "",
              text_table(["words", "formula", "value", "exact", "executed"], rows), "",
              f"footprint     {tiled.footprint:,} words",
-             f"DRAM accesses {tiled.accesses:,} words, {_untiled(tiled) / tiled.accesses:.3g} times fewer than untiled"]
+             f"{outside} {tiled.accesses:,} words, {_untiled(tiled) / tiled.accesses:.3g} times fewer than untiled"]
     return "\n".join([*lines, *_why(tiled)])
 
 
@@ -71,14 +75,60 @@ def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
 
 
 def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
-    """The tiles on a machine, beside the best that fit the memory."""
+    """The tiles on a machine, beside the best that fit the memory; with caches, what each memory serves."""
     level, capacity = memory_for(machine, memory)
     words = capacity // DTYPE_BYTES[machine.dtype]
-    rows = [_machine_row(name, tiles, machine, level, words)
-            for name, tiles in (("these", tiled), ("best", best_tiles(tiled.m, tiled.n, tiled.k, words)))]
-    head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
-    title = f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words:"
-    return "\n".join(["", title, "", text_table(head, rows)])
+    title = f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words"
+    pairs = (("these", tiled), ("best", best_tiles(tiled.m, tiled.n, tiled.k, words)))
+    if machine.management == "explicit":
+        rows = [_machine_row(name, tiles, machine, level, words) for name, tiles in pairs]
+        head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
+        return "\n".join(["", f"{title}:", "", text_table(head, rows)])
+    runs = [(name, tiles, _simulated(tiles, machine)) for name, tiles in pairs]
+    levels = [part for part in machine.chain("activation")[::-1] if part != "registers"]
+    head = ["tiles", "v1,v2,v3", level, "words in", *levels, "time"]
+    rows = [[name, f"{tiles.v1},{tiles.v2},{tiles.v3}", _share(tiles, words), si(sum(tiles.loads)), *_served(run, levels)]
+            for name, tiles, run in runs]
+    notes = [f"{name}: {run}" for name, _, run in runs if isinstance(run, str)]
+    what = f"words in: loads of A and B by the formula; then what each memory serves, simulated{_on(machine)}: {_units(machine, levels)}"
+    lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
+    return "\n".join(["", f"{title}:", "", text_table(head, rows), "", *lines])
+
+
+def _simulated(tiled: Tiled, machine: Machine) -> LayerResult | str:
+    """The tiles run on the machine, or why they are not."""
+    steps = tiled.m * tiled.n * tiled.k if machine.management == "mixed" or not fits_registers(tiled, machine) else (
+        tiled.m * tiled.n * tiled.k // (tiled.v1 * tiled.v2 * tiled.v3))
+    most = MOST_STEPS if machine.management == "implicit" else MOST_STEPS_OF_BLOCKS
+    if steps > most:
+        return f"not simulated, as it takes {si(steps)} steps and {si(most)} are the most"
+    try:
+        return run_tiled(tiled, machine)
+    except HwsimError as error:
+        return f"not simulated: {error}"
+
+
+def _served(run: LayerResult | str, levels: list[str]) -> list[str]:
+    if isinstance(run, str):
+        return ["-" for _ in (*levels, "time")]
+    (stage,) = run.online
+    return [*(si(sum(access.reads for access in stage.accesses.get(level, {}).values())) for level in levels), seconds_text(run.seconds)]
+
+
+def _on(machine: Machine) -> str:
+    return " on one core" if machine.management == "implicit" else ""
+
+
+def _units(machine: Machine, levels: list[str]) -> str:
+    """What a number of each memory counts."""
+    lines = [part for level in levels if isinstance(part := machine.parts[level], Cache)]
+    cached = [level for level in levels if machine.memories[level].management != "explicit"]
+    words = [level for level in levels if level not in cached]
+    return f"{', '.join(words)} words, " * bool(words) + f"{', '.join(cached)} lines of {lines[-1].line} bytes"
+
+
+def _share(tiled: Tiled, words: int) -> str:
+    return f"{tiled.footprint / words:.0%}" if tiled.footprint <= words else f"{tiled.footprint / words:.3g}x: no"
 
 
 def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
@@ -95,9 +145,9 @@ def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
 def _machine_row(name: str, tiled: Tiled, machine: Machine, level: str, words: int) -> list[str]:
     spent = cost(tiled, machine)
     seconds = max(spent["dram_seconds"], spent["compute_seconds"])
-    fits = f"{tiled.footprint / words:.0%}" if tiled.footprint <= words else f"{tiled.footprint / words:.3g}x: no"
+    accesses = f"{tiled.accesses:,}" if tiled.accesses < 10**12 else f"{tiled.accesses:.4g}"
     energy = f"{spent['dram_pj'] / 1e6:.4g} uJ"
-    return [name, f"{tiled.v1},{tiled.v2},{tiled.v3}", fits, f"{tiled.accesses:,}", energy, seconds_text(seconds),
+    return [name, f"{tiled.v1},{tiled.v2},{tiled.v3}", _share(tiled, words), accesses, energy, seconds_text(seconds),
             "DRAM" if spent["dram_seconds"] > spent["compute_seconds"] else "multipliers"]
 
 
@@ -128,14 +178,27 @@ def tiling_document(tiled: Tiled, machine: Machine | None, memory: str | None, t
     if machine is not None:
         level, capacity = memory_for(machine, memory)
         best = best_tiles(tiled.m, tiled.n, tiled.k, capacity // DTYPE_BYTES[machine.dtype])
-        document["machine"] = {"name": machine.name, "memory": level, "capacity_bytes": capacity, **cost(tiled, machine),
+        document["machine"] = {"name": machine.name, "memory": level, "capacity_bytes": capacity, **_machine_document(tiled, machine),
                                "best": {"tiles": [best.v1, best.v2, best.v3], "footprint_words": best.footprint,
-                                        "dram_words": best.accesses, **cost(best, machine)}}
+                                        **_machine_document(best, machine)}}
     if tiles:
         front = set(pareto(tiles))
         document["sweep"] = [{"tiles": [other.v1, other.v2, other.v3], "footprint_words": other.footprint, "dram_words": other.accesses,
                               "pareto": other in front} for other in tiles]
     return document
+
+
+def _machine_document(tiled: Tiled, machine: Machine) -> dict[str, Any]:
+    """Explicit machines: DRAM words and their cost. Others: words that enter the registers, and what each memory served."""
+    if machine.management == "explicit":
+        return {"dram_words": tiled.accesses, **cost(tiled, machine)}
+    run = _simulated(tiled, machine)
+    if isinstance(run, str):
+        return {"words_in": sum(tiled.loads), "simulated": None, "note": run}
+    (stage,) = run.online
+    served = {level: {name: sum(getattr(access, name) for access in tensors.values()) for name in ("reads", "read_bytes")}
+              for level, tensors in stage.accesses.items()}
+    return {"words_in": sum(tiled.loads), "simulated": {"seconds": run.seconds, "served": served}}
 
 
 def sweep_files(tiled: Tiled, tiles: list[Tiled], machine: Machine | None, memory: str | None) -> dict[str, str | bytes]:

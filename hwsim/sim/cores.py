@@ -34,7 +34,7 @@ class ImplicitRun:
 
 def core_walkers(core: Core) -> Walkers:
     """All cores at once, taking turns of a few hundred steps."""
-    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT, WINDOW_STEPS, pack_weights=True)
+    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT, WINDOW_STEPS)
 
 
 def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> ImplicitRun:

@@ -149,8 +149,6 @@ class ImplicitChain:
 class Walkers:
     """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and the steps walked
     one by one: all up to `budget`, else about `window_steps`.
-
-    pack_weights: weights are stored in panels as wide as the tile that is loaded at a time, as CPU libraries do.
     """
 
     parallel: int
@@ -158,7 +156,6 @@ class Walkers:
     vector_bytes: int
     budget: int
     window_steps: int = 0
-    pack_weights: bool = False
 
 
 def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: ImplicitChain, walkers: Walkers) -> StreamResult:
@@ -174,7 +171,7 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     schedule = _schedule(nest, temporal, units)
     chunks = _chunk_sizes(nest, temporal, units)
     vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
-    tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if walkers.pack_weights else None)
+    tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if nest.packed else None)
     steps = _unit_steps(nest, temporal, units)
     kept = _stretches(nest, temporal, units, tensors)
     plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
