@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hwsim import __version__
-from hwsim.errors import HwsimError, PhysicsError
+from hwsim.errors import HwsimError, PhysicsError, printable
 
 if TYPE_CHECKING:
     from hwsim.api import Progress
@@ -47,7 +47,7 @@ def _user_errors(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except HwsimError as error:
-            click.echo(f"hwsim: {error}", err=True)
+            click.echo(f"hwsim: {printable(str(error))}", err=True)
             sys.exit(2)
         except PhysicsError as error:
             click.echo(f"hwsim: {error}\nhwsim: please report this with the command that caused it", err=True)
@@ -68,7 +68,7 @@ def _user_errors(command: F) -> F:
 def _show(text: str) -> None:
     """Print data on standard output. Raises HwsimError when it cannot be written."""
     try:
-        click.echo(text)
+        click.echo(printable(text))
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -7,7 +7,7 @@ rules has a method `faults()` yielding (field, message); the message stands at t
 from __future__ import annotations
 
 import dataclasses
-import math
+import stat
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,18 @@ from typing import Any, Literal, TypeVar, cast
 
 import yaml
 
-from hwsim.errors import ConfigError, Fault, HwsimError, nearest
+from hwsim.errors import ConfigError, Fault, HwsimError, is_plain, nearest, shortened
 from hwsim.units import PARSERS
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 16 << 20
 MAX_DEPTH = 32
-MAX_NODES = 50_000
+MAX_NODES = 1_000_000
+MAX_FAULTS = 100
+MAX_DIGITS = 40
+MAX_NAME = 255  # bytes in UTF-8, as a name may become a file's
+SMALLEST, LARGEST = 1e-15, 1e15  # of a plain number
+
+NAMES = ("name", "layer", "stage", "dataflow", "machine", "links", "from", "tensors", "for", "par", "hold", "on")  # keys of names
 
 T = TypeVar("T")
 
@@ -97,7 +103,13 @@ class Document:
         else:
             place = self._place(path)
             line, column = place.line, place.column
-        self.faults.append(Fault(self.name, line, column, path or "file", what))
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(Fault(self.name, line, column, path or "file", what))
+
+    @property
+    def is_full(self) -> bool:
+        """Enough faults were found: no need to look on."""
+        return len(self.faults) >= MAX_FAULTS
 
     def check(self) -> None:
         """Raise ConfigError if any fault was noted."""
@@ -114,45 +126,62 @@ class Document:
             self.fault("", f"file is larger than {MAX_BYTES} bytes; expected a small description")
             return None
         try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                if isinstance(event, yaml.AliasEvent):
-                    mark = cast(yaml.Mark, event.start_mark)
-                    self.faults.append(Fault(self.name, mark.line + 1, mark.column + 1, "file",
-                                             "aliases are not accepted; expected the value itself"))
-                    return None
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if self._is_refused(text):
+                return None
+            node = yaml.compose(text, Loader=LOADER)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            place: Any = getattr(error, "problem_mark", None)
-            line, column = (place.line + 1, place.column + 1) if place else (1, 1)
-            problem = getattr(error, "problem", None) or "nested too deeply or not text"
-            self.faults.append(Fault(self.name, line, column, "file", f"not valid YAML: {problem}"))
+            self._not_yaml(text, error)
             return None
         if node is None:
             self.fault("", "file is empty; expected a mapping")
-            return None
-        self._bound(node)
         return None if self.faults else node
 
-    def _bound(self, root: yaml.Node) -> None:
-        stack, seen = [(root, 1)], 0
-        while stack:
-            node, depth = stack.pop()
-            seen += 1
-            if depth > MAX_DEPTH or seen > MAX_NODES:
-                self.fault("", f"nested deeper than {MAX_DEPTH} or more than {MAX_NODES} values", node)
-                return
-            children = node.value if isinstance(node, yaml.CollectionNode) else []
-            for child in children:
-                stack.extend((part, depth + 1) for part in (child if isinstance(child, tuple) else (child,)))
+    def _is_refused(self, text: str) -> bool:
+        """Aliases, depth and size, event by event, before anything is built."""
+        depth = seen = 0
+        for event in yaml.parse(text, Loader=LOADER):
+            seen += isinstance(event, yaml.NodeEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            alias = isinstance(event, yaml.AliasEvent)
+            if alias or depth > MAX_DEPTH or seen > MAX_NODES:
+                what = ("aliases are not accepted; expected the value itself" if alias else
+                        f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"more than {MAX_NODES} values")
+                mark = cast(yaml.Mark, event.start_mark)
+                self.faults.append(Fault(self.name, mark.line + 1, mark.column + 1, "file", what))
+                return True
+        return False
+
+    def _not_yaml(self, text: str, error: Exception) -> None:
+        place: Any = getattr(error, "problem_mark", None)
+        line, column = (place.line + 1, place.column + 1) if place else (1, 1)
+        problem = getattr(error, "problem", None) or "nested too deeply or not text"
+        if isinstance(error, yaml.reader.ReaderError):
+            line, column, problem = _first_strange(text)
+        self.faults.append(Fault(self.name, line, column, "file", f"not valid YAML: {problem}"))
 
 
-def read_text(path: Path) -> str:
-    """The text of an input file; HwsimError when it cannot be read."""
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _first_strange(text: str) -> tuple[int, int, str]:
+    """Where the first character stands that YAML does not take, and what it is."""
+    for number, line in enumerate(text.split("\n"), 1):
+        for column, character in enumerate(line, 1):
+            if not is_plain(character) and character not in "\t\r":
+                return number, column, f"the character {character!a}; expected printable text"
+    return 1, 1, "a character that is none"
+
+
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
+    """The text of an input file; HwsimError when it cannot be read, is larger than `most` bytes, or no regular file."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise HwsimError(f"{path}: larger than {MAX_BYTES} bytes")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise HwsimError(f"{path}: a {'folder' if path.is_dir() else 'device or pipe'}; expected a file")
+        if status.st_size > most:
+            raise HwsimError(f"{path}: {status.st_size} bytes; expected at most {most}")
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a UnicodeDecodeError is a ValueError, as is a name with a NUL
         raise HwsimError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
@@ -207,6 +236,10 @@ def mapping(node: yaml.Node, path: str, doc: Document) -> dict[str, tuple[yaml.N
             doc.fault(path, f"{_kind(key_node)} as a key; expected a word", key_node)
             continue
         key = str(key_node.value)
+        wrong = name_fault(key)
+        if wrong:
+            doc.fault(path, wrong, key_node)
+            continue
         if key in pairs:
             first = pairs[key][0].start_mark.line + 1
             doc.fault(_join(path, key), f"duplicate key; first given on line {first}", key_node)
@@ -214,6 +247,14 @@ def mapping(node: yaml.Node, path: str, doc: Document) -> dict[str, tuple[yaml.N
         pairs[key] = (key_node, value)
         doc.places[_join(path, key)] = Place(doc.name, value.start_mark.line + 1, value.start_mark.column + 1)
     return pairs
+
+
+def name_fault(name: str) -> str:
+    """What is wrong with a name, '' for one that will do: printable text on one line, not too long."""
+    if len(name.encode("utf-8", "replace")) > MAX_NAME:
+        return f"{shortened(repr(name))}; expected a name of at most {MAX_NAME} bytes"
+    strange = next((character for character in name if not is_plain(character)), None)
+    return f"{shortened(repr(name))} holds {strange!a}; expected printable text on one line" if strange else ""
 
 
 def _yaml_name(spec: dataclasses.Field[Any]) -> str:
@@ -230,7 +271,7 @@ def _join(path: str, key: str) -> str:
 def _kind(node: yaml.Node) -> str:
     if isinstance(node, yaml.MappingNode):
         return "a mapping"
-    return "a list" if isinstance(node, yaml.SequenceNode) else f"{node.value!r}"
+    return "a list" if isinstance(node, yaml.SequenceNode) else shortened(repr(node.value))
 
 
 def _value(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: Document) -> Any:
@@ -252,6 +293,9 @@ def _value(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: 
         return _choice([str(choice) for choice in typing.get_args(hint)], node, path, doc)
     if dataclasses.is_dataclass(hint) and "unit" not in meta:
         return build(hint, node, path, doc)
+    if hint is str and isinstance(node, yaml.ScalarNode) and path.rpartition(".")[2].partition("[")[0] in NAMES and name_fault(node.value):
+        doc.fault(path, name_fault(node.value), node)
+        return None
     return _scalar(hint, meta, node, path, doc)
 
 
@@ -261,6 +305,8 @@ def _sequence(item: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, do
         return None
     values = []
     for index, child in enumerate(node.value):
+        if doc.is_full:
+            return None
         doc.places[f"{path}[{index}]"] = Place(doc.name, child.start_mark.line + 1, child.start_mark.column + 1)
         values.append(_value(item, meta, child, f"{path}[{index}]", doc))
     return tuple(values)
@@ -295,14 +341,14 @@ def _scalar(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc:
 
 def _integer(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> int:
     try:
-        if not node.tag.endswith(":int"):
+        if not node.tag.endswith(":int") or len(node.value) > MAX_DIGITS:
             raise ValueError
         value = int(str(yaml.SafeLoader.construct_yaml_int(yaml.SafeLoader(""), node)))
     except ValueError:
-        raise ValueError(f"{node.value!r} is not a whole number; expected {_describe(int, meta)}") from None
+        raise ValueError(f"{shortened(repr(node.value))} is not a whole number; expected {_describe(int, meta)}") from None
     least = meta.get("least", 0)
     if not least <= value < 2**53:
-        raise ValueError(f"{value} is out of range; expected {_describe(int, meta)}")
+        raise ValueError(f"{shortened(node.value)} is out of range; expected {_describe(int, meta)}")
     return value
 
 
@@ -310,21 +356,24 @@ def _float(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> float:
     try:
         value = float(node.value)
     except ValueError:
-        raise ValueError(f"{node.value!r} is not a number; expected a positive number") from None
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{node.value!r} is out of range; expected a positive, finite number")
+        raise ValueError(f"{shortened(repr(node.value))} is not a number; expected a positive number") from None
+    if not SMALLEST <= value <= LARGEST:
+        raise ValueError(f"{shortened(repr(node.value))} is out of range; expected a positive number, from {SMALLEST:g} to {LARGEST:g}")
     return value
 
 
 def _boolean(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> bool:
     if not node.tag.endswith(":bool"):
-        raise ValueError(f"{node.value!r}; expected true or false")
+        raise ValueError(f"{shortened(repr(node.value))}; expected true or false")
     return str(node.value).lower() in ("true", "yes", "on")
 
 
 def _string(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> str:
     if not str(node.value).strip():
         raise ValueError("empty; expected text")
+    strange = next((character for character in node.value if not is_plain(character) and character != "\n"), None)
+    if strange is not None:
+        raise ValueError(f"{shortened(repr(node.value))} holds {strange!a}; expected printable text")
     return str(node.value)
 
 
@@ -334,7 +383,8 @@ _PLAIN: dict[Any, Callable[[yaml.ScalarNode, Mapping[str, Any]], Any]] = {
 
 _EXAMPLES = {"bytes": "a size such as '24 MiB'", "bandwidth": "a rate such as '34 GB/s' or '64 B/cycle'",
              "frequency_hz": "a frequency such as '700 MHz'", "duration": "a time such as '100 ns' or '40 cycles'",
-             "energy_pj": "an energy such as '1.3 pJ'", "energy_pj_per_byte": "an energy such as '8 pJ/bit'"}
+             "energy_pj": "an energy such as '1.3 pJ'", "energy_pj_per_byte": "an energy such as '8 pJ/bit'",
+             "power_w": "a power such as '700 W'"}
 
 
 def _describe(hint: Any, meta: Mapping[str, Any]) -> str:

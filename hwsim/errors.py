@@ -68,6 +68,8 @@ def shortened(text: str, most: int = LONGEST_VALUE) -> str:
 
 def printable(text: str) -> str:
     """Text with control and bidirectional characters written as escapes; line ends stay."""
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
     return "".join(character if character == "\n" or is_plain(character) else _escaped(character) for character in text)
 
 

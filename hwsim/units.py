@@ -12,12 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hwsim.errors import shortened
+
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*)(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity))\s*(.*?)\s*", re.I)
 
 BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
          "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
+WATTS = {"W": 1.0, "mW": 1e-3, "kW": 1e3}
 PICOJOULES = {"pJ": 1.0, "fJ": 1e-3, "nJ": 1e3}
 
 DTYPE_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "int32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1, "fp8": 1,
@@ -53,15 +56,29 @@ class Duration:
         return f"{self.value:g} cycles" if self.in_cycles else f"{self.value * 1e9:g} ns"
 
 
+LARGEST = {"size": 2**70, "rate": 1e21, "rate a cycle": 1e15, "frequency": 1e13, "time": 1e6, "cycles": 1e15, "energy": 1e15, "power": 1e9}
+LEAST = {"size": 1, "rate": 1.0, "rate a cycle": 1e-6, "frequency": 1.0, "time": 1e-18, "cycles": 1e-6, "energy": 1e-12, "power": 1e-6}
+SHOWN = {"size": ("1 B", "1 ZiB"), "rate": ("1 B/s", "1e9 TB/s"), "rate a cycle": ("1e-6 B/cycle", "1e15 B/cycle"),
+         "frequency": ("1 Hz", "10000 GHz"), "time": ("1e-6 ps", "1e6 s"), "cycles": ("1e-6 cycles", "1e15 cycles"),
+         "energy": ("1e-9 fJ", "1e12 nJ"), "power": ("0.001 mW", "1e6 kW")}
+
+
+def _in_range(kind: str, value: float, text: Any, expected: str) -> float:
+    if not LEAST[kind] <= value <= LARGEST[kind]:
+        least, most = SHOWN[kind]
+        raise ValueError(f"{shortened(repr(text))} is out of range; expected {expected}, from {least} to {most}")
+    return value
+
+
 def _split(text: Any, expected: str) -> tuple[float, str]:
     match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is not a number with a unit; expected {expected}")
+        raise ValueError(f"{shortened(repr(text))} is not a number with a unit; expected {expected}")
     value = float(match[1].replace("_", ""))
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not finite; expected {expected}")
+        raise ValueError(f"{shortened(repr(text))} is not finite; expected {expected}")
     if value <= 0:
-        raise ValueError(f"{text!r} is not positive; expected {expected}")
+        raise ValueError(f"{shortened(repr(text))} is not positive; expected {expected}")
     return value, match[2]
 
 
@@ -70,15 +87,16 @@ def _scale(unit: str, table: dict[str, Any], text: Any, expected: str) -> float:
         return float(table[unit])
     folded = [known for known in table if known.lower() == unit.lower()]
     hint = f"; did you mean {folded[0]!r}?" if folded else ""
-    raise ValueError(f"unknown unit {unit!r} in {text!r}; expected {expected}{hint}")
+    raise ValueError(f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}{hint}")
 
 
 def parse_bytes(text: Any) -> int:
     expected = "a size such as '24 MiB' or '48 KiB'"
     value, unit = _split(text, expected)
     size = value * _scale(unit, BYTES, text, expected)
-    if size != int(size):
-        raise ValueError(f"{text!r} is not a whole number of bytes; expected {expected}")
+    if size <= LARGEST["size"] and size != int(size):
+        raise ValueError(f"{shortened(repr(text))} is not a whole number of bytes; expected {expected}")
+    _in_range("size", size, text, expected)
     return int(size)
 
 
@@ -88,29 +106,30 @@ def parse_bandwidth(text: Any) -> Bandwidth:
     size, slash, time = unit.partition("/")
     if not slash or time not in ("s", "cycle"):
         guess = f"; did you mean '{value:g} {unit[:-1]}/s'?" if unit.endswith("s") and unit[:-1] in BYTES else ""
-        raise ValueError(f"unknown unit {unit!r} in {text!r}; expected {expected}{guess}")
-    return Bandwidth(value * _scale(size, BYTES, text, expected), per_cycle=time == "cycle")
+        raise ValueError(f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}{guess}")
+    rate = value * _scale(size, BYTES, text, expected)
+    return Bandwidth(_in_range("rate a cycle" if time == "cycle" else "rate", rate, text, expected), per_cycle=time == "cycle")
 
 
 def parse_frequency(text: Any) -> float:
     expected = "a frequency such as '700 MHz'"
     value, unit = _split(text, expected)
-    return value * _scale(unit, HERTZ, text, expected)
+    return _in_range("frequency", value * _scale(unit, HERTZ, text, expected), text, expected)
 
 
 def parse_duration(text: Any) -> Duration:
     expected = "a time such as '100 ns' or '40 cycles'"
     value, unit = _split(text, expected)
     if unit in ("cycle", "cycles"):
-        return Duration(value, in_cycles=True)
-    return Duration(value * _scale(unit, SECONDS, text, expected), in_cycles=False)
+        return Duration(_in_range("cycles", value, text, expected), in_cycles=True)
+    return Duration(_in_range("time", value * _scale(unit, SECONDS, text, expected), text, expected), in_cycles=False)
 
 
 def parse_energy(text: Any) -> float:
     """pJ per action."""
     expected = "an energy such as '1.3 pJ'"
     value, unit = _split(text, expected)
-    return value * _scale(unit, PICOJOULES, text, expected)
+    return _in_range("energy", value * _scale(unit, PICOJOULES, text, expected), text, expected)
 
 
 def parse_energy_per_byte(text: Any) -> float:
@@ -119,8 +138,16 @@ def parse_energy_per_byte(text: Any) -> float:
     value, unit = _split(text, expected)
     energy, slash, size = unit.partition("/")
     if not slash or size not in ("bit", "B"):
-        raise ValueError(f"unknown unit {unit!r} in {text!r}; expected {expected}")
-    return value * _scale(energy, PICOJOULES, text, expected) * (8 if size == "bit" else 1)
+        raise ValueError(f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}")
+    whole = value * _scale(energy, PICOJOULES, text, expected) * (8 if size == "bit" else 1)
+    return _in_range("energy", whole, text, expected)
+
+
+def parse_power(text: Any) -> float:
+    """Watts."""
+    expected = "a power such as '700 W'"
+    value, unit = _split(text, expected)
+    return _in_range("power", value * _scale(unit, WATTS, text, expected), text, expected)
 
 
 PARSERS: dict[str, Callable[[Any], Any]] = {
@@ -130,6 +157,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "duration": parse_duration,
     "energy_pj": parse_energy,
     "energy_pj_per_byte": parse_energy_per_byte,
+    "power_w": parse_power,
 }
 
 

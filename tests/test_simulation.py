@@ -18,8 +18,10 @@ from hwsim.sim.engine import Port, Stream, Work, run_pipeline
 from hwsim.sim.folds import mapped
 from hwsim.sim.physics import check_stage, port_cycles
 from hwsim.sim.scalesim import mapping_efficiency, separate_fold_cycles
+from hwsim.spec.catalog import shipped
 from hwsim.spec.layer import ConvLayer, GemmLayer
 from hwsim.spec.machine import load_machine
+from hwsim.spec.workload import Workload
 
 
 def stream(tensor: str, first: list[int], last: list[int], incoming: list[int], outgoing: list[int], buffers: int = 2) -> Stream:
@@ -187,3 +189,25 @@ def test_auto_is_the_fastest() -> None:
     best = hwsim.simulate(layer, "xeon-8380", "auto")
     assert best.seconds == min(each.values())
     assert "auto:" in best.layers[0].notes[-1]
+
+
+@pytest.mark.parametrize("machine", [name for name in shipped("configs") if load_machine(name).power is not None])
+def test_no_machine_draws_more_than_its_power(machine: str) -> None:
+    """Averages over layers of networks and large products, in every data type that the machine multiplies."""
+    loaded = load_machine(machine)
+    layers = {"product": GemmLayer(1024, 1024, 1024), "wide": GemmLayer(64, 4096, 1024), "conv": ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1)}
+    for dtype in loaded.compute.dtypes:
+        result = hwsim.simulate(Workload("mixed", layers), loaded, "implicit-gemm", dtype=dtype)
+        for layer in result.layers:
+            assert sum(layer.energy_pj.values()) * 1e-12 <= loaded.power * layer.seconds, (layer.name, dtype)  # type: ignore[operator]
+            assert not any("on average" in note for note in layer.notes)
+
+
+def test_a_tensor_cores_operands_are_not_read_from_registers_for_every_product() -> None:
+    """An 8192^3 product in fp16: 16 of the reduction an instruction, so 2^39 / 16 sums read and written."""
+    (layer,) = hwsim.simulate(GemmLayer(8192, 8192, 8192), load_machine("h200"), "implicit-gemm", dtype="fp16").layers
+    (stage,) = layer.stages
+    assert list(stage.accesses["registers"]) == ["C"]
+    sums = stage.accesses["registers"]["C"]
+    assert (sums.writes, sums.reads) == (2**39 // 16, 2**39 // 16)  # the first of a sum reads none, its way out does
+    assert 300 < sum(layer.energy_pj.values()) * 1e-12 / layer.seconds < 700

@@ -26,12 +26,14 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.errors import HwsimError
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.counts import NestCounts, Traffic
 from hwsim.ir.nest import COMPUTE, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import backing
 
+MOST_STEPS = 10_000_000  # of one dim, some hundred bytes each
 Ints = npt.NDArray[np.int64]
 Pairs = tuple[Ints, Ints]
 
@@ -169,6 +171,7 @@ class _Table:
         self.start = np.zeros((1, 1), np.int64)
         self.end = np.full((1, 1), bound, np.int64)
         self.group = np.zeros(1, np.int64)
+        self._dim = dim
         self._ancestors = [np.zeros(1, np.int64)]
         self._depth_before: list[int] = []
         self._own: list[bool] = []
@@ -183,6 +186,10 @@ class _Table:
 
     def _step(self, tile: int) -> None:
         chunks = -(-(self.end[:, 0] - self.start[:, 0]) // tile)
+        number = int(np.maximum(chunks, 0).sum())
+        if number > MOST_STEPS:
+            raise HwsimError(f"a loop of {number:.2g} steps over {self._dim}; at most {MOST_STEPS:.2g} are counted, "
+                             "so expected a smaller layer")
         rows = np.repeat(np.arange(len(chunks)), chunks)
         first = np.cumsum(chunks) - chunks
         index = np.arange(len(rows)) - first[rows]

@@ -31,7 +31,8 @@ def pj_per_byte(memory: Memory, table: EnergyTable) -> float:
         return own
     if memory.management == "backing":
         return DRAM_PJ_PER_BIT[getattr(memory, "technology", "ddr3")] * 8
-    return table.sram_pj_per_byte(memory.capacity)
+    banks = getattr(memory, "banks", 1) if memory.kind == "registers" else 1
+    return table.sram_pj_per_byte(memory.capacity // banks)
 
 
 def source_text(machine: Machine) -> str:

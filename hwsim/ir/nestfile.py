@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,9 +248,9 @@ def _check_array(dataflow: str, used: Mapping[str, int], machine: Machine, place
 
 def nest_text(machine: str, algorithm: str, dtype: str, nests: Sequence[tuple[str, Layer, Nest]]) -> str:
     """A file of (layer's name, layer, nest), to be read back by load_nests."""
-    lines = [f"machine: {machine}", f"algorithm: {algorithm}", f"dtype: {dtype}", "nests:"]
+    lines = [f"machine: {_word(machine)}", f"algorithm: {_word(algorithm)}", f"dtype: {dtype}", "nests:"]
     for name, layer, nest in nests:
-        lines += [f"  - layer: {name}", f"    shape: {_flow(_shape(layer))}", f"    stage: {nest.stage.name}",
+        lines += [f"  - layer: {_word(name)}", f"    shape: {_flow(_shape(layer))}", f"    stage: {_word(nest.stage.name)}",
                   f"    dataflow: {nest.dataflow}", "    nest:", *(f"      - {_flow(_item(item))}" for item in nest.items)]
     return "\n".join(lines) + "\n"
 
@@ -268,9 +270,17 @@ def _item(item: Loop | Hold) -> dict[str, Any]:
 
 
 def _flow(values: Mapping[str, Any]) -> str:
-    def word(value: Any) -> str:
-        if isinstance(value, (list, tuple)):
-            return f"[{', '.join(str(each) for each in value)}]"
-        return str(value).lower() if isinstance(value, bool) else str(value)
+    return "{" + ", ".join(f"{key}: {_word(value)}" for key, value in values.items()) + "}"
 
-    return "{" + ", ".join(f"{key}: {word(value)}" for key, value in values.items()) + "}"
+
+def _word(value: Any) -> str:
+    """A value as YAML: text in quotes unless it is a plain word that YAML takes for text."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_word(each) for each in value)}]"
+    if isinstance(value, str):
+        return value if WORD.fullmatch(value) and value.lower() not in NO_TEXT else json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+WORD = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)
+NO_TEXT = ("yes", "no", "on", "off", "true", "false", "null")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from math import prod
 
 from hwsim.ir.nest import Hold, Loop
@@ -84,12 +85,21 @@ def _fewest_boxes(extents: tuple[int, ...], budget: int) -> tuple[int, ...]:
     return min(_boxes(extents, budget), key=key)
 
 
+def _even_cuts(extent: int, pieces: int) -> Iterator[int]:
+    """The lengths of a dim cut evenly into at least so many pieces, each length once, longest first."""
+    while pieces <= extent:
+        size = -(-extent // pieces)
+        yield size
+        pieces = extent if size == 1 else -(-extent // (size - 1))
+        if size == 1:
+            return
+
+
 def _boxes(extents: tuple[int, ...], budget: int) -> Iterator[tuple[int, ...]]:
     """Sizes whose product is at most `budget`, each cutting its extent evenly; at most MAX_CUTS cuts a dim."""
     if not extents:
         yield ()
         return
-    cuts = dict.fromkeys(-(-extents[-1] // pieces) for pieces in range(-(-extents[-1] // budget), extents[-1] + 1))
-    for size in list(cuts)[:MAX_CUTS]:
+    for size in islice(_even_cuts(extents[-1], -(-extents[-1] // budget)), MAX_CUTS):
         for rest in _boxes(extents[:-1], budget // size):
             yield (*rest, size)

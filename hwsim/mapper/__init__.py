@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwsim.dataflows import Placement
-from hwsim.errors import UnknownName
+from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Stage
 from hwsim.mapper.space import Options, find_space, is_quick
 from hwsim.spec.machine import Machine
 
 if TYPE_CHECKING:
     from hwsim.mapper.search import Found, Progress
+
+
+MOST_LEVELS = 10  # of memories between DRAM and the multipliers
 
 
 def best_mapping(
@@ -36,6 +39,9 @@ def best_mapping(
 
     Raises UnknownName for an objective that is none, HwsimError when the machine has no space or nothing fits.
     """
+    levels = max(len(machine.chain(tensor.role)) for tensor in stage.tensors)
+    if levels > MOST_LEVELS:
+        raise HwsimError(f"{machine.name}: {levels} memories one inside the other; expected at most {MOST_LEVELS} to search mappings of")
     from hwsim.mapper.model import Model
     from hwsim.mapper.search import OBJECTIVES, Search
 

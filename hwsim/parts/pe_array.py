@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import count, quantity, required
+from hwsim.config import choice, count, quantity
 from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import Bandwidth
+from hwsim.units import DTYPE_BYTES, Bandwidth
 
 
 @PARTS.register("pe_array")
@@ -21,7 +21,7 @@ class PeArray(Compute):
     family: ClassVar[str] = "spatial"
     rows: int = count()
     cols: int = count()
-    supported: tuple[str, ...] = required()
+    supported: tuple[str, ...] = choice(tuple(DTYPE_BYTES))
     activation_bus: Bandwidth = quantity("bandwidth")
     weight_bus: Bandwidth = quantity("bandwidth")
     output_bus: Bandwidth = quantity("bandwidth")

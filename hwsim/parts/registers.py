@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import quantity
+from hwsim.config import count, quantity
 from hwsim.spec.machine import PARTS, Memory
 
 
 @PARTS.register("registers")
 @dataclass(frozen=True)
 class Registers(Memory):
-    """capacity is per core, SM or PE."""
+    """capacity is per core, SM or PE. banks: equal parts of it, of which an access costs the energy of one."""
 
     kind: ClassVar[str] = "registers"
     per: Literal["core", "sm", "pe"] = "core"
     energy: float | None = quantity("energy_pj_per_byte", default=None)
+    banks: int = count(default=1)

@@ -15,7 +15,8 @@ class StreamingMultiprocessor(Compute):
     """sms of them; macs_per_cycle per SM by dtype, tensor_macs_per_cycle where tensor cores serve the dtype.
 
     sparse: the N:M patterns of weights whose zeros the tensor cores skip.
-    tensor_threads threads together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory.
+    tensor_threads threads together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
+    instruction adds tensor_depth bytes of the reduction to each sum.
     launch is the time from one kernel's end to the next one's end when both are empty; l2_latency,
     shared_latency and barrier are what one step of a blocked loop waits for when nothing else hides it.
     """
@@ -37,6 +38,7 @@ class StreamingMultiprocessor(Compute):
     tensor_threads: int = count(default=32)
     tensor_rows: int = count(default=16)
     tensor_cols: int = count(default=16)
+    tensor_depth: int = quantity("bytes", default=32)
     sparse: tuple[str, ...] = ()
 
     @property

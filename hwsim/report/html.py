@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwsim.errors import printable
 from hwsim.report.document import comparison_document
 from hwsim.report.files import write_file
 from hwsim.report.tables import (
@@ -101,21 +103,44 @@ def findings(results: tuple[Result, ...]) -> list[str]:
 
 def markdown(comparison: Comparison, command: str) -> str:
     """The report without its pictures inside."""
-    lines = [f"# {comparison.workload.name}: {len(comparison.machines)} machines, {len(comparison.algorithms)} algorithms", ""]
-    lines += [f"`{command}`", ""] if command else []
-    lines += [f"- {finding}" for finding in (*findings(comparison.results), *fallback_notes(comparison.results))] + [""]
+    lines = [f"# {inert(comparison.workload.name)}: {len(comparison.machines)} machines, {len(comparison.algorithms)} algorithms", ""]
+    lines += [f"`{printable(command).replace('`', chr(39))}`", ""] if command else []
+    lines += [f"- {inert(finding)}" for finding in (*findings(comparison.results), *fallback_notes(comparison.results))] + [""]
     lines += _markdown_table(COMPARE_HEAD, comparison_rows(comparison.results))
     lines += [f"![{name}]({name}.svg)\n\n{caption}\n" for name, caption in CAPTIONS.items()]
     lines += ["## Counts", "", *_markdown_table(COUNTS_HEAD, [counts_row(result) for result in comparison.results])]
     for result in comparison.results:
-        lines += [f"## {result.machine}, {result.algorithm}", ""]
+        lines += [f"## {inert(result.machine)}, {inert(result.algorithm)}", ""]
         lines += _markdown_table(LAYER_HEAD, [layer_row(layer) for layer in result.layers])
         lines += _markdown_table(DRAM_REUSE_HEAD, [dram_reuse_row(layer) for layer in result.layers if layer.operations.multiplies])
     return "\n".join(lines) + "\n"
 
 
 def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *([inert(cell) for cell in row] for row in rows))] + [""]
+
+
+MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def inert(text: str) -> str:
+    """A user's words in Markdown: characters that mean something there are escaped, so that they stand as they are.
+
+    Words of letters, digits, dots and dashes are left alone.
+    """
+    text = " ".join(printable(text).split())
+    if PLAIN_WORDS.fullmatch(text):
+        return text
+    return MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
+
+
+PLAIN_WORDS = re.compile(r"[\w .,:;%/()~-]*")
+
+
+def _cell(value: object) -> object:
+    """A csv's cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 CSV_HEAD = ["machine", "workload", "algorithm", "dtype", "layer", "used_algorithm", "cycles", "seconds", "multiplies",
@@ -131,9 +156,9 @@ def csv_text(results: tuple[Result, ...]) -> str:
     for result in results:
         for layer in result.layers:
             counts = layer.operations
-            writer.writerow([result.machine, result.workload, result.algorithm, result.dtype, layer.name, layer.algorithm,
-                             round(layer.cycles.total, 3), f"{layer.seconds:.9g}", counts.multiplies, counts.constant_multiplies,
-                             counts.shifts, counts.additions, counts.effectual_multiplies, layer.dram_read_bytes,
-                             layer.dram_write_bytes, layer.compulsory_bytes, f"{layer.utilization:.6g}",
-                             f"{sum(layer.energy_pj.values()):.9g}", "; ".join(layer.notes)])
+            words = [result.machine, result.workload, result.algorithm, result.dtype, layer.name, layer.algorithm]
+            numbers = [round(layer.cycles.total, 3), f"{layer.seconds:.9g}", counts.multiplies, counts.constant_multiplies,
+                       counts.shifts, counts.additions, counts.effectual_multiplies, layer.dram_read_bytes,
+                       layer.dram_write_bytes, layer.compulsory_bytes, f"{layer.utilization:.6g}", f"{sum(layer.energy_pj.values()):.9g}"]
+            writer.writerow([*(_cell(word) for word in words), *numbers, _cell("; ".join(layer.notes))])
     return buffer.getvalue()

@@ -14,7 +14,7 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.sim.cores import ImplicitRun, cache_accesses, fidelity, memory_cycles, with_flush
 from hwsim.sim.explicit import accesses, footprints, word_bytes
-from hwsim.sim.result import Cycles
+from hwsim.sim.result import Access, Cycles
 from hwsim.sim.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
 from hwsim.spec.machine import Machine
 
@@ -55,10 +55,22 @@ def run_on_blocks(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain
     per_sm = {"shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)), "registers": room.holders}
     per_sm["registers"] *= per_sm["shared"]
     found = accesses(machine, nest, counts, {"shared", "registers"}, ACCUMULATOR_BYTES)
+    if on_tensor_cores(nest.stage, sm):
+        found["registers"] = _of_tensor_cores(nest, sm, found["registers"])
     found.update(cache_accesses(machine, traffic, chain.line))
     return ImplicitRun(Cycles(compute, {name: time for name, time in stall.items() if time > 0}), found,
                        footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
                        + fidelity("L2", stream.sampling, "extrapolated", "DRAM lines"), stream.sampling)
+
+
+def _of_tensor_cores(nest: Nest, sm: StreamingMultiprocessor, registers: dict[str, Access]) -> dict[str, Access]:
+    """Tensor cores take operands from shared memory; a register's sum is read and written once an instruction, not once a product."""
+    output = nest.stage.output
+    deep = max(1, sm.tensor_depth // output.width)
+    sums = registers[output.buffer]
+    reads, writes = ceil(sums.reads / deep), ceil(sums.writes / deep)
+    wide = sums.write_bytes // max(sums.writes, 1)
+    return {output.buffer: Access(reads, writes, reads * wide, writes * wide)}
 
 
 def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts) -> Occupancy:

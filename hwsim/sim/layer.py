@@ -26,7 +26,7 @@ from hwsim.sim.blocks import run_on_blocks
 from hwsim.sim.cores import ImplicitRun, run_on_cores
 from hwsim.sim.explicit import notes
 from hwsim.sim.fused import blocks_of, together
-from hwsim.sim.physics import check_layer, check_stage
+from hwsim.sim.physics import check_layer, check_stage, power_note
 from hwsim.sim.pruned import exploit
 from hwsim.sim.result import Cycles, LayerResult, StageResult
 from hwsim.sim.stream import AddressSpace, ImplicitChain
@@ -69,7 +69,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     compulsory = min(compulsory_bytes(reference, kept), compulsory_bytes(plan, kept))
     result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
                          max(block.plan.workspace_bytes for block in blocks))
-    return check_layer(result, machine)
+    too_much = power_note(result, machine)
+    return check_layer(replace(result, notes=(*result.notes, too_much)) if too_much else result, machine)
 
 
 def _run_stages(plan: Plan, machine: Machine, dtype: str, dataflow: str | None, nests: Mapping[str, Nest], chain: ImplicitChain | None,

@@ -68,6 +68,16 @@ def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
     return layer
 
 
+def power_note(layer: LayerResult, machine: Machine) -> str | None:
+    """What to say of a layer whose energies would draw more than the machine's stated power; None where they do not."""
+    if machine.power is None or not layer.seconds:
+        return None
+    watts = sum(layer.energy_pj.values()) * 1e-12 / layer.seconds
+    if watts <= machine.power:
+        return None
+    return f"{watts:.3g} W on average, more than the {machine.power:g} W of {machine.name}: its energies are too high here"
+
+
 def _raise(where: str, broken: list[str]) -> None:
     if broken:
         raise PhysicsError(f"{where}: a bug in the model: " + "; ".join(broken))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from hwsim.config import Document, build, choice, mapping, quantity, read, read_by, read_text, required
-from hwsim.errors import HwsimError, nearest
+from hwsim.errors import HwsimError, nearest, shortened
 from hwsim.registry import Registry
 from hwsim.spec.catalog import locate
 from hwsim.units import DTYPE_BYTES
@@ -92,12 +92,12 @@ def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
     if not isinstance(node, yaml.MappingNode):
         doc.fault(path, "not a mapping; expected a part such as {type: dram, ...}", node)
         return None
-    kind = next((value.value for key, value in node.value if key.value == "type"), None)
-    if not isinstance(kind, str) or kind not in PARTS:
+    found = next((value for key, value in node.value if key.value == "type"), None)
+    kind = found.value if isinstance(found, yaml.ScalarNode) else ""
+    if kind not in PARTS:
         known = ", ".join(PARTS)
-        hint = nearest(kind, PARTS) if isinstance(kind, str) else ""
-        doc.fault(path, f"type {kind!r}; expected one of {known}{hint}" if kind else f"missing key 'type'; expected one of {known}",
-                  node)
+        said = f"type {shortened(repr(kind))}" if kind else "missing key 'type'" if found is None else "type: not a word"
+        doc.fault(path, f"{said}; expected one of {known}{nearest(kind, PARTS)}", found or node)
         return None
     rest = yaml.MappingNode(node.tag, [(k, v) for k, v in node.value if k.value != "type"], node.start_mark, node.end_mark)
     return cast(Part | None, build(PARTS[kind], rest, path, doc))
@@ -108,6 +108,7 @@ class Machine:
     """Parts, links and a clock, as read from YAML; frozen.
 
     links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is simulated, and what is not.
+    power: the most it draws on average, where it is known; runs are checked against it (hwsim.sim.physics).
     pipelined: layers run side by side on shares of the units (hwsim.sim.pipelined), images moving from one to the next.
     """
 
@@ -122,6 +123,7 @@ class Machine:
     assumptions: str = ""
     fidelity: str = ""
     pipelined: bool = False
+    power: float | None = quantity("power_w", default=None)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, link in enumerate(self.links):
@@ -136,6 +138,8 @@ class Machine:
             yield "parts", f"{len(backing)} parts of type dram; expected exactly one"
         elif all(end in self.parts for link in self.links for end in _ends(link)):
             yield from self._unreachable()
+            if self.dtype not in self.compute.dtypes:
+                yield "dtype", f"{self.dtype}, which {self.compute_name} does not compute; expected one of {', '.join(self.compute.dtypes)}"
             for name, kind in self.compute.needs().items():
                 if name not in self.parts or self.parts[name].kind != kind:
                     yield "parts", f"no part {name!r} of type {kind}; a machine with {self.compute.kind} cores needs one of that name"

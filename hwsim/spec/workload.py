@@ -239,6 +239,8 @@ class _Builder:
         inputs: dict[str, tuple[str, ...]] = {}
         previous = "input"
         for index, entry in enumerate(self.text.layers):
+            if self.document.is_full:
+                break
             place = f"layers[{index}]"
             if entry.name == "input":
                 self.document.fault(f"{place}.name", "'input' is the network's own; expected another name")

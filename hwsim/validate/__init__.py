@@ -12,11 +12,14 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Protocol
 
-from hwsim.errors import HwsimError
+from hwsim.config import read_text
+from hwsim.errors import HwsimError, shortened
 from hwsim.registry import Registry
 from hwsim.spec.catalog import data_folder
+from hwsim.validate.shape import check_like
 
 WORST = 5
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ def run_check(name: str, data: Path | None = None, progress: Callable[[int, int]
     Raises UnknownName, or HwsimError for a file that cannot be read or lacks what its format asks for.
     """
     check = CHECKS[name]
+    pairs: list[Pair] = []
     path = data or data_folder("reference") / check.file
     content = _load(path)
     try:
-        pairs = []
+        if data is not None:
+            check_like(content, _load(data_folder("reference") / check.file))
         for pair in check.pairs(content):
             if isinstance(pair.expected, bool) or not isinstance(pair.expected, (int, float)):
                 raise HwsimError(f"{pair.row}: {pair.metric} is {pair.expected!r}; expected a number")
@@ -116,8 +121,9 @@ def run_check(name: str, data: Path | None = None, progress: Callable[[int, int]
         raise HwsimError(f"{path}: {error}") from None
     except KeyError as error:
         raise HwsimError(f"{path}: a row has no {error}; expected the format of reference/{check.file}") from None
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise HwsimError(f"{path}: {error}; expected the format of reference/{check.file}") from None
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, MemoryError) as error:
+        what = f"after {len(pairs)} numbers: {shortened(str(error))}"
+        raise HwsimError(f"{path}: {what}; expected the format of reference/{check.file}") from None
     if not pairs:
         raise HwsimError(f"{path}: no rows; expected the format of reference/{check.file}")
     remarks = getattr(check, "remarks", None)
@@ -125,21 +131,18 @@ def run_check(name: str, data: Path | None = None, progress: Callable[[int, int]
 
 
 def _load(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HwsimError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    text = read_text(path, MOST_BYTES)
     if path.suffix == ".json":
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HwsimError(f"{path}: not valid JSON: {error}") from None
     import yaml
 
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise HwsimError(f"{path}: not valid YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise HwsimError(f"{path}: not valid YAML: {' '.join(shortened(str(error), 300).split())}") from None
 
 
 def score(name: str, pairs: list[Pair]) -> Report:
