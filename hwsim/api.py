@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hwsim.algorithms import AUTO, FALLBACK, MEMORY_BOUND, find_algorithm, lower, user_algorithms
+from hwsim.algorithms import AUTO, FALLBACK, MEMORY_BOUND, find_algorithm, lower
+from hwsim.choose import OBJECTIVES, best_of, candidates, cannot_win
 from hwsim.dataflows import find_dataflow
+from hwsim.energy.account import assumed_text
 from hwsim.errors import HwsimError, UnknownName, nearest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.mapper import Options, best_mapping
@@ -31,12 +33,6 @@ from hwsim.units import DTYPE_BYTES, size_text
 if TYPE_CHECKING:
     from hwsim.mapper.search import Found
 
-OBJECTIVES: dict[str, tuple[Callable[[LayerResult], float], str]] = {
-    "latency": (lambda result: result.seconds, "time"),
-    "energy": (lambda result: sum(result.energy_pj.values()), "energy"),
-    "multiplies": (lambda result: result.operations.multiplies, "multiplications"),
-    "dram": (lambda result: result.dram_bytes, "DRAM bytes"),
-}
 DIRECT = "direct"
 CONVENTIONS = ("exact", "timeloop")
 
@@ -236,10 +232,15 @@ def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Resu
     for job in jobs:
         if machines.setdefault(job.machine.name, job.machine) != job.machine:
             raise HwsimError(f"two different machines are named {job.machine.name!r}; expected a name of its own for each")
-    tasks = dict.fromkeys(task for job, work in zip(jobs, workloads, strict=True) for layer in work.layers.values()
-                          for task in _tasks(job, layer))
-    done = _run_tasks(list(tasks), machines, progress)
+    wanted = [(job, _tasks(job, layer)) for job, work in zip(jobs, workloads, strict=True) for layer in work.layers.values()]
+    done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress)
+    rest = [task for job, tasks in wanted for task in tasks[1:] if not _is_beaten(task, job, done[tasks[0]])]
+    done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
+    return isinstance(first, LayerResult) and cannot_win(task.layer, task.algorithm, job.machine, job.objective, first)
 
 
 def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
@@ -258,17 +259,17 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
 
 
 def _tasks(job: Job, layer: Layer) -> list[_Task]:
-    """The algorithms to try on a layer: one, or for 'auto' all that apply."""
+    """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
     names = [job.algorithm]
     if isinstance(layer, (PoolLayer, ElementwiseLayer)):
         names = [MEMORY_BOUND]
     elif job.algorithm == AUTO:
-        names = [name for name in user_algorithms() if find_algorithm(name).refuses(layer) is None]
+        names = candidates(layer)
     return [_Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO, job.timeline) for name in names]
 
 
 def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult | HwsimError]:
-    work_of = {task: task.work for task in tasks}
+    work_of = {task: task.work for task in dict.fromkeys(tasks)}
     first = {work: task for task, work in reversed(work_of.items())}
     done: dict[_Work, LayerResult | HwsimError] = {}
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -284,7 +285,7 @@ def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Pr
                 progress(len(done), len(futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return {task: _outcome(task, done, machines[task.machine]) for task in tasks}
+    return {task: _outcome(task, done, machines[task.machine]) for task in work_of}
 
 
 def _outcome(task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: Machine) -> LayerResult | HwsimError:
@@ -314,47 +315,20 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
-    return _gather(replace(job, workload=workload), tuple(_best(name, [done[task] for task in _tasks(job, layer)], job)
-                   for name, layer in workload.layers.items()))
+    layers = tuple(best_of(name, [done[task] for task in _tasks(job, layer) if task in done], job.objective, job.algorithm == AUTO)
+                   for name, layer in workload.layers.items())
+    return _gather(replace(job, workload=workload), layers)
 
 
 def _gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
     machine, workload = job.machine, job.workload
     dtype = next(iter(workload.layers.values())).dtype or machine.dtype
     dram: Any = machine.parts[machine.dram_name]
+    fidelity = " ".join(filter(None, (machine.fidelity.strip(), assumed_text(machine).removeprefix("; "))))
     return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
                   {name: part.capacity for name, part in machine.memories.items()},
                   machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz,
-                  machine.fidelity, machine.compute.units if machine.pipelined else 0)
-
-
-def _best(name: str, outcomes: list[LayerResult | HwsimError], job: Job) -> LayerResult:
-    """The best of a layer's results by the job's objective; with a note of what it beat when there was a choice.
-
-    Raises the first error when nothing ran.
-    """
-    measure, _ = OBJECTIVES[job.objective]
-    ran = [outcome for outcome in outcomes if isinstance(outcome, LayerResult)]
-    ranked = sorted(ran, key=lambda result: (measure(result), result.seconds))
-    if not ranked:
-        raise next(HwsimError(f"{name}: {outcome}") for outcome in outcomes if isinstance(outcome, HwsimError))
-    best = replace(ranked[0], name=name)
-    others = [result for result in ranked if measure(result) > measure(ranked[0])]
-    if job.algorithm != AUTO or not others:
-        return best
-    return replace(best, notes=(*best.notes, f"auto: {_reason(best, others[0], job.objective)}"))
-
-
-def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:
-    """What the best needs of the runner-up's, the objective first: where its advantage comes from, and what it pays."""
-    order = sorted(OBJECTIVES, key=lambda name: name != objective)
-    shares = []
-    for name in order:
-        measure, what = OBJECTIVES[name]
-        share = measure(best) / measure(other) if measure(other) else 1.0
-        if name == objective or abs(share - 1) >= 0.005:
-            shares.append(f"{share:.2f} of the {what}")
-    return f"{best.algorithm} takes {', '.join(shares)} of {other.algorithm}"
+                  fidelity, machine.compute.units if machine.pipelined else 0)
 
 
 @dataclass(frozen=True)

@@ -277,10 +277,27 @@ def compare(workload: str, machines: str, algorithms: str, out: Path | None, for
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
     if out is not None:
-        command = shlex.join(["hwsim", "compare", workload, "--machines", machines, "--algorithms", algorithms])
+        command = _typed("compare")
         write_folder(out, report_files(comparison, command), force)
         click.echo(f"wrote {out / 'report.html'}", err=True)
     _show(text if json_to == "-" else comparison.table())
+
+
+def _typed(name: str) -> str:
+    """The command as it was typed, for a report to say what made it: the arguments and options of the running subcommand."""
+    given = click.get_current_context().params
+    parameters = main.commands[name].params
+    words = ["hwsim", name]
+    for parameter in parameters:
+        value = given.get(parameter.name or "")
+        if isinstance(parameter, click.Argument):
+            words.append(str(value))
+        elif value is True:
+            words.append(parameter.opts[0])
+        elif value not in (None, False, parameter.default, ()):
+            for each in value if isinstance(value, tuple) else (value,):
+                words += [parameter.opts[0], str(each)]
+    return shlex.join(words)
 
 
 def _names(text: str, flag: str) -> list[str]:

@@ -30,6 +30,8 @@ SMALLEST, LARGEST = 1e-15, 1e15  # of a plain number
 
 NAMES = ("name", "layer", "stage", "dataflow", "machine", "links", "from", "tensors", "for", "par", "hold", "on")  # keys of names
 
+UNIONS = (types.UnionType, typing.Union)
+
 T = TypeVar("T")
 
 
@@ -278,9 +280,9 @@ def _value(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: 
     if "read" in meta:
         return meta["read"](node, path, doc)
     origin = typing.get_origin(hint)
-    if origin is types.UnionType and isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
+    if origin in UNIONS and isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
         return None
-    if origin is types.UnionType:
+    if origin in UNIONS:
         hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
         origin = typing.get_origin(hint)
     if origin is tuple:

@@ -121,7 +121,7 @@ def test_the_toy_needs_16_multiplications_instead_of_36() -> None:
 
 
 def test_the_toys_transforms() -> None:
-    """F(3, 2) from the points 0, 1, -1: the lecture's matrices but for the signs of the rows of B^T and G for point 0 and infinity."""
+    """F(3, 2) from the points 0, 1, -1: the lecture's matrices, row for row."""
     half = Fraction(1, 2)
     exact = transforms(3, 2)
     assert exact.b_t == ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, -1, 0, 1))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hwsim
+from hwsim.algorithms import lower
 from hwsim.count.analytic import count
 from hwsim.dataflows import Placement, applicable
 from hwsim.errors import HwsimError, PhysicsError
@@ -16,10 +17,11 @@ from hwsim.sim.array import run_on_array
 from hwsim.sim.blocks import occupancy
 from hwsim.sim.engine import Port, Stream, Work, run_pipeline
 from hwsim.sim.folds import mapped
+from hwsim.sim.layer import compulsory_bytes, compulsory_of
 from hwsim.sim.physics import check_stage, port_cycles
 from hwsim.sim.scalesim import mapping_efficiency, separate_fold_cycles
 from hwsim.spec.catalog import shipped
-from hwsim.spec.layer import ConvLayer, GemmLayer
+from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer
 from hwsim.spec.machine import load_machine
 from hwsim.spec.workload import Workload
 
@@ -211,3 +213,22 @@ def test_a_tensor_cores_operands_are_not_read_from_registers_for_every_product()
     sums = stage.accesses["registers"]["C"]
     assert (sums.writes, sums.reads) == (2**39 // 16, 2**39 // 16)  # the first of a sum reads none, its way out does
     assert 300 < sum(layer.energy_pj.values()) * 1e-12 / layer.seconds < 700
+
+
+def test_what_must_move_of_a_transposed_layer_leaves_out_taps_that_meet_no_input() -> None:
+    """One input, stride 2, 4 taps, pad 1: outputs -1 to 2 of which 0 and 1 are kept, so taps 1 and 2 are used: 2 of 4 words a channel."""
+    layer = ConvTransposeLayer(1, 3, 1, 1, 5, 1, 4, stride=(1, 2), pad=(0, 1), dtype="fp32")
+    assert layer.output == (5, 1, 2)
+    assert compulsory_bytes(lower(layer, "direct")) == 4 * (3 + 3 * 5 * 2 + 5 * 2)
+    tall = ConvLayer(1, 3, 1, 9, 5, 3, 3, pad=(1, 1), dtype="fp32")  # rows of one: of three taps the middle one meets an input
+    assert compulsory_bytes(lower(tall, "direct")) == 4 * (3 * 9 + 5 * 3 * 1 * 3 + 5 * 9)
+
+
+def test_a_plans_own_tensors_do_not_lower_what_must_move() -> None:
+    layer = ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, dtype="fp32")
+    direct, low = lower(layer, "direct"), lower(layer, "svd-r8")
+    maps = 2 * 64 * 14 * 14 * 4
+    assert compulsory_of(direct, direct) == maps + 64 * 64 * 9 * 4
+    assert maps < compulsory_of(direct, low) < maps + 64 * 64 * 9 * 4
+    nothing = replace(low, stages=low.stages[:1])  # a plan that forgets its output still has to write it
+    assert compulsory_of(direct, nothing) >= maps

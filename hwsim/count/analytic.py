@@ -33,6 +33,7 @@ from hwsim.ir.nest import COMPUTE, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import backing
 
+MOST_TAPS = 4096
 MOST_STEPS = 10_000_000  # of one dim, some hundred bytes each
 Ints = npt.NDArray[np.int64]
 Pairs = tuple[Ints, Ints]
@@ -61,13 +62,41 @@ def touched_together(stages: Sequence[Stage], names: Collection[str]) -> dict[st
     """Distinct words of each of these tensors that any of a layer's stages touch.
 
     Phases of a layer are every pair of a set of rows and a set of columns, so a union of all is the product of the axes' unions.
+    A filter's taps that meet no input, but padding alone, are touched by nobody who looks where he multiplies.
     """
     masks: dict[str, list[int]] = {}
     for stage in stages:
+        idle = _idle_taps(stage)
         for tensor in (tensor for tensor in stage.tensors if tensor.name in names):
-            own = [_mask(axis, tuple((0, stage.extents[dim]) for dim in axis.dims)) for axis in tensor.axes]
+            own = [_meeting_mask(axis, stage, idle) if tensor.role == "weight" else
+                   _mask(axis, tuple((0, stage.extents[dim]) for dim in axis.dims)) for axis in tensor.axes]
             masks[tensor.name] = [a | b for a, b in zip(masks.get(tensor.name, own), own, strict=True)]
     return {name: prod(mask.bit_count() for mask in own) for name, own in masks.items()}
+
+
+def _idle_taps(stage: Stage) -> dict[str, frozenset[int]]:
+    """Of the dims that slide over an activation's axis, beside another, the values at which no place meets a word of it."""
+    found: dict[str, frozenset[int]] = {}
+    for tensor in stage.inputs:
+        for axis in tensor.axes if tensor.role == "activation" else ():
+            if len(axis.terms) != 2:
+                continue
+            for (dim, step), (other, apart) in (axis.terms, axis.terms[::-1]):
+                if dim in stage.output.dims or stage.extents[dim] > MOST_TAPS:
+                    continue
+                places = np.arange(stage.extents[other], dtype=np.int64) * apart + axis.offset
+                found[dim] = frozenset(tap for tap in range(stage.extents[dim])
+                                       if not ((places + tap * step + axis.span > 0) & (places + tap * step < axis.size)).any())
+    return found
+
+
+def _meeting_mask(axis: Axis, stage: Stage, idle: dict[str, frozenset[int]]) -> int:
+    """The coordinates of a filter's axis that are multiplied with a word."""
+    whole = _mask(axis, tuple((0, stage.extents[dim]) for dim in axis.dims))
+    if len(axis.dims) != 1 or not idle.get(axis.dims[0]):
+        return whole
+    (dim,) = axis.dims
+    return sum(_mask(axis, ((tap, tap + 1),)) for tap in range(stage.extents[dim]) if tap not in idle[dim])
 
 
 def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hwsim.energy.tables import DRAM_PJ_PER_BIT, EnergyTable, table_for
+from hwsim.energy.tables import ASSUMED_DRAM, DRAM_PJ_PER_BIT, EnergyTable, table_for
 from hwsim.ir.stage import Operations
 from hwsim.spec.machine import Machine, Memory
 
@@ -30,7 +30,7 @@ def pj_per_byte(memory: Memory, table: EnergyTable) -> float:
     if own is not None:
         return own
     if memory.management == "backing":
-        return DRAM_PJ_PER_BIT[getattr(memory, "technology", "ddr3")] * 8
+        return DRAM_PJ_PER_BIT[getattr(memory, "technology", None) or ASSUMED_DRAM] * 8
     banks = getattr(memory, "banks", 1) if memory.kind == "registers" else 1
     return table.sram_pj_per_byte(memory.capacity // banks)
 
@@ -41,7 +41,14 @@ def source_text(machine: Machine) -> str:
     how = "as it is" if table.node_nm == machine.process_nm else f"unscaled for {machine.process_nm:g} nm"
     own = [name for name, part in machine.parts.items()
            if any(getattr(part, field, None) is not None for field in ("energy", "mac_energy"))]
-    return f"{table.node_nm:g} nm table, {how}" + (f"; of their own: {', '.join(own)}" if own else "")
+    return f"{table.node_nm:g} nm table, {how}" + (f"; of their own: {', '.join(own)}" if own else "") + assumed_text(machine)
+
+
+def assumed_text(machine: Machine) -> str:
+    """What to say where a machine's file states neither its DRAM's energy nor its technology; '' where it does."""
+    dram = machine.parts[machine.dram_name]
+    stated = getattr(dram, "energy", None) is not None or getattr(dram, "technology", None) is not None
+    return "" if stated else f"; {machine.dram_name}'s is {ASSUMED_DRAM}'s, as neither its energy nor its technology is stated"
 
 
 def energy_by_tensor_pj(machine: Machine, moved: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:

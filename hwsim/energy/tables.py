@@ -70,6 +70,9 @@ NM7 = EnergyTable(
 DRAM_PJ_PER_BIT: Mapping[str, float] = {"ddr3": 1300 / 64, "ddr4": 1300 / 64, "hbm2": 350 / 64, "gddr6": 415 / 64, "lpddr3": 240 / 16}
 
 
+ASSUMED_DRAM = "ddr3"  # where a machine's file states nothing
+
+
 def table_for(node_nm: float) -> EnergyTable:
     """The table of the nearer node, on a log scale."""
     return min((NM45, NM7), key=lambda table: abs(log(table.node_nm / node_nm)))

@@ -51,5 +51,8 @@ class Core(Compute):
         packed = self.int8_macs_per_lane / 4 if dtype == "int8" else 1
         return self.fma_ports * self.lanes(dtype) * packed
 
+    def peak_vector_operations_per_cycle(self, dtype: str) -> float:
+        return self.cores * self.fma_ports * self.lanes(dtype)
+
     def peak_macs_per_cycle(self, dtype: str) -> float:
         return self.cores * self.macs_per_cycle_per_core(dtype)

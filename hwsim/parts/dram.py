@@ -20,7 +20,8 @@ class Dram(Memory):
     reached. ports: 'shared' by all tensors, or a 'separate' one of the whole bandwidth for each. burst: transfers are whole
     bursts of so many bytes.
 
-    technology: whose energy per bit is taken where `energy` gives none. compression: 'rlc' when feature maps whose density is
+    technology: whose energy per bit is taken where `energy` gives none; without either one is assumed, and runs say so.
+    compression: 'rlc' when feature maps whose density is
     stated cross the port run-length coded (hwsim.count.rlc).
     """
 
@@ -29,7 +30,7 @@ class Dram(Memory):
     bandwidth: Bandwidth = quantity("bandwidth")
     latency: Duration = quantity("duration")
     energy: float | None = quantity("energy_pj_per_byte", default=None)
-    technology: Literal["ddr3", "ddr4", "lpddr3", "hbm2", "gddr6"] = "ddr3"
+    technology: Literal["ddr3", "ddr4", "lpddr3", "hbm2", "gddr6"] | None = None
     compression: Literal["none", "rlc"] = "none"
     timing: str | None = None
     channels: int = count(default=1)

@@ -70,5 +70,8 @@ class StreamingMultiprocessor(Compute):
         """Additions and multiplications outside the tensor cores."""
         return self.macs_per_cycle.get(dtype) or self.macs_per_cycle["fp32"]
 
+    def peak_vector_operations_per_cycle(self, dtype: str) -> float:
+        return self.sms * self.vector_ops_per_cycle_per_sm(dtype)
+
     def peak_macs_per_cycle(self, dtype: str) -> float:
         return self.sms * self.macs_per_cycle_per_sm(dtype)

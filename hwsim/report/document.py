@@ -9,7 +9,7 @@ from hwsim.count.reuse import Reuse
 from hwsim.ir.stage import FIELDS, Operations
 from hwsim.sim.result import Accesses, Cycles, LayerResult, Result, StageResult
 
-SCHEMA = "hwsim.result/1"
+SCHEMA = "hwsim.result/2"
 COMPARISON = "hwsim.comparison/1"
 
 
@@ -18,7 +18,8 @@ def result_document(result: Result) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "machine": result.machine, "workload": result.workload, "algorithm": result.algorithm,
         "dtype": result.dtype, "clock_hz": result.clock_hz,
-        "cycles": result.cycles, "seconds": result.seconds, "counts": _counts(result.counts),
+        "cycles": _cycles(sum((layer.cycles for layer in result.layers), Cycles())), "seconds": result.seconds,
+        "counts": _counts(result.counts),
         "dram": {"read_bytes": sum(layer.dram_read_bytes for layer in result.layers),
                  "write_bytes": sum(layer.dram_write_bytes for layer in result.layers),
                  "compulsory_bytes": result.compulsory_bytes},

@@ -66,7 +66,7 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
                 and stage.name not in (nests or {})]
     kept = _kept_roles(machine) if any(keep_on_chip(block.plan, machine).resident - set(block.plan.temporaries)
                                         for block in blocks) else ()
-    compulsory = min(compulsory_bytes(reference, kept), compulsory_bytes(plan, kept))
+    compulsory = compulsory_of(reference, plan, kept)
     result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
                          max(block.plan.workspace_bytes for block in blocks))
     too_much = power_note(result, machine)
@@ -175,12 +175,18 @@ def _kept_roles(machine: Machine) -> tuple[str, ...]:
     return part.keeps if isinstance(part, Scratchpad) else ()
 
 
-@lru_cache(maxsize=1024)
-def compulsory_bytes(plan: Plan, kept: tuple[str, ...] = ()) -> int:
-    """Every distinct word that comes or goes, once; kept: roles of tensors that stay on the chip.
+def compulsory_of(reference: Plan, plan: Plan, kept: tuple[str, ...] = ()) -> int:
+    """What a layer must move whatever its algorithm: the feature maps of its direct plan, and the weights of that or of its own.
 
-    Of a layer's own plan it is less than of its direct one where factors are smaller than the filters they stand for.
+    Factors may be smaller than the filters that they stand for; maps are what the layer is given and gives.
     """
+    weights = min(compulsory_bytes(each, (*kept, "activation", "output")) for each in (reference, plan))
+    return weights + compulsory_bytes(reference, (*kept, "weight"))
+
+
+@lru_cache(maxsize=4096)
+def compulsory_bytes(plan: Plan, kept: tuple[str, ...] = ()) -> int:
+    """Every distinct word that comes or goes, once; kept: roles of tensors that are left out, as they stay on the chip."""
     stages = tuple(stage for stage in plan.stages if not stage.offline)
     widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors
               if tensor.buffer not in plan.temporaries and tensor.role not in kept}

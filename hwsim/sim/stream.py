@@ -32,10 +32,12 @@ class Sampling:
     """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks by batch.
 
     error: an estimate, relative to each level's own misses (and to the first level's look-ups), or (GPU) to the lines from DRAM.
+    every_line: were all lines touched, so that what must move did?
     """
 
     share: float
     error: float
+    every_line: bool
 
 
 @dataclass(frozen=True)
@@ -393,7 +395,7 @@ class _SamplePlan:
         lines, error = extrapolate(stats, counted)
         seen = work[:-1].sum(axis=0)
         busiest = seen / max(int(seen[ITERATIONS]), 1) * iterations
-        return _stream_result(chain, lines, busiest, Sampling(int(counted[: self.count].sum()) / self._total, error))
+        return _stream_result(chain, lines, busiest, Sampling(int(counted[: self.count].sum()) / self._total, error, self._kind == "steps"))
 
     def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
         """Every line was touched; only the first level's look-ups are counted in the windows and scaled.

@@ -60,6 +60,10 @@ class Compute(Part):
         """Multiply-accumulates per cycle of the whole machine."""
         raise NotImplementedError
 
+    def peak_vector_operations_per_cycle(self, dtype: str) -> float:
+        """Operations outside multiply-accumulates per cycle of the whole machine, at most."""
+        return self.peak_macs_per_cycle(dtype)
+
     @property
     def dtypes(self) -> tuple[str, ...]:
         raise NotImplementedError
