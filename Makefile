@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test lint bench bench-scalesim digits oracle sample clean
+.PHONY: demo test lint bench bench-scalesim digits oracle fuzz sample clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
@@ -28,6 +28,9 @@ digits: $(VENV)/.dev
 
 oracle: $(VENV)/.dev
 	$(BIN)/python -m tests.oracle 10000
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz 10000
 
 sample: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/sample --force

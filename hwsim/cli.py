@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -86,9 +87,12 @@ def _check_outputs(*paths: Path | str | None) -> None:
             check_file(Path(path))
 
 
+SECONDS_BETWEEN_LINES = 10.0
+
+
 @contextmanager
 def _progress(title: str) -> Iterator[Progress]:
-    """A bar on stderr while simulations run; a plain line where stderr is no terminal."""
+    """A bar on stderr while simulations run; a plain line now and then where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -96,10 +100,24 @@ def _progress(title: str) -> Iterator[Progress]:
 
     console = Console(stderr=True)
     announce(lambda text: console.print(text, highlight=False))
-    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
-                  transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield _lines(title)
+        return
+    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def _lines(title: str) -> Progress:
+    """Progress as lines, no sooner than so many seconds after the start or the line before."""
+    last = [time.monotonic()]
+
+    def say(done: int, total: int) -> None:
+        if time.monotonic() - last[0] >= SECONDS_BETWEEN_LINES:
+            last[0] = time.monotonic()
+            click.echo(f"hwsim: {title}: {done}{f' of {total}' if total else ''}", err=True)
+
+    return say
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})

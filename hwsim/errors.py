@@ -12,6 +12,10 @@ class HwsimError(Exception):
     """Anything the user can put right. The command line prints it and exits with status 2."""
 
 
+class TooLarge(HwsimError):
+    """Work that would take more memory or time than is allowed; no other schedule of it is looked for."""
+
+
 class PhysicsError(Exception):
     """A result that no machine could produce: a bug in a model, reported with its numbers."""
 

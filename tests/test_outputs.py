@@ -172,3 +172,12 @@ def test_a_damaged_cache_heals_itself_and_none_will_do(tmp_path: Path) -> None:
     assert run_kernel(tmp_path) == (value, 0)
     assert run_kernel(tmp_path) == (value, 1)
     assert run_kernel() == (value, 0)
+
+
+def test_progress_is_a_line_now_and_then_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwsim.cli.SECONDS_BETWEEN_LINES", 0.0)
+    result = CliRunner().invoke(main, ["run", "toy-systolic", "alexnet", "-l", "conv5", "-l", "fc8", "-a", "implicit-gemm"])
+    assert result.exit_code == 0, result.output
+    assert "hwsim: simulating: 2 of 2" in result.stderr
+    monkeypatch.setattr("hwsim.cli.SECONDS_BETWEEN_LINES", 10.0)
+    assert "simulating" not in CliRunner().invoke(main, RUN).stderr

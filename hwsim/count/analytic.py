@@ -26,7 +26,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.errors import HwsimError
+from hwsim.errors import TooLarge
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.counts import NestCounts, Traffic
 from hwsim.ir.nest import COMPUTE, Hold, Loop, Nest
@@ -217,7 +217,7 @@ class _Table:
         chunks = -(-(self.end[:, 0] - self.start[:, 0]) // tile)
         number = int(np.maximum(chunks, 0).sum())
         if number > MOST_STEPS:
-            raise HwsimError(f"a loop of {number:.2g} steps over {self._dim}; at most {MOST_STEPS:.2g} are counted, "
+            raise TooLarge(f"a loop of {number:.2g} steps over {self._dim}; at most {MOST_STEPS:.2g} are counted, "
                              "so expected a smaller layer")
         rows = np.repeat(np.arange(len(chunks)), chunks)
         first = np.cumsum(chunks) - chunks

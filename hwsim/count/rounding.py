@@ -19,12 +19,13 @@ import numpy.typing as npt
 from hwsim.algorithms import find_algorithm
 from hwsim.algorithms.low_rank import LowRank
 from hwsim.compiled import about_to_run
-from hwsim.errors import HwsimError, UnknownName
+from hwsim.errors import HwsimError, TooLarge, UnknownName
 from hwsim.ir.conv import Convolution
 from hwsim.ir.evaluate import Arithmetic, convolve, evaluate
 from hwsim.ir.stage import Plan, Stage
 from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
 from hwsim.spec.workload import Workload
+from hwsim.units import si
 
 Array = npt.NDArray[Any]
 FORMATS = ("fp32", "fp16")
@@ -68,6 +69,8 @@ def measure(
     found = {}
     for number, (layer, name) in enumerate(reversed(convolutions.items())):
         fitting = [own for own in names if len(convolutions) == 1 or find_algorithm(own).refuses(layer) is None]
+        for own in fitting:
+            _bound(layer, own)
         found[name] = list(errors(layer, fitting, *random_data(layer, seed), formats))
         if progress is not None:
             progress(number + 1, len(convolutions))
@@ -89,6 +92,23 @@ def errors(layer: Convolution, names: Sequence[str], x: Array, w: Array, formats
             with np.errstate(all="ignore"):  # what overflows in the format is an error to be shown
                 off = _compute(layer, name, form, *inputs) - exact
             yield Error(name, form, float(np.abs(off).max()), float(np.sqrt(np.mean(off**2))) / size)
+
+
+MOST_WORDS = 40_000_000  # of a stage's tensors, 8 bytes and several copies each: about 1 GiB
+MOST_PRODUCTS = 20_000_000_000
+
+
+def _bound(layer: Convolution, name: str) -> None:
+    """Raises TooLarge, before anything is computed, for a layer that would take too much memory or time."""
+    algorithm = find_algorithm(name)
+    if algorithm.refuses(layer) is not None:
+        return
+    plan = algorithm.lower(layer)
+    words = max(sum(tensor.elements for tensor in stage.tensors) for stage in plan.stages)
+    products = sum(stage.operations.multiplies + stage.operations.constant_multiplies for stage in plan.stages)
+    if words > MOST_WORDS or products > MOST_PRODUCTS:
+        raise TooLarge(f"{name} of {layer.summary} computes {si(products)} products on {si(words)} words; expected at most "
+                       f"{si(MOST_PRODUCTS)} and {si(MOST_WORDS)}, so a smaller layer")
 
 
 def _compute(layer: Convolution, name: str, form: str, x: Array, w: Array) -> Array:

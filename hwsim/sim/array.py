@@ -49,9 +49,9 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     """Tiles double-buffered through DMA as events, folds or PE passes in closed form between them."""
     compute = machine.compute
     assert isinstance(compute, (SystolicArray, PeArray))
-    counts = count(nest)
     boundary = _boundary(nest)
     steps, tiles = walk_steps(nest, boundary)
+    counts = count(nest)
     if nest.stage.view is None:
         pace = Pace("vector unit", _vector_cycles(nest, machine, steps))
     elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:

@@ -14,12 +14,12 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.errors import HwsimError
+from hwsim.errors import TooLarge
 from hwsim.ir.access import Axis, Tensor
 from hwsim.ir.nest import Hold, Loop, Nest
 
 Ints = npt.NDArray[np.int64]
-MOST_STEPS = 10_000_000  # about 4 GiB of bounds and tiles
+MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Steps:
 def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
     """Every step outside item number `boundary`, and the tiles of every level there (temporal loops only).
 
-    Raises HwsimError for more steps than there is memory for.
+    Raises TooLarge for more steps than there is memory for.
     """
     number = _steps_outside(nest, boundary)
     if number > MOST_STEPS:
-        raise HwsimError(f"{nest.stage.name} ({nest.dataflow}): {number:.2g} steps of tiles; at most {MOST_STEPS:.2g} are walked, "
+        raise TooLarge(f"{nest.stage.name} ({nest.dataflow}): {number:.2g} steps of tiles; at most {MOST_STEPS:.2g} are walked, "
                          "so expected a smaller layer, or larger tiles (a larger array, larger memories)")
     lo = {dim: np.zeros(1, np.int64) for dim, _ in nest.stage.bounds}
     hi = {dim: np.full(1, bound, np.int64) for dim, bound in nest.stage.bounds}

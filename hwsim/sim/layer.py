@@ -10,7 +10,7 @@ from hwsim.count.analytic import touched_together, touched_words
 from hwsim.count.reuse import TensorReuse, achieved, reuse
 from hwsim.dataflows import Placement, applicable, held_width
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
@@ -99,7 +99,7 @@ def _run_best(
     takes long to search, only when the rules' tiles do not fit.
     """
     ruled = _by_rule(stage, machine, placement, dataflow, run)
-    asked = dataflow is None and machine.management == "explicit" and stage.view is not None
+    asked = dataflow is None and not isinstance(ruled, TooLarge) and machine.management == "explicit" and stage.view is not None
     asked = asked and (is_quick(stage, machine) or isinstance(ruled, HwsimError))
     if asked and isinstance(machine.compute, SystolicArray) and isinstance(ruled, StageResult):
         asked = ruled.cycles.total > WAITS_LONG * max(ruled.cycles.compute, _least_dram_cycles(stage, machine))
@@ -117,7 +117,7 @@ def _by_rule(
     tried: list[StageResult | HwsimError] = []
     for flow in applicable(stage, machine, dataflow):
         outcome = _attempt(lambda flow=flow: run(verify_nest(flow.schedule(stage, machine, placement))))  # type: ignore[misc]
-        if isinstance(outcome, StageResult) or (dataflow is not None and flow.name == dataflow.partition(":")[0]):
+        if isinstance(outcome, (StageResult, TooLarge)) or (dataflow is not None and flow.name == dataflow.partition(":")[0]):
             return outcome
         tried.append(outcome)
     return tried[0]
