@@ -48,7 +48,7 @@ def assumed_text(machine: Machine) -> str:
     """What to say where a machine's file states neither its DRAM's energy nor its technology; '' where it does."""
     dram = machine.parts[machine.dram_name]
     stated = getattr(dram, "energy", None) is not None or getattr(dram, "technology", None) is not None
-    return "" if stated else f"; {machine.dram_name}'s is {ASSUMED_DRAM}'s, as neither its energy nor its technology is stated"
+    return "" if stated else f"; {machine.dram_name}'s energy is {ASSUMED_DRAM}'s, as its file states neither energy nor technology"
 
 
 def energy_by_tensor_pj(machine: Machine, moved: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
