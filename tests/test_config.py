@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.config import Document
+from hwsim.config import MAX_BYTES, Document
 from hwsim.errors import ConfigError, HwsimError, UnknownName
 from hwsim.spec.catalog import shipped
 from hwsim.spec.layer import ConvLayer
@@ -144,7 +144,7 @@ def test_a_name_is_never_a_way_out(name: str) -> None:
 
 
 def test_files_are_bounded() -> None:
-    assert Document("a: " + "x" * (1 << 20), "big").faults
+    assert Document("a: " + "x" * MAX_BYTES, "big").faults
     assert Document("[" * 5000, "deep").faults
 
 

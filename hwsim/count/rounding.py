@@ -94,7 +94,7 @@ def errors(layer: Convolution, names: Sequence[str], x: Array, w: Array, formats
             yield Error(name, form, float(np.abs(off).max()), float(np.sqrt(np.mean(off**2))) / size)
 
 
-MOST_WORDS = 40_000_000  # of a stage's tensors, 8 bytes and several copies each: about 1 GiB
+MOST_WORDS = 50_000_000  # of a stage's tensors, up to 8 bytes and some copies each: about 1 GiB
 MOST_PRODUCTS = 20_000_000_000
 
 

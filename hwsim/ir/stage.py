@@ -135,6 +135,10 @@ class Plan:
         """At inference: what is offline is left out."""
         return sum((stage.operations for stage in self.stages if not stage.offline), Operations())
 
+    def with_dtype(self, dtype: str) -> Plan:
+        """The plan of a run in a data type."""
+        return replace(self, stages=tuple(replace(stage, dtype=dtype) for stage in self.stages))
+
     @property
     def workspace_bytes(self) -> int:
         """Bytes of what the stages write only to read it again."""

@@ -50,7 +50,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
         raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
-    plan, remarks = exploit(replace(plan, stages=tuple(replace(stage, dtype=dtype) for stage in plan.stages)), layer, machine)
+    plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
+    reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
