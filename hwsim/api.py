@@ -328,7 +328,8 @@ def _gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
     return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
                   {name: part.capacity for name, part in machine.memories.items()},
                   machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz,
-                  fidelity, machine.compute.units if machine.pipelined else 0)
+                  fidelity, machine.compute.units if machine.pipelined else 0,
+                  machine.start.cycles(machine.clock_hz) / machine.clock_hz if machine.start else 0.0)
 
 
 @dataclass(frozen=True)

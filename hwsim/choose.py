@@ -50,7 +50,7 @@ def cannot_win(layer: Layer, algorithm: str, machine: Machine, objective: str, b
     cycles = sum(stage.operations.multiplies / peak if stage.operations.multiplies else stage.operations.vector_operations / vector
                  for stage in stages)
     dram: Dram = machine.part(machine.dram_name, Dram)
-    keeps = getattr(machine.parts[machine.chain("activation")[1]], "keeps", ())
+    keeps = tuple(sorted({role for part in machine.memories.values() for role in part.keeps}))
     moved = compulsory_bytes(plan, keeps) / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
     return max(cycles, moved) / machine.clock_hz > best.seconds * (1 + EQUAL)
 

@@ -250,7 +250,7 @@ def _count_as_scalesim(config: Path, topology: Path, dtype: str | None, report_t
 def _simulate_scalesim(config: Path, topology: Path, algorithm: str, dataflow: str | None, dtype: str | None, timeline: bool) -> Result:
     """SCALE-Sim's files on the array as hwsim simulates it; what they say and it does not do is noted on stderr."""
     from hwsim.api import simulate
-    from hwsim.sim.folds import STATIONARY
+    from hwsim.dataflows.arrays import STATIONARY
     from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload, topology_notes
 
     array, layers = load_config(config), load_topology(topology)

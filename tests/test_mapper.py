@@ -30,7 +30,6 @@ from hwsim.mapper.kernels import evaluate_batch
 from hwsim.mapper.model import Model, evaluate
 from hwsim.mapper.search import OBJECTIVES, Search, pack
 from hwsim.mapper.space import Skeleton, Space, Tiling, cuts, find_space
-from hwsim.sim.array import _shifted_in
 from hwsim.spec.layer import ConvLayer, GemmLayer
 from hwsim.spec.machine import Machine, load_machine
 
@@ -73,7 +72,7 @@ def test_the_tables_are_the_closed_form(name: str, kind: str) -> None:
         skeleton, tiling = _draw(dice, space, model)
         nest = verify_nest(space.nest(skeleton, tiling))
         energy, dram = sum(energy_pj(machine, machine.dtype, stage.operations, {}).values()), 0
-        for (level, tensor), traffic in _shifted_in(nest, count(nest)).traffic.items():
+        for (level, tensor), traffic in count(nest).traffic.items():
             hold = next(hold for hold in skeleton.holds if hold.level == level and tensor in hold.tensors)
             moved = (traffic.reads + traffic.writes) * model.width(skeleton, hold, stage.tensor(tensor))
             energy += moved * pj_per_byte(machine.memories[level], table)

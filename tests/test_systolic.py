@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import hwsim
-from hwsim.sim.folds import STATIONARY, Folds, Timing, intervals, product_folds, schedule
+from hwsim.dataflows.arrays import STATIONARY
+from hwsim.sim.folds import Folds, Timing, intervals, product_folds, schedule
 from hwsim.sim.registers import Hazard, Stepped, product_cycles, step_product
 from hwsim.spec.layer import ConvLayer, Density, GemmLayer
 from hwsim.spec.machine import Machine, load_machine

@@ -12,36 +12,56 @@ from hwsim.ir.access import Tensor
 from hwsim.ir.nest import Hold, Nest
 from hwsim.ir.stage import Stage
 from hwsim.registry import Registry
-from hwsim.spec.machine import Machine, Memory
+from hwsim.spec.machine import Machine, Role
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Tensors that stay in an explicit memory instead of in DRAM. reserved: bytes of it that they take."""
+
+    level: str
+    tensors: frozenset[str]
+    reserved: int
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Temporaries of a layer that stay in an explicit memory between its stages instead of going to DRAM.
+    """What stays on the chip: temporaries between a layer's stages, maps between layers, weights from image to image."""
 
-    level: the memory, None when nothing stays. reserved: bytes of it that they take.
-    """
+    kept: tuple[Kept, ...] = ()
 
-    level: str | None = None
-    resident: frozenset[str] = frozenset()
-    reserved: int = 0
+    @property
+    def resident(self) -> frozenset[str]:
+        """Buffers that stay in any memory."""
+        return frozenset(name for kept in self.kept for name in kept.tensors)
+
+    def stays_in(self, level: str) -> frozenset[str]:
+        """Buffers that stay in this memory."""
+        return frozenset(name for kept in self.kept if kept.level == level for name in kept.tensors)
 
     def room(self, machine: Machine, level: str) -> int:
         """Bytes of a memory left for a stage's tiles."""
-        part = machine.parts[level]
-        assert isinstance(part, Memory)
-        return part.capacity - (self.reserved if level == self.level else 0)
+        return machine.memories[level].capacity - sum(kept.reserved for kept in self.kept if kept.level == level)
 
     def backing(self, stage: Stage, machine: Machine) -> tuple[Hold, ...]:
-        """The outermost levels: DRAM for what comes and goes, the explicit memory for what stays."""
-        kept = tuple(tensor.name for tensor in stage.tensors if tensor.buffer in self.resident)
+        """The outermost levels: DRAM for what comes and goes, explicit memories for what stays."""
         others = tuple(tensor.name for tensor in stage.tensors if tensor.buffer not in self.resident)
-        holds = (Hold(machine.dram_name, others),) if others else ()
-        return (*holds, Hold(self.level, kept)) if self.level and kept else holds
+        holds = [Hold(machine.dram_name, others)] if others else []
+        for kept in self.kept:
+            names = tuple(tensor.name for tensor in stage.tensors if tensor.buffer in kept.tensors)
+            holds += [Hold(kept.level, names)] if names else []
+        return tuple(holds)
 
-    def without_resident(self, stage: Stage, roles: tuple[str, ...]) -> tuple[str, ...]:
-        """Names of a stage's tensors of these roles that do not stay."""
-        return tuple(tensor.name for tensor in stage.tensors if tensor.role in roles and tensor.buffer not in self.resident)
+    def moving(self, stage: Stage, machine: Machine, level: str, roles: tuple[Role, ...]) -> tuple[str, ...]:
+        """Names of a stage's tensors of these roles that come into a memory: they stay neither in it nor further in."""
+        return tuple(tensor.name for tensor in stage.tensors
+                     if tensor.role in roles and level in self._inside(machine, tensor))
+
+    def _inside(self, machine: Machine, tensor: Tensor) -> tuple[str, ...]:
+        """The memories between where a tensor comes from and the array."""
+        chain = machine.chain(tensor.role)
+        home = next((kept.level for kept in self.kept if tensor.buffer in kept.tensors), machine.dram_name)
+        return chain[chain.index(home) + 1:]
 
 
 class Dataflow(Protocol):

@@ -11,8 +11,10 @@ from hwsim.ir.stage import GemmView, Stage
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
-from hwsim.spec.machine import Machine
+from hwsim.spec.machine import Machine, Role
 from hwsim.units import size_text
+
+STATIONARY = {"weight-stationary": "ws", "input-stationary": "is", "output-stationary": "os"}  # as SCALE-Sim names them
 
 
 def needs_cells(stage: Stage, machine: Machine) -> str | None:
@@ -34,16 +36,18 @@ def buffer(machine: Machine) -> str:
     return chain[1]
 
 
-def inner_levels(machine: Machine, role: str) -> tuple[str, ...]:
+def inner_levels(machine: Machine, role: Role) -> tuple[str, ...]:
     """The memories of a role inside the chip's buffer."""
-    chain = machine.chain(role)  # type: ignore[arg-type]
+    chain = machine.chain(role)
     first = buffer(machine)
     return tuple(name for name in chain[1:] if name != first)
 
 
-def chip_holds(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
-    names = tuple(tensor.name for tensor in stage.tensors if tensor.role == role)
-    return tuple(Hold(level, names, buffers=pad(machine, level).buffers) for level in levels if pad(machine, level).per == "chip")
+def chip_holds(stage: Stage, machine: Machine, placement: Placement, role: Role) -> tuple[Hold, ...]:
+    """The chip's memories of a role inside its buffer."""
+    holds = (Hold(level, placement.moving(stage, machine, level, (role,)), buffers=pad(machine, level).buffers)
+             for level in inner_levels(machine, role) if pad(machine, level).per == "chip")
+    return tuple(hold for hold in holds if hold.tensors)
 
 
 def cell_holds(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
@@ -51,9 +55,15 @@ def cell_holds(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...
     return tuple(Hold(level, names) for level in levels if pad(machine, level).per == "pe")
 
 
+def still(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
+    """The tensor that stays in the cells: in scratchpads of their own, or in the array itself."""
+    names = tuple(tensor.name for tensor in stage.tensors if tensor.role == role)
+    return cell_holds(stage, machine, role, levels) or (Hold(machine.compute_name, names),)
+
+
 def buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[Hold, ...]:
     level = buffer(machine)
-    names = placement.without_resident(stage, pad(machine, level).roles)
+    names = placement.moving(stage, machine, level, pad(machine, level).roles)
     return (Hold(level, names, buffers=pad(machine, level).buffers),) if names else ()
 
 
@@ -75,7 +85,7 @@ def buffer_block(stage: Stage, machine: Machine, placement: Placement, view: Gem
     """
     level = buffer(machine)
     part = pad(machine, level)
-    names = placement.without_resident(stage, part.roles)
+    names = placement.moving(stage, machine, level, part.roles)
     moving = [tensor for tensor in stage.tensors if tensor.name in names]
     room = placement.room(machine, level)
     whole = {dim: bound for dim, bound in stage.bounds if dim not in (*view.m, *view.b)}
@@ -98,8 +108,8 @@ def buffer_block(stage: Stage, machine: Machine, placement: Placement, view: Gem
 def weight_words(stage: Stage, machine: Machine, placement: Placement) -> int:
     """Weights that one tile of the last chip-wide memory before the cells holds, all its buffers counted; no limit without one."""
     width = next(tensor for tensor in stage.inputs if tensor.role == "weight").width
-    rooms = [placement.room(machine, level) // (width * pad(machine, level).buffers) for level in inner_levels(machine, "weight")
-             if pad(machine, level).per == "chip"]
+    rooms = [placement.room(machine, hold.level) // (width * hold.buffers)
+             for hold in chip_holds(stage, machine, placement, "weight")]
     return min(rooms, default=stage.iterations)
 
 

@@ -20,6 +20,7 @@ from hwsim.dataflows.arrays import (
     inner_levels,
     needs_cells,
     other_dims,
+    still,
     weight_words,
 )
 from hwsim.ir.nest import Hold, Loop, Nest
@@ -49,8 +50,6 @@ class InputStationary:
         stream = split_group(view.n, extents, wide)
         block = buffer_block(stage, machine, placement, view, dict(columns))
         activation, weight, output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
-        names = tuple(tensor.name for tensor in stage.tensors if tensor.role == "activation")
-        stays = cell_holds(stage, machine, "activation", activation) or (Hold(machine.compute_name, names),)
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b),
@@ -58,13 +57,13 @@ class InputStationary:
             *buffer_hold(stage, machine, placement),
             *tiles({dim: min(columns[dim], block[dim]) for dim in view.m}, view.m),
             *tiles(stream, view.n),
-            *chip_holds(stage, machine, "output", output),
+            *chip_holds(stage, machine, placement, "output"),
             *points(other_dims(stage, view)),
             *tiles(rows, view.k),
-            *chip_holds(stage, machine, "weight", weight),
+            *chip_holds(stage, machine, placement, "weight"),
             *points(view.k, "row"),
             *points(view.m, "column"),
-            *stays,
+            *still(stage, machine, "activation", activation),
             *points(view.n),
             *cell_holds(stage, machine, "weight", weight),
             *cell_holds(stage, machine, "output", output),

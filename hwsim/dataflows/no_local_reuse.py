@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from hwsim.dataflows import DATAFLOWS, Dataflow, Placement
-from hwsim.dataflows.arrays import buffer_block, buffer_hold, chip_holds, inner_levels, other_dims, weight_words
+from hwsim.dataflows.arrays import buffer_block, buffer_hold, chip_holds, other_dims, weight_words
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
@@ -45,7 +45,7 @@ class NoLocalReuse:
             *buffer_hold(stage, machine, placement),
             *tiles(columns, view.n),
             *tiles(rows, view.k),
-            *chip_holds(stage, machine, "weight", inner_levels(machine, "weight")),
+            *chip_holds(stage, machine, placement, "weight"),
             *points(view.k, "row"),
             *points(view.n, "column"),
             *points((*view.m, *others)),

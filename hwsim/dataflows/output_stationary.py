@@ -10,7 +10,17 @@
 from __future__ import annotations
 
 from hwsim.dataflows import DATAFLOWS, Dataflow, Placement
-from hwsim.dataflows.arrays import buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, needs_cells, other_dims, weight_words
+from hwsim.dataflows.arrays import (
+    buffer_block,
+    buffer_hold,
+    cell_holds,
+    chip_holds,
+    inner_levels,
+    needs_cells,
+    other_dims,
+    still,
+    weight_words,
+)
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
@@ -38,7 +48,6 @@ class OutputStationary:
         slices = split_group(view.k, extents, weight_words(stage, machine, placement) // (array.columns * taps))
         block = buffer_block(stage, machine, placement, view, dict(rows))
         activation, weight, output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
-        stays = cell_holds(stage, machine, "output", output) or (Hold(machine.compute_name, (stage.output.name,)),)
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b),
@@ -46,12 +55,12 @@ class OutputStationary:
             *buffer_hold(stage, machine, placement),
             *tiles({dim: min(rows[dim], block[dim]) for dim in view.m}, view.m),
             *tiles(columns, view.n),
-            *chip_holds(stage, machine, "output", output),
+            *chip_holds(stage, machine, placement, "output"),
             *tiles(slices, view.k),
-            *chip_holds(stage, machine, "weight", weight),
+            *chip_holds(stage, machine, placement, "weight"),
             *points(view.m, "row"),
             *points(view.n, "column"),
-            *stays,
+            *still(stage, machine, "output", output),
             *points((*others, *view.k)),
             *cell_holds(stage, machine, "weight", weight),
             *cell_holds(stage, machine, "activation", activation),

@@ -95,7 +95,7 @@ class RowStationary:
             Loop("p", mapping.e),
             Loop("k", mapping.m),
             Loop("c", mapping.q * mapping.r),
-            Hold(buffer, tuple(name for name in (activation, output) if name not in placement.resident)),
+            Hold(buffer, placement.moving(stage, machine, buffer, ("activation", "output"))),
             Loop("k", mapping.p * mapping.t),
             Hold(filter_buffer, (weight,)),
             Loop("c", mapping.q, "set"),

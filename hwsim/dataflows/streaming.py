@@ -89,7 +89,7 @@ def _through_buffer(stage: Stage, machine: Machine, placement: Placement, outer:
     """A tile grown from the innermost dim: what fits the buffer, and at most a PIECES-th of all, so that loads overlap."""
     level = machine.chain("activation")[1]
     part: Scratchpad = machine.part(level, Scratchpad)
-    names = placement.without_resident(stage, part.roles)
+    names = placement.moving(stage, machine, level, part.roles)
     moving = [tensor for tensor in stage.tensors if tensor.name in names]
     room, extents = placement.room(machine, level), dict(stage.bounds)
     sizes = {**dict.fromkeys(outer, 1), **{dim: extents[dim] for dim in window}}

@@ -11,7 +11,16 @@
 from __future__ import annotations
 
 from hwsim.dataflows import DATAFLOWS, Dataflow, Placement, tile_bytes
-from hwsim.dataflows.arrays import accumulator_rows, buffer_block, buffer_hold, cell_holds, chip_holds, inner_levels, needs_cells, pad
+from hwsim.dataflows.arrays import (
+    accumulator_rows,
+    buffer_block,
+    buffer_hold,
+    cell_holds,
+    chip_holds,
+    inner_levels,
+    needs_cells,
+    still,
+)
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
@@ -43,9 +52,9 @@ class WeightStationary:
         strip = split_group(view.m, extents, accumulator_rows(machine, placement))
         block = buffer_block(stage, machine, placement, view, strip)
         inner_activation, inner_weight, inner_output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
-        held = chip_holds(stage, machine, "weight", inner_weight)
+        held = chip_holds(stage, machine, placement, "weight")
         again = any(min(strip[dim], block[dim]) < extents[dim] for dim in view.m)  # vectors in several strips want the weights again
-        once = held if again and _all_fit(stage, machine, placement, inner_weight) else ()
+        once = held if again and _all_fit(stage, machine, placement, held) else ()
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b),
@@ -54,13 +63,13 @@ class WeightStationary:
             *buffer_hold(stage, machine, placement),
             *tiles({dim: min(strip[dim], block[dim]) for dim in view.m}, view.m),
             *tiles(columns, view.n),
-            *chip_holds(stage, machine, "output", inner_output),
+            *chip_holds(stage, machine, placement, "output"),
             *points(others),
             *tiles(rows, view.k),
             *(() if once else held),
             *points(view.k, "row"),
             *points(view.n, "column"),
-            *cell_holds(stage, machine, "weight", inner_weight),
+            *still(stage, machine, "weight", inner_weight),
             *points(view.m),
             *cell_holds(stage, machine, "activation", inner_activation),
             *cell_holds(stage, machine, "output", inner_output),
@@ -68,22 +77,20 @@ class WeightStationary:
         return Nest(stage, drop_idle(stage, items), self.name)
 
 
-def _all_fit(stage: Stage, machine: Machine, placement: Placement, levels: tuple[str, ...]) -> bool:
+def _all_fit(stage: Stage, machine: Machine, placement: Placement, held: tuple[Hold, ...]) -> bool:
     """Do all weights of a group fit the memories before the cells, so that they need to come only once?"""
     view, weights = stage.view, next(tensor for tensor in stage.inputs if tensor.role == "weight")
     assert view is not None
     size = tile_bytes(weights, {dim: bound for dim, bound in stage.bounds if dim not in view.b})
-    return all(size <= placement.room(machine, level) for level in levels if pad(machine, level).per == "chip")
+    return all(size <= placement.room(machine, hold.level) for hold in held)
 
 
 def _columns_that_fit(stage: Stage, machine: Machine, placement: Placement, array: SystolicArray | PeArray) -> int:
     """Columns of the array that a weight tile as high as it may fill, all buffers of it in the memory before the cells."""
     weights = next(tensor for tensor in stage.inputs if tensor.role == "weight")
     columns = array.columns
-    for level in inner_levels(machine, "weight"):
-        part = pad(machine, level)
-        if part.per == "chip":
-            columns = min(columns, placement.room(machine, level) // (array.rows * weights.width * part.buffers))
+    for hold in chip_holds(stage, machine, placement, "weight"):
+        columns = min(columns, placement.room(machine, hold.level) // (array.rows * weights.width * hold.buffers))
     return max(1, columns)
 
 

@@ -324,8 +324,6 @@ class Model:
             asked = variable(number, ASKED)
             updates = variable(number, RETURNED) if output else np.zeros_like(words)
             serves = updates - fresh if output else asked
-            if self._shifted(hold, chain, tensor):
-                serves = fills
             for metric, row in self._charges(skeleton, hold, tensor, fills, serves, updates, drains):
                 weights[metric] += row[:-1]
                 constant[metric] += row[-1]
@@ -335,15 +333,13 @@ class Model:
                 fresh = drains - fills
         return weights, constant
 
-    def _shifted(self, hold: Hold, chain: list[Hold], tensor: Tensor) -> bool:
-        """Weights of a systolic array are read once as they shift into the cells."""
-        return self.space.name == "weight-stationary" and tensor.role == "weight" and hold is chain[-1]
-
     def _charges(
         self, skeleton: Skeleton, hold: Hold, tensor: Tensor, fills: Floats, serves: Floats, updates: Floats, drains: Floats
     ) -> Iterator[tuple[int, Floats]]:
-        """What a level's words cost: (metric, linear form)."""
+        """What a level's words cost: (metric, linear form). Cells of an array are no memory: what stays there costs nothing."""
         machine, level = self.machine, hold.level
+        if level not in machine.memories:
+            return
         part, width = machine.memories[level], self.width(skeleton, hold, tensor)
         if self.space.options.convention == "timeloop":
             drains = np.zeros_like(drains)
@@ -370,7 +366,7 @@ class Model:
     def _last_of_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold:
         return [
             hold
-            for hold in skeleton.holds
+            for hold in skeleton.memories(self.machine)
             if tensor.name in hold.tensors and getattr(self.machine.memories[hold.level], "per", "chip") == "chip"
         ][-1]
 

@@ -300,9 +300,7 @@ class Search:
         return _Outer(np.ascontiguousarray(choices[order]), np.ascontiguousarray(metrics[order]), np.ascontiguousarray(keys[order]), least)
 
     def _room(self, hold: Hold) -> int:
-        part = self.space.machine.memories[hold.level]
-        reserved = self.space.placement.reserved if hold.level == self.space.placement.level else 0
-        return part.capacity - reserved
+        return self.space.placement.room(self.space.machine, hold.level)
 
     # -- search -------------------------------------------------------------------------------------------------------
 
@@ -353,7 +351,7 @@ class Search:
         """Limits of the levels inside, and the words of every tensor held there."""
         skeleton = self.space.skeletons[number]
         first = self._first_holds(skeleton)
-        holds = tuple(hold for hold in skeleton.holds if skeleton.slots_above(hold) and hold not in first)
+        holds = tuple(hold for hold in skeleton.memories(self.space.machine) if skeleton.slots_above(hold) and hold not in first)
         shared = {hold.level for hold in holds}
         holds = (*(hold for hold in first if hold.level in shared), *holds)
         key = tuple((hold.level, hold.tensors, skeleton.slots_above(hold)) for hold in holds)
@@ -389,9 +387,9 @@ class Search:
     def _nothing_fits(self) -> str:
         """Which memory is too small for even the smallest tiles, and by how much."""
         skeleton = self.space.skeletons[0]
-        for hold in skeleton.holds[1:]:
+        for hold in skeleton.memories(self.space.machine):
             part = self.space.machine.memories[hold.level]
-            if isinstance(part, Scratchpad):
+            if isinstance(part, Scratchpad) and skeleton.slots_above(hold):
                 widths, sizes = self.model.sizes(skeleton, hold)
                 need = {
                     name: width * float(np.prod([size[:, member].min() for size in sizes])) for member, (width, name) in enumerate(widths)

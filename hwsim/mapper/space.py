@@ -67,6 +67,10 @@ class Skeleton:
     def holds(self) -> tuple[Hold, ...]:
         return tuple(item for item in self.items if isinstance(item, Hold))
 
+    def memories(self, machine: Machine) -> tuple[Hold, ...]:
+        """The levels that are memories; cells of an array are none."""
+        return tuple(hold for hold in self.holds if hold.level in machine.memories)
+
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
         return tuple(item for item in self.items if isinstance(item, Slot))

@@ -19,7 +19,7 @@ def result_document(result: Result) -> dict[str, Any]:
         "schema": SCHEMA, "machine": result.machine, "workload": result.workload, "algorithm": result.algorithm,
         "dtype": result.dtype, "clock_hz": result.clock_hz,
         "cycles": _cycles(sum((layer.cycles for layer in result.layers), Cycles())), "seconds": result.seconds,
-        "counts": _counts(result.counts),
+        "start_seconds": result.start_seconds, "counts": _counts(result.counts),
         "dram": {"read_bytes": sum(layer.dram_read_bytes for layer in result.layers),
                  "write_bytes": sum(layer.dram_write_bytes for layer in result.layers),
                  "compulsory_bytes": result.compulsory_bytes},

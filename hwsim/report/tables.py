@@ -34,6 +34,8 @@ def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
 def run_table(result: Result) -> str:
     """A run, layer by layer, with its total and its notes."""
     rows = [layer_row(layer) for layer in result.layers]
+    if result.start_seconds:
+        rows.insert(0, ["start", "", seconds_text(result.start_seconds), *[""] * 5])
     total = ["total", "", seconds_text(result.seconds), f"{result.utilization:.0%}", si(result.counts.multiplies),
              size_text(result.dram_bytes), f"{result.dram_ratio:.2f}", ""]
     head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"

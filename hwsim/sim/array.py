@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hwsim.count.analytic import count
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stationary import first_spatial, is_systolic, stationary
 from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
@@ -19,21 +20,23 @@ from hwsim.sim.buffers import Steps, Tiles, walk_steps
 from hwsim.sim.dram import transfer_ns
 from hwsim.sim.engine import Played, Port, Stream, Work, run_pipeline
 from hwsim.sim.explicit import Footprint, accesses, footprints, port_words_bytes, word_bytes
-from hwsim.sim.folds import STATIONARY
-from hwsim.sim.passes import Pace, pass_pace
+from hwsim.sim.passes import Pace, keeps_filters, pass_pace
 from hwsim.sim.result import Accesses, Cycles
 from hwsim.sim.systolic import fold_pace
 from hwsim.spec.machine import Machine
 
 Floats = npt.NDArray[np.float64]
 ENDS = "array fill and drain"
-STAYS = {"weight-stationary": "weight", "input-stationary": "activation"}
 
 
 @dataclass(frozen=True)
 class ArrayRun:
-    """What one stage did on an explicit machine. work, played: its pipeline and when what happened; ends: array fill and drain."""
+    """What one stage did on an explicit machine.
 
+    nest: with what stays in the cells. work, played: its pipeline and when what happened; ends: array fill and drain.
+    """
+
+    nest: Nest
     cycles: Cycles
     accesses: Accesses
     footprint: Footprint
@@ -49,12 +52,13 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     """Tiles double-buffered through DMA as events, folds or PE passes in closed form between them."""
     compute = machine.compute
     assert isinstance(compute, (SystolicArray, PeArray))
-    boundary = _boundary(nest)
+    nest = in_cells(nest, machine)
+    boundary = first_spatial(nest)
     steps, tiles = walk_steps(nest, boundary)
     counts = count(nest)
     if nest.stage.view is None:
         pace = Pace("vector unit", _vector_cycles(nest, machine, steps))
-    elif isinstance(compute, SystolicArray) and nest.dataflow in STATIONARY:
+    elif isinstance(compute, SystolicArray) and is_systolic(nest, machine.compute_name):
         pace = fold_pace(nest, machine, compute, steps, dtype)
     else:
         pace = pass_pace(nest, machine, steps, tiles, boundary, counts)
@@ -70,9 +74,9 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     played = run_pipeline(work)
     ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))  # the first tile shifts in once it has come
     cycles = played.cycles + Cycles(0.0, {ENDS: ends} if ends > 0 else {})
-    inward = _shifted_in(nest, counts)
-    return ArrayRun(cycles, accesses(machine, nest, inward, set(machine.memories), width), footprints(machine, nest, counts, width, {}),
-                    f"events: tiles by DMA, {pace.kind} in closed form", tuple(tiles), inward, work, played, ends)
+    return ArrayRun(nest, cycles, accesses(machine, nest, counts, set(machine.memories), width),
+                    footprints(machine, nest, counts, width, {}), f"events: tiles by DMA, {pace.kind} in closed form", tuple(tiles),
+                    counts, work, played, ends)
 
 
 def dram_port(machine: Machine, dram: Dram) -> Port:
@@ -83,12 +87,20 @@ def dram_port(machine: Machine, dram: Dram) -> Port:
                 dram.burst, timed)
 
 
-def _boundary(nest: Nest) -> int:
-    """The first spatial loop, or for a nest without one everything after the last level."""
-    for number, item in enumerate(nest.items):
-        if isinstance(item, Loop) and item.spatial is not None:
-            return number
-    return max(number for number, item in enumerate(nest.items) if isinstance(item, Hold)) + 1
+def in_cells(nest: Nest, machine: Machine) -> Nest:
+    """The nest with the tensor that stays in a systolic array's cells held there, where the nest does not say so itself.
+
+    par k on row, par n on column:        par k on row, par n on column:
+      for m:                        ->      hold array: weights
+                                              for m:
+    """
+    cells = machine.compute_name
+    if not isinstance(machine.compute, SystolicArray) or not is_systolic(nest, cells) or any(hold.level == cells for hold in nest.holds):
+        return nest
+    names = tuple(tensor.name for tensor in nest.stage.tensors if tensor.role == stationary(nest, cells))
+    inside = max((number for number, item in enumerate(nest.items) if isinstance(item, Loop) and item.spatial is not None),
+                 default=first_spatial(nest) - 1) + 1
+    return replace(nest, items=(*nest.items[:inside], Hold(cells, names), *nest.items[inside:]))
 
 
 def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
@@ -122,23 +134,9 @@ def _busy_cycles(nest: Nest, machine: Machine, counts: NestCounts, name: str, ac
         traffic = counts.of(name, tensor.name)
         if traffic.reads or traffic.writes:
             width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
-            inner = traffic.fills if _stationary(nest, name, tensor.name) else traffic.serves
-            reads += (inner + traffic.drains) * width
+            reads += (traffic.serves + traffic.drains) * width
             writes += traffic.writes * width
     return max(reads, writes) / float(machine.part(name, Scratchpad).bandwidth.bytes_per_cycle(machine.clock_hz))
-
-
-def _shifted_in(nest: Nest, counts: NestCounts) -> NestCounts:
-    """The counts with weights read from their last memory once, as they shift into the cells, not for every product."""
-    traffic = {(level, tensor): replace(row, serves=row.fills) if _stationary(nest, level, tensor) else row
-               for (level, tensor), row in counts.traffic.items()}
-    return replace(counts, traffic=traffic)
-
-
-def _stationary(nest: Nest, level: str, tensor: str) -> bool:
-    """True for weights that sit in the cells: the multipliers do not read them from the memory again."""
-    last = nest.chain(tensor)[-2]
-    return nest.dataflow == "weight-stationary" and last is not None and last.level == level and nest.stage.tensor(tensor).role == "weight"
 
 
 def _unstreamed(nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream], accumulator_bytes: int) -> tuple[str, float]:
@@ -151,9 +149,9 @@ def _unstreamed(nest: Nest, machine: Machine, counts: NestCounts, streams: list[
     return machine.dram_name, moved / machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
 
 
-def _copied(nest: Nest, tile: Tiles) -> bool:
-    """True for a tile that is not needed once its step has begun: filters that a row-stationary pass keeps in the PEs."""
-    return nest.dataflow == "row-stationary" and nest.stage.tensor(tile.tensor).role == "weight"
+def _copied(nest: Nest, machine: Machine, tile: Tiles) -> bool:
+    """True for a tile that is not needed once its step has begun: filters that PEs keep in their scratchpads for a pass."""
+    return nest.stage.tensor(tile.tensor).role == "weight" and keeps_filters(nest, machine)
 
 
 def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int,
@@ -168,8 +166,9 @@ def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles
         output = nest.stage.tensor(tile.tensor).role == "output"
         incoming = tile.returning if output else tile.entering
         outgoing = tile.leaving if output else np.zeros_like(tile.leaving)
-        buffers = tile.buffers + (1 if _copied(nest, tile) else 0)
-        settle = None if shifting is None or nest.stage.tensor(tile.tensor).role != STAYS.get(nest.dataflow) else shifting[tile.first]
+        buffers = tile.buffers + (1 if _copied(nest, machine, tile) else 0)
+        settles = shifting is not None and nest.stage.tensor(tile.tensor).role == stationary(nest, machine.compute_name)
+        settle = shifting[tile.first] if shifting is not None and settles else None
         bytes_in, bytes_out = (np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing))
         streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, bytes_in, bytes_out, settle,
                               f"{tile.level} {nest.stage.tensor(tile.tensor).role}s"))

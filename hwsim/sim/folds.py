@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.errors import HwsimError
+from hwsim.spec.machine import Role
 
 Floats = npt.NDArray[np.float64]
 Stationary = Literal["ws", "is", "os"]
-STATIONARY: dict[str, Stationary] = {"weight-stationary": "ws", "input-stationary": "is", "output-stationary": "os"}
+SHORT: dict[Role, Stationary] = {"weight": "ws", "activation": "is", "output": "os"}
 
 
 @dataclass(frozen=True)

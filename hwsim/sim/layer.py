@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hwsim.count.analytic import touched_together, touched_words
 from hwsim.count.reuse import TensorReuse, achieved, reuse
-from hwsim.dataflows import Placement, applicable, held_width
+from hwsim.dataflows import Kept, Placement, applicable, held_width
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
 from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Nest
@@ -31,7 +31,7 @@ from hwsim.sim.pruned import exploit
 from hwsim.sim.result import Cycles, LayerResult, StageResult
 from hwsim.sim.stream import AddressSpace, ImplicitChain
 from hwsim.spec.layer import Layer
-from hwsim.spec.machine import Machine
+from hwsim.spec.machine import Machine, Role
 from hwsim.units import size_text
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
@@ -65,9 +65,8 @@ def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine
                 for stage, result in zip(plan.stages, stages, strict=True)
                 if dataflow is not None and stage.view is not None and result.dataflow != dataflow.partition(":")[0]
                 and stage.name not in (nests or {})]
-    kept = _kept_roles(machine) if any(keep_on_chip(block.plan, machine).resident - set(block.plan.temporaries)
-                                        for block in blocks) else ()
-    compulsory = compulsory_of(reference, plan, kept)
+    kept = frozenset(role for block in blocks for role in _kept_roles(block.plan, machine))
+    compulsory = compulsory_of(reference, plan, tuple(sorted(kept)))
     result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
                          max(block.plan.workspace_bytes for block in blocks))
     too_much = power_note(result, machine)
@@ -151,29 +150,38 @@ def _fits_in_dram(plan: Plan, machine: Machine) -> None:
 
 
 def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
-    """What stays in the chip's explicit buffer: temporaries that take at most half of it, and, where it keeps feature maps, those."""
-    chain = machine.chain("activation")
-    part = machine.parts[chain[1]] if len(chain) > 1 else None
-    if not isinstance(part, Scratchpad) or part.per != "chip" or "output" not in part.roles:
-        return Placement()
+    """What stays in the chip's explicit memories: temporaries and maps in its buffer, weights where they are kept.
+
+    Temporaries stay when they take at most half of the buffer; what a memory keeps stays when it fits beside them.
+    """
+    buffer = next(iter(machine.chain("activation")[1:]), "")
+    kept = [_kept_in(name, part, plan, machine, plan.temporaries if name == buffer else ())
+            for name, part in machine.memories.items() if isinstance(part, Scratchpad) and part.per == "chip"]
+    return Placement(tuple(each for each in kept if each is not None))
+
+
+def _kept_in(name: str, part: Scratchpad, plan: Plan, machine: Machine, temporaries: tuple[str, ...]) -> Kept | None:
+    """The tensors of a plan that stay in one memory; temporaries: those that may, as the chip's buffer holds outputs."""
+    passing = temporaries if "output" in part.roles else ()
+    written = {stage.output.buffer for stage in plan.stages if not stage.offline} & set(plan.temporaries)
     sizes: dict[str, int] = {}
     for stage in plan.stages:
         for tensor in stage.tensors:
-            if not stage.offline and (tensor.buffer in plan.temporaries or tensor.role in part.keeps):
+            if not stage.offline and (tensor.buffer in passing or (tensor.role in part.keeps and tensor.buffer not in written)):
                 size = tensor.elements * held_width(machine, stage, tensor)
                 sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
-    temporaries = {name: size for name, size in sizes.items() if name in plan.temporaries}
-    if sum(temporaries.values()) > part.capacity // 2:
-        return Placement()
+    between = {tensor: size for tensor, size in sizes.items() if tensor in passing}
+    if sum(between.values()) > part.capacity // 2:
+        return None
     if sum(sizes.values()) > part.capacity:
-        sizes = temporaries
-    return Placement(chain[1], frozenset(sizes), sum(sizes.values())) if sizes else Placement()
+        sizes = between
+    return Kept(name, frozenset(sizes), sum(sizes.values())) if sizes else None
 
 
-def _kept_roles(machine: Machine) -> tuple[str, ...]:
-    """Of tensors that come and go, those that the chip's buffer keeps."""
-    part = machine.parts[machine.chain("activation")[1]]
-    return part.keeps if isinstance(part, Scratchpad) else ()
+def _kept_roles(plan: Plan, machine: Machine) -> frozenset[Role]:
+    """Of tensors that come and go, the roles of those that stay on the chip."""
+    resident = keep_on_chip(plan, machine).resident - set(plan.temporaries)
+    return frozenset(tensor.role for stage in plan.stages for tensor in stage.tensors if tensor.buffer in resident)
 
 
 def compulsory_of(reference: Plan, plan: Plan, kept: tuple[str, ...] = ()) -> int:
@@ -208,6 +216,7 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | None, 
     run: ArrayRun | ImplicitRun
     if chain is None:
         run = run_on_array(nest, machine, dtype)
+        nest = run.nest
     elif isinstance(machine.compute, StreamingMultiprocessor):
         run = run_on_blocks(nest, machine, dtype, chain, last)
     else:

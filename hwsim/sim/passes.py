@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.ir.counts import NestCounts
-from hwsim.ir.nest import Loop, Nest
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stationary import first_spatial
 from hwsim.ir.transform import temporal_steps
 from hwsim.parts.pe_array import PeArray
 from hwsim.sim.buffers import Steps, Tiles, words_at
@@ -55,10 +56,30 @@ class Pace:
         return self.busy + sum(self.waits.values(), np.zeros(len(self.busy)))
 
 
+def keeps_filters(nest: Nest, machine: Machine) -> bool:
+    """Do the PEs of a convolution's nest hold a pass' filters in their scratchpads, and stream rows of inputs and sums past them?
+
+    Such passes are row-stationary, whatever they are called: a filter stays through all temporal loops of the pass.
+    """
+    if nest.stage.view is None or "q" not in nest.stage.extents:
+        return False
+    places = {tensor.role: _cell_place(nest, machine, tensor.name) for tensor in nest.stage.tensors}
+    if None in places.values():
+        return False
+    before = nest.items[first_spatial(nest):places["weight"]]
+    return all(loop.spatial is not None for loop in before if isinstance(loop, Loop))
+
+
+def _cell_place(nest: Nest, machine: Machine, tensor: str) -> int | None:
+    """The number of the item that holds a tensor in the PEs' own scratchpads."""
+    return next((number for number, item in enumerate(nest.items) if isinstance(item, Hold) and tensor in item.tensors
+                 and item.level in machine.memories and getattr(machine.memories[item.level], "per", "chip") == "pe"), None)
+
+
 def pass_pace(nest: Nest, machine: Machine, steps: Steps, tiles: Sequence[Tiles], boundary: int, counts: NestCounts) -> Pace:
     """Passes of PEs in lockstep; the ramps and busses of row-stationary ones each by itself, of others the busses' mean."""
     busy, waits, array = _multiplying(nest, steps, boundary), {}, machine.compute
-    if isinstance(array, PeArray) and nest.dataflow == "row-stationary":
+    if isinstance(array, PeArray) and keeps_filters(nest, machine):
         waits = _ramps(nest, machine, array, steps, tiles, busy)
     elif isinstance(array, PeArray):
         waits = {"busses": np.maximum(0.0, _mean_bus_cycles(nest, machine, array, counts) / steps.count - busy)}

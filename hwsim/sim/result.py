@@ -197,6 +197,7 @@ class Result:
     dram_bytes_per_second: float
     machine_fidelity: str = ""
     pipeline_units: int = 0
+    start_seconds: float = 0.0
 
     @property
     def pipelined(self) -> Pipelined | None:
@@ -205,7 +206,8 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        return sum(layer.seconds for layer in self.layers)
+        """Of the layers one after another, and of what the machine takes to start a run."""
+        return self.start_seconds + sum(layer.seconds for layer in self.layers)
 
     @property
     def cycles(self) -> float:

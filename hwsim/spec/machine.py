@@ -12,7 +12,7 @@ from hwsim.config import Document, build, choice, mapping, quantity, read, read_
 from hwsim.errors import HwsimError, nearest, shortened
 from hwsim.registry import Registry
 from hwsim.spec.catalog import locate
-from hwsim.units import DTYPE_BYTES
+from hwsim.units import DTYPE_BYTES, Duration
 
 if TYPE_CHECKING:
     import networkx
@@ -113,6 +113,7 @@ class Machine:
 
     links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is simulated, and what is not.
     power: the most it draws on average, where it is known; runs are checked against it (hwsim.sim.physics).
+    start: what a run takes before its first layer: a host's call of a device behind a link.
     pipelined: layers run side by side on shares of the units (hwsim.sim.pipelined), images moving from one to the next.
     """
 
@@ -128,6 +129,7 @@ class Machine:
     fidelity: str = ""
     pipelined: bool = False
     power: float | None = quantity("power_w", default=None)
+    start: Duration | None = quantity("duration", default=None)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, link in enumerate(self.links):

@@ -59,16 +59,16 @@ class FreeSpace:
 
 def _skeletons(stage: Stage, machine: Machine, placement: Placement, dims: tuple[str, ...]) -> Iterator[Skeleton]:
     """Every choice of orders and bypasses: memories of the chip around the inner block, the PEs' own inside."""
-    first, *others = _memories(stage, machine, "chip")
-    cells = _memories(stage, machine, "pe")
+    first, *others = _memories(machine, "chip")
+    cells = _memories(machine, "pe")
     windows = {dim for tensor in stage.inputs for axis in tensor.axes if len(axis.terms) > 1 for dim in axis.dims[1:]}
     outer = tuple(dim for dim in dims if dim not in windows)
-    choices = [list(_held(machine, level, names, placement)) for level, names in (first, *others, *cells)]
+    choices = [list(_held(stage, machine, level, placement)) for level in (first, *others, *cells)]
     for held in itertools.product(*choices):
         holds = [hold for hold in held if hold.tensors]
-        outside = [hold for hold in holds if hold.level == first[0]]
-        around = [hold for hold in holds if hold.level in {level for level, _ in others}]
-        inside = [hold for hold in holds if hold.level in {level for level, _ in cells}]
+        outside = [hold for hold in holds if hold.level == first]
+        around = [hold for hold in holds if hold.level in others]
+        inside = [hold for hold in holds if hold.level in cells]
         for last, order in {innermost: order for innermost, _, order in orders(stage, outer)}.items():
             if not outside and last != IDLE:
                 continue  # with nothing held there the two blocks are one
@@ -89,25 +89,25 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement, dims: tuple
 
 
 def _backing(stage: Stage, machine: Machine, placement: Placement) -> tuple[Hold, ...]:
-    return placement.backing(stage, machine) if placement.level else (backing(stage, machine.dram_name),)
+    return placement.backing(stage, machine) if placement.kept else (backing(stage, machine.dram_name),)
 
 
-def _memories(stage: Stage, machine: Machine, per: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Scratchpads of the chip or of the PEs from the outside in, with the tensors of their roles."""
-    found: dict[str, tuple[str, ...]] = {}
+def _memories(machine: Machine, per: str) -> tuple[str, ...]:
+    """Scratchpads of the chip or of the PEs from the outside in."""
+    found: dict[str, None] = {}
     order: tuple[Role, ...] = ("activation", "output", "weight")
     for role in order:
         for level in machine.chain(role)[1:]:
             part = machine.parts[level]
             if isinstance(part, Scratchpad) and part.per == per:
-                found[level] = tuple(tensor.name for tensor in stage.tensors if tensor.role in part.roles)
-    return list(found.items())
+                found[level] = None
+    return tuple(found)
 
 
-def _held(machine: Machine, level: str, names: tuple[str, ...], placement: Placement) -> Iterator[Hold]:
+def _held(stage: Stage, machine: Machine, level: str, placement: Placement) -> Iterator[Hold]:
     """The memory holding its tensors, or fewer where the machine lets them by."""
     part = machine.part(level, Scratchpad)
-    moving = tuple(name for name in names if level != placement.level or name not in placement.resident)
+    moving = placement.moving(stage, machine, level, part.roles)
     for kept in subsets(moving) if part.bypass else (moving,):
         yield Hold(level, kept, buffers=part.buffers)
 

@@ -71,7 +71,7 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
     )
     activation, weight = (tensor.name for tensor in stage.inputs)
     output = stage.output.name
-    kept = tuple(name for name in (activation, output) if name not in placement.resident)
+    kept = placement.moving(stage, machine, buffer, ("activation", "output"))
     folded = tuple(dim for dim in ("n", "k", "p", "c") if dim in stage.extents)
     groups = tuple(dim for dim in ("g",) if dim in stage.extents)
     for last, _, outer in orders(stage, folded):

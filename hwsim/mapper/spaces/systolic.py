@@ -73,8 +73,9 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
     others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
     activation, weight, output = (machine.chain(role)[1:] for role in ("activation", "weight", "output"))
     buffer = _hold(stage, machine, activation[0], placement)
-    sums = tuple(_hold(stage, machine, level, placement) for level in output if level != activation[0])
-    weights = tuple(_hold(stage, machine, level, placement) for level in weight if level != activation[0])
+    sums = _holds(stage, machine, output, activation[0], placement)
+    weights = _holds(stage, machine, weight, activation[0], placement)
+    cells = Hold(machine.compute_name, tuple(tensor.name for tensor in stage.tensors if tensor.role == "weight"))
     moving = (*view.m, *view.n)
     for last, _, outer in orders(stage, moving):
         for _, _, inner in orders(stage, moving):
@@ -88,17 +89,19 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
                     *(Slot(dim, ARRAY) for dim in (*others, *view.k)),
                     *weights,
                     *(Slot(dim, CELL, "array") for dim in (*view.k, *view.n)),
+                    cells,
                     *(Slot(dim, POINT) for dim in view.m),
                 ),
                 (last, "", ""),
             )
 
 
+def _holds(stage: Stage, machine: Machine, levels: tuple[str, ...], buffer: str, placement: Placement) -> tuple[Hold, ...]:
+    """The memories inside the chip's buffer, but those that nothing comes into."""
+    holds = (_hold(stage, machine, level, placement) for level in levels if level != buffer)
+    return tuple(hold for hold in holds if hold.tensors)
+
+
 def _hold(stage: Stage, machine: Machine, level: str, placement: Placement) -> Hold:
     part = machine.part(level, Scratchpad)
-    names = (
-        placement.without_resident(stage, part.roles)
-        if level == placement.level
-        else tuple(tensor.name for tensor in stage.tensors if tensor.role in part.roles)
-    )
-    return Hold(level, names, buffers=part.buffers)
+    return Hold(level, placement.moving(stage, machine, level, part.roles), buffers=part.buffers)
