@@ -35,14 +35,14 @@ def batch_rate(number: int = 2_000_000) -> float:
     """Mappings of the 256^3 product evaluated in a second by one core, tables made beforehand."""
     import numpy as np
 
-    from hwsim.dataflows import Placement
-    from hwsim.ir.conv import gemm_stage
-    from hwsim.mapper.kernels import evaluate_batch
-    from hwsim.mapper.model import Model
-    from hwsim.mapper.search import pack
-    from hwsim.mapper.space import Options, find_space
-    from hwsim.spec.layer import GemmLayer
-    from hwsim.spec.machine import load_machine
+    from hwsim.rewrite.placement import Placement
+    from hwsim.ir.convolution import gemm_stage
+    from hwsim.schedule.mapper.kernels import evaluate_batch
+    from hwsim.schedule.mapper.model import Model
+    from hwsim.schedule.mapper.search import pack
+    from hwsim.schedule.mapper.space import Options, find_space
+    from hwsim.describe.layer import GemmLayer
+    from hwsim.describe.machine import load_machine
 
     model = Model(find_space(gemm_stage(GemmLayer(256, 256, 256, dtype="int8")), load_machine("toy-8x8"), Placement(), Options()))
     terms, packed, dice = model.inner_terms(model.space.skeletons[37]), pack(model), np.random.default_rng(1)
@@ -61,7 +61,7 @@ def tiles_a_second(compiled: bool) -> float:
     """Double-buffered tiles through the event pipeline: two tensors, one written back."""
     import numpy as np
 
-    from hwsim.sim.engine import Port, Stream, Work, run_compiled, run_events
+    from hwsim.timing.explicit.pipeline import Port, Stream, Work, run_compiled, run_events
 
     steps = 500_000 if compiled else 10_000
     order = np.arange(steps)
@@ -97,7 +97,7 @@ def compute_seconds() -> dict[str, float]:
     """Each algorithm on arrays: 64 channels and filters on 56 x 56, 3 x 3 taps."""
     from hwsim.algorithms import find_algorithm, user_algorithms
     from hwsim.count.rounding import random_data
-    from hwsim.spec.layer import ConvLayer
+    from hwsim.describe.layer import ConvLayer
 
     layer = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
     x, w = random_data(layer)

@@ -67,7 +67,7 @@ simulation.run_scale(top_path="out")
 def topology() -> str:
     """ResNet-18's convolutions as SCALE-Sim takes them, padding in the feature maps."""
     import hwsim
-    from hwsim.spec.layer import ConvLayer
+    from hwsim.describe.layer import ConvLayer
 
     lines = ["Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"]
     for name, layer in hwsim.load_workload("resnet18").layers.items():
@@ -102,8 +102,8 @@ def scalesim() -> tuple[dict[str, float], list[int]]:
 
 def ours() -> tuple[dict[str, float], list[int]]:
     """The same of hwsim, in SCALE-Sim's convention, warm."""
-    from hwsim.sim.scalesim import scalesim_counts
-    from hwsim.spec.scalesim import load_config, load_topology
+    from hwsim.foreign.scalesim.counts import scalesim_counts
+    from hwsim.foreign.scalesim.files import load_config, load_topology
 
     quickest, cycles = float("inf"), []
     for _ in range(5):
@@ -118,7 +118,7 @@ def ours() -> tuple[dict[str, float], list[int]]:
 def events() -> dict[str, float]:
     """hwsim's own simulation of the same files, tiles as events, warm."""
     import hwsim
-    from hwsim.spec.scalesim import load_config, load_topology, scalesim_machine, scalesim_workload
+    from hwsim.foreign.scalesim.files import load_config, load_topology, scalesim_machine, scalesim_workload
 
     machine, network = scalesim_machine(load_config(HOME / "run.cfg")), scalesim_workload("resnet18", load_topology(HOME / "run.csv"))
     quickest = float("inf")

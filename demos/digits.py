@@ -22,7 +22,7 @@ from hwsim.algorithms import lower
 from hwsim.algorithms.winograd import transforms
 from hwsim.count.effectual import effectual_multiplies
 from hwsim.report.tables import text_table
-from hwsim.spec.layer import ConvLayer
+from hwsim.describe.layer import ConvLayer
 
 Array = npt.NDArray[np.float64]
 

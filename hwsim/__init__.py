@@ -6,24 +6,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwsim.api import Comparison, Mappings, compare, map_layers, run_nests, simulate
+    from hwsim.api import compare, map_layers, run_nests, simulate
+    from hwsim.choose.mappings import Mappings
+    from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer, PoolLayer
+    from hwsim.describe.machine import Machine, load_machine
+    from hwsim.describe.workload import Workload, load_workload
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
-    from hwsim.sim.result import LayerResult, Result
-    from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer, PoolLayer
-    from hwsim.spec.machine import Machine, load_machine
-    from hwsim.spec.workload import Workload, load_workload
+    from hwsim.results.comparison import Comparison
+    from hwsim.results.result import LayerResult, Result
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "hwsim.api", "compare": "hwsim.api", "simulate": "hwsim.api",
-    "Mappings": "hwsim.api", "map_layers": "hwsim.api", "run_nests": "hwsim.api",
+    "Comparison": "hwsim.results.comparison", "compare": "hwsim.api", "simulate": "hwsim.api",
+    "Mappings": "hwsim.choose.mappings", "map_layers": "hwsim.api", "run_nests": "hwsim.api",
     "ConfigError": "hwsim.errors", "HwsimError": "hwsim.errors", "PhysicsError": "hwsim.errors",
-    "LayerResult": "hwsim.sim.result", "Result": "hwsim.sim.result",
-    "ConvLayer": "hwsim.spec.layer", "GemmLayer": "hwsim.spec.layer", "LinearLayer": "hwsim.spec.layer",
-    "PoolLayer": "hwsim.spec.layer", "ConvTransposeLayer": "hwsim.spec.layer", "Density": "hwsim.spec.layer",
-    "Machine": "hwsim.spec.machine", "load_machine": "hwsim.spec.machine",
-    "Workload": "hwsim.spec.workload", "load_workload": "hwsim.spec.workload",
+    "LayerResult": "hwsim.results.result", "Result": "hwsim.results.result",
+    "ConvLayer": "hwsim.describe.layer", "GemmLayer": "hwsim.describe.layer", "LinearLayer": "hwsim.describe.layer",
+    "PoolLayer": "hwsim.describe.layer", "ConvTransposeLayer": "hwsim.describe.layer", "Density": "hwsim.describe.layer",
+    "Machine": "hwsim.describe.machine", "load_machine": "hwsim.describe.machine",
+    "Workload": "hwsim.describe.workload", "load_workload": "hwsim.describe.workload",
 }
 
 __all__ = ["Comparison", "ConfigError", "ConvLayer", "ConvTransposeLayer", "Density", "GemmLayer", "HwsimError", "LayerResult",

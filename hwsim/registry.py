@@ -2,7 +2,8 @@
 
 >>> ALGORITHMS: Registry[type] = Registry("algorithm", "hwsim.algorithms")
 
-A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it.
+A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it. A package of a user's
+own brings more as entry points of the group "hwsim.algorithms" (docs/plugins.md): modules that register themselves.
 """
 
 from __future__ import annotations
@@ -57,7 +58,25 @@ class Registry(Generic[T]):
         if self._loaded:
             return
         with self._lock:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
+            _import_all(self._package)
+            _import_entry_points(self._package)
             self._loaded = True
+
+
+def _import_all(package: str) -> None:
+    """Every module of a package, and of the packages inside it."""
+    root = importlib.import_module(package)
+    for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+        importlib.import_module(module.name)
+
+
+def _import_entry_points(group: str) -> None:
+    """The modules that installed packages bring for a group. Raises HwsimError naming the package of one that fails."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=group):
+        try:
+            entry.load()
+        except Exception as error:  # whatever a stranger's module does
+            package = entry.dist.name if entry.dist else entry.value
+            raise HwsimError(f"plug-in {entry.name!r} of {package}: {type(error).__name__}: {error}") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from hwsim.cli import main as hwsim
+from hwsim.cli.main import main as hwsim
 
 ROOT = Path(__file__).parent.parent
 CASES = Path(__file__).parent / "cases"

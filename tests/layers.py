@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
+from hwsim.ir.convolution import Convolution
 
 
 def by_loops(layer: Convolution, x: np.ndarray, w: np.ndarray) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from hwsim.ir.access import Axis, Tensor, along
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
+from hwsim.ir.tensor import Axis, Tensor, along
 from hwsim.ir.verify import verify_nest, verify_stage
 
 MOST_ITERATIONS = 2500

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from hwsim.count.analytic import count
-from hwsim.count.interpreter import execute
+from hwsim.count.closed_form import count
+from hwsim.oracle.interpreter import execute
 from tests.nests import random_nest
 
 

@@ -14,14 +14,14 @@ from hwsim.algorithms.fft import complex_program, inverse_program, real_program
 from hwsim.algorithms.im2col import matrix_elements
 from hwsim.algorithms.low_rank import LowRank
 from hwsim.algorithms.winograd import transforms
-from hwsim.count.executed import counted, execute_plan
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.workload import load_workload
 from hwsim.errors import HwsimError, UnknownName
-from hwsim.ir.conv import Convolution
+from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import operands
-from hwsim.ir.linear import program_of, transposed
+from hwsim.ir.program import program_of, transposed
 from hwsim.ir.verify import verify_stage
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
-from hwsim.spec.workload import load_workload
+from hwsim.oracle.operations import counted, execute_plan
 from tests.layers import by_loops, data, layers
 
 NAMES = [*user_algorithms(), "winograd-f2-relu", "winograd-f3", "winograd-f6", "winograd-f2x4", "winograd-f3@0:1/2:-1/2:2:-2:1", "fft-t8", "fft-t16-3m"]

@@ -11,15 +11,16 @@ import pytest
 
 from hwsim import ConvLayer, GemmLayer, load_machine, simulate
 from hwsim.algorithms import lower
-from hwsim.dataflows import Placement, applicable
+from hwsim.describe.layer import Layer
+from hwsim.describe.machine import Machine
+from hwsim.describe.units import Bandwidth, Duration
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.sim.array import run_on_array
-from hwsim.sim.result import Cycles
-from hwsim.spec.layer import Layer
-from hwsim.spec.machine import Machine
-from hwsim.units import Bandwidth, Duration
+from hwsim.results.result import Cycles
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import applicable
+from hwsim.timing import TIMINGS, Surroundings
 from tests.test_caches import CPUS
 
 ARRAYS = ["tpu-v1", "toy-systolic", "nvdla-large", str(CPUS.parent / "schedules" / "array32_b4.yaml"), "eyeriss-v1"]
@@ -81,9 +82,9 @@ def test_arrays_name_what_helps_most(seed: int) -> None:
     nest = rng.choice(nests)
 
     def cycles(other: Machine) -> float:
-        return run_on_array(nest, other, machine.dtype).cycles.total
+        return TIMINGS[other.compute.timing].run(nest, other, machine.dtype, Surroundings()).cycles.total
 
-    check(machine, run_on_array(nest, machine, machine.dtype).cycles, cycles)
+    check(machine, TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings()).cycles, cycles)
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 
 from hwsim import GemmLayer, load_machine, simulate
-from hwsim.count.analytic import count
-from hwsim.ir.access import Tensor, along
+from hwsim.count.closed_form import count
+from hwsim.describe.units import Bandwidth, Duration
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
+from hwsim.ir.tensor import Tensor, along
 from hwsim.parts.cache import Cache
-from hwsim.sim.stream import AddressSpace, ImplicitChain, StreamResult, Walkers, _chunk_sizes, _vector, _vector_iterations, run_stream
-from hwsim.units import Bandwidth, Duration
+from hwsim.timing.caches.stream import (
+    AddressSpace,
+    ImplicitChain,
+    StreamResult,
+    Walkers,
+    _chunk_sizes,
+    _vector,
+    _vector_iterations,
+    run_stream,
+)
 from tests.nests import random_nest
 
 CPUS = Path(__file__).parent / "cases" / "cpu"
@@ -179,8 +188,8 @@ def test_replayed_stretches_equal_the_plain_walk(seed: int, monkeypatch: pytest.
                 packed=seed % 2 == 0)
     results = []
     for room in (0, 1 << 12, 40):  # nothing kept, all kept, too little room
-        monkeypatch.setattr("hwsim.sim.stream.KEPT_LOOKUPS", room)
-        monkeypatch.setattr("hwsim.sim.stream.WHOLE_STRETCH", 6)
+        monkeypatch.setattr("hwsim.timing.caches.stream.KEPT_LOOKUPS", room)
+        monkeypatch.setattr("hwsim.timing.caches.stream.WHOLE_STRETCH", 6)
         levels = [("l1", cache(256, 16, 4)), ("l2", cache(768, 16, 3)), ("l3", cache(2048, 16, 8, per="chip"))]
         chain = ImplicitChain(levels, 4, AddressSpace([nest.stage]))
         result = run_stream(nest, nest.holds[-1], frozenset({"core"}), chain, Walkers(4, 7, 16, 10**9))

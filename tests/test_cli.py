@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from hwsim.cli import main
+from hwsim.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -137,7 +137,7 @@ def test_reference_checks_are_exact() -> None:
 @pytest.mark.parametrize("module", ["numpy", "numba", "matplotlib", "networkx", "simpy", "rich", "jinja2"])
 def test_importing_is_light(module: str) -> None:
     """Heavy libraries wait until they are used."""
-    code = f"import sys, hwsim, hwsim.cli; sys.exit({module!r} in sys.modules)"
+    code = f"import sys, hwsim, hwsim.cli.main; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.config import MAX_BYTES, Document
+from hwsim.describe.catalog import shipped
+from hwsim.describe.layer import ConvLayer
+from hwsim.describe.machine import load_machine
+from hwsim.describe.reading import MAX_BYTES, Document
+from hwsim.describe.units import Bandwidth, Duration, parse_bandwidth, parse_bytes, parse_duration, parse_energy_per_byte, parse_frequency
+from hwsim.describe.workload import find_workload, load_workload
 from hwsim.errors import ConfigError, HwsimError, UnknownName
-from hwsim.spec.catalog import shipped
-from hwsim.spec.layer import ConvLayer
-from hwsim.spec.machine import load_machine
-from hwsim.spec.workload import find_workload, load_workload
-from hwsim.units import Bandwidth, Duration, parse_bandwidth, parse_bytes, parse_duration, parse_energy_per_byte, parse_frequency
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 ROOT = Path(__file__).parent.parent

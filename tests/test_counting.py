@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwsim.count.analytic import count
-from hwsim.count.interpreter import compute, execute
-from hwsim.ir.access import Tensor, along
-from hwsim.ir.conv import gemm_stage
+from hwsim.count.closed_form import count
+from hwsim.describe.layer import GemmLayer
+from hwsim.ir.convolution import gemm_stage
 from hwsim.ir.counts import Traffic
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
+from hwsim.ir.tensor import Tensor, along
 from hwsim.ir.verify import verify_nest
-from hwsim.sim.buffers import walk_steps
-from hwsim.spec.layer import GemmLayer
+from hwsim.oracle.interpreter import compute, execute
+from hwsim.timing.explicit.tiles import walk_steps
 from tests.nests import random_nest
 
 
@@ -71,7 +71,7 @@ def test_spilled_partial_sums_by_hand() -> None:
 
 def test_halo_is_kept_or_fetched_again() -> None:
     """A window of 3 sliding over 5 places: 7 words when the halo is kept, 5 x 3 when it is not."""
-    from hwsim.ir.access import Axis
+    from hwsim.ir.tensor import Axis
 
     tensors = (Tensor("x", "activation", (Axis((("p", 1), ("r", 1)), 7),), 4), Tensor("y", "output", (along("p", 5),), 4))
     stage = Stage("slide", (("p", 5), ("r", 3)), tensors, Operations(1))
@@ -82,7 +82,7 @@ def test_halo_is_kept_or_fetched_again() -> None:
 
 def test_neighbours_share_their_halo_on_the_wire() -> None:
     """Three PEs, each a window of 3 over 5 words: 9 words arrive, 5 are read, with multicast."""
-    from hwsim.ir.access import Axis
+    from hwsim.ir.tensor import Axis
 
     tensors = (Tensor("x", "activation", (Axis((("p", 1), ("r", 1)), 5),), 4), Tensor("y", "output", (along("p", 3),), 4))
     stage = Stage("slide", (("p", 3), ("r", 3)), tensors, Operations(1))
@@ -107,7 +107,7 @@ def test_any_schedule_computes_the_same_product(seed: int) -> None:
 def test_counts_scale_to_real_layers() -> None:
     """The closed form of a real layer: every weight of conv1_2 is used at 224 x 224 places, every sum has 576 terms."""
     from hwsim.algorithms import lower
-    from hwsim.spec.workload import load_workload
+    from hwsim.describe.workload import load_workload
 
     stage = lower(load_workload("vgg16").layers["conv1_2"], "direct").stages[0]
     nest = Nest(stage, (Hold("dram", ("ifmap", "filter", "ofmap")), *(Loop(dim, 1) for dim, bound in stage.bounds if bound > 1)))

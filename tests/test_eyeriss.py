@@ -10,13 +10,13 @@ from click.testing import CliRunner
 
 import hwsim
 from hwsim.algorithms import lower
-from hwsim.cli import main
-from hwsim.count.rlc import coded_bytes, coded_share, decode, encode
-from hwsim.dataflows import Placement
-from hwsim.dataflows.row_stationary import Mapping, Space
+from hwsim.cli.main import main
+from hwsim.describe.catalog import data_folder
+from hwsim.describe.layer import ConvLayer, Density
 from hwsim.errors import HwsimError
-from hwsim.spec.catalog import data_folder
-from hwsim.spec.layer import ConvLayer, Density
+from hwsim.rewrite.placement import Placement
+from hwsim.rewrite.run_length import coded_bytes, coded_share, decode, encode
+from hwsim.schedule.dataflows.row_stationary import Mapping, Space
 from hwsim.validate import run_check
 
 MACHINE = hwsim.load_machine("eyeriss-v1")

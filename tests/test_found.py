@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import hwsim
+from hwsim.describe.catalog import shipped
+from hwsim.describe.layer import ConvLayer, GemmLayer, LinearLayer
 from hwsim.errors import ConfigError, HwsimError
 from hwsim.report.files import write_folder
-from hwsim.spec.catalog import shipped
-from hwsim.spec.layer import ConvLayer, GemmLayer, LinearLayer
 
 
 def edited(tmp_path: Path, name: str, *edits: tuple[str, str]) -> str:

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 
 import hwsim
 from hwsim.algorithms import lower
-from hwsim.cli import main
+from hwsim.cli.main import main
 from hwsim.count.rounding import errors, random_data
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.machine import load_machine
+from hwsim.describe.workload import load_workload
 from hwsim.errors import HwsimError
-from hwsim.sim.fused import blocks_of
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
-from hwsim.spec.machine import load_machine
-from hwsim.spec.workload import load_workload
+from hwsim.rewrite.fusion import blocks_of
 from hwsim.validate import run_check
 
 LARGE = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
@@ -47,7 +47,7 @@ def test_equal_blocks_stand_for_each_other(monkeypatch: pytest.MonkeyPatch) -> N
     assert 1 < len(blocks) < sum(block.times for block in blocks)
     few = hwsim.simulate(layer, machine, "winograd-f2-fused")
     numbers = count()
-    monkeypatch.setattr("hwsim.sim.fused._likeness", lambda _: next(numbers))
+    monkeypatch.setattr("hwsim.rewrite.fusion._likeness", lambda _: next(numbers))
     every = hwsim.simulate(layer, machine, "winograd-f2-fused")
     assert next(numbers) == sum(block.times for block in blocks)
     assert every.cycles == pytest.approx(few.cycles, rel=1e-12)

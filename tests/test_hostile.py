@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hwsim.cli import main
+from hwsim.cli.main import main
 from hwsim.errors import HwsimError, printable, shortened
 from hwsim.report.html import inert
 from hwsim.validate.shape import check_like

@@ -14,24 +14,24 @@ import pytest
 from click.testing import CliRunner
 
 import hwsim
-from hwsim.cli import main
-from hwsim.count.analytic import count
-from hwsim.dataflows import Placement
+from hwsim.cli.main import main
+from hwsim.count.closed_form import count
+from hwsim.describe.layer import ConvLayer, GemmLayer
+from hwsim.describe.machine import Machine, load_machine
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import conv_stages, gemm_stage
+from hwsim.ir.convolution import conv_stages, gemm_stage
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import temporal_steps
 from hwsim.ir.verify import verify_nest
-from hwsim.mapper import Options, best_mapping
-from hwsim.mapper.groups import Group, keeps
-from hwsim.mapper.kernels import evaluate_batch
-from hwsim.mapper.model import Model, evaluate
-from hwsim.mapper.search import OBJECTIVES, Search, pack
-from hwsim.mapper.space import Skeleton, Space, Tiling, cuts, find_space
-from hwsim.spec.layer import ConvLayer, GemmLayer
-from hwsim.spec.machine import Machine, load_machine
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.mapper import Options, best_mapping
+from hwsim.schedule.mapper.groups import Group, keeps
+from hwsim.schedule.mapper.kernels import evaluate_batch
+from hwsim.schedule.mapper.model import Model, evaluate
+from hwsim.schedule.mapper.search import OBJECTIVES, Search, pack
+from hwsim.schedule.mapper.space import Skeleton, Space, Tiling, cuts, find_space
 
 SMALL = {"gemm": lambda dtype: gemm_stage(GemmLayer(20, 12, 9, dtype=dtype)),
          "conv": lambda dtype: conv_stages(ConvLayer(n=2, c=6, h=9, w=9, k=5, r=3, s=3, pad=1, stride=2, dtype=dtype), ("c",))[0],

@@ -13,19 +13,19 @@ from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
 import hwsim
-from hwsim.cli import main
-from hwsim.config import Document, read
+from hwsim.cli.main import main
+from hwsim.describe.catalog import shipped
+from hwsim.describe.dram_timing import TIMINGS
+from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.reading import Document, read
+from hwsim.describe.workload import Workload
 from hwsim.errors import ConfigError, HwsimError
-from hwsim.sim.banks import PADDING, conflict_cycles
-from hwsim.sim.chain import chained
-from hwsim.sim.dram import commands, transfer_ns
-from hwsim.sim.engine import Port, Stream, Work, run_compiled, run_events
-from hwsim.sim.pipelined import pipelined
-from hwsim.spec.catalog import shipped
-from hwsim.spec.dram_timing import TIMINGS
-from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer
-from hwsim.spec.machine import Machine, load_machine
-from hwsim.spec.workload import Workload
+from hwsim.results.pipelined import pipelined
+from hwsim.timing.dram.channels import commands, transfer_ns
+from hwsim.timing.explicit.layers import chained
+from hwsim.timing.explicit.pipeline import Port, Stream, Work, run_compiled, run_events
+from hwsim.timing.systolic.banks import PADDING, conflict_cycles
 from hwsim.validate.tpu_v1 import on_array
 
 

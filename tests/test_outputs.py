@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwsim import compiled
-from hwsim.cli import main
+from hwsim.cli.main import main
 from hwsim.errors import HwsimError
 from hwsim.report.files import check_file, check_folder, write_file, write_folder
 
@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_line() -> None:
     for arguments in (RUN, [*RUN, "--json", "/dev/full"], [*RUN, "--json", "-"], ["list"]):
         with Path("/dev/full").open("w") as full:
             stdout = None if "/dev/full" in arguments else full
-            done = subprocess.run([sys.executable, "-c", "from hwsim.cli import main; main()", *arguments], stdout=stdout or subprocess.DEVNULL,
+            done = subprocess.run([sys.executable, "-c", "from hwsim.cli.main import main; main()", *arguments], stdout=stdout or subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, text=True, check=False)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
@@ -145,10 +145,10 @@ import os
 from pathlib import Path
 compiled._places = lambda: [Path(place) for place in os.environ["PLACES"].split(":") if place]
 compiled._digest = lambda: "x"
-from hwsim.sim.dram import _read
+from hwsim.timing.dram.channels import _read
 import numpy as np
-from hwsim.sim.dram import transfer_ns
-from hwsim.spec.dram_timing import TIMINGS
+from hwsim.timing.dram.channels import transfer_ns
+from hwsim.describe.dram_timing import TIMINGS
 print(float(transfer_ns(next(iter(TIMINGS.values())), 1, np.array([4096]))[0]), len(_read.stats.cache_hits))
 """
 
@@ -175,9 +175,9 @@ def test_a_damaged_cache_heals_itself_and_none_will_do(tmp_path: Path) -> None:
 
 
 def test_progress_is_a_line_now_and_then_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwsim.cli.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("hwsim.cli.main.SECONDS_BETWEEN_LINES", 0.0)
     result = CliRunner().invoke(main, ["run", "toy-systolic", "alexnet", "-l", "conv5", "-l", "fc8", "-a", "implicit-gemm"])
     assert result.exit_code == 0, result.output
     assert "hwsim: simulating: 2 of 2" in result.stderr
-    monkeypatch.setattr("hwsim.cli.SECONDS_BETWEEN_LINES", 10.0)
+    monkeypatch.setattr("hwsim.cli.main.SECONDS_BETWEEN_LINES", 10.0)
     assert "simulating" not in CliRunner().invoke(main, RUN).stderr

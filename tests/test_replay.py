@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from hwsim.sim.engine import Port, Stream, Work, run_compiled, run_events
+from hwsim.timing.explicit.pipeline import Port, Stream, Work, run_compiled, run_events
 
 
 @st.composite

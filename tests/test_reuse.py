@@ -9,15 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 import hwsim
-from hwsim.cli import main
-from hwsim.count.analytic import count
-from hwsim.count.interpreter import execute
-from hwsim.dataflows import DATAFLOWS, Placement
-from hwsim.ir.conv import conv_stages, gemm_stage
+from hwsim.cli.main import main
+from hwsim.count.closed_form import count
+from hwsim.describe.layer import ConvLayer, GemmLayer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.ir.convolution import conv_stages, gemm_stage
 from hwsim.ir.nest import Nest
 from hwsim.ir.verify import verify_nest
-from hwsim.spec.layer import ConvLayer, GemmLayer
-from hwsim.spec.machine import Machine, load_machine
+from hwsim.oracle.interpreter import execute
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import DATAFLOWS
 
 
 def _reuse(machine: str, layer: object, **choices: str) -> dict[str, object]:

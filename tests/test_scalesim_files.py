@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hwsim.cli import main
-from hwsim.spec.layer import ConvLayer, GemmLayer
-from hwsim.spec.scalesim import load_config, load_topology
+from hwsim.cli.main import main
+from hwsim.describe.layer import ConvLayer, GemmLayer
+from hwsim.foreign.scalesim.files import load_config, load_topology
 
 CONFIG = """[general]
 run_name = mine

@@ -10,20 +10,21 @@ import pytest
 
 import hwsim
 from hwsim.algorithms import lower
-from hwsim.count.analytic import count
-from hwsim.dataflows import Placement, applicable
+from hwsim.count.closed_form import count
+from hwsim.count.compulsory import compulsory_bytes, compulsory_of
+from hwsim.describe.catalog import shipped
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer
+from hwsim.describe.machine import load_machine
+from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, PhysicsError
-from hwsim.sim.array import run_on_array
-from hwsim.sim.blocks import occupancy
-from hwsim.sim.engine import Port, Stream, Work, run_pipeline
-from hwsim.sim.folds import mapped
-from hwsim.sim.layer import compulsory_bytes, compulsory_of
-from hwsim.sim.physics import check_stage, port_cycles
-from hwsim.sim.scalesim import mapping_efficiency, separate_fold_cycles
-from hwsim.spec.catalog import shipped
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer
-from hwsim.spec.machine import load_machine
-from hwsim.spec.workload import Workload
+from hwsim.foreign.scalesim.counts import mapping_efficiency, separate_fold_cycles
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import applicable
+from hwsim.timing import TIMINGS, Surroundings
+from hwsim.timing.explicit.pipeline import Port, Stream, Work, run_pipeline
+from hwsim.timing.gpu.blocks import occupancy
+from hwsim.timing.physics import check_stage, port_cycles
+from hwsim.timing.systolic.folds import mapped
 
 
 def stream(tensor: str, first: list[int], last: list[int], incoming: list[int], outgoing: list[int], buffers: int = 2) -> Stream:
@@ -92,7 +93,7 @@ def test_events_move_the_bytes_that_the_closed_form_counts(layer: hwsim.ConvLaye
     machine = load_machine(name)
     for stage in lower(replace(layer, dtype=machine.dtype), "direct").stages:
         nest = applicable(stage, machine)[0].schedule(stage, machine, Placement())
-        counts, run = count(nest), run_on_array(nest, machine, machine.dtype)
+        counts, run = count(nest), TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings())
         for tile in run.tiles:
             traffic = counts.of(tile.level, tile.tensor)
             moved = tile.returning if nest.stage.tensor(tile.tensor).role == "output" else tile.entering
@@ -121,7 +122,7 @@ def test_the_shared_memory_tiling_formula_on_measured_kernels() -> None:
 
 def test_occupancy_of_a_tiled_kernel() -> None:
     """By hand: threads, registers and blocks follow from the tile; one block more would not fit the register file."""
-    from hwsim.ir.conv import gemm_stage
+    from hwsim.ir.convolution import gemm_stage
 
     machine = load_machine("h200")
     stage = gemm_stage(GemmLayer(8192, 8192, 512))

@@ -15,15 +15,15 @@ from hypothesis import given, settings, strategies as st
 
 import hwsim
 from hwsim.algorithms import find_algorithm, lower
-from hwsim.cli import main
-from hwsim.count.algorithms import Arrays, count_algorithms
+from hwsim.cli.main import main
 from hwsim.count.effectual import effectual_multiplies
-from hwsim.count.executed import execute_plan
+from hwsim.count.operations import Arrays, count_algorithms
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density
+from hwsim.describe.workload import load_workload, single
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution
+from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import operands
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density
-from hwsim.spec.workload import load_workload, single
+from hwsim.oracle.operations import execute_plan
 from tests.layers import data, layers
 
 ROOT = Path(__file__).parent.parent

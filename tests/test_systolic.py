@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import hwsim
-from hwsim.dataflows.arrays import STATIONARY
-from hwsim.sim.folds import Folds, Timing, intervals, product_folds, schedule
-from hwsim.sim.registers import Hazard, Stepped, product_cycles, step_product
-from hwsim.spec.layer import ConvLayer, Density, GemmLayer
-from hwsim.spec.machine import Machine, load_machine
-from hwsim.units import Bandwidth, Duration
+from hwsim.describe.layer import ConvLayer, Density, GemmLayer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.units import Bandwidth, Duration
+from hwsim.oracle.registers import Hazard, Stepped, product_cycles, step_product
+from hwsim.schedule.arrays import STATIONARY
+from hwsim.timing.systolic.folds import Folds, Timing, intervals, product_folds, schedule
 
 FLOWS = {short: name for name, short in STATIONARY.items()}
 TPU = load_machine("tpu-v1")
@@ -64,7 +64,7 @@ def test_no_fold_can_start_a_cycle_sooner(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         starts = schedule(folds, timing, stationary).starts.copy()
         starts[waits[dice.randrange(len(waits))] + 1:] -= 1
-        patch.setattr("hwsim.sim.registers.schedule", lambda *_: type("S", (), {"starts": starts}))
+        patch.setattr("hwsim.oracle.registers.schedule", lambda *_: type("S", (), {"starts": starts}))
         with pytest.raises(Hazard):
             step_product(a, b, stationary, rows, columns, timing)
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
-from hwsim.cli import main
+from hwsim.cli.main import main
 from hwsim.count.tiling import Tiled, best_tiles, pareto, sweep
 
 

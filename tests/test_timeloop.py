@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from hwsim.count import analytic, timeloop
-from hwsim.ir.access import Axis, Tensor, along
+from hwsim.count import closed_form
+from hwsim.describe.catalog import data_folder
+from hwsim.foreign.timeloop import counts as timeloop
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
-from hwsim.spec.catalog import data_folder
+from hwsim.ir.tensor import Axis, Tensor, along
 from hwsim.validate import run_check
 from hwsim.validate.timeloop import nest_of
 
@@ -37,7 +38,7 @@ def test_a_row_wrap_throws_a_real_overlap_away() -> None:
     # 4 new again. Exactly: going back, rows 4 and 5 are still there, 4 come.
     nest = _window(8, 3, (Loop("k", 1), Loop("p", 4)))
     assert timeloop.count(nest)["rf", "I"].fills == 6 + 4 + 6 + 4
-    assert analytic.count(nest).of("rf", "I").fills == 6 + 4 + 4 + 4
+    assert closed_form.count(nest).of("rf", "I").fills == 6 + 4 + 4 + 4
 
 
 @pytest.mark.parametrize("case", ["conv2d_2level", "gemm_imperfect_temporal", "conv1d_spatial_C16"])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan
 from hwsim.registry import Registry
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from hwsim.ir.conv import Convolution
+    from hwsim.ir.convolution import Convolution
 
     Array = npt.NDArray[np.float64]
 
@@ -48,7 +48,8 @@ class Family(Protocol):
 ALGORITHMS: Registry[Algorithm] = Registry("algorithm", "hwsim.algorithms")
 FAMILIES: Registry[Family] = Registry("algorithm family", "hwsim.algorithms")
 
-AUTO = "auto"  # the best on a machine, chosen by hwsim.api
+AUTO = "auto"  # the best on a machine, chosen by hwsim.choose
+DIRECT = "direct"
 FALLBACK = "implicit-gemm"
 MEMORY_BOUND = "memory-bound"
 
@@ -122,3 +123,9 @@ def _lowered(layer: Layer, name: str) -> Plan:
         raise HwsimError(f"{layer.summary}: {name} does not apply ({reason}), nor does {FALLBACK} ({refused})")
     plan = other.lower(layer)
     return Plan(plan.algorithm, plan.stages, plan.temporaries, (f"{name} does not apply: {reason}; {FALLBACK} instead", *plan.notes))
+
+
+def whole_stages(name: str) -> None:
+    """Raises as find_algorithm does, and for an algorithm whose stages run in blocks."""
+    if find_algorithm(name).name.endswith("-fused"):
+        raise HwsimError(f"algorithm {name!r} runs its stages block by block; expected one whose nests are of whole stages")

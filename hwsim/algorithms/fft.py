@@ -15,14 +15,14 @@ from math import cos, pi, sin, sqrt
 from typing import TYPE_CHECKING, Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, convolve, unless_convolution
+from hwsim.algorithms.shared.tiles import Method, TiledPart, output_transform, sides
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution
+from hwsim.ir.convolution import Convolution
 from hwsim.ir.kernel import run_along
-from hwsim.ir.linear import Program, Step, transposed
 from hwsim.ir.phases import Phases, joined_phases
+from hwsim.ir.program import Program, Step, transposed
 from hwsim.ir.stage import Operations, Plan, Stage
-from hwsim.ir.tiles import Method, TiledPart, output_transform, sides
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Layer
 
 if TYPE_CHECKING:
     import numpy.typing as npt

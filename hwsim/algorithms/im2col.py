@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Axis, Tensor, along
-from hwsim.ir.conv import Convolution, Window, batch_dims, effectual, gemm_stage, grouped, ifmap, weight_width, width, windows
+from hwsim.ir.convolution import Convolution, Window, batch_dims, effectual, gemm_stage, grouped, ifmap, weight_width, width, windows
 from hwsim.ir.kernel import Move
 from hwsim.ir.stage import GemmView, Operations, Plan, Stage
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
+from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution, conv_stages, gemm_stage
+from hwsim.ir.convolution import Convolution, conv_stages, gemm_stage
 from hwsim.ir.stage import Plan
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array

@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import FAMILIES, Algorithm, unless_convolution
+from hwsim.describe.layer import DENSE, ConvLayer, Density, Layer
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution, conv_stages
+from hwsim.ir.convolution import Convolution, conv_stages
 from hwsim.ir.stage import Plan, Stage
-from hwsim.spec.layer import DENSE, ConvLayer, Density, Layer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array

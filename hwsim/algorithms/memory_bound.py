@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm
+from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Axis, Tensor, along
-from hwsim.ir.conv import Convolution, width
+from hwsim.ir.convolution import Convolution, width
 from hwsim.ir.stage import Operations, Plan, Stage
-from hwsim.spec.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array

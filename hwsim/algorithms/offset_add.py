@@ -14,12 +14,12 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_convolution
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Axis, Tensor, along
-from hwsim.ir.conv import Convolution, Window, batch_dims, expected, filters, grouped, ifmap, ofmap, width, windows
+from hwsim.ir.convolution import Convolution, Window, batch_dims, expected, filters, grouped, ifmap, ofmap, width, windows
 from hwsim.ir.kernel import Add
 from hwsim.ir.stage import GemmView, Operations, Plan, Stage
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Layer
+from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array

@@ -14,14 +14,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, convolve, unless_convolution
+from hwsim.algorithms.shared.tiles import Method, TiledPart, output_transform, sides
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, Layer
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import Convolution, expected
+from hwsim.ir.convolution import Convolution, expected
 from hwsim.ir.kernel import Rectified, Separable
-from hwsim.ir.linear import Matrix, Program, program_of
 from hwsim.ir.phases import phases_of
+from hwsim.ir.program import Matrix, Program, program_of
 from hwsim.ir.stage import Plan
-from hwsim.ir.tiles import Method, TiledPart, output_transform, sides
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer, Density, Layer
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array

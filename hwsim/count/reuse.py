@@ -13,34 +13,15 @@ windows and ragged edges are in what is left, which is convolutional for activat
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 
-from hwsim.ir.access import Tensor
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.ir.stage import Stage
+from hwsim.ir.tensor import Tensor
+from hwsim.results.reuse import Reuse, TensorReuse
 
 POSITIONS = frozenset(("p", "q", "y", "x"))
-
-
-@dataclass(frozen=True)
-class Reuse:
-    """Uses of a word, and the factors it is made of; a factor is None where nothing splits the total."""
-
-    total: float
-    convolutional: float | None = None
-    fmap: float | None = None
-    filter: float | None = None
-    accumulation: float | None = None
-
-
-@dataclass(frozen=True)
-class TensorReuse:
-    """One tensor of a stage: ideal, and achieved by level."""
-
-    ideal: Reuse
-    achieved: Mapping[str, Reuse]
 
 
 def ideal(stage: Stage, words: Mapping[str, int]) -> dict[str, Reuse]:

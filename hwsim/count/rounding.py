@@ -19,13 +19,13 @@ import numpy.typing as npt
 from hwsim.algorithms import find_algorithm
 from hwsim.algorithms.low_rank import LowRank
 from hwsim.compiled import about_to_run
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.units import si
+from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, TooLarge, UnknownName
-from hwsim.ir.conv import Convolution
+from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import Arithmetic, convolve, evaluate
 from hwsim.ir.stage import Plan, Stage
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
-from hwsim.spec.workload import Workload
-from hwsim.units import si
 
 Array = npt.NDArray[Any]
 FORMATS = ("fp32", "fp16")

@@ -19,14 +19,14 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.count import analytic
+from hwsim.count import closed_form
+from hwsim.describe.layer import GemmLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.conv import gemm_stage
+from hwsim.ir.convolution import gemm_stage
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.transform import drop_idle, points
 from hwsim.ir.verify import verify_nest
-from hwsim.spec.layer import GemmLayer
 
 OUTSIDE, REGISTERS = "dram", "registers"
 LONGEST = 4096  # beyond which the closed form of any nest gives way to the same one for this nest
@@ -76,7 +76,7 @@ class Tiled:
     def closed(self) -> dict[str, int]:
         """The same names as the formulas, counted exactly: ragged tiles, and what is already there not loaded again."""
         if max(self.m, self.n, self.k) <= LONGEST:
-            return _counted(analytic.count(self.nest))
+            return _counted(closed_form.count(self.nest))
         a, b = self.loads
         return {"A loads": a, "B loads": b, "C stores": self.m * self.n, "A registers": self.v1 * self.v3,
                 "B registers": self.v2 * self.v3, "C registers": self.v1 * self.v2}

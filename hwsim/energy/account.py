@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hwsim.describe.machine import Machine, Memory
 from hwsim.energy.tables import ASSUMED_DRAM, DRAM_PJ_PER_BIT, EnergyTable, table_for
 from hwsim.ir.stage import Operations
-from hwsim.spec.machine import Machine, Memory
 
 
 def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_part: Mapping[str, int]) -> dict[str, float]:
@@ -14,7 +14,7 @@ def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_par
     table = table_for(machine.process_nm)
     accumulations = min(operations.multiplies, operations.additions)
     vector = operations.shifts + operations.additions - accumulations
-    own: float | None = getattr(machine.compute, "mac_energy", None)
+    own = machine.compute.mac_energy
     product = table.mac_pj(dtype) if own is None else own
     switching = operations.effectual_multiplies if getattr(machine.compute, "zeros", "multiplied") == "gating" else operations.multiplies
     spent = {machine.compute_name: switching * product + vector * table.operation_pj(dtype)
@@ -26,12 +26,12 @@ def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_par
 
 def pj_per_byte(memory: Memory, table: EnergyTable) -> float:
     """A part's own figure, else its DRAM technology's, else SRAM's of its capacity."""
-    own: float | None = getattr(memory, "energy", None)
+    own = memory.energy
     if own is not None:
         return own
     if memory.management == "backing":
-        return DRAM_PJ_PER_BIT[getattr(memory, "technology", None) or ASSUMED_DRAM] * 8
-    banks = getattr(memory, "banks", 1) if memory.kind == "registers" else 1
+        return DRAM_PJ_PER_BIT[memory.technology or ASSUMED_DRAM] * 8
+    banks = memory.banks if memory.kind == "registers" else 1
     return table.sram_pj_per_byte(memory.capacity // banks)
 
 
@@ -46,8 +46,8 @@ def source_text(machine: Machine) -> str:
 
 def assumed_text(machine: Machine) -> str:
     """What to say where a machine's file states neither its DRAM's energy nor its technology; '' where it does."""
-    dram = machine.parts[machine.dram_name]
-    stated = getattr(dram, "energy", None) is not None or getattr(dram, "technology", None) is not None
+    dram = machine.memories[machine.dram_name]
+    stated = dram.energy is not None or dram.technology is not None
     return "" if stated else f"; {machine.dram_name}'s energy is {ASSUMED_DRAM}'s, as its file states neither energy nor technology"
 
 

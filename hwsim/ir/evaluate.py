@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
+from hwsim.describe.layer import ConvTransposeLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Tensor
-from hwsim.ir.conv import Convolution
+from hwsim.ir.convolution import Convolution
 from hwsim.ir.stage import Plan, Stage
-from hwsim.spec.layer import ConvTransposeLayer
+from hwsim.ir.tensor import Tensor
 
 PIECE = 1 << 18  # words that a kernel works on at a time
 

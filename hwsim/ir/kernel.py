@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hwsim.ir.linear import Program
+from hwsim.ir.program import Program
 from hwsim.ir.stage import Operations
 
 if TYPE_CHECKING:

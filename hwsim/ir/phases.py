@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import gcd
 
-from hwsim.spec.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 
 
 @dataclass(frozen=True)

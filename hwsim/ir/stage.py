@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from hwsim.ir.access import Tensor
+from hwsim.ir.tensor import Tensor
 
 if TYPE_CHECKING:
     from hwsim.ir.kernel import Kernel

@@ -9,9 +9,9 @@ most axes of the array is meant: its words differ from cell to cell.
 
 from __future__ import annotations
 
+from hwsim.describe.machine import Machine, Role
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView
-from hwsim.spec.machine import Role
 
 FIRST: tuple[Role, ...] = ("weight", "output", "activation")
 
@@ -60,3 +60,23 @@ def is_systolic(nest: Nest, cells: str) -> bool:
     rows, columns = lies_as(view, role)
     axes = spread(nest)
     return set(axes) <= {"row", "column"} and set(axes.get("row", ())) <= set(rows) and set(axes.get("column", ())) <= set(columns)
+
+
+def keeps_filters(nest: Nest, machine: Machine) -> bool:
+    """Do the PEs of a convolution's nest hold a pass' filters in their scratchpads, and stream rows of inputs and sums past them?
+
+    Such passes are row-stationary, whatever they are called: a filter stays through all temporal loops of the pass.
+    """
+    if nest.stage.view is None or "q" not in nest.stage.extents:
+        return False
+    places = {tensor.role: _cell_place(nest, machine, tensor.name) for tensor in nest.stage.tensors}
+    if None in places.values():
+        return False
+    before = nest.items[first_spatial(nest):places["weight"]]
+    return all(loop.spatial is not None for loop in before if isinstance(loop, Loop))
+
+
+def _cell_place(nest: Nest, machine: Machine, tensor: str) -> int | None:
+    """The number of the item that holds a tensor in the PEs' own scratchpads."""
+    return next((number for number, item in enumerate(nest.items) if isinstance(item, Hold) and tensor in item.tensors
+                 and item.level in machine.memories and machine.memories[item.level].per == "pe"), None)

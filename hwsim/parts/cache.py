@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import count, quantity
-from hwsim.spec.machine import PARTS, Memory
-from hwsim.units import Bandwidth, Duration, size_text
+from hwsim.describe.machine import PARTS, Memory
+from hwsim.describe.reading import count, quantity
+from hwsim.describe.units import Bandwidth, Duration, size_text
 
 LARGEST = 4 * 2**30
 

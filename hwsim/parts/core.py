@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count, quantity
-from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import DTYPE_BYTES
+from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.reading import count, quantity
+from hwsim.describe.units import DTYPE_BYTES
 
 
 @PARTS.register("core")
@@ -20,6 +20,7 @@ class Core(Compute):
 
     kind: ClassVar[str] = "core"
     family: ClassVar[str] = "cpu"
+    timing: ClassVar[str] = "core"
     cores: int = count()
     vector: int = quantity("bytes")
     fma_ports: int = count()

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import count, quantity
+from hwsim.describe.dram_timing import TIMINGS, DramTiming
+from hwsim.describe.machine import PARTS, Memory
+from hwsim.describe.reading import count, quantity
+from hwsim.describe.units import Bandwidth, Duration
 from hwsim.errors import nearest
-from hwsim.spec.dram_timing import TIMINGS, DramTiming
-from hwsim.spec.machine import PARTS, Memory
-from hwsim.units import Bandwidth, Duration
 
 
 @PARTS.register("dram")
@@ -16,13 +16,13 @@ from hwsim.units import Bandwidth, Duration
 class Dram(Memory):
     """capacity in bytes; bandwidth for reads and writes together; latency of a first word.
 
-    timing: a device of hwsim.spec.dram_timing, `channels` of which make up the bandwidth; without it, the bandwidth is always
+    timing: a device of hwsim.describe.dram_timing, `channels` of which make up the bandwidth; without it, the bandwidth is always
     reached. ports: 'shared' by all tensors, or a 'separate' one of the whole bandwidth for each. burst: transfers are whole
     bursts of so many bytes.
 
     technology: whose energy per bit is taken where `energy` gives none; without either one is assumed, and runs say so.
     compression: 'rlc' when feature maps whose density is
-    stated cross the port run-length coded (hwsim.count.rlc).
+    stated cross the port run-length coded (hwsim.rewrite.run_length).
     """
 
     kind: ClassVar[str] = "dram"

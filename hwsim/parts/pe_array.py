@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import choice, count, quantity
-from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import DTYPE_BYTES, Bandwidth
+from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.reading import choice, count, quantity
+from hwsim.describe.units import DTYPE_BYTES, Bandwidth
 
 
 @PARTS.register("pe_array")
@@ -19,6 +19,7 @@ class PeArray(Compute):
 
     kind: ClassVar[str] = "pe_array"
     family: ClassVar[str] = "spatial"
+    timing: ClassVar[str] = "spatial"
     rows: int = count()
     cols: int = count()
     supported: tuple[str, ...] = choice(tuple(DTYPE_BYTES))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import count, quantity
-from hwsim.spec.machine import PARTS, Memory
+from hwsim.describe.machine import PARTS, Memory
+from hwsim.describe.reading import count, quantity
 
 
 @PARTS.register("registers")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from hwsim.config import count, quantity
-from hwsim.spec.machine import PARTS, ROLES, Memory, Role
-from hwsim.units import Bandwidth
+from hwsim.describe.machine import PARTS, ROLES, Memory, Role
+from hwsim.describe.reading import count, quantity
+from hwsim.describe.units import Bandwidth
 
 
 @PARTS.register("scratchpad")

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count, quantity, required
-from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import DTYPE_BYTES, Duration
+from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.reading import count, quantity, required
+from hwsim.describe.units import DTYPE_BYTES, Duration
+from hwsim.ir.stage import Stage
 
 
 @PARTS.register("sm")
@@ -23,6 +24,7 @@ class StreamingMultiprocessor(Compute):
 
     kind: ClassVar[str] = "sm"
     family: ClassVar[str] = "gpu"
+    timing: ClassVar[str] = "sm"
     sms: int = count()
     macs_per_cycle: dict[str, float] = required()
     max_threads: int = count()
@@ -65,6 +67,11 @@ class StreamingMultiprocessor(Compute):
 
     def uses_tensor_cores(self, dtype: str | None) -> bool:
         return dtype in (self.tensor_macs_per_cycle or {})
+
+    def on_tensor_cores(self, stage: Stage) -> bool:
+        """Tensor cores take products of a type that they multiply, at least one fragment of 8 wide and deep."""
+        view = stage.view
+        return view is not None and self.uses_tensor_cores(stage.dtype) and min(stage.group(view.n), stage.group(view.k)) >= 8
 
     def vector_ops_per_cycle_per_sm(self, dtype: str) -> float:
         """Additions and multiplications outside the tensor cores."""

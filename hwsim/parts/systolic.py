@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.config import count, quantity, required
-from hwsim.spec.machine import PARTS, Compute
-from hwsim.units import DTYPE_BYTES
+from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.reading import count, quantity, required
+from hwsim.describe.units import DTYPE_BYTES
 
 
 @PARTS.register("systolic")
@@ -28,6 +28,7 @@ class SystolicArray(Compute):
 
     kind: ClassVar[str] = "systolic"
     family: ClassVar[str] = "systolic"
+    timing: ClassVar[str] = "systolic"
     rows: int = count()
     cols: int = count()
     rates: dict[str, float] = required()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.config import count
-from hwsim.spec.machine import PARTS, Part
+from hwsim.describe.machine import PARTS, Part
+from hwsim.describe.reading import count
 
 
 @PARTS.register("vector")

@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hwsim.describe.units import si, size_text
 from hwsim.report.tables import WIDTH, text_table
-from hwsim.units import si, size_text
 
 if TYPE_CHECKING:
-    from hwsim.count.algorithms import Counted
+    from hwsim.count.operations import Counted
     from hwsim.count.rounding import Error
 
 COUNT_HEAD = ["algorithm", "multiply", "effectual", "gain", "const", "shift", "add", "workspace"]

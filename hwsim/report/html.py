@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwsim.describe.units import seconds_text, si, size_text
 from hwsim.errors import printable
-from hwsim.report.document import comparison_document
 from hwsim.report.files import write_file
 from hwsim.report.tables import (
     COMPARE_HEAD,
@@ -21,11 +21,11 @@ from hwsim.report.tables import (
     fallback_notes,
     layer_row,
 )
-from hwsim.sim.result import Result
-from hwsim.units import seconds_text, si, size_text
+from hwsim.results.document import comparison_document
+from hwsim.results.result import Result
 
 if TYPE_CHECKING:
-    from hwsim.api import Comparison
+    from hwsim.results.comparison import Comparison
 
 CAPTIONS = {
     "time": "Whole network, layer after layer; every layer starts with its data in DRAM, or where the chip keeps it.",

@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hwsim.describe.units import si, size_text
 from hwsim.report.tables import WIDTH, text_table
-from hwsim.units import si, size_text
 
 if TYPE_CHECKING:
-    from hwsim.mapper.search import Found
-    from hwsim.sim.result import StageResult
+    from hwsim.results.result import StageResult
+    from hwsim.schedule.mapper.search import Found
 
 SCHEMA = "hwsim.mapping/1"
 HEAD = ["layer", "stage", "cycles", "energy", "EDP J*cyc", "DRAM", "gap", "tried", "s"]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hwsim.report.roofline import Roof, roofs
-from hwsim.sim.result import Result
+from hwsim.results.result import Result
 
 WIDTH_INCHES = 4.9  # narrow enough that text stays readable on a phone
 COLORS = ("#3366aa", "#ee7733", "#228833", "#aa3377", "#ccbb44", "#66ccee", "#777777", "#000000")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hwsim.sim.result import Result
+from hwsim.results.result import Result
 
 
 @dataclass(frozen=True)

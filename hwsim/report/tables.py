@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from hwsim.count.reuse import Reuse
-from hwsim.sim.result import LayerResult, Result, resource_of
-from hwsim.units import seconds_text, si, size_text
+from hwsim.describe.units import seconds_text, si, size_text
+from hwsim.results.result import LayerResult, Result, resource_of
+from hwsim.results.reuse import Reuse
 
 WIDTH = 80
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named

@@ -5,17 +5,17 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from hwsim.choose.tiled import fits_registers, run_tiled
 from hwsim.count.tiling import Tiled, best_tiles, pareto
+from hwsim.describe.machine import Machine, Memory
+from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.report.tables import WIDTH, text_table
-from hwsim.sim.result import LayerResult
-from hwsim.sim.tiled import fits_registers, run_tiled
-from hwsim.spec.machine import Machine, Memory
-from hwsim.units import DTYPE_BYTES, seconds_text, si, size_text
+from hwsim.results.result import LayerResult
 
 SCHEMA = "hwsim.tiling/1"
 MOST_ROWS = 24

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.sim.result import LayerResult, Result, StageResult
-from hwsim.sim.timeline import Timeline
+from hwsim.results.result import LayerResult, Result, StageResult
+from hwsim.results.timeline import Timeline
 
 Event = dict[str, Any]
 LAYERS, COMPUTE, STALLS = 0, 1, 2  # rows; every port has one after them

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Protocol
 
-from hwsim.config import read_text
+from hwsim.describe.catalog import data_folder
+from hwsim.describe.reading import read_text
 from hwsim.errors import HwsimError, shortened
 from hwsim.registry import Registry
-from hwsim.spec.catalog import data_folder
 from hwsim.validate.shape import check_like
 
 WORST = 5

@@ -17,13 +17,13 @@ import numpy as np
 
 from hwsim.algorithms import lower
 from hwsim.api import simulate
-from hwsim.dataflows import Placement
-from hwsim.dataflows.row_stationary import Space
+from hwsim.describe.layer import ConvLayer, Density
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.workload import load_workload
 from hwsim.errors import HwsimError, UnknownName
-from hwsim.sim.result import StageResult
-from hwsim.spec.layer import ConvLayer, Density
-from hwsim.spec.machine import Machine, load_machine
-from hwsim.spec.workload import load_workload
+from hwsim.results.result import StageResult
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows.row_stationary import Space
 from hwsim.validate import CHECKS, Pair
 
 MACHINE, TABLE = "eyeriss-v1", "table_V_alexnet_N4_1V_200MHz_60MHz"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hwsim.api import map_layers
-from hwsim.spec.machine import load_machine
-from hwsim.spec.workload import load_workload
+from hwsim.describe.machine import load_machine
+from hwsim.describe.workload import load_workload
 from hwsim.validate import CHECKS, Pair
 
 BATCH = 16

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hwsim.api import simulate
-from hwsim.spec.layer import GemmLayer
-from hwsim.spec.machine import load_machine
+from hwsim.describe.layer import GemmLayer
+from hwsim.describe.machine import load_machine
 from hwsim.validate import CHECKS, Pair
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hwsim.count.analytic import count
-from hwsim.ir.conv import gemm_stage
+from hwsim.count.closed_form import count
+from hwsim.describe.layer import GemmLayer
+from hwsim.ir.convolution import gemm_stage
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.transform import drop_idle
 from hwsim.ir.verify import verify_nest
-from hwsim.spec.layer import GemmLayer
 from hwsim.validate import CHECKS, Pair
 
 SECTOR_BYTES = 32

@@ -9,8 +9,8 @@ from typing import Any
 from hwsim.algorithms.fft import Fft
 from hwsim.algorithms.winograd import Winograd
 from hwsim.count.rounding import Error, errors, random_data
+from hwsim.describe.layer import ConvLayer
 from hwsim.ir.stage import Operations, Plan
-from hwsim.spec.layer import ConvLayer
 from hwsim.validate import CHECKS, Pair
 
 TAPS = 3

@@ -1,11 +1,11 @@
-"""SCALE-Sim 3.0.0's cycles and SRAM counts, in its own conventions (hwsim.sim.scalesim)."""
+"""SCALE-Sim 3.0.0's cycles and SRAM counts, in its own conventions (hwsim.foreign.scalesim.counts)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from hwsim.sim.scalesim import scalesim_counts
+from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.validate import CHECKS, Pair
 
 METRICS = ("cycles", "mapping_efficiency", "sram_ifmap_reads", "sram_filter_reads", "sram_ofmap_writes")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hwsim.count import analytic, timeloop
+from hwsim.count import closed_form
 from hwsim.errors import HwsimError
-from hwsim.ir.access import Axis, Tensor
+from hwsim.foreign.timeloop import counts as timeloop
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
+from hwsim.ir.tensor import Axis, Tensor
 from hwsim.ir.transform import drop_idle
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.validate import CHECKS, Pair
@@ -49,7 +50,7 @@ class Timeloop:
         """For every row, where the exact count differs from Timeloop's, and why."""
         for row in _rows(data):
             nest = nest_of(row)
-            exact, theirs = analytic.count(nest), timeloop.count(nest)
+            exact, theirs = closed_form.count(nest), timeloop.count(nest)
             told = [text for (level, tensor), own in theirs.items() for text in _differences(nest, exact, level, tensor, own)]
             yield f"{row['id']}: " + ("; ".join(told) if told else "the exact count is the same")
 

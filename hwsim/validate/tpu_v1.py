@@ -23,14 +23,15 @@ from statistics import fmean
 from typing import Any
 
 from hwsim.algorithms import lower
-from hwsim.dataflows import applicable
-from hwsim.sim.array import ArrayRun, run_on_array
-from hwsim.sim.chain import chained
-from hwsim.sim.engine import Played, Work, run_pipeline
-from hwsim.sim.layer import keep_on_chip
-from hwsim.spec.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer
-from hwsim.spec.machine import Machine, load_machine
-from hwsim.units import Bandwidth
+from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.units import Bandwidth
+from hwsim.rewrite.placement import keep_on_chip
+from hwsim.schedule.dataflows import applicable
+from hwsim.timing.explicit.array import ArrayRun
+from hwsim.timing.explicit.layers import chained
+from hwsim.timing.explicit.pipeline import Played, Work, run_pipeline
+from hwsim.timing.systolic.pace import run_folds
 from hwsim.validate import CHECKS, Pair
 
 MACHINE, BLOCK = "tpu-v1", "table3_counters_pct"
@@ -146,7 +147,7 @@ def on_array(layer: Layer, machine: Machine) -> ArrayRun:
     """One layer by its rule: its stage's pipeline, not yet chained."""
     plan = lower(layer, "direct" if layer.macs else "memory-bound")
     stage, placement = plan.stages[0], keep_on_chip(plan, machine)
-    return run_on_array(applicable(stage, machine)[0].schedule(stage, machine, placement), machine, layer.dtype or machine.dtype)
+    return run_folds(applicable(stage, machine)[0].schedule(stage, machine, placement), machine, layer.dtype or machine.dtype)
 
 
 def replace_array(machine: Machine, size: int) -> Machine:

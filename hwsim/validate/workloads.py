@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hwsim.spec.catalog import shipped
-from hwsim.spec.layer import ConvLayer, GemmLayer, Layer, LinearLayer
-from hwsim.spec.workload import load_workload
+from hwsim.describe.catalog import shipped
+from hwsim.describe.layer import ConvLayer, GemmLayer, Layer, LinearLayer
+from hwsim.describe.workload import load_workload
 from hwsim.validate import CHECKS, Pair
 
 SHIPPED = {"alexnet_grouped": "alexnet", "vgg19_E": "vgg19", "resnet50_v1": "resnet50", "mobilenet_v1": "mobilenet-v1"}

@@ -1,0 +1,1 @@
+"""What several algorithms lower to."""

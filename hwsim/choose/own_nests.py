@@ -1,0 +1,79 @@
+"""Nests of a user's own, read from a file and simulated as they are (docs/mapping.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hwsim.algorithms import DIRECT, lower, whole_stages
+from hwsim.choose.layer import simulate_layer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.reading import Document
+from hwsim.describe.workload import Workload
+from hwsim.errors import HwsimError, nearest
+from hwsim.ir.nest import Nest
+from hwsim.ir.nest_file import NestFile, bind, load_nests
+from hwsim.ir.stage import Plan
+from hwsim.results.result import LayerResult
+
+
+@dataclass(frozen=True)
+class OwnNests:
+    """A file of nests, the machine that it names, and its layers."""
+
+    path: Path
+    file: NestFile
+    document: Document
+    machine: Machine
+
+    @property
+    def workload(self) -> Workload:
+        layers = {entry.layer: entry.shape.layer(self.file.dtype) for entry in self.file.nests}
+        return Workload(self.path.stem, layers)
+
+
+def read_nests(path: str | Path) -> OwnNests:
+    """A file and its machine. Raises ConfigError with every fault; HwsimError for a machine with caches."""
+    file, document = load_nests(path)
+    whole_stages(file.algorithm)
+    machine = load_machine(file.machine)
+    if machine.management != "explicit":
+        raise HwsimError(f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit")
+    return OwnNests(Path(path), file, document, machine)
+
+
+def simulate_nests(own: OwnNests, progress: Callable[[int, int], None] | None = None) -> tuple[LayerResult, ...]:
+    """Every layer with its nests. Raises ConfigError where one does not fit its stage or the machine, at its line."""
+    layers = own.workload.layers
+    done: list[LayerResult] = []
+    for name, layer in layers.items():
+        plan = lower(layer, own.file.algorithm)
+        nests = _nests_of(own, name, plan)
+        try:
+            done.append(simulate_layer(name, layer, plan, lower(layer, DIRECT), own.machine, None, nests))
+        except HwsimError as error:
+            raise HwsimError(f"{own.path}: {name}: {error}") from None
+        if progress is not None:
+            progress(len(done), len(layers))
+    return tuple(done)
+
+
+def _nests_of(own: OwnNests, name: str, plan: Plan) -> dict[str, Nest]:
+    """The nests of one layer by stage, bound to the stages of its plan."""
+    stages = {stage.name: replace(stage, dtype=own.file.dtype) for stage in plan.stages}
+    nests = {}
+    for number, entry in enumerate(own.file.nests):
+        if entry.layer != name:
+            continue
+        if entry.stage not in stages:
+            close = nearest(entry.stage, stages)
+            own.document.fault(
+                f"nests[{number}].stage",
+                f"no stage {entry.stage!r} of {own.file.algorithm}{close}; expected one of {', '.join(stages)}",
+            )
+            own.document.check()
+        nests[entry.stage] = bind(own.file, number, stages[entry.stage], own.machine, own.document)
+    return nests
+
+

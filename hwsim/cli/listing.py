@@ -1,0 +1,185 @@
+"""`hwsim list` and `hwsim show`: what there is, and what was understood of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
+from hwsim.algorithms.winograd import Winograd, transforms
+from hwsim.describe.catalog import shipped
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.reading import fields_of
+from hwsim.describe.units import Bandwidth, Duration, si, size_text
+from hwsim.describe.workload import Workload, load_workload
+from hwsim.energy.account import source_text
+from hwsim.errors import HwsimError, UnknownName
+from hwsim.ir.program import program_of
+from hwsim.report.tables import WIDTH, text_table
+from hwsim.schedule.dataflows import DATAFLOWS
+from hwsim.validate import CHECKS
+
+WIDEST_NAME = 24
+TAPS = 3  # of the filters whose transforms are shown
+
+
+UNUSED = (None, False, "none", ())  # what an option that is not used holds, if it is its default
+
+
+def listing(kind: str | None) -> str:
+    """The names of one kind, or of all. Raises UnknownName."""
+    kinds = {"machines": _machines, "workloads": _workloads, "algorithms": _algorithms, "dataflows": _dataflows,
+             "references": _references}
+    if kind is not None and kind not in kinds:
+        raise UnknownName("kind of thing to list", kind, kinds)
+    return "\n\n".join(f"{name}:\n{_pairs(kinds[name]())}" for name in ([kind] if kind else kinds))
+
+
+def _pairs(rows: list[tuple[str, str]]) -> str:
+    wide = max(len(name) for name, _ in rows if len(name) <= WIDEST_NAME) + 2
+    lines = []
+    for name, text in rows:
+        if len(name) > WIDEST_NAME:
+            lines.append(f"  {name}")
+        head = "" if len(name) > WIDEST_NAME else name
+        lines.append(textwrap.fill(text, WIDTH, initial_indent=f"  {head:<{wide}}", subsequent_indent=" " * (wide + 2)))
+    return "\n".join(lines)
+
+
+def _machines() -> list[tuple[str, str]]:
+    return [(name, f"{machine.management}: {machine.description}")
+            for name, machine in ((name, load_machine(name)) for name in shipped("configs"))]
+
+
+def _workloads() -> list[tuple[str, str]]:
+    return [(name, f"{len(work.layers)} layers, {si(work.macs)} multiply-accumulates an image")
+            for name, work in ((name, load_workload(name)) for name in shipped("workloads"))]
+
+
+def _algorithms() -> list[tuple[str, str]]:
+    rows = [(name, ALGORITHMS[name].summary) for name in user_algorithms()]
+    rows += [(FAMILIES[name].pattern, FAMILIES[name].summary) for name in FAMILIES]
+    return [*rows, ("auto", "the best that applies, layer by layer (run --objective)")]
+
+
+def _dataflows() -> list[tuple[str, str]]:
+    return [(name, DATAFLOWS[name].summary) for name in DATAFLOWS]
+
+
+def _references() -> list[tuple[str, str]]:
+    return [(name, CHECKS[name].summary) for name in CHECKS]
+
+
+def show(name: str) -> str:
+    """A machine, workload, algorithm or dataflow by name, or a YAML file by path. Raises UnknownName."""
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return _show_file(name)
+    finders: dict[str, Callable[[], str]] = {}
+    finders.update({machine: lambda: show_machine(load_machine(name)) for machine in shipped("configs")})
+    finders.update({work: lambda: show_workload(load_workload(name)) for work in shipped("workloads")})
+    finders.update({flow: lambda: _document(DATAFLOWS[name]) for flow in DATAFLOWS})
+    if name in finders:
+        return finders[name]()
+    if any(FAMILIES[family].member(name) for family in FAMILIES) or name in ALGORITHMS:
+        return show_algorithm(find_algorithm(name))
+    raise UnknownName("machine, workload, algorithm or dataflow", name, [*finders, *user_algorithms()])
+
+
+def _show_file(path: str) -> str:
+    """A file is a machine when it has parts, else a workload."""
+    if not Path(path).is_file():
+        raise HwsimError(f"{path}: no such file")
+    return show_machine(load_machine(path)) if "parts:" in Path(path).read_text(errors="replace") else show_workload(load_workload(path))
+
+
+def show_machine(machine: Machine) -> str:
+    """Every part with every field that is set, in base units people can read."""
+    peak = machine.compute.peak_macs_per_cycle(machine.dtype) * machine.clock_hz
+    lines = [f"{machine.name}: {machine.description}", f"  memory management: {machine.management}",
+             f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} multiply-accumulates/s"]
+    for role in ("activation", "weight", "output"):
+        chain = (*machine.chain(role), machine.compute_name)
+        lines.append(f"  {role}s: {' -> '.join(chain[::-1] if role == 'output' else chain)}")
+    lines += textwrap.wrap(f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    lines += textwrap.wrap(f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    for what, text in (("assumptions", machine.assumptions), ("fidelity", machine.fidelity)):
+        lines += textwrap.wrap(f"{what}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ") if text else []
+    for name, part in machine.parts.items():
+        lines.append(f"  {name} ({part.kind})")
+        unused = {spec.name for spec in dataclasses.fields(part) if spec.default in UNUSED and getattr(part, spec.name) == spec.default}
+        lines += [f"    {field}: {_value(field, value)}" for field, value in fields_of(part) if value is not None and field not in unused]
+    return "\n".join(lines)
+
+
+def _value(field: str, value: Any) -> str:
+    if isinstance(value, (Bandwidth, Duration)):
+        return str(value)
+    if field in ("capacity", "line", "vector", "shared_per_block"):
+        return size_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {number:g}" for key, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def show_workload(workload: Workload) -> str:
+    """Layers with their shapes and multiply-accumulates."""
+    rows = [[name, layer.summary, f"{layer.macs:,}"] for name, layer in workload.layers.items()]
+    rows.append(["total", "", f"{workload.macs:,}"])
+    convolutions = sum(isinstance(layer, (ConvLayer, ConvTransposeLayer)) for layer in workload.layers.values())
+    return "\n".join([*textwrap.wrap(f"{workload.name}: {workload.source}", WIDTH),
+                      f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates", "",
+                      text_table(["layer", "shape", "MACs"], rows)])
+
+
+def show_algorithm(algorithm: Algorithm) -> str:
+    """What it is; for Winograd the transforms of a 3-tap filter, as matrices and as they are computed."""
+    text = f"{textwrap.fill(f'{algorithm.name}: {algorithm.summary}', WIDTH)}\n{_document(algorithm)}"
+    return "\n".join([text, *(_transforms(m, algorithm.points) for m in dict.fromkeys((algorithm.m, algorithm.n)))]) \
+        if isinstance(algorithm, Winograd) else text
+
+
+def _transforms(m: int, points: tuple[Fraction, ...]) -> str:
+    exact = transforms(m, TAPS, points)
+    lines = ["", f"F({m}, {TAPS}), from the points {', '.join(map(str, points[: m + TAPS - 2]))} and infinity:"]
+    for label, matrix, inputs, outputs in (("A^T", exact.a_t, "m", "y"), ("G", exact.g, "g", "u"), ("B^T", exact.b_t, "d", "v")):
+        program = program_of(matrix)
+        cost = program.operations
+        counts = f"{cost.additions} additions, {cost.constant_multiplies} constants, {cost.shifts} shifts"
+        lines += [f"{label} =", _matrix(matrix), f"  {counts}; {cost.vector_operations} operations with fused multiply-adds:",
+                  *textwrap.wrap("; ".join(program.text(inputs, outputs)), WIDTH, initial_indent="    ", subsequent_indent="    ")]
+    return "\n".join(lines)
+
+
+def _matrix(rows: tuple[tuple[Fraction, ...], ...]) -> str:
+    wide = max(len(str(value)) for row in rows for value in row)
+    return "\n".join("  [" + "  ".join(f"{value!s:>{wide}}" for value in row) + "]" for row in rows)
+
+
+def _document(plugin: object) -> str:
+    """The docstrings of a plug-in's file and class."""
+    import inspect
+    import sys
+
+    module = sys.modules[type(plugin).__module__]
+    text = f"{inspect.cleandoc(module.__doc__ or '')}\n\n{inspect.cleandoc(type(plugin).__doc__ or '')}"
+    return "\n\n".join(_reflowed(paragraph) for paragraph in text.split("\n\n") if paragraph)
+
+
+def _wrapped(line: str) -> str:
+    """A line that is too long, its rest below its own indentation."""
+    return line if len(line) <= WIDTH else textwrap.fill(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4))
+
+
+def _reflowed(paragraph: str) -> str:
+    """Prose at the terminal's width; loops and formulas, which are indented, as they are."""
+    lines = paragraph.splitlines()
+    if any(line.startswith(" ") for line in lines):
+        return "\n".join(_wrapped(line) for line in lines)
+    return textwrap.fill(" ".join(lines), WIDTH)

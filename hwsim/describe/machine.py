@@ -1,0 +1,270 @@
+"""A machine: parts from DRAM to the registers, and the links along which data moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from hwsim.describe.catalog import locate
+from hwsim.describe.reading import Document, build, choice, mapping, quantity, read, read_by, read_text, required
+from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
+from hwsim.errors import HwsimError, nearest, shortened
+from hwsim.registry import Registry
+
+if TYPE_CHECKING:
+    import networkx
+    import yaml
+
+Role = Literal["activation", "weight", "output"]
+ROLES: tuple[Role, ...] = ("activation", "weight", "output")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of hardware; each file of hwsim/parts/ defines one kind."""
+
+    kind: ClassVar[str] = ""
+
+
+class Held:
+    """What a memory says of itself; a kind of memory states what differs as fields of its YAML.
+
+    per: whose own it is: the chip's, each core's, SM's or PE's. bandwidth: of one of them, None where its kind has no port
+    of its own. keeps: tensors that may stay here from layer to layer. word_bytes: the width of partial sums, None for the
+    tensor's. energy: pJ a byte, None for the table's. technology: of DRAM. ports: one for both ways, or one for each.
+    banks: equal parts of it.
+    """
+
+    per: str = "chip"
+    bandwidth: Bandwidth | None = None
+    keeps: tuple[Role, ...] = ()
+    word_bytes: int | None = None
+    energy: float | None = None
+    technology: str | None = None
+    ports: str = "shared"
+    banks: int = 1
+
+
+@dataclass(frozen=True)
+class Memory(Part, Held):
+    """A part that holds tensors. `management` says who decides what stays: the nest or the part itself."""
+
+    management: ClassVar[Literal["explicit", "implicit", "backing"]] = "explicit"
+    capacity: int = quantity("bytes")
+
+    @property
+    def may_pass_by(self) -> bool:
+        """May a nest leave out tensors that the memory could hold?"""
+        return False
+
+    @property
+    def holds(self) -> tuple[Role, ...]:
+        return ROLES
+
+
+class Compute(Part):
+    """A part that multiplies.
+
+    family: for people. timing: the name of what times nests on it (hwsim.timing). rows, cols: neighbours along the axes
+    of an array. accumulator_bytes: the width at which sums are kept, 0 for the tensor's. zeros: what a product with a zero
+    costs. mac_energy: pJ a product, None for the table's.
+    """
+
+    family: ClassVar[str] = ""
+    timing: ClassVar[str] = ""
+    rows: int = 1
+    cols: int = 1
+    accumulator_bytes: int = 0
+    zeros: str = "multiplied"
+    mac_energy: float | None = None
+
+    def peak_macs_per_cycle(self, dtype: str) -> float:
+        """Multiply-accumulates per cycle of the whole machine."""
+        raise NotImplementedError
+
+    def peak_vector_operations_per_cycle(self, dtype: str) -> float:
+        """Operations outside multiply-accumulates per cycle of the whole machine, at most."""
+        return self.peak_macs_per_cycle(dtype)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @property
+    def units(self) -> int:
+        """Cores, SMs or PEs: the copies of a memory that each has its own of."""
+        return 1
+
+    def needs(self) -> dict[str, str]:
+        """{part name: type} of the memories that the simulator of this family looks for by name."""
+        return {}
+
+
+PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
+
+
+def _read_parts(node: yaml.Node, path: str, doc: Document) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    for name, (_, value) in (mapping(node, path, doc) or {}).items():
+        part = _read_part(value, f"{path}.{name}", doc)
+        if part is not None:
+            parts[name] = part
+    return parts
+
+
+def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        doc.fault(path, "not a mapping; expected a part such as {type: dram, ...}", node)
+        return None
+    found = next((value for key, value in node.value if key.value == "type"), None)
+    kind = found.value if isinstance(found, yaml.ScalarNode) else ""
+    if kind not in PARTS:
+        known = ", ".join(PARTS)
+        said = f"type {shortened(repr(kind))}" if kind else "missing key 'type'" if found is None else "type: not a word"
+        doc.fault(path, f"{said}; expected one of {known}{nearest(kind, PARTS)}", found or node)
+        return None
+    rest = yaml.MappingNode(node.tag, [(k, v) for k, v in node.value if k.value != "type"], node.start_mark, node.end_mark)
+    return cast(Part | None, build(PARTS[kind], rest, path, doc))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Parts, links and a clock, as read from YAML; frozen.
+
+    links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is simulated, and what is not.
+    power: the most it draws on average, where it is known; runs are checked against it (hwsim.timing.physics).
+    start: what a run takes before its first layer: a host's call of a device behind a link.
+    pipelined: layers run side by side on shares of the units (hwsim.results.pipelined), images moving from one to the next.
+    """
+
+    name: str
+    description: str
+    clock_hz: float = quantity("frequency_hz", key="clock")
+    dtype: str = choice(tuple(DTYPE_BYTES))
+    parts: dict[str, Part] = read_by(_read_parts)
+    links: tuple[str, ...] = required()
+    process_nm: float = 45.0
+    source: str = ""
+    assumptions: str = ""
+    fidelity: str = ""
+    pipelined: bool = False
+    power: float | None = quantity("power_w", default=None)
+    start: Duration | None = quantity("duration", default=None)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for index, link in enumerate(self.links):
+            for end in _ends(link):
+                if end not in self.parts:
+                    yield f"links[{index}]", f"{link!r} names no part {end!r}{nearest(end, self.parts)}; expected 'a -> b' or 'a <-> b'"
+        computes = [name for name, part in self.parts.items() if isinstance(part, Compute)]
+        backing = [name for name, part in self.parts.items() if isinstance(part, Memory) and part.management == "backing"]
+        if len(computes) != 1:
+            yield "parts", f"{len(computes)} parts that multiply; expected exactly one core, sm, systolic or pe_array"
+        elif len(backing) != 1:
+            yield "parts", f"{len(backing)} parts of type dram; expected exactly one"
+        elif all(end in self.parts for link in self.links for end in _ends(link)):
+            yield from self._unreachable()
+            if self.dtype not in self.compute.dtypes:
+                yield "dtype", f"{self.dtype}, which {self.compute_name} does not compute; expected one of {', '.join(self.compute.dtypes)}"
+            for name, kind in self.compute.needs().items():
+                if name not in self.parts or self.parts[name].kind != kind:
+                    yield "parts", f"no part {name!r} of type {kind}; a machine with {self.compute.kind} cores needs one of that name"
+
+    def _unreachable(self) -> Iterator[tuple[str, str]]:
+        for role in ROLES:
+            try:
+                self.chain(role)
+            except HwsimError as error:
+                yield "links", str(error)
+
+    @cached_property
+    def graph(self) -> networkx.DiGraph[str]:
+        """Parts as nodes, the directions data moves in as edges."""
+        import networkx
+
+        graph: networkx.DiGraph[str] = networkx.DiGraph()
+        graph.add_nodes_from(self.parts)
+        for link in self.links:
+            left, right = _ends(link)
+            graph.add_edge(left, right)
+            if "<->" in link:
+                graph.add_edge(right, left)
+        return graph
+
+    @cached_property
+    def compute_name(self) -> str:
+        return next(name for name, part in self.parts.items() if isinstance(part, Compute))
+
+    @property
+    def compute(self) -> Compute:
+        return cast(Compute, self.parts[self.compute_name])
+
+    @cached_property
+    def dram_name(self) -> str:
+        return next(name for name, part in self.parts.items() if isinstance(part, Memory) and part.management == "backing")
+
+    def chain(self, role: Role) -> tuple[str, ...]:
+        """The memories that a tensor of this role passes through, from DRAM inwards.
+
+        Raises HwsimError when no path of parts that hold the role joins DRAM and the compute part.
+        """
+        if role not in self._chains:
+            self._chains[role] = self._find_chain(role)
+        return self._chains[role]
+
+    @cached_property
+    def _chains(self) -> dict[Role, tuple[str, ...]]:
+        return {}
+
+    def _find_chain(self, role: Role) -> tuple[str, ...]:
+        import networkx
+
+        inside = [name for name, part in self.parts.items()
+                  if name == self.compute_name or (isinstance(part, Memory) and role in part.holds)]
+        ends = (self.dram_name, self.compute_name) if role != "output" else (self.compute_name, self.dram_name)
+        try:
+            path = networkx.shortest_path(self.graph.subgraph(inside), *ends)
+        except (networkx.NetworkXNoPath, networkx.NodeNotFound):
+            raise HwsimError(f"no path for the {role}s between {self.dram_name!r} and {self.compute_name!r}; "
+                             f"expected links through parts that hold {role}s") from None
+        outward = path if role != "output" else path[::-1]
+        return tuple(name for name in outward if name != self.compute_name)
+
+    @cached_property
+    def memories(self) -> dict[str, Memory]:
+        """Every memory part by name, in the order of the file."""
+        return {name: part for name, part in self.parts.items() if isinstance(part, Memory)}
+
+    @property
+    def management(self) -> Literal["implicit", "mixed", "explicit"]:
+        """Who decides what stays on chip, read off the chain (registers, always explicit, do not count)."""
+        kinds = {part.management for part in self.memories.values() if part.kind != "registers"} - {"backing"}
+        if kinds == {"implicit"}:
+            return "implicit"
+        return "mixed" if "implicit" in kinds else "explicit"
+
+    def part(self, name: str, kind: type[Any]) -> Any:
+        """The part `name`, known to be of class `kind`."""
+        part = self.parts[name]
+        if not isinstance(part, kind):
+            raise HwsimError(f"{self.name}: part {name!r} is a {part.kind}, expected {kind.__name__}")
+        return part
+
+
+def _ends(link: str) -> tuple[str, str]:
+    left, _, right = link.replace("<->", "->").partition("->")
+    return left.strip(), right.strip()
+
+
+def load_machine(name_or_path: str | Path) -> Machine:
+    """A shipped machine by name, or one of your own by path.
+
+    Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped.
+    """
+    path = locate("machine", "configs", name_or_path)
+    return read(Machine, Document(read_text(path), str(path)))

@@ -1,0 +1,1 @@
+"""SCALE-Sim: its configuration and topology files, and what it counts."""

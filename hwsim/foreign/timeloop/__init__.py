@@ -1,0 +1,1 @@
+"""Timeloop: what it counts of a mapping."""

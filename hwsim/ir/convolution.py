@@ -1,0 +1,202 @@
+"""The loops of a convolution and of a matrix product, as stages that algorithms start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from hwsim.describe.layer import DENSE, ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer
+from hwsim.describe.units import DTYPE_BYTES, WEIGHT_BYTES
+from hwsim.ir.phases import phases_of
+from hwsim.ir.stage import GemmView, Operations, Stage
+from hwsim.ir.tensor import Axis, Tensor, along
+
+Convolution = ConvLayer | ConvTransposeLayer
+
+
+def weight_width(dtype: str | None) -> int:
+    """Bytes of a weight."""
+    return WEIGHT_BYTES[dtype or "fp32"]
+
+
+def width(dtype: str | None) -> int:
+    """Bytes of an element; fp32 when the layer does not say."""
+    return DTYPE_BYTES[dtype or "fp32"]
+
+
+def grouped(layer: Convolution, *axes: Axis) -> tuple[Axis, ...]:
+    """The axes behind a group axis where the layer has groups."""
+    return (along("g", layer.groups), *axes) if layer.groups > 1 else axes
+
+
+def batch_dims(layer: Convolution) -> tuple[tuple[str, int], ...]:
+    """The group dim, where there are groups."""
+    return (("g", layer.groups),) if layer.groups > 1 else ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """Outputs and taps of one axis that meet without gaps: what of a convolution is itself a plain one.
+
+    input: of output position x dim and tap; output: of output position; filter: of tap.
+    """
+
+    places: int
+    taps: int
+    input: Axis
+    output: Axis
+    filter: Axis
+
+
+def windows(layer: Convolution) -> list[tuple[Window, Window]]:
+    """(rows, columns) of every plain convolution that a layer consists of: one, but for transposed layers.
+
+    Rows are p and r, columns q and s.
+    """
+    return list(product(_windows(layer, 0), _windows(layer, 1)))
+
+
+def _windows(layer: Convolution, axis: int) -> list[Window]:
+    place, tap = (("p", "r"), ("q", "s"))[axis]
+    size, taps, outputs = ((layer.h, layer.r, layer.p), (layer.w, layer.s, layer.q))[axis]
+    if isinstance(layer, ConvLayer):
+        return [
+            Window(
+                outputs,
+                taps,
+                Axis(((place, layer.strides[axis]), (tap, layer.dilations[axis])), size, -layer.pads[axis][0]),
+                along(place, outputs),
+                along(tap, taps),
+            )
+        ]
+    found = []
+    for phase in phases_of(layer, axis):
+        for number, residue in product(range(phase.phases), range(phase.residues)):
+            first = phase.output.offset + phase.output.phase * number + phase.output.residue * residue
+            places = min(phase.places, -(-(outputs - first) // phase.output.step))
+            if places > 0:
+                found.append(
+                    Window(
+                        places,
+                        phase.taps,
+                        Axis(
+                            ((place, phase.input.step), (tap, phase.input.step)), size, phase.input.offset + phase.input.residue * residue
+                        ),
+                        Axis(((place, phase.output.step),), outputs, first),
+                        Axis(((tap, phase.filter.step),), taps, phase.filter.offset + phase.filter.phase * number),
+                    )
+                )
+    return found
+
+
+def ifmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
+    """ifmap[n][g][c][rows][columns]"""
+    axes = (along("n", layer.n), *grouped(layer, along("c", layer.c // layer.groups)), rows, columns)
+    return Tensor("ifmap", "activation", axes, width(layer.dtype))
+
+
+def filters(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
+    """filter[g][k][c][r][s], stored with k fastest: packed once, before inference, for vectors of filters."""
+    axes = grouped(layer, along("k", layer.k // layer.groups), along("c", layer.c // layer.groups), rows, columns)
+    k = len(axes) - 4
+    layout = (*range(k), k + 1, k + 2, k + 3, k)
+    return Tensor("filter", "weight", axes, weight_width(layer.dtype), layout)
+
+
+def ofmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
+    """ofmap[n][g][k][rows][columns]"""
+    axes = (along("n", layer.n), *grouped(layer, along("k", layer.k // layer.groups)), rows, columns)
+    return Tensor("ofmap", "output", axes, width(layer.dtype))
+
+
+def effectual(layer: Convolution, rows: Window, columns: Window) -> int:
+    """Multiplications whose activation is not padding and whose operands are not zero, in expectation on densities."""
+    inside = layer.n * layer.k * (layer.c // layer.groups) * _inside(rows) * _inside(columns)
+    return expected(inside, layer.density)
+
+
+def expected(multiplies: int, density: Density) -> int:
+    """How many of independent products have two non-zero operands, in expectation, to the nearest integer."""
+    return multiplies if density == DENSE else round(multiplies * density.weights * density.activations)
+
+
+def _inside(window: Window) -> int:
+    """Pairs (place, tap) whose coordinate is inside the image."""
+    (_, stride), (_, dilation) = window.input.terms
+    total = 0
+    for tap in range(window.taps):
+        shift = tap * dilation + window.input.offset
+        first = max(0, -(shift // stride))
+        last = min(window.places - 1, (window.input.size - 1 - shift) // stride)
+        total += max(0, last - first + 1)
+    return total
+
+
+def conv_stages(layer: Convolution, reduction: tuple[str, ...]) -> tuple[Stage, ...]:
+    """The seven (grouped: eight) loops of a convolution; `reduction`: the dims that a matrix unit takes as its k.
+
+    for n, g, k, c, p, q, r, s:
+      ofmap[n][g][k][p][q] += ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad] * filter[g][k][c][r][s]
+
+    Transposed, the outputs of each phase in turn, with the taps that reach them.
+    """
+    parts = windows(layer)
+    return tuple(
+        _conv_stage(layer, rows, columns, reduction, _numbered("convolution", number, len(parts)))
+        for number, (rows, columns) in enumerate(parts)
+    )
+
+
+def _numbered(name: str, number: int, of: int) -> str:
+    return f"{name}-{number + 1}" if of > 1 else name
+
+
+def _conv_stage(layer: Convolution, rows: Window, columns: Window, reduction: tuple[str, ...], name: str) -> Stage:
+    bounds = (
+        ("n", layer.n),
+        *batch_dims(layer),
+        ("k", layer.k // layer.groups),
+        ("c", layer.c // layer.groups),
+        ("p", rows.places),
+        ("q", columns.places),
+        ("r", rows.taps),
+        ("s", columns.taps),
+    )
+    batch = tuple(dim for dim, _ in batch_dims(layer))
+    tensors = (
+        ifmap(layer, rows.input, columns.input),
+        filters(layer, rows.filter, columns.filter),
+        ofmap(layer, rows.output, columns.output),
+    )
+    return Stage(
+        name,
+        bounds,
+        tensors,
+        Operations(multiplies=1, additions=1),
+        effectual(layer, rows, columns),
+        GemmView(("n", "p", "q"), ("k",), reduction, batch),
+        statement="ofmap += ifmap * filter",
+    )
+
+
+def gemm_stage(layer: LinearLayer | GemmLayer) -> Stage:
+    """for m, n, k:  C[m][n] += A[m][k] * B[k][n], B stored with n fastest"""
+    if isinstance(layer, GemmLayer):
+        m, n, k, names = layer.m, layer.n, layer.k, ("A", "B", "C")
+    else:
+        m, n, k, names = layer.n, layer.k, layer.c, ("ifmap", "filter", "ofmap")
+    bytes_ = width(layer.dtype)
+    tensors = (
+        Tensor(names[0], "activation", (along("m", m), along("k", k)), bytes_),
+        Tensor(names[1], "weight", (along("k", k), along("n", n)), weight_width(layer.dtype)),
+        Tensor(names[2], "output", (along("m", m), along("n", n)), bytes_),
+    )
+    return Stage(
+        "gemm",
+        (("m", m), ("n", n), ("k", k)),
+        tensors,
+        Operations(multiplies=1, additions=1),
+        expected(m * n * k, layer.density),
+        GemmView(("m",), ("n",), ("k",)),
+        statement=f"{names[2]} += {names[0]} * {names[1]}",
+    )

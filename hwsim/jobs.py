@@ -1,0 +1,184 @@
+"""Jobs: workloads on machines, cut into layers' distinct works, run on all cores, and put together again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hwsim.algorithms import AUTO, DIRECT, FALLBACK, MEMORY_BOUND, find_algorithm, lower
+from hwsim.choose.algorithm import OBJECTIVES, best_of, candidates, cannot_win
+from hwsim.choose.layer import simulate_layer
+from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.describe.machine import Machine
+from hwsim.describe.units import DTYPE_BYTES
+from hwsim.describe.workload import Workload
+from hwsim.energy.account import assumed_text
+from hwsim.errors import HwsimError, UnknownName
+from hwsim.ir.stage import Plan, Stage
+from hwsim.results.result import LayerResult, Result
+from hwsim.rewrite.placement import with_weights_that_fit
+from hwsim.schedule.dataflows import find_dataflow
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A workload on a machine under an algorithm."""
+
+    workload: Workload
+    machine: Machine
+    algorithm: str
+    dataflow: str | None
+    dtype: str | None
+    objective: str = "latency"
+    timeline: bool = False
+
+    def layers(self) -> Workload:
+        """The workload in the data type of the run, checked. Raises HwsimError for a type the machine lacks."""
+        dtype = self.dtype or self._stated() or self.machine.dtype
+        if dtype not in DTYPE_BYTES or dtype not in self.machine.compute.dtypes:
+            raise HwsimError(f"{self.machine.name} does not compute {dtype!r}; expected one of "
+                             f"{', '.join(self.machine.compute.dtypes)}")
+        if self.algorithm != AUTO:
+            find_algorithm(self.algorithm)
+        if self.objective not in OBJECTIVES:
+            raise UnknownName("objective", self.objective, OBJECTIVES)
+        if self.dataflow is not None:
+            find_dataflow(self.dataflow)
+            if ":" in self.dataflow and self.algorithm == AUTO:
+                raise HwsimError(f"dataflow {self.dataflow} fixes the mapping of one algorithm's nest; expected --algorithm "
+                                 "direct or another beside it, not auto")
+        return self.workload.with_dtype(dtype)
+
+    def _stated(self) -> str | None:
+        """The data type that the layers themselves state, when they all state one."""
+        stated = {layer.dtype for layer in self.workload.layers.values()}
+        return stated.pop() if len(stated) == 1 else None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One layer under one algorithm on one machine; yields: to what always applies, where the machine cannot run it."""
+
+    machine: str
+    layer: Layer
+    algorithm: str
+    dataflow: str | None
+    yields: bool
+    timeline: bool = False
+
+    def plan(self) -> Plan:
+        return lower(self.layer, self.algorithm)
+
+    @property
+    def work(self) -> _Work:
+        plan = self.plan()
+        return _Work(self.machine, self.layer, plan.stages, plan.fused_over, self.dataflow)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The stages that a task comes to; tasks with equal work (a layer that an algorithm falls back on) run once."""
+
+    machine: str
+    layer: Layer
+    stages: tuple[Stage, ...]
+    fused_over: tuple[str, ...]
+    dataflow: str | None
+
+
+def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
+    """Simulate the jobs' distinct layers on all cores, then put the results together."""
+    jobs = [replace(job, machine=with_weights_that_fit(job.machine, job.layers())) for job in jobs]
+    workloads = [job.layers() for job in jobs]
+    machines: dict[str, Machine] = {}
+    for job in jobs:
+        if machines.setdefault(job.machine.name, job.machine) != job.machine:
+            raise HwsimError(f"two different machines are named {job.machine.name!r}; expected a name of its own for each")
+    wanted = [(job, _tasks(job, layer)) for job, work in zip(jobs, workloads, strict=True) for layer in work.layers.values()]
+    done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress)
+    rest = [task for job, tasks in wanted for task in tasks[1:] if not _is_beaten(task, job, done[tasks[0]])]
+    done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress)
+    return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
+    return isinstance(first, LayerResult) and cannot_win(task.layer, task.algorithm, job.machine, job.objective, first)
+
+
+def _tasks(job: Job, layer: Layer) -> list[_Task]:
+    """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
+    names = [job.algorithm]
+    if isinstance(layer, (PoolLayer, ElementwiseLayer)):
+        names = [MEMORY_BOUND]
+    elif job.algorithm == AUTO:
+        names = candidates(layer)
+    return [_Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO, job.timeline) for name in names]
+
+
+def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult | HwsimError]:
+    work_of = {task: task.work for task in dict.fromkeys(tasks)}
+    first = {work: task for task, work in reversed(work_of.items())}
+    done: dict[_Work, LayerResult | HwsimError] = {}
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        futures = {pool.submit(_run_task, task, machines[task.machine]): work for work, task in first.items()}
+        for future in as_completed(futures):
+            error = future.exception()
+            if isinstance(error, HwsimError):
+                done[futures[future]] = error
+            else:
+                done[futures[future]] = future.result()
+            if progress is not None:
+                progress(len(done), len(futures))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return {task: _outcome(task, done, machines[task.machine]) for task in work_of}
+
+
+def _outcome(task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: Machine) -> LayerResult | HwsimError:
+    """A task's result under its own algorithm's name, or where that cannot run, what always applies and why."""
+    result = done[task.work]
+    if isinstance(result, LayerResult):
+        plan = task.plan()
+        return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
+    if not task.yields or task.algorithm in (FALLBACK, MEMORY_BOUND):
+        return result
+    other = replace(task, algorithm=FALLBACK)
+    if other.work not in done:
+        try:
+            done[other.work] = _run_task(other, machine)
+        except HwsimError as error:
+            done[other.work] = error
+    instead = _outcome(other, done, machine)
+    if isinstance(instead, HwsimError):
+        return result
+    return replace(instead, notes=(f"{task.algorithm} does not apply: {result}; {FALLBACK} instead", *instead.notes))
+
+
+def _run_task(task: _Task, machine: Machine) -> LayerResult:
+    reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
+    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow,
+                          timeline=task.timeline)
+
+
+def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
+    layers = tuple(best_of(name, [done[task] for task in _tasks(job, layer) if task in done], job.objective, job.algorithm == AUTO)
+                   for name, layer in workload.layers.items())
+    return gather(replace(job, workload=workload), layers)
+
+
+def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
+    machine, workload = job.machine, job.workload
+    dtype = next(iter(workload.layers.values())).dtype or machine.dtype
+    dram: Any = machine.parts[machine.dram_name]
+    fidelity = " ".join(filter(None, (machine.fidelity.strip(), assumed_text(machine).removeprefix("; "))))
+    return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
+                  {name: part.capacity for name, part in machine.memories.items()},
+                  machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz,
+                  fidelity, machine.compute.units if machine.pipelined else 0,
+                  machine.start.cycles(machine.clock_hz) / machine.clock_hz if machine.start else 0.0)

@@ -1,0 +1,1 @@
+"""What a run gives: frozen results, their timeline, and their documents."""

@@ -1,0 +1,119 @@
+"""What the array dataflows share: the levels around an array, and tiles that fit them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwsim.describe.machine import Machine, Role
+from hwsim.describe.units import size_text
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold
+from hwsim.ir.stage import GemmView, Stage
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.systolic import SystolicArray
+from hwsim.rewrite.placement import Placement, held_width
+from hwsim.schedule.dataflows import tile_bytes
+
+STATIONARY = {"weight-stationary": "ws", "input-stationary": "is", "output-stationary": "os"}  # as SCALE-Sim names them
+
+
+def needs_cells(stage: Stage, machine: Machine) -> str | None:
+    """Why a stage does not go onto an array of cells, or None."""
+    if not isinstance(machine.compute, (SystolicArray, PeArray)):
+        return "it needs an array of cells"
+    return None if stage.view is not None else "the stage is no matrix product"
+
+
+def pad(machine: Machine, level: str) -> Scratchpad:
+    part: Scratchpad = machine.part(level, Scratchpad)
+    return part
+
+
+def buffer(machine: Machine) -> str:
+    chain = machine.chain("activation")
+    if len(chain) < 2:
+        raise HwsimError(f"{machine.name}: no on-chip memory holds activations; expected a scratchpad between DRAM and the array")
+    return chain[1]
+
+
+def inner_levels(machine: Machine, role: Role) -> tuple[str, ...]:
+    """The memories of a role inside the chip's buffer."""
+    chain = machine.chain(role)
+    first = buffer(machine)
+    return tuple(name for name in chain[1:] if name != first)
+
+
+def chip_holds(stage: Stage, machine: Machine, placement: Placement, role: Role) -> tuple[Hold, ...]:
+    """The chip's memories of a role inside its buffer."""
+    holds = (Hold(level, placement.moving(stage, machine, level, (role,)), buffers=pad(machine, level).buffers)
+             for level in inner_levels(machine, role) if pad(machine, level).per == "chip")
+    return tuple(hold for hold in holds if hold.tensors)
+
+
+def cell_holds(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
+    names = tuple(tensor.name for tensor in stage.tensors if tensor.role == role)
+    return tuple(Hold(level, names) for level in levels if pad(machine, level).per == "pe")
+
+
+def still(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
+    """The tensor that stays in the cells: in scratchpads of their own, or in the array itself."""
+    names = tuple(tensor.name for tensor in stage.tensors if tensor.role == role)
+    return cell_holds(stage, machine, role, levels) or (Hold(machine.compute_name, names),)
+
+
+def buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[Hold, ...]:
+    level = buffer(machine)
+    names = placement.moving(stage, machine, level, pad(machine, level).roles)
+    return (Hold(level, names, buffers=pad(machine, level).buffers),) if names else ()
+
+
+def accumulator_rows(machine: Machine, placement: Placement) -> int:
+    """How many rows of the output the innermost chip-wide memory of partial sums holds, all columns wide."""
+    array = machine.compute
+    assert isinstance(array, (SystolicArray, PeArray))
+    levels = [level for level in machine.chain("output")[1:] if pad(machine, level).per == "chip"]
+    part = pad(machine, levels[-1])
+    width = part.word_bytes or array.accumulator_bytes
+    return max(1, placement.room(machine, levels[-1]) // (width * array.columns * part.buffers * (2 if len(levels) == 1 else 1)))
+
+
+def buffer_block(stage: Stage, machine: Machine, placement: Placement, view: GemmView, strip: dict[str, int]) -> dict[str, int]:
+    """The box of m whose activations and outputs are in the buffer at a time: the strip, halved until it fits.
+
+    Halos are kept from one box to the next, so small boxes cost no traffic and let loads hide behind compute.
+    Raises HwsimError naming the buffer and the tensor when one row of m does not fit.
+    """
+    level = buffer(machine)
+    part = pad(machine, level)
+    names = placement.moving(stage, machine, level, part.roles)
+    moving = [tensor for tensor in stage.tensors if tensor.name in names]
+    room = placement.room(machine, level)
+    whole = {dim: bound for dim, bound in stage.bounds if dim not in (*view.m, *view.b)}
+
+    def needs(block: dict[str, int]) -> int:
+        return sum(tile_bytes(replace(tensor, width=held_width(machine, stage, tensor)), {**whole, **block})
+                   for tensor in moving) * part.buffers
+
+    block = dict(strip)
+    while needs(block) > room:
+        dim = next((dim for dim in view.m if block[dim] > 1), None)
+        if dim is None:
+            worst = max(moving, key=lambda tensor: tile_bytes(tensor, {**whole, **block}))
+            raise HwsimError(f"{machine.name}: {stage.name}: the smallest tile needs {size_text(needs(block))} of {level}, "
+                             f"which has {size_text(room)}; most of it is {worst.name}")
+        block[dim] = -(-block[dim] // 2)
+    return block
+
+
+def weight_words(stage: Stage, machine: Machine, placement: Placement) -> int:
+    """Weights that one tile of the last chip-wide memory before the cells holds, all its buffers counted; no limit without one."""
+    width = next(tensor for tensor in stage.inputs if tensor.role == "weight").width
+    rooms = [placement.room(machine, hold.level) // (width * hold.buffers)
+             for hold in chip_holds(stage, machine, placement, "weight")]
+    return min(rooms, default=stage.iterations)
+
+
+def other_dims(stage: Stage, view: GemmView) -> tuple[str, ...]:
+    """Dims outside the matrix product: a direct convolution's taps."""
+    return tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))

@@ -1,0 +1,71 @@
+"""Dataflows: rules that schedule a stage on a machine. One file each, with a picture of who stays still."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Protocol
+
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Nest
+from hwsim.ir.stage import Stage
+from hwsim.ir.tensor import Tensor
+from hwsim.registry import Registry
+from hwsim.rewrite.placement import Placement
+
+
+class Dataflow(Protocol):
+    """A rule from a stage and a machine to a nest. default: whether it is tried when the user names none."""
+
+    name: str
+    summary: str
+    default: bool
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None: ...
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest: ...
+
+
+DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.schedule.dataflows")
+
+
+def find_dataflow(name: str) -> Dataflow:
+    """A dataflow by its name, or with its mapping fixed: 'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
+
+    Raises UnknownName, or HwsimError for parameters that are wrong or that the dataflow does not take.
+    """
+    base, colon, parameters = name.partition(":")
+    flow = DATAFLOWS[base]
+    if not colon:
+        return flow
+    adjustable = getattr(flow, "with_parameters", None)
+    if adjustable is None:
+        raise HwsimError(f"dataflow {base} takes no parameters; expected {base} alone")
+    found: Dataflow = adjustable(parameters)
+    return found
+
+
+def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[Dataflow]:
+    """The named dataflow, if it applies, and every default that does. Raises UnknownName, or HwsimError when none does."""
+    flows, reasons = [], []
+    asked = [find_dataflow(name)] if name is not None else []
+    others = [DATAFLOWS[candidate] for candidate in sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))]
+    for flow in [*asked, *(flow for flow in others if flow.default)]:
+        reason = flow.refuses(stage, machine)
+        if reason is None:
+            flows.append(flow)
+        else:
+            reasons.append(f"{flow.name}: {reason}")
+    if flows:
+        return flows
+    raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))
+
+
+def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
+    """Bytes that a tile of these sizes touches at most (dims not named: one iteration)."""
+    words = 1
+    for axis in tensor.axes:
+        reach = sum(coefficient * (sizes.get(dim, 1) - 1) for dim, coefficient in axis.terms) + axis.span
+        words *= min(axis.size, reach, axis.extent * prod(sizes.get(dim, 1) for dim in axis.dims))
+    return words * tensor.width

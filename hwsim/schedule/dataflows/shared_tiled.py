@@ -1,0 +1,162 @@
+"""Shared-memory tiled product for GPUs: a block computes a tile of the output, a slice of k at a time.
+
+    par m-tile, n-tile:              blocks, no two share anything but the L2
+      for k-slice:                   copied to shared memory by all threads together
+        par threads:                 a square of sums in each one's registers
+          for k: sums += a * w
+
+Loads that leave the SM: M N K (1/BN + 1/BM) words for tiles of BM x BN, as an H200 counts them
+(reference/h200_tiled_gemm.json).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.parts.cache import Cache
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
+
+THREAD, GROUP = "thread", "tensor group"
+WORKING_REGISTERS = 24  # addresses, loop counters and staging of a compiled kernel, beside its tiles
+
+
+@dataclass(frozen=True)
+class BlockTile:
+    """A block's BM x BN outputs, BK of the reduction at a time, TM x TN outputs a thread (or tensor core group)."""
+
+    bm: int
+    bn: int
+    bk: int
+    tm: int
+    tn: int
+
+
+TILES = (BlockTile(256, 128, 8, 16, 8), BlockTile(128, 128, 8, 8, 8), BlockTile(128, 64, 8, 8, 4), BlockTile(64, 64, 16, 4, 4),
+         BlockTile(64, 32, 16, 4, 2), BlockTile(32, 64, 16, 2, 4), BlockTile(32, 32, 16, 2, 2), BlockTile(16, 64, 16, 2, 2),
+         BlockTile(8, 128, 16, 1, 4), BlockTile(1, 256, 16, 1, 1))
+TENSOR_SHAPES = ((128, 256), (256, 128), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (64, 16))
+TENSOR_SLICE = 64  # bytes of k a step: one shared-memory row of 16-byte chunks, times four
+
+
+def block_tiles(stage: Stage, sm: StreamingMultiprocessor, tensor_cores: bool) -> tuple[BlockTile, ...]:
+    """The tiles to choose from: squares of sums a thread, or what groups of threads hold for the tensor cores."""
+    if not tensor_cores:
+        return TILES
+    depth = max(8, TENSOR_SLICE // stage.output.width)
+    return tuple(BlockTile(bm, bn, depth, min(bm, sm.tensor_rows), min(bn, sm.tensor_cols)) for bm, bn in TENSOR_SHAPES)
+
+
+class SharedTiled:
+    """The tile is the one of TILES whose waves of blocks finish first, the largest among equals."""
+
+    name = "shared-tiled"
+    summary = "blocks of threads, tiles in shared memory, squares of sums in registers"
+    default = True
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None:
+        if not isinstance(machine.compute, StreamingMultiprocessor):
+            return "it needs streaming multiprocessors"
+        return None if stage.view is not None else "the stage is no matrix product"
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
+        view, sm = stage.view, machine.compute
+        assert view is not None and isinstance(sm, StreamingMultiprocessor)
+        tensor_cores = sm.on_tensor_cores(stage)
+        fitting = [tile for tile in block_tiles(stage, sm, tensor_cores) if _shared_bytes(stage, view, tile) <= sm.shared_per_block
+                   and _registers(stage, view, tile, sm, tensor_cores) <= sm.max_registers_per_thread]
+        if not fitting:
+            raise HwsimError(f"{machine.name}: no tile of {stage.name} fits {sm.shared_per_block} bytes of shared memory and "
+                             f"{sm.max_registers_per_thread} registers a thread")
+        rates = _Rates.of(machine, sm, stage, tensor_cores)
+        tile = min(fitting, key=lambda tile: _work(stage, view, tile, sm, rates))
+        extents = dict(stage.bounds)
+        sizes = _sizes(stage, view, tile)
+        within = {**extents, **sizes}
+        per_thread = {**split_group(view.m, within, tile.tm), **split_group(view.n, within, tile.tn)}
+        names = tuple(tensor.name for tensor in stage.tensors)
+        inputs = tuple(tensor.name for tensor in stage.inputs)
+        taps = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
+        items: list[Loop | Hold] = [
+            *placement.backing(stage, machine),
+            *points(view.b, "block"),
+            *tiles(sizes, view.m, "block"),
+            *tiles(sizes, view.n, "block"),
+            *tiles(sizes, view.k),
+            Hold("shared", inputs, multicast=False),
+            *tiles(per_thread, (*view.m, *view.n), GROUP if tensor_cores else THREAD),
+            *points((*view.k, *taps)),
+            Hold("registers", names, multicast=False),
+            *points((*view.m, *view.n)),
+        ]
+        return Nest(stage, drop_idle(stage, items), self.name)
+
+
+def _sizes(stage: Stage, view: GemmView, tile: BlockTile) -> dict[str, int]:
+    extents = dict(stage.bounds)
+    slices = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
+    return {**split_group(view.m, extents, tile.bm), **split_group(view.n, extents, tile.bn),
+            **split_group(slices, extents, tile.bk)}
+
+
+def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
+    """A slice of both inputs; dims outside the view (a direct convolution's taps) whole."""
+    whole = {dim: bound for dim, bound in stage.bounds if dim not in view.b}
+    sizes = {**whole, **_sizes(stage, view, tile)}
+    return sum(tile_bytes(tensor, sizes) for tensor in stage.inputs)
+
+
+def _registers(stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, tensor_cores: bool) -> int:
+    """Registers of a thread: its sums, in 4 bytes or more, a column and a row of operands, and what a kernel needs beside."""
+    sizes, width = _sizes(stage, view, tile), stage.output.width
+    m, n = min(tile.tm, _product(sizes, view.m)), min(tile.tn, _product(sizes, view.n))
+    holders = sm.tensor_threads if tensor_cores else 1
+    return WORKING_REGISTERS + -(-(m * n * max(4, width) + (m + n) * width) // (4 * holders))
+
+
+@dataclass(frozen=True)
+class _Rates:
+    """What an SM gets a cycle: multiply-accumulates, bytes of shared memory, and its share of the L2's bytes."""
+
+    macs: float
+    shared: float
+    l2: float
+
+    @classmethod
+    def of(cls, machine: Machine, sm: StreamingMultiprocessor, stage: Stage, tensor_cores: bool) -> _Rates:
+        dtype = stage.dtype or machine.dtype
+        macs = sm.macs_per_cycle_per_sm(dtype) if tensor_cores else sm.vector_ops_per_cycle_per_sm(dtype)
+        shared, l2 = machine.part("shared", Scratchpad), machine.part("l2", Cache)
+        return cls(macs, shared.bandwidth.bytes_per_cycle(machine.clock_hz), l2.bandwidth.bytes_per_cycle(machine.clock_hz) / sm.sms)
+
+
+def _work(stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, rates: _Rates) -> tuple[float, int]:
+    """(cycles a step of k takes in all waves, by the slowest of arithmetic, shared memory and L2; minus the tile's size)."""
+    extents, sizes = dict(stage.bounds), _sizes(stage, view, tile)
+    blocks = stage.group(view.b)
+    for dim in (*view.m, *view.n):
+        blocks *= -(-extents[dim] // sizes[dim])
+    width = stage.output.width
+    m, n = (_product(sizes, dims) for dims in (view.m, view.n))
+    holders = -(-m // min(m, tile.tm)) * -(-n // min(n, tile.tn))
+    read = holders * (min(m, tile.tm) + min(n, tile.tn)) * width
+    step = max(m * n / rates.macs, read / rates.shared, (m + n) * width / rates.l2)
+    return -(-blocks // sm.sms) * step, -tile.bm * tile.bn
+
+
+def _product(sizes: dict[str, int], dims: tuple[str, ...]) -> int:
+    total = 1
+    for dim in dims:
+        total *= sizes[dim]
+    return total
+
+
+DATAFLOWS.register("shared-tiled")(_flow := SharedTiled())
+_checked: Dataflow = _flow

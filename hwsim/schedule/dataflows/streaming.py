@@ -1,0 +1,118 @@
+"""Streaming: for stages that no matrix unit runs. Outputs in order, each window read as it comes.
+
+    par outer dims:                  cores, blocks, or none
+      for tiles of the output:       as much as the memory nearest to the vector unit holds
+        for window: out = f(in)
+"""
+
+from __future__ import annotations
+
+from hwsim.describe.machine import Machine
+from hwsim.describe.units import size_text
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import Stage
+from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.parts.core import Core
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
+
+THREADS = 256
+THREAD_BYTES = 512  # of registers for a thread's operands
+PIECES = 16
+LEAST_TILE = 32 * 1024
+
+
+class Streaming:
+    """One pass over the output, window dims innermost."""
+
+    name = "streaming"
+    summary = "one pass over the output, for transforms, pooling and elementwise stages"
+    default = True
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None:
+        return None if stage.view is None else "a matrix product reuses what this would stream"
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
+        outer = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
+        window = tuple(dim for dim, _ in stage.bounds if dim not in outer)
+        if isinstance(machine.compute, Core):
+            items = _on_cores(stage, machine.compute, outer, window)
+        elif isinstance(machine.compute, StreamingMultiprocessor):
+            items = _on_blocks(stage, outer, window)
+        else:
+            items = _through_buffer(stage, machine, placement, outer, window)
+        return Nest(stage, drop_idle(stage, [*placement.backing(stage, machine), *items]), self.name)
+
+
+def _names(stage: Stage) -> tuple[str, ...]:
+    return tuple(tensor.name for tensor in stage.tensors)
+
+
+def _on_cores(stage: Stage, core: Core, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
+    """Cores share the longest outer dims; a vector of the innermost dim at a time."""
+    extents = dict(stage.bounds)
+    left, shares = core.cores, []
+    for dim in sorted(outer[:-1], key=lambda dim: -extents[dim])[:2]:
+        ways = min(left, extents[dim])
+        if ways > 1:
+            shares.append(Loop(dim, -(-extents[dim] // ways), "core"))
+            left //= ways
+    lanes = max(1, core.vector // stage.output.width)
+    vector = {outer[-1]: min(lanes, extents[outer[-1]])}
+    whole = {dim: extents[dim] for dim in window}
+    registers = core.vector * core.vector_registers
+    while vector[outer[-1]] > 1 and _bytes(stage, {**whole, **vector}) > registers:
+        vector[outer[-1]] //= 2
+    pieces = -(-_bytes(stage, {**whole, **vector}) // registers)
+    return [*shares, *points(outer[:-1]), *tiles(vector, outer[-1:]),
+            Hold("registers", _names(stage), halo="refetch", pieces=pieces), *points((*outer[-1:], *window))]
+
+
+def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
+    return sum(tile_bytes(tensor, sizes) for tensor in stage.tensors)
+
+
+def _on_blocks(stage: Stage, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
+    """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their windows share.
+
+    A transform of more than THREAD_BYTES is shared by several threads.
+    """
+    pieces = -(-_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES)
+    sizes = split_group(tuple(outer), dict(stage.bounds), max(1, THREADS // pieces))
+    return [*tiles(sizes, outer, "block"), Hold("shared", _names(stage), multicast=False),
+            *points(outer, "thread"), Hold("registers", _names(stage), multicast=False, pieces=pieces), *points(window)]
+
+
+def _through_buffer(stage: Stage, machine: Machine, placement: Placement, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
+    """A tile grown from the innermost dim: what fits the buffer, and at most a PIECES-th of all, so that loads overlap."""
+    level = machine.chain("activation")[1]
+    part: Scratchpad = machine.part(level, Scratchpad)
+    names = placement.moving(stage, machine, level, part.roles)
+    moving = [tensor for tensor in stage.tensors if tensor.name in names]
+    room, extents = placement.room(machine, level), dict(stage.bounds)
+    sizes = {**dict.fromkeys(outer, 1), **{dim: extents[dim] for dim in window}}
+
+    def needs(tile: dict[str, int]) -> int:
+        return sum(tile_bytes(tensor, tile) for tensor in moving) * part.buffers
+
+    if needs(sizes) > room:
+        raise HwsimError(f"{machine.name}: {stage.name}: one output's window needs {size_text(needs(sizes))} of {level}, "
+                         f"which has {size_text(room)}")
+    room = min(room, max(needs(extents) // PIECES, LEAST_TILE, needs(sizes)))
+    for dim in reversed(outer):
+        low, high = 1, extents[dim]
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if needs({**sizes, dim: middle}) <= room else (low, middle - 1)
+        sizes[dim] = low
+        if low < extents[dim]:
+            break
+    hold = [Hold(level, names, buffers=part.buffers)] if names else []
+    return [*tiles(sizes, outer), *hold, *points((*outer, *window))]
+
+
+DATAFLOWS.register("streaming")(_flow := Streaming())
+_checked: Dataflow = _flow

@@ -1,0 +1,55 @@
+"""The best mapping of a stage onto a machine: a stated space, exact costs, and a proof (docs/mapping.md).
+
+found = best_mapping(stage, machine, "edp")
+found.nest, found.cost, found.gap          # gap 0: nothing in the space is better
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError, UnknownName
+from hwsim.ir.stage import Stage
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.mapper.space import Options, find_space, is_quick
+
+if TYPE_CHECKING:
+    from hwsim.schedule.mapper.search import Found, Progress
+
+
+MOST_LEVELS = 10  # of memories between DRAM and the multipliers
+
+
+def best_mapping(
+    stage: Stage,
+    machine: Machine,
+    objective: str = "edp",
+    *,
+    placement: Placement | None = None,
+    options: Options | None = None,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    workers: int = 2,
+    most: int | None = None,
+) -> Found:
+    """Search the machine's space of mappings.
+
+    seconds, most: stop after so long, or after so many bounds and evaluations, with the best so far.
+
+    Raises UnknownName for an objective that is none, HwsimError when the machine has no space or nothing fits.
+    """
+    levels = max(len(machine.chain(tensor.role)) for tensor in stage.tensors)
+    if levels > MOST_LEVELS:
+        raise HwsimError(f"{machine.name}: {levels} memories one inside the other; expected at most {MOST_LEVELS} to search mappings of")
+    from hwsim.schedule.mapper.model import Model
+    from hwsim.schedule.mapper.search import OBJECTIVES, Search
+
+    if objective not in OBJECTIVES:
+        raise UnknownName("objective", objective, OBJECTIVES)
+    return Search(Model(find_space(stage, machine, placement or Placement(), options or Options())), objective).run(
+        seconds, progress, workers, most
+    )
+
+
+__all__ = ["Options", "best_mapping", "is_quick"]

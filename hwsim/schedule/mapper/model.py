@@ -1,0 +1,492 @@
+"""What a mapping costs, as sums of products: every word count is linear in the factors of hwsim.schedule.mapper.tables.
+
+metrics of a mapping: energy in pJ, DRAM bytes, and the cycles that every resource is busy (multipliers, ports, busses).
+Time is the busiest resource, the multipliers' with the first tiles coming in and the last going out: a bound that the
+simulators only add waiting to. A word of the output is counted as wide
+as an accumulator at every level that partial sums may come back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from hwsim.count.closed_form import touched_words
+from hwsim.energy.account import energy_pj, pj_per_byte
+from hwsim.energy.tables import table_for
+from hwsim.ir.nest import Hold
+from hwsim.ir.tensor import Axis, Tensor
+from hwsim.parts.dram import Dram
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.systolic import SystolicArray
+from hwsim.schedule.mapper.groups import groups_of, span, step_block
+from hwsim.schedule.mapper.space import ARRAY, CELL, IDLE, OUTER, POINT, Skeleton, Slot, Space, Tiling, beside_of
+from hwsim.schedule.mapper.tables import (
+    BACKWARD,
+    BLOCK,
+    EVERYTHING,
+    FORWARD,
+    PRESENCE,
+    WINDOW,
+    Floats,
+    Ints,
+    OwnLoop,
+    factors,
+    gap_slot,
+    own_slot,
+    slot_count,
+)
+
+COLUMNS = {OUTER: 0, ARRAY: 1, CELL: 2, POINT: 3}
+ENTRIES, ASKED, RETURNED = range(3)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """value = sum of weight * (prod_g new - prod_g kept), as columns of the groups' tables.
+
+    columns [terms, groups]; weights [metrics, terms]; constant [metrics].
+    """
+
+    columns: Ints
+    weights: Floats
+    constant: Floats
+
+
+class Model:
+    """The cost of every mapping of a space."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.stage, self.machine = space.stage, space.machine
+        self.groups = tuple(groups_of(space))
+        self._where = {dim: (number, place) for number, group in enumerate(self.groups) for place, dim in enumerate(group.dims)}
+        self._tables: list[list[Floats]] = [[] for _ in self.groups]
+        self._widths = [0] * len(self.groups)
+        self._columns: dict[Any, int] = {}
+        self._terms: dict[Any, Terms] = {}
+        self._factors: dict[Any, Floats] = {}
+        self.words = touched_words(self.stage)
+        self.resources = tuple(self._resources())
+        self.metrics = ("energy", "dram bytes", *self.resources)
+
+    # -- tables -------------------------------------------------------------------------------------------------------
+
+    def table(self, group: int) -> Floats:
+        """[candidates, columns, 2]: everything asked for so far of one group."""
+        if len(self._tables[group]) > 1:
+            self._tables[group] = [np.concatenate(self._tables[group], axis=1)]
+        return self._tables[group][0]
+
+    def _column(self, group: int, key: Any, build: Any) -> int:
+        """The first column of a block of factors, built once."""
+        if (group, key) not in self._columns:
+            block = build()
+            self._columns[group, key] = self._widths[group]
+            self._widths[group] += block.shape[1]
+            self._tables[group].append(block)
+        return self._columns[group, key]
+
+    def _loops(self, group: int, slots: tuple[Slot, ...], shared_from: int) -> tuple[OwnLoop, ...]:
+        """The group's own loops among `slots`; spatial ones from number `shared_from` on share their words."""
+        found = []
+        for number, slot in enumerate(slots):
+            where, place = self._where[slot.dim]
+            if where == group:
+                found.append(OwnLoop(place, 4 * place + COLUMNS[slot.tile], slot.tile == CELL, slot.tile == CELL and number >= shared_from))
+        return tuple(found)
+
+    def _block(self, group: int, tensor: Tensor, loops: tuple[OwnLoop, ...], mode: int) -> Floats:
+        """Factors of one tensor in one group: its axes there, and the presence of dims that it does not use."""
+        own = self.groups[group].dims
+        product = np.ones((len(self.groups[group].chains), 1 if mode == EVERYTHING else slot_count(loops), 2))
+        if mode == EVERYTHING:
+            product[:, :, 1] = 0.0
+        for axis in tensor.axes:
+            dims = tuple(dim for dim in axis.dims if dim in own)
+            if dims:
+                product = product * self._axis(WINDOW if self._window(axis) else BLOCK, axis, dims, own, loops, group, mode)
+        for dim in own:
+            if dim not in tensor.dims:
+                product = product * self._axis(PRESENCE, None, (dim,), own, loops, group, mode)
+        return product
+
+    def _axis(
+        self, kind: int, axis: Axis | None, dims: tuple[str, ...], own: tuple[str, ...], loops: tuple[OwnLoop, ...], group: int, mode: int
+    ) -> Floats:
+        place = {own.index(dim): number for number, dim in enumerate(dims)}
+        mapped = tuple(OwnLoop(place.get(loop.dim, -1), loop.column, loop.spatial, loop.shared and kind != BLOCK) for loop in loops)
+        mapped = tuple(loop for loop in mapped if loop.dim >= 0 or not loop.spatial)
+        bounds = tuple(self.stage.extents[dim] for dim in dims)
+        key = (group, kind, axis if kind == WINDOW else axis and axis.extent, dims, mapped, mode)
+        if key not in self._factors:
+            self._factors[key] = factors(kind, axis, dims, bounds, mapped, self.groups[group].chains, mode)
+        return self._factors[key]
+
+    def _window(self, axis: Axis) -> bool:
+        """False for an axis whose chunks never overlap and never meet padding."""
+        if len(axis.terms) > 1 or axis.offset < 0:
+            return True
+        coefficient = axis.terms[0][1]
+        top = self.stage.extents[axis.terms[0][0]] - 1
+        return not (coefficient >= axis.extent and axis.offset + coefficient * top + axis.extent <= axis.size)
+
+    # -- terms --------------------------------------------------------------------------------------------------------
+
+    def outer_terms(self, skeleton: Skeleton) -> Terms:
+        """The part of the cost that x alone decides: words into the first level of every tensor held there."""
+        return self._cost(skeleton, True)
+
+    def inner_terms(self, skeleton: Skeleton) -> Terms:
+        """The rest, with everything that is the same for all tilings in `constant`."""
+        return self._cost(skeleton, False)
+
+    def inner_bounds(self, skeleton: Skeleton) -> Terms:
+        """Terms that are at most inner_terms', with fewer to subtract: a tensor that stays comes anew at least whenever
+        a running loop outside the loops that it stays through advances.
+        """
+        return self._cost(skeleton, False, True)
+
+    def _cost(self, skeleton: Skeleton, outer: bool, least: bool = False) -> Terms:
+        parts = [self._tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors]
+        if not outer:
+            key = ("time", skeleton.slots)
+            if key not in self._terms:
+                self._terms[key] = self._time_terms(skeleton)
+            parts.append(self._terms[key])
+        return Terms(
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.weights for part in parts], axis=1),
+            np.asarray(sum(part.constant for part in parts), np.float64),
+        )
+
+    def _tensor_terms(self, skeleton: Skeleton, tensor: Tensor, outer: bool, least: bool) -> Terms:
+        key = (tensor.name, skeleton.seen_by(tensor.name), outer, least, skeleton.running)
+        if key in self._terms:
+            return self._terms[key]
+        chain = [hold for hold in skeleton.holds if tensor.name in hold.tensors]
+        boundaries = [skeleton.slots_above(hold) for hold in [*chain[1:], None]]
+        weights, constant = self._linear(skeleton, tensor, chain)
+        columns: list[list[int]] = []
+        metrics: list[Floats] = []
+        for number, slots in enumerate(boundaries):
+            last = number == len(boundaries) - 1
+            mine = all(slot.tile == OUTER for slot in slots) and not last
+            if mine != outer:
+                continue
+            before = len(skeleton.slots_above(chain[number]))
+            afresh = last or self._afresh(skeleton, slots, tensor)
+            for variable in (ENTRIES, ASKED, RETURNED):
+                weight = weights[:, 3 * number + variable]
+                if weight.any():
+                    stays = self._stays_through(skeleton, slots, tensor) if least and not afresh and (weight >= 0).all() else ()
+                    for column in (
+                        self._least(tensor, slots, before, variable, stays) if stays else self._sum(tensor, slots, before, variable, afresh)
+                    ):
+                        columns.append(column)
+                        metrics.append(weight)
+        if outer and self._first_is_outer(boundaries) and self.space.options.convention == "exact":
+            for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
+                columns.append(column)
+                metrics.append(weight)
+        shape = (len(self.metrics), 0)
+        found = Terms(
+            np.array(columns, np.int64).reshape(-1, len(self.groups)),
+            np.stack(metrics, axis=1) if metrics else np.zeros(shape),
+            np.zeros(len(self.metrics)) if outer else constant,
+        )
+        self._terms[key] = found
+        return found
+
+    @staticmethod
+    def _first_is_outer(boundaries: list[tuple[Slot, ...]]) -> bool:
+        return len(boundaries) > 1 and all(slot.tile == OUTER for slot in boundaries[0])
+
+    def _exposed(
+        self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold], slots: tuple[Slot, ...]
+    ) -> Iterator[tuple[list[int], Floats]]:
+        """Cycles that nothing can hide: the first tile of an input coming in, the last of the output going out."""
+        mode = BACKWARD if tensor.role == "output" else FORWARD
+        columns = []
+        for group in range(len(self.groups)):
+            own = self._loops(group, slots, len(slots))
+            base = self._column(group, (tensor.name, own, mode), lambda group=group, own=own: self._block(group, tensor, own, mode))
+            columns.append(self._alone(group, base))
+        weight = np.zeros(len(self.metrics))
+        rate = self.machine.part(self.machine.dram_name, Dram).bandwidth.bytes_per_cycle(self.machine.clock_hz)
+        weight[self._metric("multipliers")] = self.width(skeleton, chain[0], tensor) / rate
+        yield columns, weight
+
+    def _afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
+        """True when every step brings a whole new tile: the innermost running loop moves the tensor to other words.
+
+        The loop's chunks do not overlap (its axis is no window) and there are two or more, so at its own advance, and at
+        that of any loop outside it, when it goes from the last chunk to the first, nothing is kept.
+        """
+        dim = self._innermost(skeleton, slots)
+        return any(dim in axis.dims and not self._window(axis) for axis in tensor.axes)
+
+    def _stays_through(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> tuple[str, ...]:
+        """Dims whose inner loops a tensor stays through at the least; empty when no running loop outside them moves it."""
+        outer, innermost, following = skeleton.running
+        last = next((slot for slot in reversed(slots) if slot.tile != CELL), None)
+        if last is None or last.tile != ARRAY or innermost in ("", IDLE) or following == "" or innermost in tensor.dims:
+            return ()
+        mover = outer if following == IDLE else following
+        moves = any(mover in axis.dims and not self._window(axis) for axis in tensor.axes)
+        return (innermost, *beside_of(self.stage, innermost, self.space.dims)) if moves else ()
+
+    def _least(self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, stays: tuple[str, ...]) -> Iterator[list[int]]:
+        """Columns of one term: all steps of the loops outside, the inner loops of `stays` at their first (or last) chunk."""
+        shared_from = len(slots) if variable == ENTRIES else before
+        mode = BACKWARD if variable == RETURNED else FORWARD
+        columns = []
+        for group, members in enumerate(self.groups):
+            own = self._loops(group, slots, shared_from)
+            held = any(dim in stays for dim in members.dims)
+            kind = mode if held else EVERYTHING
+            base = self._column(
+                group, (tensor.name, own, kind), lambda group=group, own=own, kind=kind: self._block(group, tensor, own, kind)
+            )
+            outside = sum(slot.tile == OUTER and slot.dim in members.dims for slot in slots)
+            columns.append(self._alone(group, base + gap_slot(own, outside)) if held else base)
+        yield columns
+
+    def _alone(self, group: int, column: int) -> int:
+        """A column of what is new alone, with nothing kept."""
+
+        def build() -> Floats:
+            block = self.table(group)[:, column : column + 1].copy()
+            block[..., 1] = 0.0
+            return block
+
+        return self._column(group, ("alone", column), build)
+
+    def _innermost(self, skeleton: Skeleton, slots: tuple[Slot, ...]) -> str:
+        """The innermost temporal loop that is known to run; empty when none is."""
+        for slot in reversed(slots):
+            if slot.tile == POINT:
+                return slot.dim if min(self.space.cell[slot.dim]) > 1 else ""
+            if slot.tile == ARRAY and skeleton.running[1] != IDLE:
+                return skeleton.running[1]
+            if slot.tile == OUTER:
+                return "" if skeleton.running[0] == IDLE else skeleton.running[0]
+        return ""
+
+    def _sum(self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, afresh: bool) -> Iterator[list[int]]:
+        """Columns of the terms of one sum: all steps afresh, or at the end and then at every temporal loop's advances."""
+        mode = EVERYTHING if afresh else BACKWARD if variable == RETURNED else FORWARD
+        shared_from = len(slots) if variable == ENTRIES else before
+        bases, loops = [], []
+        for group in range(len(self.groups)):
+            own = self._loops(group, slots, shared_from)
+            loops.append(own)
+            bases.append(self._column(group, (tensor.name, own, mode), lambda group=group, own=own: self._block(group, tensor, own, mode)))
+        yield bases
+        if afresh:
+            return
+        passed = [0] * len(self.groups)
+        for slot in slots:
+            if slot.tile == CELL:
+                continue
+            mine = self._where[slot.dim][0]
+            yield [
+                base + (own_slot(passed[group]) if group == mine else gap_slot(loops[group], passed[group]))
+                for group, base in enumerate(bases)
+            ]
+            passed[mine] += 1
+
+    def _linear(self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]) -> tuple[Floats, Floats]:
+        """(weights [metrics, 3 * boundaries], constant [metrics]) of a tensor's traffic at every level it passes.
+
+        As hwsim.count.closed_form: with E, A, R the words that enter, are asked for, and return across a boundary,
+        fills = A - fresh, reads = R inside - fresh + drains; fresh inside = E - A + fresh.
+        """
+        boundaries = len(chain)
+        output = tensor.role == "output"
+        weights, constant = np.zeros((len(self.metrics), 3 * boundaries)), np.zeros(len(self.metrics))
+
+        def variable(number: int, kind: int) -> Floats:
+            row = np.zeros(3 * boundaries + 1)
+            row[3 * number + kind] = 1.0
+            return row
+
+        words = np.zeros(3 * boundaries + 1)
+        words[-1] = self.words[tensor.name]
+        fresh = words.copy() if output else np.zeros_like(words)
+        fills = drains = np.zeros_like(words)
+        for number, hold in enumerate(chain):
+            asked = variable(number, ASKED)
+            updates = variable(number, RETURNED) if output else np.zeros_like(words)
+            serves = updates - fresh if output else asked
+            for metric, row in self._charges(skeleton, hold, tensor, fills, serves, updates, drains):
+                weights[metric] += row[:-1]
+                constant[metric] += row[-1]
+            fills = asked - fresh if output else variable(number, ENTRIES)
+            if output:
+                drains = variable(number, ENTRIES)
+                fresh = drains - fills
+        return weights, constant
+
+    def _charges(
+        self, skeleton: Skeleton, hold: Hold, tensor: Tensor, fills: Floats, serves: Floats, updates: Floats, drains: Floats
+    ) -> Iterator[tuple[int, Floats]]:
+        """What a level's words cost: (metric, linear form). Cells of an array are no memory: what stays there costs nothing."""
+        machine, level = self.machine, hold.level
+        if level not in machine.memories:
+            return
+        part, width = machine.memories[level], self.width(skeleton, hold, tensor)
+        if self.space.options.convention == "timeloop":
+            drains = np.zeros_like(drains)
+        reads, writes = (serves + drains) * width, (fills + updates) * width
+        yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
+        if level == machine.dram_name:
+            yield 1, reads + writes
+            yield self._metric(level), (reads + writes) / machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+        elif isinstance(part, Scratchpad) and part.per == "chip":
+            rate = part.bandwidth.bytes_per_cycle(machine.clock_hz)
+            yield self._metric(f"{level} reads"), reads / rate
+            yield self._metric(f"{level} writes"), writes / rate
+        if isinstance(machine.compute, PeArray) and hold is self._last_of_chip(skeleton, tensor):
+            busses = {
+                "activation": machine.compute.activation_bus,
+                "weight": machine.compute.weight_bus,
+                "output": machine.compute.output_bus,
+            }
+            rate = busses[tensor.role].bytes_per_cycle(machine.clock_hz) / tensor.width
+            yield self._metric(f"{tensor.role} bus"), serves / rate
+            if tensor.role == "output":
+                yield self._metric("output bus, sums"), updates / rate
+
+    def _last_of_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold:
+        return [
+            hold
+            for hold in skeleton.memories(self.machine)
+            if tensor.name in hold.tensors and self.machine.memories[hold.level].per == "chip"
+        ][-1]
+
+    def width(self, skeleton: Skeleton, hold: Hold, tensor: Tensor) -> int:
+        """Bytes of a word at a level: an accumulator's where partial sums may come back."""
+        if tensor.role != "output" or not self.stage.reduction:
+            return tensor.width
+        own = self.machine.memories[hold.level].word_bytes
+        if own:
+            return own
+        chain = [other for other in skeleton.holds if tensor.name in other.tensors]
+        inner = chain[chain.index(hold) + 1] if hold is not chain[-1] else None
+        cut = any(slot.dim in self.stage.reduction and slot.tile != CELL and self._may_cut(slot) for slot in skeleton.slots_above(inner))
+        accumulator = self.machine.compute.accumulator_bytes
+        return max(accumulator, tensor.width) if cut else tensor.width
+
+    def _may_cut(self, slot: Slot) -> bool:
+        return slot.tile != OUTER or len(self.space.outer[slot.dim]) > 1
+
+    def _time_terms(self, skeleton: Skeleton) -> Terms:
+        """Busy cycles of the multipliers, and the energy of arithmetic, which is the same for every mapping."""
+        compute, rows = self.machine.compute, []
+        weights = []
+        dtype = self.stage.dtype or self.machine.dtype
+        rate = compute.rates[dtype] if isinstance(compute, SystolicArray) else 1.0
+        arithmetic = self._metric("multipliers")
+        rows.append(self._steps(skeleton.slots, False))
+        weights.append((arithmetic, 1.0 / rate))
+        if isinstance(compute, SystolicArray):
+            spatial = next(number for number, slot in enumerate(skeleton.slots) if slot.tile == CELL)
+            rows.append(self._steps(skeleton.slots[:spatial], True))
+            weights.append((self._metric("weights shifting in") if compute.preload_hidden else arithmetic, 1.0))
+            if not compute.overlap_folds:
+                rows.append(self._steps(skeleton.slots[:spatial], False))
+                weights.append((arithmetic, float(compute.rows + compute.cols - 2)))
+        table = np.zeros((len(self.metrics), len(rows)))
+        for number, (metric, weight) in enumerate(weights):
+            table[metric, number] = weight
+        constant = np.zeros(len(self.metrics))
+        constant[0] = sum(energy_pj(self.machine, dtype, self.stage.operations, {}).values())
+        return Terms(np.array(rows, np.int64), table, constant)
+
+    def _steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
+        """Columns of the temporal steps of some loops; with `lengths`, each step counted as long as its chunk of k."""
+        deep = set(self.stage.view.k) if self.stage.view and lengths else set()
+        columns = []
+        for group, members in enumerate(self.groups):
+            whole = self._loops(group, slots, len(slots))
+            columns.append(
+                self._column(
+                    group,
+                    ("steps", whole, lengths),
+                    lambda members=members, whole=whole: step_block(members, self.stage.extents, whole, deep),
+                )
+            )
+        return columns
+
+    # -- resources ----------------------------------------------------------------------------------------------------
+
+    def _resources(self) -> Iterator[str]:
+        yield "multipliers"
+        compute = self.machine.compute
+        if isinstance(compute, SystolicArray) and compute.preload_hidden:
+            yield "weights shifting in"
+        yield self.machine.dram_name
+        for name, part in self.machine.memories.items():
+            if isinstance(part, Scratchpad) and part.per == "chip":
+                yield f"{name} reads"
+                yield f"{name} writes"
+        if isinstance(compute, PeArray):
+            yield from ("activation bus", "weight bus", "output bus", "output bus, sums")
+
+    def _metric(self, resource: str) -> int:
+        return 2 + self.resources.index(resource)
+
+    # -- footprints ---------------------------------------------------------------------------------------------------
+
+    def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, str]], list[Floats]]:
+        """A level's need of room: per held tensor bytes of a word (buffers included), per group [candidates, tensors] words.
+
+        A tile's words are the product over axes of the span that it touches, at most the axis.
+        """
+        tiles: dict[str, int] = {}
+        for slot in skeleton.slots_above(hold):
+            tiles[slot.dim] = COLUMNS[slot.tile]
+        tensors = [self.stage.tensor(name) for name in hold.tensors]
+        widths = [(float(self.width(skeleton, hold, tensor) * hold.buffers), tensor.name) for tensor in tensors]
+        return widths, [
+            np.stack([span(group, self.stage, tensor, tiles, number == 0) for tensor in tensors], axis=1)
+            for number, group in enumerate(self.groups)
+        ]
+
+    def row(self, tiling: Tiling) -> list[tuple[int, int]]:
+        """(x choice, y choice) of every group for a tiling."""
+        found = []
+        for group in self.groups:
+            x = group.outer.index(tuple(tiling.outer[dim] for dim in group.dims))
+            y = group.inner.index((tuple(tiling.spread[dim] for dim in group.dims), tuple(tiling.cell[dim] for dim in group.dims)))
+            found.append((x, y))
+        return found
+
+    def tiling(self, outer: list[int], inner: list[int]) -> Tiling:
+        """The tiling that choices of every group make."""
+        x: dict[str, int] = {}
+        f: dict[str, int] = {}
+        t: dict[str, int] = {}
+        for group, first, second in zip(self.groups, outer, inner, strict=True):
+            x.update(zip(group.dims, group.outer[first], strict=True))
+            f.update(zip(group.dims, group.inner[second][0], strict=True))
+            t.update(zip(group.dims, group.inner[second][1], strict=True))
+        return Tiling(x, f, t)
+
+
+def evaluate(model: Model, skeleton: Skeleton, tiling: Tiling) -> Floats:
+    """Metrics of one mapping from the tables: what the batch kernels compute, written out."""
+    total = np.zeros(len(model.metrics))
+    rows = [x * len(group.inner) + y for group, (x, y) in zip(model.groups, model.row(tiling), strict=True)]
+    for terms in (model.outer_terms(skeleton), model.inner_terms(skeleton)):
+        total += terms.constant
+        for column, weight in zip(terms.columns, terms.weights.T, strict=True):
+            values = [model.table(group)[row, column[group]] for group, row in enumerate(rows)]
+            total += weight * (prod(value[0] for value in values) - prod(value[1] for value in values))
+    return total

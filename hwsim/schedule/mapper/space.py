@@ -1,0 +1,266 @@
+"""A space of mappings: which nests the mapper chooses among, stated so that "the best of them" means something.
+
+Every nest of a space has two blocks of temporal loops and one of spatial loops:
+
+    hold DRAM: everything
+    for <dims> in tiles x            outer block: what the first on-chip memory holds
+      hold buffer: ...
+      for <dims> in tiles a = f*t    inner block: what all of the array works on at once
+        par <dims> in tiles t        f neighbours
+          hold scratchpads: ...
+          for <dims> one by one
+
+A mapping picks, for every dim, x, f and t; for each block, which dims run innermost; and which tensors pass a memory by.
+
+Orders. In a block only the innermost loops that run (more than one chunk) decide what is used again: a tensor stays
+while loops that it does not depend on advance inside all that it depends on. Every dim of a product or convolution is
+irrelevant to at most one of the three tensors, so the innermost running loop picks the one tensor that stays; the
+other dims irrelevant to that tensor go next to it, and the order of the rest does not matter. A block is therefore
+either idle or one of as many orders as it has dims, each with its innermost loop running. (Of a sliding window p or q
+goes next where neither is innermost, since overlaps are kept along it.)
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Literal, Protocol
+
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import Stage
+from hwsim.ir.transform import drop_idle
+from hwsim.registry import Registry
+from hwsim.rewrite.placement import Placement
+
+OUTER, ARRAY, CELL, POINT = "x", "a", "t", "1"
+IDLE = "-"
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A loop whose tile is not chosen yet: tile is OUTER, ARRAY, CELL (spatial, over `axis`) or POINT."""
+
+    dim: str
+    tile: str
+    axis: str | None = None
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A nest without its tiles: one choice of orders and of what passes which memory by.
+
+    running: the innermost loop of the outer block and of the inner block, which runs, and of the inner block's loops
+    outside the dims irrelevant to the same tensor the innermost that runs; IDLE where none does; empty where nothing is
+    said. Tilings that do not keep to it belong to another skeleton.
+    """
+
+    items: tuple[Slot | Hold, ...]
+    running: tuple[str, str, str] = ("", "", "")
+
+    @cached_property
+    def holds(self) -> tuple[Hold, ...]:
+        return tuple(item for item in self.items if isinstance(item, Hold))
+
+    def memories(self, machine: Machine) -> tuple[Hold, ...]:
+        """The levels that are memories; cells of an array are none."""
+        return tuple(hold for hold in self.holds if hold.level in machine.memories)
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(item for item in self.items if isinstance(item, Slot))
+
+    @cached_property
+    def _above(self) -> dict[int, tuple[Slot, ...]]:
+        above: list[Slot] = []
+        found = {}
+        for item in self.items:
+            if isinstance(item, Hold):
+                found[id(item)] = tuple(above)
+            else:
+                above.append(item)
+        return found
+
+    def slots_above(self, hold: Hold | None) -> tuple[Slot, ...]:
+        """The loops outside a level; every loop for None, the multipliers."""
+        return self.slots if hold is None else self._above[id(hold)]
+
+    def seen_by(self, tensor: str) -> str:
+        """What one tensor sees of the nest: the loops, and the levels that hold it."""
+        return " ".join(
+            f"{item.dim}{item.tile}" if isinstance(item, Slot) else f"[{item.level}{item.buffers}]"
+            for item in self.items
+            if isinstance(item, Slot) or tensor in item.tensors
+        )
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The tiles of one mapping: x (outer), f (neighbours) and t (a neighbour's own) of every dim."""
+
+    outer: Mapping[str, int]
+    spread: Mapping[str, int]
+    cell: Mapping[str, int]
+
+    def chain(self, dim: str) -> tuple[int, int, int, int]:
+        """Tiles of a dim from the outside in, each clipped to the one outside it."""
+        x = self.outer[dim]
+        a = min(x, self.spread[dim] * self.cell[dim])
+        return x, a, min(a, self.cell[dim]), 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """mixed: an axis of the array may be shared by several dims (at most three dims), not only be given to one.
+
+    convention: 'timeloop' leaves out what Timeloop does, reading sums to send them outwards and the first and last tiles'
+    way in and out, so that costs can be set beside its own.
+    """
+
+    mixed: bool = True
+    convention: Literal["exact", "timeloop"] = "exact"
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be chosen. outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use of the array.
+
+    split: how a spread lies on the machine's axes, as {dim: ((axis, neighbours), ...)}. cycles: how time is modelled.
+    """
+
+    name: str
+    stage: Stage
+    machine: Machine
+    skeletons: tuple[Skeleton, ...]
+    outer: Mapping[str, tuple[int, ...]]
+    cell: Mapping[str, tuple[int, ...]]
+    spreads: tuple[Mapping[str, int], ...]
+    split: Mapping[tuple[int, ...], Mapping[str, tuple[tuple[str, int], ...]]]
+    placement: Placement = Placement()
+    options: Options = Options()
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return tuple(dim for dim, _ in self.stage.bounds)
+
+    @property
+    def size(self) -> int:
+        """Mappings in the space, legal or not."""
+        tiles = prod(len(self.outer[dim]) * len(self.cell[dim]) for dim in self.dims)
+        return len(self.skeletons) * len(self.spreads) * tiles
+
+    def nest(self, skeleton: Skeleton, tiling: Tiling) -> Nest:
+        """The mapping as a nest."""
+        spread = tuple(tiling.spread[dim] for dim in self.dims)
+        left = dict(self.stage.bounds)
+        items: list[Loop | Hold] = []
+        for item in skeleton.items:
+            if isinstance(item, Hold):
+                items.append(item)
+                continue
+            for loop in self._loops(item, tiling, spread):
+                left[item.dim] = min(left[item.dim], loop.tile)
+                items.append(replace(loop, tile=left[item.dim]))
+        return Nest(self.stage, drop_idle(self.stage, items), self.name)
+
+    def _loops(self, slot: Slot, tiling: Tiling, spread: tuple[int, ...]) -> Iterator[Loop]:
+        x, a, t, one = tiling.chain(slot.dim)
+        if slot.tile != CELL:
+            yield Loop(slot.dim, {OUTER: x, ARRAY: a, POINT: one}[slot.tile])
+            return
+        parts = self.split[spread].get(slot.dim, ())
+        inside = prod(neighbours for _, neighbours in parts)
+        for axis, neighbours in parts:
+            inside //= neighbours
+            yield Loop(slot.dim, max(1, t * inside), axis)
+
+
+class Family(Protocol):
+    """Builds the space of one kind of machine.
+
+    rank: lower is tried first. quick: searched in a second or so, so that simulators may ask. refuses: why it cannot, or None.
+    """
+
+    rank: int
+    quick: bool
+
+    @staticmethod
+    def refuses(stage: Stage, machine: Machine) -> str | None: ...
+
+    @staticmethod
+    def space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space: ...
+
+
+FAMILIES: Registry[type[Family]] = Registry("mapping space", "hwsim.schedule.mapper.spaces")
+
+
+def find_family(stage: Stage, machine: Machine) -> type[Family]:
+    """The first family that takes the machine. Raises HwsimError when none does."""
+    reasons = []
+    for name in sorted(FAMILIES, key=lambda name: FAMILIES[name].rank):
+        reason = FAMILIES[name].refuses(stage, machine)
+        if reason is None:
+            return FAMILIES[name]
+        reasons.append(f"{name}: {reason}")
+    raise HwsimError(f"no mapping space for {stage.name} on {machine.name}: " + "; ".join(reasons))
+
+
+def is_quick(stage: Stage, machine: Machine) -> bool:
+    """Is there a space for the machine that is searched in a second or so?"""
+    try:
+        return find_family(stage, machine).quick
+    except HwsimError:
+        return False
+
+
+def find_space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:
+    """The space of the machine's family. Raises HwsimError when none takes it."""
+    return replace(find_family(stage, machine).space(stage, machine, placement, options), placement=placement, options=options)
+
+
+def cuts(bound: int, most: int) -> tuple[int, ...]:
+    """Tiles of a dim: bound / 1, / 2, / 3, ... rounded up; beyond `most` of them the first half and bound / 4, / 8, / 16, ...
+
+    Between two of the full list no other tile makes fewer chunks, so none is worth its room.
+    """
+    found = list(dict.fromkeys(-(-bound // pieces) for pieces in range(1, bound + 1)))
+    if len(found) <= most:
+        return tuple(found)
+    keep = {*found[: most // 2], *(-(-bound // 2**power) for power in range(bound.bit_length() + 1))}
+    return tuple(tile for tile in found if tile in keep)
+
+
+def orders(stage: Stage, dims: tuple[str, ...]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(innermost dim, next dim, order from the outside in) of a block's loops that can be best; first the idle block.
+
+    next: the innermost running dim outside those beside the innermost; told apart where there are few dims.
+    """
+    running = tuple(dim for dim in dims if stage.extents[dim] > 1)
+    yield IDLE, IDLE, running
+    for innermost in running:
+        beside = beside_of(stage, innermost, running)
+        others = tuple(dim for dim in running if dim != innermost and dim not in beside)
+        if len(running) <= FEW:
+            for following in (*others, IDLE):
+                rest = (*(dim for dim in others if dim != following), *(dim for dim in others if dim == following))
+                yield innermost, following, (*rest, *beside, innermost)
+            continue
+        for last in tuple(dim for dim in others if dim in ("p", "q")) or ("",):
+            yield innermost, "", (*(dim for dim in others if dim != last), *(dim for dim in others if dim == last), *beside, innermost)
+
+
+def beside_of(stage: Stage, dim: str, dims: tuple[str, ...]) -> tuple[str, ...]:
+    """The other dims that are irrelevant to the tensor that `dim` is irrelevant to."""
+    still = [tensor for tensor in stage.tensors if dim not in tensor.dims]
+    return tuple(other for other in dims if other != dim and still and all(other not in tensor.dims for tensor in still))
+
+
+def subsets(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """All subsets, the whole first."""
+    for size in range(len(names), -1, -1):
+        yield from itertools.combinations(names, size)

@@ -1,1 +1,0 @@
-"""Running a nest on a machine: explicit buffers as events, implicit caches line by line, timing by family."""

@@ -1,1 +1,0 @@
-"""What the user describes: layers, workloads, machines."""

@@ -1,0 +1,66 @@
+"""Timings: how long a nest takes on a kind of compute part, and what it moves. A compute part names its timing.
+
+    nest, machine ->  TIMINGS[machine.compute.timing].run(...)  ->  Run: cycles, accesses, footprint
+
+A timing is one module of a folder here (or of a user's package) that registers itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hwsim.describe.machine import Machine
+from hwsim.ir.counts import NestCounts
+from hwsim.ir.nest import Nest
+from hwsim.registry import Registry
+from hwsim.results.result import Accesses, Cycles, Sampling
+from hwsim.results.timeline import Timeline
+
+if TYPE_CHECKING:
+    from hwsim.timing.caches.stream import ImplicitChain
+
+Footprint = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one stage did.
+
+    nest: as it ran. accesses, footprint: by part and tensor. fidelity: how it was simulated, in words. counts: of every
+    level that the nest places, None where caches decide. sampling: None when nothing was left out.
+    """
+
+    nest: Nest
+    cycles: Cycles
+    accesses: Accesses
+    footprint: Footprint
+    fidelity: str
+    counts: NestCounts | None = None
+    sampling: Sampling | None = None
+    timeline: Timeline | None = None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a stage finds of the stages before it. caches: warm, None on a machine without. last: the layer ends with it."""
+
+    caches: ImplicitChain | None = None
+    last: bool = True
+
+    @property
+    def warm(self) -> ImplicitChain:
+        """The caches. Raises AssertionError where there are none."""
+        assert self.caches is not None
+        return self.caches
+
+
+class Timing(Protocol):
+    """Times nests. refuses: why it cannot run one, or None. run: raises HwsimError where the nest does not fit."""
+
+    def refuses(self, nest: Nest, machine: Machine) -> str | None: ...
+
+    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run: ...
+
+
+TIMINGS: Registry[Timing] = Registry("timing", "hwsim.timing")

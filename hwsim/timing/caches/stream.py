@@ -1,0 +1,416 @@
+"""What a nest asks of the implicit memories below it: loops and accesses as arrays, tensors at addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from hwsim.compiled import about_to_run
+from hwsim.describe.units import size_text
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import Stage
+from hwsim.ir.tensor import Tensor
+from hwsim.parts.cache import Cache
+from hwsim.results.result import Sampling
+from hwsim.timing.caches.sets import MISSES, READS, WRITEBACKS, WRITES, Caches, Ints, flush
+from hwsim.timing.caches.walk import BY_STEPS, ITERATIONS, SKIP_BATCH, TERMS, Schedule, Stretches, Tensors, Turns, places, stretches, walk
+
+PAGE = 4096
+WIDEST_PANEL = 128  # words
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+SUM_BYTES = 4  # partial sums are at least this wide
+WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024  # steps that are recorded together at least, where loops allow, and at most
+KEPT_LOOKUPS = 1 << 20
+NOWHERE = -1  # axes of a tensor that this stage does not have
+
+
+@dataclass(frozen=True)
+class LevelTraffic:
+    """Lines of one tensor at one cache (or DRAM): looked up for reading and writing, missed, written back."""
+
+    reads: float
+    writes: float
+    misses: float
+    writebacks: float
+
+    def __add__(self, other: LevelTraffic) -> LevelTraffic:
+        return LevelTraffic(self.reads + other.reads, self.writes + other.writes, self.misses + other.misses,
+                            self.writebacks + other.writebacks)
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of the busiest unit."""
+
+    traffic: dict[tuple[str, str], LevelTraffic]
+    vector_iterations: float
+    loads: float
+    stores: float
+    sampling: Sampling | None
+
+
+def log2_of(value: int) -> int:
+    """log2 of a power of two."""
+    return value.bit_length() - 1
+
+
+def _packed_bytes(tensor: Tensor) -> int:
+    """A tensor's bytes, and for weights room for a last panel that is not full."""
+    fast = tensor.axes[(tensor.layout or tuple(range(len(tensor.axes))))[-1]].size
+    return tensor.bytes + (tensor.bytes // fast * WIDEST_PANEL if tensor.role == "weight" else 0)
+
+
+class AddressSpace:
+    """A layer's tensors laid out one after another, page aligned, in the order in which they are named; then their parts."""
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        tensors = [tensor for stage in stages for tensor in stage.tensors]
+        sizes: dict[str, int] = {}
+        for tensor in tensors:
+            whole = tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _packed_bytes(tensor)
+            sizes[tensor.buffer] = max(sizes.get(tensor.buffer, 0), whole)
+        self._base: dict[str, int] = {}
+        self.end = PAGE
+        for name, size in sizes.items():
+            self._base[name] = self.end
+            self.end += -(-size // PAGE) * PAGE + PAGE
+        self.buffers = {name: name for name in sizes}
+        for tensor in tensors:
+            if tensor.part_of:
+                self.buffers[tensor.name] = tensor.buffer
+                self._base[tensor.name] = self._base[tensor.buffer] + tensor.part_of[1] * tensor.bytes
+        self.names = list(self.buffers)
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each name's own addresses begin; a part has none, its words are its buffer's."""
+        return [self._base[name] if buffer == name else 1 << 62 for name, buffer in self.buffers.items()]
+
+    def base(self, name: str) -> int:
+        return self._base[name]
+
+    def index(self, name: str) -> int:
+        return self.names.index(name)
+
+
+class ImplicitChain:
+    """A machine's caches, first level first, warm from one stage of a layer to the next."""
+
+    def __init__(self, caches: Sequence[tuple[str, Cache]], units: int, space: AddressSpace) -> None:
+        lines = {cache.line for _, cache in caches}
+        if len(lines) != 1:
+            raise HwsimError(f"caches with lines of {sorted(lines)} bytes; expected one line size along the chain")
+        self.names = [name for name, _ in caches]
+        self.space = space
+        self.line = lines.pop()
+        rows, offset = [], 0
+        for _, cache in caches:
+            copies = units if cache.per == "core" else 1
+            rows.append([offset, cache.sets, cache.ways, int(cache.per == "core"), int(cache.write_fetch), copies,
+                         int(cache.sets & (cache.sets - 1) == 0)])
+            offset += copies * cache.sets * cache.ways
+        if space.end // self.line >= 1 << 30:
+            raise HwsimError(f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines of {self.line} bytes")
+        self.state = Caches(np.full(offset, -1, np.int32), np.array(rows, np.int64),
+                            np.array([start // self.line for start in space.starts], np.int64), log2_of(self.line))
+
+    def flush(self) -> dict[tuple[str, str], LevelTraffic]:
+        """Lines written back when the layer ends."""
+        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), 4), np.int64)
+        flush(self.state, stats)
+        return self.traffic(stats[0].astype(float))
+
+    def traffic(self, stats: Floats) -> dict[tuple[str, str], LevelTraffic]:
+        found: dict[tuple[str, str], LevelTraffic] = {}
+        for level, name in enumerate([*self.names, "dram"]):
+            for number, buffer in enumerate(self.space.buffers.values()):
+                row = stats[level, number]
+                if row.any():
+                    lines = LevelTraffic(float(row[READS]), float(row[WRITES]), float(row[MISSES]), float(row[WRITEBACKS]))
+                    found[name, buffer] = found[name, buffer] + lines if (name, buffer) in found else lines
+        return found
+
+
+@dataclass(frozen=True)
+class Walkers:
+    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and the steps walked
+    one by one: all up to `budget`, else about `window_steps`.
+    """
+
+    parallel: int
+    quantum: int
+    vector_bytes: int
+    budget: int
+    window_steps: int = 0
+
+
+def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: ImplicitChain, walkers: Walkers) -> StreamResult:
+    """Send a nest's loads and stores through the caches; sampled when its steps exceed the budget.
+
+    boundary: the explicit level whose fills the caches serve. unit_axes: the spatial axes that make units.
+    """
+    outside = list(nest.loops_above(boundary))
+    temporal = _cut_long([loop for loop in outside if loop.spatial not in unit_axes])
+    if any(loop.spatial is not None for loop in temporal):
+        raise HwsimError(f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes")
+    units = _units(nest, [loop for loop in outside if loop.spatial in unit_axes])
+    schedule = _schedule(nest, temporal, units)
+    chunks = _chunk_sizes(nest, temporal, units)
+    vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
+    tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if nest.packed else None)
+    steps = _unit_steps(nest, temporal, units)
+    kept = _stretches(nest, temporal, units, tensors)
+    plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
+    turns = Turns(min(walkers.parallel, len(steps)), walkers.quantum, log2_of(walkers.vector_bytes), vector_dim, log2_of(lanes),
+                  plan.batches, plan.windows)
+    stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
+    counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
+    at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
+    about_to_run(walk)
+    walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
+    return plan.result(chain, stats, counted, work, int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max()))
+
+
+def _units(nest: Nest, spatial: list[Loop]) -> Ints:
+    """[unit, dim, 2]: the chunk of every dim that each unit walks; units without work are left out."""
+    dims = [dim for dim, _ in nest.stage.bounds]
+    chunks = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
+    for loop in spatial:
+        ways, dim = nest.bound(loop), dims.index(loop.dim)
+        chunks = np.repeat(chunks, ways, axis=0)
+        start = chunks[:, dim, 0] + np.tile(np.arange(ways), len(chunks) // ways) * loop.tile
+        chunks[:, dim, 1] = np.minimum(chunks[:, dim, 1], start + loop.tile)
+        chunks[:, dim, 0] = start
+    return np.ascontiguousarray(chunks[(chunks[:, :, 1] > chunks[:, :, 0]).all(axis=1)])
+
+
+def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
+    dims = [dim for dim, _ in nest.stage.bounds]
+    deep = np.full(len(dims), -1, np.int64)
+    rows = []
+    for number, loop in enumerate(temporal):
+        dim = dims.index(loop.dim)
+        rows.append([dim, loop.tile, int(deep[dim]), int(loop.dim not in nest.stage.output.dims)])
+        deep[dim] = number
+    panel = max((number + 1 for number, row in enumerate(rows) if not row[3]), default=0)
+    panel_deep = np.full(len(dims), -1, np.int64)
+    for number, row in enumerate(rows[:panel]):
+        panel_deep[row[0]] = number
+    return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units, panel, panel_deep)
+
+
+def _cut_long(temporal: list[Loop]) -> list[Loop]:
+    """The same steps in the same order, the innermost loop in pieces of at most LONGEST_STRETCH steps."""
+    return [*temporal[:-1], Loop(temporal[-1].dim, temporal[-1].tile * LONGEST_STRETCH), temporal[-1]] if temporal else []
+
+
+def _trips(nest: Nest, temporal: list[Loop], units: Ints) -> list[int]:
+    """The most steps that each loop takes in one pass."""
+    longest = (units[:, :, 1] - units[:, :, 0]).max(axis=0)
+    left = {dim: int(longest[number]) for number, (dim, _) in enumerate(nest.stage.bounds)}
+    trips = []
+    for loop in temporal:
+        trips.append(-(-left[loop.dim] // loop.tile))
+        left[loop.dim] = min(left[loop.dim], loop.tile)
+    return trips
+
+
+def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
+    """Stretches of as many inner loops as make WHOLE_STRETCH steps, or the next would make too many."""
+    trips = _trips(nest, temporal, units)
+    first, steps = len(temporal), 1
+    while first > 0 and steps < WHOLE_STRETCH and steps * trips[first - 1] <= LONGEST_STRETCH:
+        first -= 1
+        steps *= trips[first]
+    dims = [dim for dim, _ in nest.stage.bounds]
+    deep = np.full(len(dims), -1, np.int64)
+    for number, loop in enumerate(temporal[:first]):
+        deep[dims.index(loop.dim)] = number
+    key = len(dims) + 1 + len(tensors.tensors) * (tensors.axes.shape[1] + 2)
+    return stretches(first, deep, key, KEPT_LOOKUPS if steps > 1 else 0)
+
+
+def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int]:
+    """The longest tile of every dim at the boundary."""
+    longest = (units[:, :, 1] - units[:, :, 0]).max(axis=0)
+    sizes = {dim: int(longest[number]) for number, (dim, _) in enumerate(nest.stage.bounds)}
+    for loop in temporal:
+        sizes[loop.dim] = min(sizes[loop.dim], loop.tile)
+    return sizes
+
+
+def _panel_steps(nest: Nest, temporal: list[Loop]) -> int:
+    """Steps of the innermost loops that only reduce, at their whole length."""
+    steps = 1
+    for loop in reversed(temporal):
+        if loop.dim in nest.stage.output.dims:
+            break
+        steps *= nest.bound(loop)
+    return steps
+
+
+def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
+    """(dim that vectors run along: the output dim with the longest tile, elements a vector)."""
+    dims = [dim for dim, _ in nest.stage.bounds]
+    candidates = [dim for dim in dims if dim in nest.stage.output.dims] or dims
+    longest = max(candidates, key=lambda dim: (sizes[dim], dims.index(dim)))
+    return dims.index(longest), max(1, vector_bytes // max(SUM_BYTES, nest.stage.output.width))
+
+
+def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: int,
+             panels: dict[str, int] | None) -> Tensors:
+    """Arrays indexed by the tensor's number in the address space; absent tensors are skipped."""
+    stage, names = nest.stage, space.names
+    dims = [dim for dim, _ in stage.bounds]
+    axes = max(len(tensor.axes) for tensor in stage.tensors)
+    terms = max(len(axis.terms) for tensor in stage.tensors for axis in tensor.axes)
+    moves = np.zeros((len(names), axes + 1, max(len(temporal), 1)), np.bool_)
+    table = np.zeros((len(names), 8), np.int64)
+    places = np.full((len(names), axes, TERMS + 2 * max(terms, 1)), -1, np.int64)
+    for tensor in stage.tensors:
+        number = space.index(tensor.name)
+        order = tensor.layout or tuple(range(len(tensor.axes)))
+        vectorised = dims[vector_dim] in tensor.axes[order[-1]].dims
+        fast = tensor.axes[order[-1]]
+        panel = prod(panels[dim] for dim in fast.dims) if panels and tensor.role == "weight" else fast.size
+        table[number] = (space.base(tensor.name), order[-1], tensor.width, tensor.role == "output", vectorised, len(tensor.axes),
+                         panel, panel * (tensor.elements // fast.size) * tensor.width)
+        for place, axis in enumerate(tensor.axes):
+            row = [axis.size, axis.offset, axis.span, tensor.strides[place] // fast.size * panel * tensor.width]
+            row += [number for dim, coefficient in axis.terms for number in (dims.index(dim), coefficient)]
+            places[number, place, : len(row)] = row
+        for start in range(len(temporal)):
+            inside = {loop.dim for loop in temporal[start:]}
+            moves[number, : len(tensor.axes), start] = [not inside.isdisjoint(axis.dims) for axis in tensor.axes]
+            moves[number, axes, start] = not inside.isdisjoint(tensor.dims)
+    table[[number for number, name in enumerate(names) if not table[number, 2]], 5] = NOWHERE
+    return Tensors(table, places, moves)
+
+
+def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
+    """Steps of every unit: the product over dims of the chunks its loops make."""
+    return _over_chunks(nest, temporal, units, {dim: _one for dim, _ in nest.stage.bounds})
+
+
+def _vector_iterations(nest: Nest, temporal: list[Loop], units: Ints, vector_dim: int, lanes: int) -> Ints:
+    """Executions of the statement by every unit, a vector of one dim at a time: a chunk's last vector may not be full."""
+    worth = {dim: (lambda length: -(-length // lanes)) if number == vector_dim else _itself
+             for number, (dim, _) in enumerate(nest.stage.bounds)}
+    return _over_chunks(nest, temporal, units, worth)
+
+
+def _one(length: int) -> int:
+    return 1
+
+
+def _itself(length: int) -> int:
+    return length
+
+
+def _over_chunks(nest: Nest, temporal: list[Loop], units: Ints, worth: dict[str, Callable[[int], int]]) -> Ints:
+    """For every unit the product over dims of the sum of worth(length) over the innermost chunks its loops make."""
+
+    def chunks(length: int, tiles: list[int], value: Callable[[int], int]) -> int:
+        if not tiles:
+            return value(length)
+        whole, rest = divmod(length, tiles[0])
+        return whole * chunks(tiles[0], tiles[1:], value) + (chunks(rest, tiles[1:], value) if rest else 0)
+
+    totals = np.ones(len(units), np.int64)
+    for number, (dim, _) in enumerate(nest.stage.bounds):
+        tiles = [loop.tile for loop in temporal if loop.dim == dim]
+        lengths, where = np.unique(units[:, number, 1] - units[:, number, 0], return_inverse=True)
+        totals *= np.array([chunks(int(length), tiles, worth[dim]) for length in lengths], np.int64)[where]
+    return totals
+
+
+def _stream_result(chain: ImplicitChain, lines: Floats, busiest: Floats | Ints, sampling: Sampling | None) -> StreamResult:
+    iterations, loads, stores = (float(part) for part in busiest)
+    return StreamResult(chain.traffic(lines), iterations, loads, stores, sampling)
+
+
+class _SamplePlan:
+    """Which steps are walked one by one: all, or evenly spaced windows of each unit's steps.
+
+    Between windows tiles are touched panel by panel, so the outer levels see every line all the same. With many more
+    units than run at once, whole batches of units are sampled instead, in pairs: one to warm the caches, one to count.
+    """
+
+    WINDOWS = 8
+
+    def __init__(self, steps: Ints, walkers: Walkers, panel: int) -> None:
+        self._total, self._panel = int(steps.sum()), panel
+        batches = -(-len(steps) // min(walkers.parallel, len(steps)))
+        self.batches = np.zeros(batches, np.int64)
+        self.windows = np.zeros((1, 2), np.int64)
+        self.count = 1
+        self._kind = "exact"
+        if self._total > walkers.budget and batches >= 4 * self.WINDOWS:
+            self._sample_batches(batches, walkers.budget / self._total)
+        elif self._total > walkers.budget and batches == 1:
+            self._sample_steps(int(steps.max()), walkers.window_steps / self._total)
+
+    def _sample_batches(self, batches: int, share: float) -> None:
+        self._kind = "batches"
+        pairs = max(4, min(self.WINDOWS, int(share * batches / 2)))
+        self.batches[:] = SKIP_BATCH
+        self.count = pairs + 1
+        for pair, start in enumerate(np.linspace(0, batches - 2, pairs).astype(int)):
+            self.batches[start] = 0 if pair == 0 else pairs
+            self.batches[start + 1] = pair
+
+    def _sample_steps(self, longest: int, share: float) -> None:
+        self._kind = "steps"
+        panels = max(1, round(longest * share / self.WINDOWS / self._panel))
+        length = min(longest // self.WINDOWS, panels * self._panel)
+        starts = np.linspace(0, longest - length, self.WINDOWS).astype(np.int64) // self._panel * self._panel
+        self.windows = np.stack([starts, starts + length], axis=1)
+        self.batches[:] = BY_STEPS
+        self.count = self.WINDOWS
+
+    def result(self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, iterations: int) -> StreamResult:
+        """Put windows together; stats' and work's last rows are the steps walked panel by panel.
+
+        iterations: of the busiest unit. Loads and stores that were not all seen are as many to an iteration as those that were.
+        """
+        if self._kind == "exact":
+            return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
+        extrapolate = self._from_panels if self._kind == "steps" else self._from_batches
+        lines, error = extrapolate(stats, counted)
+        seen = work[:-1].sum(axis=0)
+        busiest = seen / max(int(seen[ITERATIONS]), 1) * iterations
+        return _stream_result(chain, lines, busiest, Sampling(int(counted[: self.count].sum()) / self._total, error, self._kind == "steps"))
+
+    def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
+        """Every line was touched; only the first level's look-ups are counted in the windows and scaled.
+
+        The error is the larger of the look-ups' standard error and of how far any level's misses a step differ
+        between windows and panels: lines that throw each other out within a panel show there.
+        """
+        counted = counted[:-1]
+        lines = stats.sum(axis=0).astype(float)
+        fine = stats[:-1].astype(float)
+        looked_up = fine[:, 0, :, READS].sum(axis=1) / np.maximum(counted, 1)
+        scaled = fine.sum(axis=0)[0, :, READS] / counted.sum() * self._total
+        lines[0, :, READS] = np.maximum(lines[0, :, READS], scaled)
+        spread = float(looked_up.std(ddof=1) / np.sqrt(len(looked_up)) / looked_up.mean())
+        seen = int(counted.sum())
+        one_by_one = fine[:, :-1, :, MISSES].sum(axis=(0, 2)) / seen
+        by_panels = stats[-1, :-1, :, MISSES].sum(axis=1) / max(self._total - seen, 1)
+        apart = np.abs(one_by_one - by_panels) / np.maximum(np.maximum(one_by_one, by_panels), 1e-12)
+        return lines, max(spread, float(apart.max()))
+
+    def _from_batches(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
+        """The first pair whole, the others' mean rate for the rest."""
+        others = range(1, self.count - 1)
+        rates = np.array([stats[window] / counted[window] for window in others])
+        left = self._total - int(counted[0])
+        lines = stats[0] + rates.mean(axis=0) * left
+        dram = rates[:, -1, :, :2].sum(axis=(1, 2))
+        estimate = float(lines[-1, :, :2].sum())
+        error = float(dram.std(ddof=1) / np.sqrt(len(dram)) * left / estimate) if len(dram) > 1 and estimate else 0.0
+        return lines, error

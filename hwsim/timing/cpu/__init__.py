@@ -1,0 +1,1 @@
+"""Cores: instructions, and the caches that they wait for."""

@@ -1,0 +1,128 @@
+"""CPU timing: every port's work from the simulated streams; the slowest port sets the pace."""
+
+from __future__ import annotations
+
+from hwsim.count.closed_form import count
+from hwsim.describe.machine import Machine
+from hwsim.ir.nest import Nest
+from hwsim.parts.cache import Cache
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+from hwsim.results.result import Access, Accesses, Cycles, Sampling
+from hwsim.timing import TIMINGS, Run, Surroundings
+from hwsim.timing.caches.stream import SUM_BYTES, ImplicitChain, LevelTraffic, StreamResult, Walkers, run_stream
+from hwsim.timing.explicit.accesses import accesses, footprints
+
+Traffic = dict[tuple[str, str], LevelTraffic]
+
+STEPS_EXACT = 150_000_000  # walked one by one in about 10 s; longer stages are sampled
+WINDOW_STEPS = 4_000_000
+QUANTUM = 512
+
+
+def core_walkers(core: Core) -> Walkers:
+    """All cores at once, taking turns of a few hundred steps."""
+    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT, WINDOW_STEPS)
+
+
+class Cores:
+    """Registers in closed form, the caches line by line, and the busiest port as the time."""
+
+    def refuses(self, nest: Nest, machine: Machine) -> str | None:
+        """Every tensor begins in memory and is loaded into registers."""
+        innermost = nest.holds[-1].level
+        return None if innermost == "registers" else f"{innermost} is the innermost memory; expected registers"
+
+    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
+        """Where the layer ends, what the caches hold dirty is written out."""
+        return _run(nest, machine, dtype, around.warm, around.last)
+
+
+TIMINGS.register("core")(Cores())
+
+
+def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> Run:
+    core = machine.compute
+    assert isinstance(core, Core)
+    counts = count(nest)
+    boundary = nest.holds[-1]
+    stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
+    cores_used = max(1, counts.instances[boundary.level])
+    traffic = with_flush(stream.traffic, chain, last)
+    cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype)
+    found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
+    found.update(cache_accesses(machine, traffic, chain.line))
+    return Run(nest, cycles, found, footprints(machine, nest, counts, SUM_BYTES, {}),
+                       fidelity("caches", stream.sampling, "panel by panel", "each level's misses"), sampling=stream.sampling)
+
+
+def fidelity(what: str, sampling: Sampling | None, rest: str, of: str) -> str:
+    """How the caches were simulated, in words; rest: what became of steps that were not walked one by one; of: what may be off."""
+    if sampling is None:
+        return f"{what} line by line, exact; ports in closed form"
+    return (f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest {rest} "
+            f"({of} within {sampling.error:.0%}); ports in closed form")
+
+
+def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
+    """Cache and DRAM accesses in lines."""
+    found: Accesses = {}
+    for (level, tensor), lines in traffic.items():
+        name = machine.dram_name if level == "dram" else level
+        filled = 0 if level == "dram" else lines.misses
+        reads, writes = round(lines.reads), round(lines.writes + filled)
+        found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
+    return found
+
+
+def with_flush(traffic: Traffic, chain: ImplicitChain, last: bool) -> Traffic:
+    """A stage's traffic, and after a layer's last stage the lines still dirty."""
+    total = dict(traffic)
+    for key, lines in (chain.flush() if last else {}).items():
+        total[key] = total.get(key, LevelTraffic(0, 0, 0, 0)) + lines
+    return total
+
+
+def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traffic: Traffic, cores_used: int,
+            dtype: str) -> Cycles:
+    each = nest.stage.per_iteration
+    packed = core.int8_macs_per_lane if dtype == "int8" else 1
+    if each.multiplies:
+        compute = stream.vector_iterations * each.multiplies / core.fma_ports / packed
+    else:
+        compute = stream.vector_iterations * each.vector_operations / core.fma_ports
+    ports = {"load and store ports": max(stream.loads / core.loads, stream.stores / core.stores)}
+    ports.update(memory_cycles(machine, traffic, cores_used))
+    return bounded(compute, ports, machine)
+
+
+def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
+    """Cycles that every cache's port and DRAM need, over the copies in use: lines touched, or missed and written back inside."""
+    names = [name for name in machine.chain("activation")[::-1] if isinstance(machine.parts[name], Cache)]
+    first: Cache = machine.part(names[0], Cache)
+    touched = sum(lines.reads + lines.writes for (level, _), lines in traffic.items() if level == names[0])
+    copies = units if first.per == "core" else 1
+    needed = {names[0]: touched * first.line / copies / first.bandwidth.bytes_per_cycle(machine.clock_hz)}
+    for name, outer in zip(names, [*names[1:], None], strict=True):
+        moved = sum(lines.misses + lines.writebacks for (level, _), lines in traffic.items() if level == name)
+        cache: Cache = machine.part(name, Cache)
+        share = units if cache.per == "core" else 1
+        if outer is not None:
+            next_: Cache = machine.part(outer, Cache)
+            outer_share = share if next_.per == "core" else 1
+            needed[outer] = moved * cache.line / outer_share / next_.bandwidth.bytes_per_cycle(machine.clock_hz)
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    line = machine.part(names[-1], Cache).line
+    lines = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "dram")
+    needed[machine.dram_name] = lines * line / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+    return needed
+
+
+def bounded(compute: float, ports: dict[str, float], machine: Machine) -> Cycles:
+    """Perfect overlap: the slowest of compute and ports, and one DRAM latency to begin with."""
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    stall = {f"{machine.dram_name} latency": dram.latency.cycles(machine.clock_hz)}
+    slowest = max(ports, key=lambda name: ports[name])
+    if ports[slowest] > compute:
+        stall[slowest] = ports[slowest] - compute
+    return Cycles(compute, stall)

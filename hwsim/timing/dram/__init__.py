@@ -1,0 +1,1 @@
+"""DRAM: channels, banks, rows and refreshes."""

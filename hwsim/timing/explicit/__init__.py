@@ -1,0 +1,1 @@
+"""Explicit memories: tiles moved by DMA as events."""

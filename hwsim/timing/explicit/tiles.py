@@ -1,0 +1,183 @@
+"""Explicit memories, step by step: which tiles come and go at every step of a nest's outer loops.
+
+This walks the steps in time, as the DMA engine would, where hwsim.count.closed_form sums them in closed form; the two
+agree to the word.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.errors import TooLarge
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.tensor import Axis, Tensor
+
+Ints = npt.NDArray[np.int64]
+MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of one tensor in one level, one after another, between steps first[i] and last[i] inclusive.
+
+    entering: words new in the tile. returning: those of them that carry an earlier partial sum (outputs).
+    leaving: words of the tile that the next one lacks.
+    """
+
+    tensor: str
+    level: str
+    buffers: int
+    first: Ints
+    last: Ints
+    entering: Ints
+    returning: Ints
+    leaving: Ints
+
+
+@dataclass(frozen=True)
+class Steps:
+    """All steps of the loops outside the boundary: the chunk [lo, hi) of every dim at each."""
+
+    lo: dict[str, Ints]
+    hi: dict[str, Ints]
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.lo.values())))
+
+    def lengths(self, dims: tuple[str, ...]) -> Ints:
+        """Iterations of some dims together, at each step."""
+        return np.asarray(prod((self.hi[dim] - self.lo[dim] for dim in dims), start=np.ones(self.count, np.int64)))
+
+
+def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
+    """Every step outside item number `boundary`, and the tiles of every level there (temporal loops only).
+
+    Raises TooLarge for more steps than there is memory for.
+    """
+    number = _steps_outside(nest, boundary)
+    if number > MOST_STEPS:
+        raise TooLarge(f"{nest.stage.name} ({nest.dataflow}): {number:.2g} steps of tiles; at most {MOST_STEPS:.2g} are walked, "
+                         "so expected a smaller layer, or larger tiles (a larger array, larger memories)")
+    lo = {dim: np.zeros(1, np.int64) for dim, _ in nest.stage.bounds}
+    hi = {dim: np.full(1, bound, np.int64) for dim, bound in nest.stage.bounds}
+    origin: list[Ints] = []
+    held: list[tuple[Hold, Steps]] = []
+    for item in nest.items[:boundary]:
+        if isinstance(item, Hold):
+            held.append((item, Steps(dict(lo), dict(hi))))
+            origin.append(np.arange(len(lo[nest.stage.bounds[0][0]])))
+            continue
+        rows = _advance(item, lo, hi)
+        origin = [start[rows] for start in origin]
+    steps = Steps(lo, hi)
+    tiles = [_tiles(nest.stage.tensor(name), hold, then, start)
+             for (hold, then), start in zip(held[1:], origin[1:], strict=True) for name in hold.tensors
+             if len(nest.chain(name)) > 1 and nest.chain(name)[0] != hold]
+    return steps, tiles
+
+
+def _advance(loop: Loop, lo: dict[str, Ints], hi: dict[str, Ints]) -> Ints:
+    """Unroll one loop in place; returns, for each new step, the step it was part of."""
+    chunks = -(-(hi[loop.dim] - lo[loop.dim]) // loop.tile)
+    rows = np.repeat(np.arange(len(chunks)), chunks)
+    index = np.arange(len(rows)) - (np.cumsum(chunks) - chunks)[rows]
+    for dim in lo:
+        lo[dim], hi[dim] = lo[dim][rows], hi[dim][rows]
+    lo[loop.dim] = lo[loop.dim] + index * loop.tile
+    hi[loop.dim] = np.minimum(hi[loop.dim], lo[loop.dim] + loop.tile)
+    return rows
+
+
+def _tiles(tensor: Tensor, hold: Hold, steps: Steps, origin: Ints) -> Tiles:
+    sizes, shared = _words(tensor, steps)
+    if hold.halo == "refetch" and tensor.role != "output":
+        shared = np.where((shared == sizes[1:]) & (shared == sizes[:-1]), shared, 0)
+    entering = sizes - np.concatenate([[0], shared])
+    leaving = sizes - np.concatenate([shared, [0]])
+    begins = np.flatnonzero((entering > 0) | (np.arange(len(sizes)) == 0))
+    ends = np.append(begins[1:] - 1, len(sizes) - 1)
+    first = np.searchsorted(origin, begins, "left")
+    last = np.searchsorted(origin, ends, "right") - 1
+    again = _revisited(tensor, steps)[begins] if tensor.role == "output" else np.zeros(len(begins), np.bool_)
+    gone = np.add.reduceat(leaving, begins)
+    return Tiles(tensor.name, hold.level, hold.buffers, first, last, entering[begins],
+                 np.where(again, entering[begins], 0), gone)
+
+
+def _revisited(tensor: Tensor, steps: Steps) -> npt.NDArray[np.bool_]:
+    """Steps at which some dim that the output does not move along is past its beginning."""
+    flags = np.zeros(steps.count, np.bool_)
+    for dim, low in steps.lo.items():
+        if dim not in tensor.dims:
+            flags |= low > 0
+    return flags
+
+
+def _steps_outside(nest: Nest, boundary: int) -> int:
+    left, number = dict(nest.stage.bounds), 1
+    for item in nest.items[:boundary]:
+        if isinstance(item, Loop):
+            number *= -(-left[item.dim] // item.tile)
+            left[item.dim] = min(left[item.dim], item.tile)
+    return number
+
+
+def words_at(tensor: Tensor, steps: Steps) -> Ints:
+    """Distinct words of a tensor that every step touches."""
+    return _words(tensor, steps)[0]
+
+
+def _words(tensor: Tensor, steps: Steps) -> tuple[Ints, Ints]:
+    """(words of the tile at each step, words it shares with the next step's)."""
+    sizes, shared = np.ones(steps.count, np.int64), np.ones(max(steps.count - 1, 0), np.int64)
+    for axis in tensor.axes:
+        own, common = _axis_words(axis, steps)
+        sizes, shared = sizes * own, shared * common
+    return sizes, shared
+
+
+def _axis_words(axis: Axis, steps: Steps) -> tuple[Ints, Ints]:
+    chunks = [(steps.lo[dim], steps.hi[dim]) for dim in axis.dims]
+    low = np.full(steps.count, axis.offset, np.int64)
+    high = low + axis.span
+    for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True):
+        low, high = low + coefficient * start, high + coefficient * (end - 1)
+    if _gapless(axis, chunks):
+        low, high = np.maximum(low, 0), np.minimum(high, axis.size)
+        return np.maximum(high - low, 0), np.maximum(np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1]), 0)
+    rows = [tuple((int(start[step]), int(end[step])) for start, end in chunks) for step in range(steps.count)]
+    own = [len(_coordinates(axis, row)) for row in rows]
+    common = [_common(axis, row, after) for row, after in itertools.pairwise(rows)]
+    return np.array(own, np.int64), np.array(common, np.int64)
+
+
+def _gapless(axis: Axis, chunks: list[tuple[Ints, Ints]]) -> bool:
+    """True when every chunk touches a run of coordinates: each step is no longer than the run it repeats."""
+    repeats = [(coefficient, end - start) for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True)]
+    repeats.append((axis.step, np.array([axis.extent], np.int64)))
+    run = 1
+    for coefficient, lengths in sorted(repeats, key=lambda repeat: repeat[0]):
+        if coefficient > run and bool((lengths > 1).any()):
+            return False
+        run += coefficient * (int(lengths.min()) - 1)
+    return True
+
+
+@lru_cache(maxsize=1 << 16)
+def _coordinates(axis: Axis, row: tuple[tuple[int, int], ...]) -> frozenset[int]:
+    found = {axis.offset + step for step in range(0, axis.span, axis.step)}
+    for (_, coefficient), (start, end) in zip(axis.terms, row, strict=True):
+        found = {base + coefficient * value for base in found for value in range(start, end)}
+    return frozenset(x for x in found if 0 <= x < axis.size)
+
+
+@lru_cache(maxsize=1 << 16)
+def _common(axis: Axis, row: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...]) -> int:
+    return len(_coordinates(axis, row) & _coordinates(axis, after))

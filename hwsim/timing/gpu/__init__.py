@@ -1,0 +1,1 @@
+"""Streaming multiprocessors: blocks in waves."""

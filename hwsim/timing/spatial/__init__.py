@@ -1,0 +1,1 @@
+"""Arrays of PEs: passes, and the busses that feed them."""

@@ -1,0 +1,1 @@
+"""Systolic arrays: folds in closed form."""
