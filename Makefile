@@ -1,16 +1,19 @@
-# make demo: the comparison report, from nothing.  make test: everything that must hold, from nothing.
+# make demo: the comparison report, from nothing.  make test: the quick tests; make test-slow: the others.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test lint bench bench-scalesim digits oracle fuzz sample clean
+.PHONY: demo test test-slow lint bench bench-scalesim digits oracle fuzz sample clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Run from a checkout: python cli.py run tpu-v1 vgg16"""
 
-from hwsim.cli.main import main
+from hwsim.cli import main
 
 if __name__ == "__main__":
     main()

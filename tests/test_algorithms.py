@@ -41,6 +41,7 @@ def test_equal_to_direct_convolution(name: str, layer: Convolution, seed: int) -
     assert np.abs(algorithm.compute(layer, x, w) - expected).max() <= 1e-9 * max(1.0, np.abs(expected).max())
 
 
+@pytest.mark.slow(keep=6)
 @pytest.mark.parametrize("name", COUNTED)
 @settings(parent=GENEROUS, max_examples=25)
 @given(layer=layers(largest=6), seed=st.integers(0, 2**32 - 1))

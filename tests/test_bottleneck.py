@@ -68,6 +68,7 @@ def check(machine: Machine, taken: Cycles, cycles: Any) -> None:
         assert found[best] <= lost.get(named, 0.0) + 0.02, (machine.name, lost, found)
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("seed", range(60))
 def test_arrays_name_what_helps_most(seed: int) -> None:
     rng = random.Random(seed)

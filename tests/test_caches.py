@@ -147,6 +147,7 @@ def test_equal_to_a_plain_lru(m: int, n: int, k: int, tm: int, tn: int, levels: 
     assert sum(row.writes for row in dram) == plain.writes  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("seed", range(60))
 def test_words_asked_of_the_first_cache_equal_the_closed_form(seed: int) -> None:
     """With lines of one word, look-ups are words: the registers' fills and write-backs of any temporal nest."""

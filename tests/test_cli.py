@@ -42,6 +42,7 @@ def test_words_fit_80_columns(words: tuple[str, ...]) -> None:
     assert [line for line in out.splitlines() if len(line) > 80] == []
 
 
+@pytest.mark.slow
 def test_json_follows_its_schema() -> None:
     schema = json.loads((ROOT / "docs" / "result.schema.json").read_text())
     for machine in ("tpu-v1", "xeon-8380", "h200", "eyeriss-v1"):
@@ -67,6 +68,7 @@ def test_compare_as_json_and_as_table() -> None:
         ("tpu-v1", "direct", 36), ("tpu-v1", "winograd-f3", 16), ("xeon-8380", "direct", 36), ("xeon-8380", "winograd-f3", 16)]
 
 
+@pytest.mark.slow
 def test_compare_writes_a_whole_folder_or_nothing(tmp_path: Path) -> None:
     words = ("compare", "toy-4x4", "--machines", "tpu-v1", "--algorithms", "direct,im2col", "--out", str(tmp_path / "report"))
     assert hwsim(*words)[0] == 0
@@ -141,6 +143,7 @@ def test_importing_is_light(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_runs_from_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """Compiled kernels go to the user's cache when the package's folder is read-only, and are found there again."""
     import shutil

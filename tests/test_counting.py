@@ -18,6 +18,7 @@ from hwsim.timing.explicit.tiles import walk_steps
 from tests.nests import random_nest
 
 
+@pytest.mark.slow(keep=3)
 @pytest.mark.parametrize("block", range(12))
 def test_closed_form_equals_executed_loops(block: int) -> None:
     """1200 random nests: every level, every tensor, every count, footprints and instances."""

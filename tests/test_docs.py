@@ -36,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow(keep=8)
 @pytest.mark.parametrize(("page", "commands"), SESSIONS)
 def test_commands(page: str, commands: tuple[str, ...], folder: Path) -> None:
     """A block is one session: a command may use what those before it wrote."""

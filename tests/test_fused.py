@@ -73,6 +73,7 @@ def test_a_fused_algorithm_has_no_nests_of_whole_stages() -> None:
         hwsim.map_layers(ConvLayer(1, 4, 8, 8, 4, 3, 3, pad=1), "toy-8x8", algorithm="winograd-f2-fused")
 
 
+@pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("names", [["winograd-f2"], ["winograd-f2", "auto"], ["auto", "winograd-f2"]])
 def test_what_falls_back_does_not_depend_on_what_else_is_compared(names: list[str]) -> None:
     """A patch of 16 words, twice, does not fit 16 bytes; alone or beside auto, winograd yields to what always applies, and says why."""
@@ -112,6 +113,7 @@ def test_an_unknown_objective_has_a_nearest_match() -> None:
     assert ran.exit_code == 2 and "did you mean 'latency'" in ran.stderr
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("name", ["direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4", "fft", "offset-add"])
 @pytest.mark.parametrize("machine", ["xeon-8380", "h200", "tpu-v1", "eyeriss-v1"])
 def test_every_machine_runs_transposed_strided_and_dilated_layers(machine: str, name: str) -> None:
@@ -147,6 +149,7 @@ def test_error_command() -> None:
     assert CliRunner().invoke(main, ["error", "toy-4x4", "--formats", "fp8"]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_lavin_and_grays_tables() -> None:
     """alpha exactly; beta, gamma, delta equal for F(2x2) and within 15%; Fourier's exactly, with 3 multiplications within 10%."""
     report = run_check("lavin-gray")

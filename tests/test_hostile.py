@@ -77,6 +77,7 @@ def test_depth_and_thousands_of_faults_end_soon(tmp_path: Path) -> None:
     assert time.process_time() - began < 30
 
 
+@pytest.mark.slow
 def test_ten_thousand_layers_are_taken(tmp_path: Path) -> None:
     lines = "".join(f"  - {{name: l{n}, op: conv, k: 2, r: 1}}\n" for n in range(10_000))
     (tmp_path / "w.yaml").write_text(f"name: a\nsource: x\ninput: {{c: 2, h: 4, w: 4}}\nlayers:\n{lines}")
@@ -123,6 +124,7 @@ def test_data_files_are_checked_against_their_reference() -> None:
             check_like({"rows": [row]}, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(4))
 def test_fuzzed_inputs_end_with_0_or_2(block: int, tmp_path: Path) -> None:
     """`make fuzz` tries 10,000."""

@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 import hwsim
 from hwsim.cli.main import main
 from hwsim.describe.catalog import shipped
-from hwsim.describe.dram_timing import TIMINGS
+from hwsim.describe.dram import DEVICES
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.reading import Document, read
@@ -29,11 +29,11 @@ from hwsim.timing.systolic.banks import PADDING, conflict_cycles
 from hwsim.validate.tpu_v1 import on_array
 
 
-@pytest.mark.parametrize("name", TIMINGS)
+@pytest.mark.parametrize("name", list(DEVICES))
 @pytest.mark.parametrize("refreshing", [False, True])
 def test_commands_keep_every_distance_of_the_table(name: str, refreshing: bool) -> None:
     """The schedule against the constraints one by one: written apart from the recurrence that makes it."""
-    t = TIMINGS[name]
+    t = DEVICES[name]
     bursts, columns, in_group = 6000, t.row_bytes // t.burst_bytes, t.banks // t.groups
     activates, reads = commands(t, bursts, refreshing)
     group = np.arange(bursts) % t.groups
@@ -55,17 +55,17 @@ def test_commands_keep_every_distance_of_the_table(name: str, refreshing: bool) 
 
 def test_a_contiguous_read_by_hand() -> None:
     """DDR3-1600: the first word after tRCD 11; 1024 bursts a 8 KiB row apart, 4 clocks each, the next row opened meanwhile."""
-    activates, reads = commands(TIMINGS["ddr3-1600"], 300, refreshing=False)
+    activates, reads = commands(DEVICES["ddr3-1600"], 300, refreshing=False)
     assert activates[0] == 0 and reads[0] == 11
     assert reads.tolist() == [11 + 4 * burst for burst in range(300)]
     assert np.flatnonzero(activates >= 0).tolist() == [0, 128, 256]
     # 65,536 bytes on two channels: 512 bursts of 4 clocks of 1.25 ns, and tRFC / tREFI of the time for refreshes
-    assert transfer_ns(TIMINGS["ddr3-1600"], 2, np.array([65536])) == pytest.approx(512 * 4 * 1.25 / (1 - 208 / 6240))
+    assert transfer_ns(DEVICES["ddr3-1600"], 2, np.array([65536])) == pytest.approx(512 * 4 * 1.25 / (1 - 208 / 6240))
 
 
-@pytest.mark.parametrize("name", TIMINGS)
+@pytest.mark.parametrize("name", list(DEVICES))
 def test_refreshes_take_the_share_that_the_mean_says(name: str) -> None:
-    t = TIMINGS[name]
+    t = DEVICES[name]
     _, reads = commands(t, 400_000)
     spent = float(reads[-1] - reads[0] + t.read_to_read) * t.clock_ns
     assert transfer_ns(t, 1, np.array([400_000 * t.burst_bytes]))[0] == pytest.approx(spent, rel=0.02)
@@ -224,6 +224,7 @@ def test_machines_without_tiles_by_dma_are_traced_stage_by_stage(machine: str, t
 ACCELERATORS = [name for name in shipped("configs") if load_machine(name).management == "explicit" and name not in ("eyeriss-isca16", "toy-8x8")]
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_every_accelerator_runs_resnet50_and_says_how_well(name: str) -> None:
     machine = load_machine(name)

@@ -104,6 +104,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(command: list[str], p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line() -> None:
     for arguments in (RUN, [*RUN, "--json", "/dev/full"], [*RUN, "--json", "-"], ["list"]):
         with Path("/dev/full").open("w") as full:
@@ -148,8 +149,8 @@ compiled._digest = lambda: "x"
 from hwsim.timing.dram.channels import _read
 import numpy as np
 from hwsim.timing.dram.channels import transfer_ns
-from hwsim.describe.dram_timing import TIMINGS
-print(float(transfer_ns(next(iter(TIMINGS.values())), 1, np.array([4096]))[0]), len(_read.stats.cache_hits))
+from hwsim.describe.dram import DEVICES
+print(float(transfer_ns(DEVICES["ddr3-1600"], 1, np.array([4096]))[0]), len(_read.stats.cache_hits))
 """
 
 
@@ -160,6 +161,7 @@ def run_kernel(*places: Path) -> tuple[float, int]:
     return float(value), int(hits)
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_heals_itself_and_none_will_do(tmp_path: Path) -> None:
     value, hits = run_kernel(tmp_path)
     assert hits == 0
@@ -175,9 +177,9 @@ def test_a_damaged_cache_heals_itself_and_none_will_do(tmp_path: Path) -> None:
 
 
 def test_progress_is_a_line_now_and_then_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwsim.cli.main.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("hwsim.cli.terminal.SECONDS_BETWEEN_LINES", 0.0)
     result = CliRunner().invoke(main, ["run", "toy-systolic", "alexnet", "-l", "conv5", "-l", "fc8", "-a", "implicit-gemm"])
     assert result.exit_code == 0, result.output
     assert "hwsim: simulating: 2 of 2" in result.stderr
-    monkeypatch.setattr("hwsim.cli.main.SECONDS_BETWEEN_LINES", 10.0)
+    monkeypatch.setattr("hwsim.cli.terminal.SECONDS_BETWEEN_LINES", 10.0)
     assert "simulating" not in CliRunner().invoke(main, RUN).stderr

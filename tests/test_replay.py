@@ -20,6 +20,7 @@ def streams(draw: st.DrawFn, name: str, steps: int) -> Stream:
                   draw(st.sampled_from([None, np.full(len(first), 4.0), np.arange(len(first)) * 11.0])))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(data=st.data(), steps=st.integers(1, 14), rate=st.sampled_from([1.0, 3.0, 0.7]), latency=st.sampled_from([0.0, 1.0, 5.0, 100.0]),
        separate=st.booleans(), results=st.sampled_from([0.0, 3.0]))

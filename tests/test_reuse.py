@@ -62,6 +62,7 @@ def _small(name: str) -> Machine:
     return replace(machine, parts={**machine.parts, machine.compute_name: array})
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("kind", STAGES)
 @pytest.mark.parametrize("flow", ["weight-stationary", "output-stationary", "input-stationary", "no-local-reuse", "row-stationary"])
 @pytest.mark.parametrize("machine", ["tpu-v1", "eyeriss-v1", "toy-8x8"])

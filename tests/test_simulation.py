@@ -18,10 +18,12 @@ from hwsim.describe.machine import load_machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, PhysicsError
 from hwsim.foreign.scalesim.counts import mapping_efficiency, separate_fold_cycles
+from hwsim.ir.stationary import first_spatial
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import applicable
 from hwsim.timing import TIMINGS, Surroundings
 from hwsim.timing.explicit.pipeline import Port, Stream, Work, run_pipeline
+from hwsim.timing.explicit.tiles import walk_steps
 from hwsim.timing.gpu.blocks import occupancy
 from hwsim.timing.physics import check_stage, port_cycles
 from hwsim.timing.systolic.folds import mapped
@@ -94,7 +96,7 @@ def test_events_move_the_bytes_that_the_closed_form_counts(layer: hwsim.ConvLaye
     for stage in lower(replace(layer, dtype=machine.dtype), "direct").stages:
         nest = applicable(stage, machine)[0].schedule(stage, machine, Placement())
         counts, run = count(nest), TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings())
-        for tile in run.tiles:
+        for tile in walk_steps(run.nest, first_spatial(run.nest))[1]:
             traffic = counts.of(tile.level, tile.tensor)
             moved = tile.returning if nest.stage.tensor(tile.tensor).role == "output" else tile.entering
             assert int(moved.sum()) == traffic.fills
@@ -169,6 +171,7 @@ def test_every_port_is_a_floor_of_the_time(machine: str) -> None:
         check_stage(replace(stage, cycles=replace(stage.cycles, compute=0.999 * floors[name], stall={})), loaded)
 
 
+@pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("machine", ["xeon-8380", "h200", "tpu-v1", "eyeriss-v1"])
 @pytest.mark.parametrize("algorithm", ["direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4"])
 def test_odd_layers_run_everywhere(machine: str, algorithm: str) -> None:
@@ -194,6 +197,7 @@ def test_auto_is_the_fastest() -> None:
     assert "auto:" in best.layers[0].notes[-1]
 
 
+@pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("machine", [name for name in shipped("configs") if load_machine(name).power is not None])
 def test_no_machine_draws_more_than_its_power(machine: str) -> None:
     """Averages over layers of networks and large products, in every data type that the machine multiplies."""

@@ -198,6 +198,7 @@ def test_count_reads_arrays_and_says_what_is_wrong_with_them(tmp_path: Path) -> 
     assert "cannot be read" in CliRunner().invoke(main, words).stderr
 
 
+@pytest.mark.slow
 def test_the_digits_demonstration(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained, pruned and counted for real: accuracy holds, the transform fills zeros in, Winograd-ReLU needs least."""
     spec = importlib.util.spec_from_file_location("digits", ROOT / "demos" / "digits.py")

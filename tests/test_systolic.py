@@ -30,6 +30,7 @@ def unlimited(rows: int, columns: int, timing: Timing, partial: str = "real") ->
     return replace(TPU, parts=parts)
 
 
+@pytest.mark.slow(keep=3)
 @pytest.mark.parametrize("block", range(20))
 def test_registers_folds_and_events_agree_to_the_cycle(block: int) -> None:
     """2,000 random products, arrays and options; 100 a block."""

@@ -110,6 +110,7 @@ def test_a_sweep_of_short_dims_knows_the_best_tiles() -> None:
     assert any(other.footprint <= best.footprint and other.accesses <= best.accesses for other in pareto(sweep(14, 10, 6)))
 
 
+@pytest.mark.slow
 def test_on_caches_every_memory_says_what_it_served() -> None:
     """A, B and C of 512 x 512 are 3 MiB, the L3 32 MiB: every line crosses DRAM once, and nothing more is called DRAM's."""
     zen3 = str(Path(__file__).parent / "cases" / "cpu" / "zen3.yaml")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hwsim.algorithms import find_algorithm, lower
+from hwsim.choose.objectives import OBJECTIVES, by_rank
 from hwsim.count.compulsory import compulsory_bytes
 from hwsim.describe.layer import DENSE, Layer
 from hwsim.describe.machine import Machine
@@ -16,12 +17,6 @@ from hwsim.results.result import LayerResult
 
 # the first is always simulated; a fixed list, so that what a plug-in registers does not change what auto does
 TRIED = ("implicit-gemm", "direct", "im2col", "winograd-f2", "winograd-f4", "winograd-f4-fused", "offset-add", "offset-add-fused", "fft")
-OBJECTIVES: dict[str, tuple[Callable[[LayerResult], float], str]] = {
-    "latency": (lambda result: result.seconds, "time"),
-    "energy": (lambda result: sum(result.energy_pj.values()), "energy"),
-    "multiplies": (lambda result: result.operations.multiplies, "multiplications"),
-    "dram": (lambda result: result.dram_bytes, "DRAM bytes"),
-}
 EQUAL = 1e-3  # results that differ by less are taken as equal, and the one of less energy is the better
 
 
@@ -39,7 +34,7 @@ def cannot_win(layer: Layer, algorithm: str, machine: Machine, objective: str, b
     if getattr(layer, "density", DENSE) != DENSE:
         return False
     plan = lower(layer, algorithm)
-    measure, _ = OBJECTIVES[objective]
+    measure = OBJECTIVES[objective].measure
     if objective == "multiplies":
         return plan.operations.multiplies > measure(best)
     if objective != "latency":
@@ -66,8 +61,8 @@ def best_of(name: str, outcomes: Sequence[LayerResult | HwsimError], objective: 
 
     Raises the first error when nothing ran.
     """
-    measure, _ = OBJECTIVES[objective]
-    energy, _ = OBJECTIVES["energy"]
+    measure = OBJECTIVES[objective].measure
+    energy = OBJECTIVES["energy"].measure
     ran = [outcome for outcome in outcomes if isinstance(outcome, LayerResult)]
     if not ran:
         raise next(HwsimError(f"{name}: {outcome}") for outcome in outcomes if isinstance(outcome, HwsimError))
@@ -84,10 +79,9 @@ def best_of(name: str, outcomes: Sequence[LayerResult | HwsimError], objective: 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:
     """What the best needs of the runner-up's, the objective first: where its advantage comes from, and what it pays."""
-    order = sorted(OBJECTIVES, key=lambda name: name != objective)
     shares = []
-    for name in order:
-        measure, what = OBJECTIVES[name]
+    for name in by_rank(objective):
+        measure, what = OBJECTIVES[name].measure, OBJECTIVES[name].what
         share = measure(best) / measure(other) if measure(other) else 1.0
         if name == objective or abs(share - 1) >= 0.005:
             shares.append(f"{share:.2f} of the {what}")

@@ -31,6 +31,7 @@ from hwsim.describe.units import DTYPE_BYTES
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
+from hwsim.ir.stationary import keeps_filters
 from hwsim.ir.verify import verify_nest
 
 AXES = ("row", "column", "set")
@@ -149,9 +150,10 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
     for index, item in enumerate(entry.nest):
         place = f"nests[{number}].nest[{index}]"
         if item.hold is not None:
-            if item.hold not in machine.memories:
-                document.fault(f"{place}.hold", f"no memory {item.hold!r} in {machine.name}{nearest(item.hold, machine.memories)}; "
-                                                f"expected one of {', '.join(machine.memories)}")
+            levels = (*machine.memories, *((machine.compute_name,) if machine.compute.rows * machine.compute.cols > 1 else ()))
+            if item.hold not in levels:
+                document.fault(f"{place}.hold", f"no memory {item.hold!r} in {machine.name}{nearest(item.hold, levels)}; "
+                                                f"expected one of {', '.join(levels)}")
             for name in item.tensors:
                 if name not in names:
                     document.fault(f"{place}.tensors", f"no tensor {name!r} in {stage.name}{nearest(name, names)}; "
@@ -189,6 +191,9 @@ def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], st
     spatial = 0
     for index, item in enumerate(items):
         place = f"nests[{number}].nest[{index}]"
+        if isinstance(item, Hold) and item.level == machine.compute_name:
+            _check_cells(place, item, items[index + 1:], stage, document)
+            continue
         if isinstance(item, Hold):
             for name in item.tensors:
                 role = stage.tensor(name).role
@@ -213,7 +218,21 @@ def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], st
                 used[item.spatial] *= -(-left[item.dim] // item.tile)
         left[item.dim] = item.tile
     _check_levels(f"nests[{number}].nest", items, stage, machine, document)
-    _check_array(file.nests[number].dataflow, used, machine, f"nests[{number}].nest", document)
+    _check_array(Nest(stage, tuple(items)), used, machine, f"nests[{number}].nest", document)
+
+
+def _check_cells(place: str, hold: Hold, inside: Sequence[Loop | Hold], stage: Stage, document: Document) -> None:
+    """Note what the cells of an array cannot hold: more than one tensor, or one that the loops inside move."""
+    loops = [item for item in inside if isinstance(item, Loop)]
+    if any(loop.spatial is not None for loop in loops):
+        document.fault(f"{place}.hold", f"{hold.level} is outside a spatial loop; expected it inside all of them")
+    if len(hold.tensors) != 1:
+        document.fault(f"{place}.tensors", f"{', '.join(hold.tensors)}; expected one tensor, of which each cell holds a word")
+        return
+    tensor = stage.tensor(hold.tensors[0])
+    moving = [loop.dim for loop in loops if loop.spatial is None and loop.dim in tensor.dims]
+    if moving:
+        document.fault(f"{place}.tensors", f"{tensor.name} moves with the loop over {moving[0]} inside; expected a tensor that stays")
 
 
 def _check_levels(place: str, items: Sequence[Loop | Hold], stage: Stage, machine: Machine, document: Document) -> None:
@@ -233,10 +252,10 @@ def _check_levels(place: str, items: Sequence[Loop | Hold], stage: Stage, machin
                                   f"multipliers to hold it ({', '.join(needed)}), or bypass: true in {machine.name}")
 
 
-def _check_array(dataflow: str, used: Mapping[str, int], machine: Machine, place: str, document: Document) -> None:
+def _check_array(nest: Nest, used: Mapping[str, int], machine: Machine, place: str, document: Document) -> None:
     """Neighbours along rows and columns, and all of them together; row-stationary bands may be wider than the array."""
     sizes = {"row": machine.compute.rows, "column": machine.compute.cols}
-    if dataflow != "row-stationary":
+    if not keeps_filters(nest, machine):
         for axis, size in sizes.items():
             if used[axis] > size:
                 document.fault(place, f"{used[axis]} neighbours on {axis}, which has {size}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.describe.dram_timing import TIMINGS, DramTiming
+from hwsim.describe.dram import DEVICES, DramTiming
 from hwsim.describe.machine import PARTS, Memory
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import Bandwidth, Duration
@@ -16,7 +16,7 @@ from hwsim.errors import nearest
 class Dram(Memory):
     """capacity in bytes; bandwidth for reads and writes together; latency of a first word.
 
-    timing: a device of hwsim.describe.dram_timing, `channels` of which make up the bandwidth; without it, the bandwidth is always
+    timing: a device of hwsim.describe.dram, `channels` of which make up the bandwidth; without it, the bandwidth is always
     reached. ports: 'shared' by all tensors, or a 'separate' one of the whole bandwidth for each. burst: transfers are whole
     bursts of so many bytes.
 
@@ -39,11 +39,11 @@ class Dram(Memory):
 
     @property
     def device(self) -> DramTiming | None:
-        return None if self.timing is None else TIMINGS[self.timing]
+        return None if self.timing is None else DEVICES[self.timing]
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        if self.timing is not None and self.timing not in TIMINGS:
-            yield "timing", f"{self.timing!r}{nearest(self.timing, TIMINGS)}; expected one of {', '.join(TIMINGS)}"
+        if self.timing is not None and self.timing not in DEVICES:
+            yield "timing", f"{self.timing!r}{nearest(self.timing, DEVICES)}; expected one of {', '.join(DEVICES)}"
         elif self.device is not None and not self.bandwidth.per_cycle:
             peak = self.channels * self.device.peak_bytes_per_ns * 1e9
             if abs(self.bandwidth.value / peak - 1) > 0.02:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.compiled import about_to_run, kernel
-from hwsim.describe.dram_timing import DramTiming
+from hwsim.describe.dram import DramTiming
 
 QUEUE = 32  # bursts that a controller looks ahead
 Ints = npt.NDArray[np.int64]

@@ -1,0 +1,66 @@
+"""hwsim compare: every algorithm on every machine, and a report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+
+from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar, user_errors
+
+
+@click.command()
+@click.argument("workload")
+@click.option("--machines", "-m", required=True, help="Names or paths, separated by commas.")
+@click.option("--algorithms", "-a", required=True, help="Names separated by commas; auto is one.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for report.html, plots, CSV and JSON.")
+@click.option("--force", is_flag=True, help="Replace a report that is there.")
+@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
+@click.option("--dtype", "-t", help="Data type (default: each machine's own).")
+@click.option("--json", "json_to", metavar="FILE", help="Write the results as JSON; - for standard output.")
+@user_errors
+def command(workload: str, machines: str, algorithms: str, out: Path | None, force: bool, batch: int, layers: tuple[str, ...],
+            dtype: str | None, json_to: str | None) -> None:
+    """Run WORKLOAD under every algorithm on every machine; --out writes a report."""
+    from hwsim.api import compare as run_comparison
+    from hwsim.describe.workload import find_workload
+    from hwsim.report.files import check_folder, write_file, write_folder
+    from hwsim.report.html import report_files
+
+    check_outputs(json_to)
+    if out is not None:
+        check_folder(out, force)
+    network = find_workload(workload, batch)
+    if layers:
+        network = network.only(layers)
+    with progress_bar("simulating") as progress:
+        comparison = run_comparison(network, names_of(machines, "--machines"), names_of(algorithms, "--algorithms"), dtype=dtype,
+                                    progress=progress)
+    text = json.dumps(comparison.to_dict(), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    if out is not None:
+        command = _typed("compare")
+        write_folder(out, report_files(comparison, command), force)
+        click.echo(f"wrote {out / 'report.html'}", err=True)
+    print_text(text if json_to == "-" else comparison.table())
+
+
+def _typed(name: str) -> str:
+    """The command as it was typed, for a report to say what made it: the arguments and options of the running subcommand."""
+    context = click.get_current_context()
+    given, parameters = context.params, context.command.params
+    words = ["hwsim", name]
+    for parameter in parameters:
+        value = given.get(parameter.name or "")
+        if isinstance(parameter, click.Argument):
+            words.append(str(value))
+        elif value is True:
+            words.append(parameter.opts[0])
+        elif value not in (None, False, parameter.default, ()):
+            for each in value if isinstance(value, tuple) else (value,):
+                words += [parameter.opts[0], str(each)]
+    return shlex.join(words)

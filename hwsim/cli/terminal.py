@@ -1,0 +1,108 @@
+"""What every command does with the terminal: errors, output, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hwsim.errors import HwsimError, PhysicsError, printable
+
+if TYPE_CHECKING:
+    from hwsim.jobs import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def user_errors(command: F) -> F:
+    """One clear message and exit status 2 for what the user can put right; 3 for a bug of ours."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except HwsimError as error:
+            click.echo(f"hwsim: {printable(str(error))}", err=True)
+            sys.exit(2)
+        except PhysicsError as error:
+            click.echo(f"hwsim: {error}\nhwsim: please report this with the command that caused it", err=True)
+            sys.exit(3)
+        except KeyboardInterrupt:
+            from hwsim.report.files import written
+
+            what = f"written before: {', '.join(map(str, written))}" if written else "nothing written"
+            click.echo(f"hwsim: interrupted, {what}", err=True)
+            sys.stderr.flush()
+            os._exit(130)  # simulations still running in other threads are not waited for
+        except BrokenPipeError:
+            os._exit(0)  # whoever read has seen enough
+
+    return run  # type: ignore[return-value]
+
+
+def print_text(text: str) -> None:
+    """Print data on standard output. Raises HwsimError when it cannot be written."""
+    try:
+        click.echo(printable(text))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left in its buffer cannot be written either
+        raise HwsimError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def check_outputs(*paths: Path | str | None) -> None:
+    """Refuse, before any work, outputs that could not be written."""
+    from hwsim.report.files import check_file
+
+    for path in paths:
+        if path is not None and str(path) != "-":
+            check_file(Path(path))
+
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar on stderr while simulations run; a plain line now and then where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from hwsim.compiled import announce
+
+    console = Console(stderr=True)
+    announce(lambda text: console.print(text, highlight=False))
+    if not console.is_terminal:
+        yield _lines(title)
+        return
+    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def _lines(title: str) -> Progress:
+    """Progress as lines, no sooner than so many seconds after the start or the line before."""
+    last = [time.monotonic()]
+
+    def say(done: int, total: int) -> None:
+        if time.monotonic() - last[0] >= SECONDS_BETWEEN_LINES:
+            last[0] = time.monotonic()
+            click.echo(f"hwsim: {title}: {done}{f' of {total}' if total else ''}", err=True)
+
+    return say
+
+
+def names_of(text: str, flag: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise HwsimError(f"{flag} {text!r}: an empty name; expected names separated by commas")
+    return list(dict.fromkeys(names))
