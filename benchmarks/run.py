@@ -1,4 +1,4 @@
-"""make bench: what hwsim takes, measured on this machine; warm unless said. Never part of the tests."""
+"""make bench: what hwsim takes, on this machine; warm unless said. No part of the tests."""
 
 from __future__ import annotations
 
@@ -12,18 +12,30 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMPARE = ["compare", "vgg16", "--machines", "xeon-8380,h200,tpu-v1", "--algorithms", "direct,im2col,winograd-f2,winograd-f4"]
+COMPARE = [
+    "compare",
+    "vgg16",
+    "--machines",
+    "xeon-8380,h200,tpu-v1",
+    "--algorithms",
+    "direct,im2col,winograd-f2,winograd-f4",
+]
 
 
 def measure(words: list[str], environment: dict[str, str] | None = None) -> dict[str, float]:
     """Wall and CPU seconds and peak memory of one command in a process of its own."""
     start = time.perf_counter()
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(words)} failed")
-    return {"wall_s": round(time.perf_counter() - start, 2), "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-            "peak_MiB": round(usage.ru_maxrss / 1024)}
+    return {
+        "wall_s": round(time.perf_counter() - start, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_MiB": round(usage.ru_maxrss / 1024),
+    }
 
 
 def best(words: list[str], times: int) -> dict[str, float]:
@@ -44,15 +56,39 @@ def batch_rate(number: int = 2_000_000) -> float:
     from hwsim.describe.layer import GemmLayer
     from hwsim.describe.machine import load_machine
 
-    model = Model(find_space(gemm_stage(GemmLayer(256, 256, 256, dtype="int8")), load_machine("toy-8x8"), Placement(), Options()))
-    terms, packed, dice = model.inner_terms(model.space.skeletons[37]), pack(model), np.random.default_rng(1)
-    outer = np.stack([dice.integers(len(group.outer), size=number) for group in model.groups], axis=1)
-    inner = np.stack([dice.integers(len(group.inner), size=number) for group in model.groups], axis=1)
+    model = Model(
+        find_space(
+            gemm_stage(GemmLayer(256, 256, 256, dtype="int8")),
+            load_machine("toy-8x8"),
+            Placement(),
+            Options(),
+        )
+    )
+    terms, packed, dice = (
+        model.inner_terms(model.space.skeletons[37]),
+        pack(model),
+        np.random.default_rng(1),
+    )
+    outer = np.stack(
+        [dice.integers(len(group.outer), size=number) for group in model.groups], axis=1
+    )
+    inner = np.stack(
+        [dice.integers(len(group.inner), size=number) for group in model.groups], axis=1
+    )
     result = np.empty((number, len(model.metrics)))
     quickest = float("inf")
     for _ in range(3):
         start = time.perf_counter()
-        evaluate_batch(packed.tables, packed.inner_counts, terms.columns, terms.weights, terms.constant, outer, inner, result)
+        evaluate_batch(
+            packed.tables,
+            packed.inner_counts,
+            terms.columns,
+            terms.weights,
+            terms.constant,
+            outer,
+            inner,
+            result,
+        )
         quickest = min(quickest, time.perf_counter() - start)
     return round(number / quickest)
 
@@ -66,7 +102,10 @@ def tiles_a_second(compiled: bool) -> float:
     steps = 500_000 if compiled else 10_000
     order = np.arange(steps)
     inputs, outputs = np.full(steps, 64), np.full(steps, 16)
-    streams = [Stream("a", 2, order, order, inputs, 0 * inputs), Stream("b", 2, order, order, inputs, outputs)]
+    streams = [
+        Stream("a", 2, order, order, inputs, 0 * inputs),
+        Stream("b", 2, order, order, inputs, outputs),
+    ]
     run = run_compiled if compiled else run_events
     quickest = float("inf")
     for _ in range(3):
@@ -83,14 +122,19 @@ def resnet50_seconds() -> dict[str, float]:
     import hwsim
 
     tpu = hwsim.load_machine("tpu-v1")
-    machine = replace(tpu, parts={**tpu.parts, "array": replace(tpu.parts["array"], rows=128, cols=128)})
+    machine = replace(
+        tpu, parts={**tpu.parts, "array": replace(tpu.parts["array"], rows=128, cols=128)}
+    )
     network = hwsim.load_workload("resnet50")
     quickest = float("inf")
     for _ in range(5):
         start = time.perf_counter()
         hwsim.simulate(network, machine, "implicit-gemm", dataflow="weight-stationary")
         quickest = min(quickest, time.perf_counter() - start)
-    return {"wall_s": round(quickest, 3), "peak_MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
+    return {
+        "wall_s": round(quickest, 3),
+        "peak_MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
 
 
 def compute_seconds() -> dict[str, float]:
@@ -111,19 +155,31 @@ def compute_seconds() -> dict[str, float]:
 
 def main() -> None:
     hwsim = [sys.executable, "-m", "hwsim"]
-    rows: dict[str, dict[str, float]] = {"resnet50 on 128x128, warm": resnet50_seconds()}  # first: its peak memory is this process'
+    rows: dict[str, dict[str, float]] = {
+        "resnet50 on 128x128, warm": resnet50_seconds()
+    }  # first: its peak memory is this process'
     rows["import hwsim"] = best([sys.executable, "-c", "import hwsim"], 5)
     rows["hwsim --help"] = best([*hwsim, "--help"], 5)
     with tempfile.TemporaryDirectory() as folder:
         cold = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        rows["first run, kernels compiled"] = measure([*hwsim, "run", "xeon-8380", "toy-4x4", "-a", "direct"], cold)
-    rows["the same, kernels cached"] = best([*hwsim, "run", "xeon-8380", "toy-4x4", "-a", "direct"], 3)
+        rows["first run, kernels compiled"] = measure(
+            [*hwsim, "run", "xeon-8380", "toy-4x4", "-a", "direct"], cold
+        )
+    rows["the same, kernels cached"] = best(
+        [*hwsim, "run", "xeon-8380", "toy-4x4", "-a", "direct"], 3
+    )
     rows["compare vgg16, 3 machines x 4 algorithms"] = best([*hwsim, *COMPARE], 3)
-    rows["run tpu-v1 resnet50"] = best([*hwsim, "run", "tpu-v1", "resnet50", "-a", "implicit-gemm"], 3)
+    rows["run tpu-v1 resnet50"] = best(
+        [*hwsim, "run", "tpu-v1", "resnet50", "-a", "implicit-gemm"], 3
+    )
     rows["map toy-8x8 gemm:256,256,256"] = best([*hwsim, "map", "toy-8x8", "gemm:256,256,256"], 3)
-    rows["the same, one dim an axis"] = best([*hwsim, "map", "toy-8x8", "gemm:256,256,256", "--one-dim-per-axis"], 3)
+    rows["the same, one dim an axis"] = best(
+        [*hwsim, "map", "toy-8x8", "gemm:256,256,256", "--one-dim-per-axis"], 3
+    )
     for machine in ("tpu-v1", "eyeriss-v1"):
-        rows[f"map {machine} resnet50, every layer for EDP"] = measure([*hwsim, "map", machine, "resnet50"])
+        rows[f"map {machine} resnet50, every layer for EDP"] = measure(
+            [*hwsim, "map", machine, "resnet50"]
+        )
     rows["mappings a second, one core, in batch"] = {"per_s": batch_rate()}
     rows["count vgg16, every algorithm"] = best([*hwsim, "count", "vgg16"], 3)
     rows["tiles a second, SimPy"] = {"per_s": tiles_a_second(compiled=False)}

@@ -1,4 +1,6 @@
-"""make bench-scalesim: SCALE-Sim and hwsim on ResNet-18, 128 x 128, weight-stationary, one run each: cycles, time and memory.
+"""make bench-scalesim: SCALE-Sim and hwsim on ResNet-18, 128 x 128, weight-stationary, one run each.
+
+Cycles, time and memory.
 
 SCALE-Sim comes from the package index into an environment of its own (its numpy must be below 2.4).
 """
@@ -58,8 +60,8 @@ InterfaceBandwidth: CALC
 UseRamulatorTrace: False
 """
 RUN = """from scalesim.scale_sim import scalesim
-simulation = scalesim(save_disk_space=True, verbose=False, config="run.cfg", topology="run.csv", layout="layout.csv",
-                      input_type_gemm=False)
+simulation = scalesim(save_disk_space=True, verbose=False, config="run.cfg", topology="run.csv",
+                      layout="layout.csv", input_type_gemm=False)
 simulation.run_scale(top_path="out")
 """
 
@@ -69,10 +71,21 @@ def topology() -> str:
     import hwsim
     from hwsim.describe.layer import ConvLayer
 
-    lines = ["Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,"]
+    lines = [
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num "
+        "Filter, Strides,"
+    ]
     for name, layer in hwsim.load_workload("resnet18").layers.items():
         if isinstance(layer, ConvLayer):
-            sizes = (layer.h + sum(layer.pads[0]), layer.w + sum(layer.pads[1]), layer.r, layer.s, layer.c, layer.k, layer.strides[0])
+            sizes = (
+                layer.h + sum(layer.pads[0]),
+                layer.w + sum(layer.pads[1]),
+                layer.r,
+                layer.s,
+                layer.c,
+                layer.k,
+                layer.strides[0],
+            )
             lines.append(f"{name}, {', '.join(str(size) for size in sizes)},")
     return "\n".join(lines) + "\n"
 
@@ -80,21 +93,32 @@ def topology() -> str:
 def layout() -> str:
     """A layout that the config does not use, but that must be there: one line a layer."""
     names = [line.split(",")[0] for line in topology().splitlines()[1:]]
-    return "\n".join(["Layer name,", *(f"{name},{' 1,' * LAYOUT_COLUMNS}" for name in names)]) + "\n"
+    return (
+        "\n".join(["Layer name,", *(f"{name},{' 1,' * LAYOUT_COLUMNS}" for name in names)]) + "\n"
+    )
 
 
 def scalesim() -> tuple[dict[str, float], list[int]]:
     """Time, memory and cycles by layer of the original."""
     if not (HOME / "venv").exists():
         venv.create(HOME / "venv", with_pip=True)
-        subprocess.run([HOME / "venv/bin/pip", "install", "-q", "scalesim", "numpy<2.4"], check=True)
+        subprocess.run(
+            [HOME / "venv/bin/pip", "install", "-q", "scalesim", "numpy<2.4"], check=True
+        )
     start = time.perf_counter()
-    process = subprocess.Popen([HOME / "venv/bin/python", "-c", RUN], cwd=HOME, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [HOME / "venv/bin/python", "-c", RUN], cwd=HOME, stdout=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit("SCALE-Sim failed; see its output by running the command in benchmarks/scalesim.py")
-    row = {"wall_s": round(time.perf_counter() - start, 2), "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-           "peak_MiB": round(usage.ru_maxrss / 1024)}
+        raise SystemExit(
+            "SCALE-Sim failed; see its output by running the command in benchmarks/scalesim.py"
+        )
+    row = {
+        "wall_s": round(time.perf_counter() - start, 2),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_MiB": round(usage.ru_maxrss / 1024),
+    }
     report = next((HOME / "out").rglob("COMPUTE_REPORT.csv"))
     rows = list(csv.DictReader(report.read_text().splitlines(), skipinitialspace=True))
     return row, [int(float(line["Total Cycles"])) for line in rows]
@@ -109,18 +133,32 @@ def ours() -> tuple[dict[str, float], list[int]]:
     for _ in range(5):
         start = time.process_time()
         config, layers = load_config(HOME / "run.cfg"), load_topology(HOME / "run.csv")
-        counts = [scalesim_counts(layer.m, layer.n, layer.k, config.rows, config.columns, config.dataflow) for layer in layers]
+        counts = [
+            scalesim_counts(layer.m, layer.n, layer.k, config.rows, config.columns, config.dataflow)
+            for layer in layers
+        ]
         cycles = [int(count["cycles"]) for count in counts]
         quickest = min(quickest, time.process_time() - start)
-    return {"cpu_s": quickest, "peak_MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}, cycles
+    return {
+        "cpu_s": quickest,
+        "peak_MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }, cycles
 
 
 def events() -> dict[str, float]:
     """hwsim's own simulation of the same files, tiles as events, warm."""
     import hwsim
-    from hwsim.foreign.scalesim.files import load_config, load_topology, scalesim_machine, scalesim_workload
+    from hwsim.foreign.scalesim.files import (
+        load_config,
+        load_topology,
+        scalesim_machine,
+        scalesim_workload,
+    )
 
-    machine, network = scalesim_machine(load_config(HOME / "run.cfg")), scalesim_workload("resnet18", load_topology(HOME / "run.csv"))
+    machine, network = (
+        scalesim_machine(load_config(HOME / "run.cfg")),
+        scalesim_workload("resnet18", load_topology(HOME / "run.csv")),
+    )
     quickest = float("inf")
     for _ in range(4):
         start = time.process_time()
@@ -137,8 +175,19 @@ def main() -> None:
     theirs, expected = scalesim()
     mine, cycles = ours()
     faster = round(theirs["cpu_s"] / mine["cpu_s"])
-    print(json.dumps({"SCALE-Sim": theirs, "hwsim, their convention": mine, "hwsim, events": events(), "cycles equal": cycles == expected,
-                      "total cycles": sum(cycles), "times faster": faster}, indent=1))
+    print(
+        json.dumps(
+            {
+                "SCALE-Sim": theirs,
+                "hwsim, their convention": mine,
+                "hwsim, events": events(),
+                "cycles equal": cycles == expected,
+                "total cycles": sum(cycles),
+                "times faster": faster,
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ EPOCHS, RETRAIN, BATCH, RATE = 12, 8, 64, 2e-3
 def windows(x: Array, size: int, step: int) -> Array:
     """[n, c, rows, columns, size, size] of images padded by one."""
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    return np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[:, :, ::step, ::step]
+    return np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(2, 3))[
+        :, :, ::step, ::step
+    ]
 
 
 def spread(patches: Array, step: int) -> Array:
@@ -41,7 +43,9 @@ def spread(patches: Array, step: int) -> Array:
     n, c, rows, columns, size, _ = patches.shape
     padded = np.zeros((n, c, SIDE + 2, SIDE + 2))
     for row, column in np.ndindex(size, size):
-        padded[:, :, row: row + rows * step: step, column: column + columns * step: step] += patches[..., row, column]
+        padded[:, :, row : row + rows * step : step, column : column + columns * step : step] += (
+            patches[..., row, column]
+        )
     return padded[:, :, 1:-1, 1:-1]
 
 
@@ -60,7 +64,9 @@ class Direct:
     def backward(self, slope: Array) -> tuple[Array, Array]:
         """(slope of x, slope of w)"""
         patches = np.einsum("nkpq,kcrs->ncpqrs", slope, self.w, optimize=True)
-        return spread(patches, 1) * self.kept["positive"], np.einsum("nkpq,ncpqrs->kcrs", slope, self.kept["windows"], optimize=True)
+        return spread(patches, 1) * self.kept["positive"], np.einsum(
+            "nkpq,ncpqrs->kcrs", slope, self.kept["windows"], optimize=True
+        )
 
 
 class WinogradRelu(Direct):
@@ -72,7 +78,13 @@ class WinogradRelu(Direct):
         self.b_t, self.a_t = np.array(exact.b_t, float), np.array(exact.a_t, float)
 
     def forward(self, x: Array) -> Array:
-        v = np.einsum("ai,ncyxij,bj->ncyxab", self.b_t, windows(x, TILE + TAPS - 1, TILE), self.b_t, optimize=True)
+        v = np.einsum(
+            "ai,ncyxij,bj->ncyxab",
+            self.b_t,
+            windows(x, TILE + TAPS - 1, TILE),
+            self.b_t,
+            optimize=True,
+        )
         self.kept = {"x": x, "positive": v > 0, "v": np.maximum(v, 0)}
         m = np.einsum("ncyxab,kcab->nkyxab", self.kept["v"], self.w, optimize=True)
         tiles = np.einsum("ia,nkyxab,jb->nkyixj", self.a_t, m, self.a_t, optimize=True)
@@ -83,7 +95,9 @@ class WinogradRelu(Direct):
         m = np.einsum("ia,nkyixj,jb->nkyxab", self.a_t, tiles, self.a_t, optimize=True)
         v = np.einsum("nkyxab,kcab->ncyxab", m, self.w, optimize=True) * self.kept["positive"]
         patches = np.einsum("ai,ncyxab,bj->ncyxij", self.b_t, v, self.b_t, optimize=True)
-        return spread(patches, TILE), np.einsum("nkyxab,ncyxab->kcab", m, self.kept["v"], optimize=True)
+        return spread(patches, TILE), np.einsum(
+            "nkyxab,ncyxab->kcab", m, self.kept["v"], optimize=True
+        )
 
 
 class Network:
@@ -128,7 +142,10 @@ class Network:
         for weight, slope, moments in zip(self.weights(), slopes, self._moments, strict=True):
             moments[0] += 0.1 * (slope - moments[0])
             moments[1] += 0.001 * (slope**2 - moments[1])
-            mean, square = moments[0] / (1 - 0.9**self._steps), moments[1] / (1 - 0.999**self._steps)
+            mean, square = (
+                moments[0] / (1 - 0.9**self._steps),
+                moments[1] / (1 - 0.999**self._steps),
+            )
             np.subtract(weight, RATE * mean / (np.sqrt(square) + 1e-8), out=weight)
         self.layer.w *= self.mask
 
@@ -137,12 +154,14 @@ class Network:
         for _ in range(epochs):
             order = dice.permutation(len(images))
             for start in range(0, len(images), BATCH):
-                chosen = order[start: start + BATCH]
+                chosen = order[start : start + BATCH]
                 self.step(images[chosen], labels[chosen])
 
     def prune(self, density: float) -> None:
         """Keep this share of the layer's weights, the largest."""
-        self.mask = (np.abs(self.layer.w) >= np.quantile(np.abs(self.layer.w), 1 - density)).astype(float)
+        self.mask = (np.abs(self.layer.w) >= np.quantile(np.abs(self.layer.w), 1 - density)).astype(
+            float
+        )
         self.layer.w *= self.mask
 
 
@@ -162,7 +181,9 @@ def forms(density: float) -> Iterator[Form]:
     """Train, prune, train again; then count every form on the test images."""
     digits = load_digits()
     images, labels = digits.images[:, None] / 16.0, digits.target
-    images, test, labels, answers = train_test_split(images, labels, test_size=0.2, random_state=0, stratify=labels)
+    images, test, labels, answers = train_test_split(
+        images, labels, test_size=0.2, random_state=0, stratify=labels
+    )
     dice = np.random.default_rng(1)
     plain = Network(Direct(dice.normal(0, 0.1, (FILTERS, CHANNELS, TAPS, TAPS))), 0)
     plain.train(images, labels, EPOCHS, 0)
@@ -177,40 +198,96 @@ def forms(density: float) -> Iterator[Form]:
     rectified.train(images, labels, RETRAIN, 1)
     accuracy, layer = rectified.accuracy(test, answers), rectified.layer
     u = layer.w.transpose(2, 3, 0, 1).reshape(size * size, FILTERS, CHANNELS)
-    yield _form("winograd-f2-relu, pruned", accuracy, "winograd-f2-relu", {"ifmap": layer.kept["x"], "U": u}, layer.w, layer.kept["v"])
+    yield _form(
+        "winograd-f2-relu, pruned",
+        accuracy,
+        "winograd-f2-relu",
+        {"ifmap": layer.kept["x"], "U": u},
+        layer.w,
+        layer.kept["v"],
+    )
 
 
-def _counted(direct: str, winograd: str, network: Network, test: Array, answers: Array) -> Iterator[Form]:
+def _counted(
+    direct: str, winograd: str, network: Network, test: Array, answers: Array
+) -> Iterator[Form]:
     accuracy, layer = network.accuracy(test, answers), network.layer
     given = {"ifmap": layer.kept["x"], "filter": layer.w}
     yield _form(direct, accuracy, "direct", given, layer.w, layer.kept["x"])
     exact = transforms(TILE, TAPS)
     g, b_t = np.array(exact.g, float), np.array(exact.b_t, float)
     u = np.einsum("ar,kcrs,bs->kcab", g, layer.w, g, optimize=True)
-    v = np.einsum("ai,ncyxij,bj->ncyxab", b_t, windows(layer.kept["x"], TILE + TAPS - 1, TILE), b_t, optimize=True)
+    v = np.einsum(
+        "ai,ncyxij,bj->ncyxab",
+        b_t,
+        windows(layer.kept["x"], TILE + TAPS - 1, TILE),
+        b_t,
+        optimize=True,
+    )
     yield _form(winograd, accuracy, "winograd-f2", given, u, v)
 
 
-def _form(name: str, accuracy: float, algorithm: str, given: dict[str, Array], weights: Array, activations: Array) -> Form:
+def _form(
+    name: str,
+    accuracy: float,
+    algorithm: str,
+    given: dict[str, Array],
+    weights: Array,
+    activations: Array,
+) -> Form:
     images = len(given["ifmap"])
     layer = ConvLayer(images, CHANNELS, SIDE, SIDE, FILTERS, TAPS, TAPS, pad=1)
     plan = lower(layer, algorithm)
     shares = float(np.mean(weights != 0)), float(np.mean(activations != 0))
     products = sum(stage.operations.effectual_multiplies for stage in plan.stages)
-    return Form(name, accuracy, *shares, effectual_multiplies(plan, given) / images, products * shares[0] * shares[1] / images)
+    return Form(
+        name,
+        accuracy,
+        *shares,
+        effectual_multiplies(plan, given) / images,
+        products * shares[0] * shares[1] / images,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--density", type=float, default=0.25, help="share of the weights that pruning keeps (default 0.25)")
+    parser.add_argument(
+        "--density",
+        type=float,
+        default=0.25,
+        help="share of the weights that pruning keeps (default 0.25)",
+    )
     density = parser.parse_args().density
     if not 0 < density <= 1:
         parser.error(f"--density {density}; expected a share above 0 and up to 1")
     found = list(forms(density))
     dense = FILTERS * CHANNELS * TAPS * TAPS * SIDE * SIDE
-    rows = [[form.name, f"{form.accuracy:.1%}", f"{form.weights:.0%}", f"{form.activations:.0%}", f"{form.effectual:,.0f}",
-             f"{form.expected:,.0f}", f"{dense / form.effectual:.2f}"] for form in found]
-    print(text_table(["the 16 -> 32 convolution", "correct", "weights", "activ.", "effectual", "expected", "gain"], rows))
+    rows = [
+        [
+            form.name,
+            f"{form.accuracy:.1%}",
+            f"{form.weights:.0%}",
+            f"{form.activations:.0%}",
+            f"{form.effectual:,.0f}",
+            f"{form.expected:,.0f}",
+            f"{dense / form.effectual:.2f}",
+        ]
+        for form in found
+    ]
+    print(
+        text_table(
+            [
+                "the 16 -> 32 convolution",
+                "correct",
+                "weights",
+                "activ.",
+                "effectual",
+                "expected",
+                "gain",
+            ],
+            rows,
+        )
+    )
     print(f"""
 weights, activ.: shares that are not zero where they are multiplied.
 effectual: multiplications an image whose operands are both not zero, counted;

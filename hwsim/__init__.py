@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hwsim.api import compare, map_layers, run_nests, simulate
     from hwsim.choose.mappings import Mappings
-    from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer, PoolLayer
+    from hwsim.describe.layer import (
+        ConvLayer,
+        ConvTransposeLayer,
+        Density,
+        GemmLayer,
+        LinearLayer,
+        PoolLayer,
+    )
     from hwsim.describe.machine import Machine, load_machine
     from hwsim.describe.workload import Workload, load_workload
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
@@ -18,19 +25,52 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Comparison": "hwsim.results.comparison", "compare": "hwsim.api", "simulate": "hwsim.api",
-    "Mappings": "hwsim.choose.mappings", "map_layers": "hwsim.api", "run_nests": "hwsim.api",
-    "ConfigError": "hwsim.errors", "HwsimError": "hwsim.errors", "PhysicsError": "hwsim.errors",
-    "LayerResult": "hwsim.results.result", "Result": "hwsim.results.result",
-    "ConvLayer": "hwsim.describe.layer", "GemmLayer": "hwsim.describe.layer", "LinearLayer": "hwsim.describe.layer",
-    "PoolLayer": "hwsim.describe.layer", "ConvTransposeLayer": "hwsim.describe.layer", "Density": "hwsim.describe.layer",
-    "Machine": "hwsim.describe.machine", "load_machine": "hwsim.describe.machine",
-    "Workload": "hwsim.describe.workload", "load_workload": "hwsim.describe.workload",
+    "Comparison": "hwsim.results.comparison",
+    "compare": "hwsim.api",
+    "simulate": "hwsim.api",
+    "Mappings": "hwsim.choose.mappings",
+    "map_layers": "hwsim.api",
+    "run_nests": "hwsim.api",
+    "ConfigError": "hwsim.errors",
+    "HwsimError": "hwsim.errors",
+    "PhysicsError": "hwsim.errors",
+    "LayerResult": "hwsim.results.result",
+    "Result": "hwsim.results.result",
+    "ConvLayer": "hwsim.describe.layer",
+    "GemmLayer": "hwsim.describe.layer",
+    "LinearLayer": "hwsim.describe.layer",
+    "PoolLayer": "hwsim.describe.layer",
+    "ConvTransposeLayer": "hwsim.describe.layer",
+    "Density": "hwsim.describe.layer",
+    "Machine": "hwsim.describe.machine",
+    "load_machine": "hwsim.describe.machine",
+    "Workload": "hwsim.describe.workload",
+    "load_workload": "hwsim.describe.workload",
 }
 
-__all__ = ["Comparison", "ConfigError", "ConvLayer", "ConvTransposeLayer", "Density", "GemmLayer", "HwsimError", "LayerResult",
-           "LinearLayer", "Machine", "Mappings", "PhysicsError", "PoolLayer", "Result", "Workload", "compare", "load_machine",
-           "load_workload", "map_layers", "run_nests", "simulate"]
+__all__ = [
+    "Comparison",
+    "ConfigError",
+    "ConvLayer",
+    "ConvTransposeLayer",
+    "Density",
+    "GemmLayer",
+    "HwsimError",
+    "LayerResult",
+    "LinearLayer",
+    "Machine",
+    "Mappings",
+    "PhysicsError",
+    "PoolLayer",
+    "Result",
+    "Workload",
+    "compare",
+    "load_machine",
+    "load_workload",
+    "map_layers",
+    "run_nests",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

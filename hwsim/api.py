@@ -1,9 +1,9 @@
 """The pipeline on one page: a workload and a machine in, a result out.
 
-    machine  = load_machine("h200")
-    workload = load_workload("vgg16", batch=1)
-    result   = simulate(workload, machine, algorithm="winograd-f4")
-    table    = compare(workload, ["xeon-8380", "h200", "tpu-v1"], algorithms=["direct", "im2col"])
+machine  = load_machine("h200")
+workload = load_workload("vgg16", batch=1)
+result   = simulate(workload, machine, algorithm="winograd-f4")
+table    = compare(workload, ["xeon-8380", "h200", "tpu-v1"], algorithms=["direct", "im2col"])
 """
 
 from __future__ import annotations
@@ -39,15 +39,18 @@ def simulate(
     progress: Progress | None = None,
     timeline: bool = False,
 ) -> Result:
-    """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the chip keeps its maps.
+    """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the
+    chip keeps its maps.
 
-    algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency, energy, multiplies or
-    dram, ties going to the faster. dtype: the machine's own when None.
-    timeline: keep when every tile moved and step ran (hwsim.report.trace).
-    progress(done, all) is called as simulations finish. Raises HwsimError (UnknownName, ConfigError) for what the
-    user can put right, PhysicsError for a result that no machine could produce.
+    algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency,
+    energy, multiplies or dram, ties going to the faster. dtype: the machine's own when None.
+    timeline: keep when every tile moved and step ran (hwsim.report.trace). progress(done, all) is
+    called as simulations finish. Raises HwsimError (UnknownName, ConfigError) for what the user can
+    put right, PhysicsError for a result that no machine could produce.
     """
-    job = Job(as_workload(workload), as_machine(machine), algorithm, dataflow, dtype, objective, timeline)
+    job = Job(
+        as_workload(workload), as_machine(machine), algorithm, dataflow, dtype, objective, timeline
+    )
     return run_jobs([job], progress)[0]
 
 
@@ -62,7 +65,11 @@ def compare(
     """Every algorithm on every machine, in that order. Raises as `simulate` does."""
     network = as_workload(workload)
     loaded = [as_machine(machine) for machine in machines]
-    jobs = [Job(network, machine, algorithm, None, dtype) for machine in loaded for algorithm in algorithms]
+    jobs = [
+        Job(network, machine, algorithm, None, dtype)
+        for machine in loaded
+        for algorithm in algorithms
+    ]
     return Comparison(network, tuple(loaded), tuple(algorithms), tuple(run_jobs(jobs, progress)))
 
 
@@ -78,12 +85,13 @@ def map_layers(
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Mappings:
-    """The best mapping of every layer that multiplies, equal layers once; see docs/mapping.md for the space and the proof.
+    """The best mapping of every layer that multiplies, equal layers once; see docs/mapping.md for
+    the space and the proof.
 
-    objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array. convention: 'timeloop'
-    leaves out of the cost what Timeloop does. Zeros are multiplied: layers are mapped as dense ones. seconds: for each
-    stage, after which the best so far is taken and its gap stated. Interrupted, it returns what it has. Raises as
-    `simulate` does.
+    objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array.
+    convention: 'timeloop' leaves out of the cost what Timeloop does. Zeros are multiplied: layers
+    are mapped as dense ones. seconds: for each stage, after which the best so far is taken and its
+    gap stated. Interrupted, it returns what it has. Raises as `simulate` does.
     """
     from hwsim.choose.mappings import map_workload
     from hwsim.schedule.mapper import Options
@@ -92,11 +100,20 @@ def map_layers(
         raise UnknownName("convention", convention, CONVENTIONS)
     dense = as_workload(workload).with_density(DENSE)
     job = Job(dense, as_machine(machine), algorithm, None, dtype)
-    return map_workload(job.layers(), job.machine, objective, algorithm, Options(mixed, convention), seconds, progress)
+    return map_workload(
+        job.layers(),
+        job.machine,
+        objective,
+        algorithm,
+        Options(mixed, convention),
+        seconds,
+        progress,
+    )
 
 
 def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
-    """Simulate the nests of a file (docs/mapping.md). Raises ConfigError for what is wrong in it, at its line."""
+    """Simulate the nests of a file (docs/mapping.md). Raises ConfigError for what is wrong in it,
+    at its line."""
     from hwsim.choose.own_nests import read_nests, simulate_nests
 
     own = read_nests(path)

@@ -1,7 +1,8 @@
-"""Compiled kernels: how they are compiled, where they are cached, and one line to the user the first time they are built.
-
-The cache is unpickled, so it must lie where nobody else can write: beside the package, in the user's cache folder, or
-in a folder of the temporary directory that is the user's own. Where there is none, kernels are compiled anew each time.
+"""Compiled kernels: how they are compiled, where they are cached, and one line to the user the
+first time they are built.
+ The cache is unpickled, so it must lie where nobody else can write: beside the package, in the
+user's cache folder, or in a folder of the temporary directory that is the user's own. Where there
+is none, kernels are compiled anew each time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator that compiles a function when it is first called, or at once where it has a signature, and caches it on disk."""
+    """A decorator that compiles a function when it is first called, or at once where it has a
+    signature, and caches it on disk."""
 
     def compile_later(function: Callable[..., Any]) -> Any:
         import numba
@@ -61,13 +63,16 @@ def _cache_of(function: Callable[..., Any]) -> Any:
     finally:
         numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     files = cache._cache_file
-    cache._cache_file = _checked_file()(files._cache_path, cache._impl.filename_base, files._source_stamp)
+    cache._cache_file = _checked_file()(
+        files._cache_path, cache._impl.filename_base, files._source_stamp
+    )
     return cache
 
 
 @lru_cache(maxsize=1)
 def _checked_file() -> Any:
-    """Numba's cache file with a checksum: what cannot be read, or was damaged, counts as not there and is compiled anew."""
+    """Numba's cache file with a checksum: what cannot be read, or was damaged, counts as not there
+    and is compiled anew."""
     from numba.core.caching import IndexDataCacheFile
 
     class CheckedFile(IndexDataCacheFile):
@@ -109,7 +114,8 @@ def _read_checked(path: str) -> Any:
 
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """The folder of these sources' kernels, the first of the places that is safe; None where none is."""
+    """The folder of these sources' kernels, the first of the places that is safe; None where none
+    is."""
     name = f"kernels-{_digest()}"
     return next((place / name for place in _places() if _is_safe(place)), None)
 
@@ -129,7 +135,8 @@ def _user() -> int:
 
 
 def _is_safe(folder: Path) -> bool:
-    """Can it be written by its user, and by nobody else? Made, mode 0700, where it is missing; a link is not followed."""
+    """Can it be written by its user, and by nobody else? Made, mode 0700, where it is missing; a
+    link is not followed."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(folder):
@@ -137,12 +144,15 @@ def _is_safe(folder: Path) -> bool:
         status = folder.lstat()
     except OSError:
         return False
-    own = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & OPEN_TO_OTHERS)
+    own = not hasattr(os, "getuid") or (
+        status.st_uid == os.getuid() and not status.st_mode & OPEN_TO_OTHERS
+    )
     return stat.S_ISDIR(status.st_mode) and own and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _digest() -> str:
-    """Of every file with kernels: they are compiled into each other, so a change of one is a change of all."""
+    """Of every file with kernels: they are compiled into each other, so a change of one is a change
+    of all."""
     import numba
 
     found = hashlib.sha256(numba.__version__.encode())

@@ -13,7 +13,8 @@ class HwsimError(Exception):
 
 
 class TooLarge(HwsimError):
-    """Work that would take more memory or time than is allowed; no other schedule of it is looked for."""
+    """Work that would take more memory or time than is allowed; no other schedule of it is looked
+    for."""
 
 
 class PhysicsError(Exception):
@@ -31,7 +32,10 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {shortened(self.path)}: {shortened(self.what, LONGEST_MESSAGE)}"
+        return (
+            f"{self.file}:{self.line}:{self.column}: {shortened(self.path)}: "
+            f"{shortened(self.what, LONGEST_MESSAGE)}"
+        )
 
 
 class ConfigError(HwsimError):
@@ -47,8 +51,12 @@ class UnknownName(HwsimError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        listed = ", ".join(known[:MOST_LISTED]) + (f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else "")
-        super().__init__(f"no {kind} named {shortened(repr(name))}{nearest(name, known)}; known: {listed}")
+        listed = ", ".join(known[:MOST_LISTED]) + (
+            f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+        )
+        super().__init__(
+            f"no {kind} named {shortened(repr(name))}{nearest(name, known)}; known: {listed}"
+        )
 
 
 MOST_LISTED = 60
@@ -65,16 +73,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shortened(text: str, most: int = LONGEST_VALUE) -> str:
-    """A user's words in a message: cut in the middle when long, with nothing a terminal would obey."""
+    """A user's words in a message: cut in the middle when long, with nothing a terminal would
+    obey."""
     text = printable(text)
-    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]} ({len(text)} characters)"
+    return (
+        text
+        if len(text) <= most
+        else f"{text[: most // 2]} ... {text[-most // 3 :]} ({len(text)} characters)"
+    )
 
 
 def printable(text: str) -> str:
     """Text with control and bidirectional characters written as escapes; line ends stay."""
     if all(line.isprintable() for line in text.split("\n")):
         return text
-    return "".join(character if character == "\n" or is_plain(character) else _escaped(character) for character in text)
+    return "".join(
+        character if character == "\n" or is_plain(character) else _escaped(character)
+        for character in text
+    )
 
 
 def _escaped(character: str) -> str:
@@ -86,4 +102,12 @@ def is_plain(character: str) -> bool:
     return unicodedata.category(character) not in HIDDEN
 
 
-HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's controls, formats, surrogates, unassigned, line separators
+HIDDEN = (
+    "Cc",
+    "Cf",
+    "Cs",
+    "Co",
+    "Cn",
+    "Zl",
+    "Zp",
+)  # Unicode's controls, formats, surrogates, unassigned, line separators

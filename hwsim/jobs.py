@@ -1,4 +1,5 @@
-"""Jobs: workloads on machines, cut into layers' distinct works, run on all cores, and put together again."""
+"""Jobs: workloads on machines, cut into layers' distinct works, run on all cores, and put together
+again."""
 
 from __future__ import annotations
 
@@ -39,11 +40,14 @@ class Job:
     timeline: bool = False
 
     def layers(self) -> Workload:
-        """The workload in the data type of the run, checked. Raises HwsimError for a type the machine lacks."""
+        """The workload in the data type of the run, checked. Raises HwsimError for a type the
+        machine lacks."""
         dtype = self.dtype or self._stated() or self.machine.dtype
         if dtype not in DTYPE_BYTES or dtype not in self.machine.compute.dtypes:
-            raise HwsimError(f"{self.machine.name} does not compute {dtype!r}; expected one of "
-                             f"{', '.join(self.machine.compute.dtypes)}")
+            raise HwsimError(
+                f"{self.machine.name} does not compute {dtype!r}; expected one of "
+                f"{', '.join(self.machine.compute.dtypes)}"
+            )
         if self.algorithm != AUTO:
             find_algorithm(self.algorithm)
         if self.objective not in OBJECTIVES:
@@ -51,8 +55,11 @@ class Job:
         if self.dataflow is not None:
             find_dataflow(self.dataflow)
             if ":" in self.dataflow and self.algorithm == AUTO:
-                raise HwsimError(f"dataflow {self.dataflow} fixes the mapping of one algorithm's nest; expected --algorithm "
-                                 "direct or another beside it, not auto")
+                raise HwsimError(
+                    f"dataflow {self.dataflow} fixes the mapping of one algorithm's nest; "
+                    f"expected --algorithm "
+                    "direct or another beside it, not auto"
+                )
         return self.workload.with_dtype(dtype)
 
     def _stated(self) -> str | None:
@@ -63,7 +70,8 @@ class Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """One layer under one algorithm on one machine; yields: to what always applies, where the machine cannot run it."""
+    """One layer under one algorithm on one machine; yields: to what always applies, where the
+    machine cannot run it."""
 
     machine: str
     layer: Layer
@@ -83,7 +91,8 @@ class _Task:
 
 @dataclass(frozen=True)
 class _Work:
-    """The stages that a task comes to; tasks with equal work (a layer that an algorithm falls back on) run once."""
+    """The stages that a task comes to; tasks with equal work (a layer that an algorithm falls back
+    on) run once."""
 
     machine: str
     layer: Layer
@@ -99,16 +108,30 @@ def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Resu
     machines: dict[str, Machine] = {}
     for job in jobs:
         if machines.setdefault(job.machine.name, job.machine) != job.machine:
-            raise HwsimError(f"two different machines are named {job.machine.name!r}; expected a name of its own for each")
-    wanted = [(job, _tasks(job, layer)) for job, work in zip(jobs, workloads, strict=True) for layer in work.layers.values()]
+            raise HwsimError(
+                f"two different machines are named {job.machine.name!r}; expected a name of its "
+                f"own for each"
+            )
+    wanted = [
+        (job, _tasks(job, layer))
+        for job, work in zip(jobs, workloads, strict=True)
+        for layer in work.layers.values()
+    ]
     done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress)
-    rest = [task for job, tasks in wanted for task in tasks[1:] if not _is_beaten(task, job, done[tasks[0]])]
+    rest = [
+        task
+        for job, tasks in wanted
+        for task in tasks[1:]
+        if not _is_beaten(task, job, done[tasks[0]])
+    ]
     done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
 
 
 def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
-    return isinstance(first, LayerResult) and cannot_win(task.layer, task.algorithm, job.machine, job.objective, first)
+    return isinstance(first, LayerResult) and cannot_win(
+        task.layer, task.algorithm, job.machine, job.objective, first
+    )
 
 
 def _tasks(job: Job, layer: Layer) -> list[_Task]:
@@ -118,16 +141,24 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
         names = [MEMORY_BOUND]
     elif job.algorithm == AUTO:
         names = candidates(layer)
-    return [_Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO, job.timeline) for name in names]
+    return [
+        _Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO, job.timeline)
+        for name in names
+    ]
 
 
-def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None) -> dict[_Task, LayerResult | HwsimError]:
+def _run_tasks(
+    tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None
+) -> dict[_Task, LayerResult | HwsimError]:
     work_of = {task: task.work for task in dict.fromkeys(tasks)}
     first = {work: task for task, work in reversed(work_of.items())}
     done: dict[_Work, LayerResult | HwsimError] = {}
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        futures = {pool.submit(_run_task, task, machines[task.machine]): work for work, task in first.items()}
+        futures = {
+            pool.submit(_run_task, task, machines[task.machine]): work
+            for work, task in first.items()
+        }
         for future in as_completed(futures):
             error = future.exception()
             if isinstance(error, HwsimError):
@@ -141,8 +172,11 @@ def _run_tasks(tasks: list[_Task], machines: Mapping[str, Machine], progress: Pr
     return {task: _outcome(task, done, machines[task.machine]) for task in work_of}
 
 
-def _outcome(task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: Machine) -> LayerResult | HwsimError:
-    """A task's result under its own algorithm's name, or where that cannot run, what always applies and why."""
+def _outcome(
+    task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: Machine
+) -> LayerResult | HwsimError:
+    """A task's result under its own algorithm's name, or where that cannot run, what always applies
+    and why."""
     result = done[task.work]
     if isinstance(result, LayerResult):
         plan = task.plan()
@@ -158,18 +192,35 @@ def _outcome(task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: 
     instead = _outcome(other, done, machine)
     if isinstance(instead, HwsimError):
         return result
-    return replace(instead, notes=(f"{task.algorithm} does not apply: {result}; {FALLBACK} instead", *instead.notes))
+    return replace(
+        instead,
+        notes=(f"{task.algorithm} does not apply: {result}; {FALLBACK} instead", *instead.notes),
+    )
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
     reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
-    return simulate_layer("", task.layer, replace(task.plan(), notes=()), reference, machine, task.dataflow,
-                          timeline=task.timeline)
+    return simulate_layer(
+        "",
+        task.layer,
+        replace(task.plan(), notes=()),
+        reference,
+        machine,
+        task.dataflow,
+        timeline=task.timeline,
+    )
 
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
-    layers = tuple(best_of(name, [done[task] for task in _tasks(job, layer) if task in done], job.objective, job.algorithm == AUTO)
-                   for name, layer in workload.layers.items())
+    layers = tuple(
+        best_of(
+            name,
+            [done[task] for task in _tasks(job, layer) if task in done],
+            job.objective,
+            job.algorithm == AUTO,
+        )
+        for name, layer in workload.layers.items()
+    )
     return gather(replace(job, workload=workload), layers)
 
 
@@ -177,9 +228,20 @@ def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
     machine, workload = job.machine, job.workload
     dtype = next(iter(workload.layers.values())).dtype or machine.dtype
     dram: Any = machine.parts[machine.dram_name]
-    fidelity = " ".join(filter(None, (machine.fidelity.strip(), assumed_text(machine).removeprefix("; "))))
-    return Result(machine.name, workload.name, job.algorithm, dtype, machine.clock_hz, layers,
-                  {name: part.capacity for name, part in machine.memories.items()},
-                  machine.compute.peak_macs_per_cycle(dtype), dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz,
-                  fidelity, machine.compute.units if machine.pipelined else 0,
-                  machine.start.cycles(machine.clock_hz) / machine.clock_hz if machine.start else 0.0)
+    fidelity = " ".join(
+        filter(None, (machine.fidelity.strip(), assumed_text(machine).removeprefix("; ")))
+    )
+    return Result(
+        machine.name,
+        workload.name,
+        job.algorithm,
+        dtype,
+        machine.clock_hz,
+        layers,
+        {name: part.capacity for name, part in machine.memories.items()},
+        machine.compute.peak_macs_per_cycle(dtype),
+        dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz,
+        fidelity,
+        machine.compute.units if machine.pipelined else 0,
+        machine.start.cycles(machine.clock_hz) / machine.clock_hz if machine.start else 0.0,
+    )

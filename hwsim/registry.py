@@ -1,9 +1,9 @@
 """Plug-ins: a folder of modules, each registering what it defines under a name.
 
 >>> ALGORITHMS: Registry[type] = Registry("algorithm", "hwsim.algorithms")
-
-A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it. A package of a user's
-own brings more as entry points of the group "hwsim.algorithms" (docs/plugins.md): modules that register themselves.
+ A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it. A
+package of a user's own brings more as entry points of the group "hwsim.algorithms"
+(docs/plugins.md): modules that register themselves.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _import_all(package: str) -> None:
 
 
 def _import_entry_points(group: str) -> None:
-    """The modules that installed packages bring for a group. Raises HwsimError naming the package of one that fails."""
+    """The modules that installed packages bring for a group. Raises HwsimError naming the package
+    of one that fails."""
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=group):
@@ -79,4 +80,6 @@ def _import_entry_points(group: str) -> None:
             entry.load()
         except Exception as error:  # whatever a stranger's module does
             package = entry.dist.name if entry.dist else entry.value
-            raise HwsimError(f"plug-in {entry.name!r} of {package}: {type(error).__name__}: {error}") from error
+            raise HwsimError(
+                f"plug-in {entry.name!r} of {package}: {type(error).__name__}: {error}"
+            ) from error

@@ -19,12 +19,18 @@ def by_loops(layer: Convolution, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         channels, filters = slice(g * c, g * c + c), slice(g * k, g * k + k)
         if isinstance(layer, ConvTransposeLayer):
             for h, v in np.ndindex(layer.h, layer.w):
-                p, q = h * down + r * apart - layer.pads[0][0], v * across + s * aside - layer.pads[1][0]
+                p, q = (
+                    h * down + r * apart - layer.pads[0][0],
+                    v * across + s * aside - layer.pads[1][0],
+                )
                 if 0 <= p < layer.p and 0 <= q < layer.q:
                     out[:, filters, p, q] += x[:, channels, h, v] @ w[channels, :, r, s]
         else:
             for p, q in np.ndindex(layer.p, layer.q):
-                h, v = p * down + r * apart - layer.pads[0][0], q * across + s * aside - layer.pads[1][0]
+                h, v = (
+                    p * down + r * apart - layer.pads[0][0],
+                    q * across + s * aside - layer.pads[1][0],
+                )
                 if 0 <= h < layer.h and 0 <= v < layer.w:
                     out[:, filters, p, q] += x[:, channels, h, v] @ w[filters, :, r, s].T
     return out
@@ -34,8 +40,12 @@ def data(layer: Convolution, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Random x and w in the shapes that Algorithm.compute takes."""
     dice = np.random.default_rng(seed)
     transposed = isinstance(layer, ConvTransposeLayer)
-    filters = (layer.c, layer.k // layer.groups) if transposed else (layer.k, layer.c // layer.groups)
-    return dice.standard_normal((layer.n, layer.c, layer.h, layer.w)), dice.standard_normal((*filters, layer.r, layer.s))
+    filters = (
+        (layer.c, layer.k // layer.groups) if transposed else (layer.k, layer.c // layer.groups)
+    )
+    return dice.standard_normal((layer.n, layer.c, layer.h, layer.w)), dice.standard_normal(
+        (*filters, layer.r, layer.s)
+    )
 
 
 @st.composite
@@ -47,9 +57,24 @@ def layers(draw: st.DrawFn, largest: int = 9, transposed: bool | None = None) ->
         turned = draw(st.booleans()) if transposed is None else transposed
         pads = st.integers(0, 3)
         steps = st.one_of(step, st.tuples(step, step))
-        fields = (draw(size), groups * draw(size), draw(length), draw(length), groups * draw(size), draw(taps), draw(taps),
-                  draw(steps), draw(st.one_of(pads, st.tuples(pads, pads), st.tuples(pads, pads, pads, pads))), draw(steps), groups)
+        fields = (
+            draw(size),
+            groups * draw(size),
+            draw(length),
+            draw(length),
+            groups * draw(size),
+            draw(taps),
+            draw(taps),
+            draw(steps),
+            draw(st.one_of(pads, st.tuples(pads, pads), st.tuples(pads, pads, pads, pads))),
+            draw(steps),
+            groups,
+        )
         try:
-            return ConvTransposeLayer(*fields, draw(st.integers(0, 1))) if turned else ConvLayer(*fields)
+            return (
+                ConvTransposeLayer(*fields, draw(st.integers(0, 1)))
+                if turned
+                else ConvLayer(*fields)
+            )
         except HwsimError:
             continue

@@ -23,12 +23,20 @@ from hwsim.schedule.dataflows import applicable
 from hwsim.timing import TIMINGS, Surroundings
 from tests.test_caches import CPUS
 
-ARRAYS = ["tpu-v1", "toy-systolic", "nvdla-large", str(CPUS.parent / "schedules" / "array32_b4.yaml"), "eyeriss-v1"]
+ARRAYS = [
+    "tpu-v1",
+    "toy-systolic",
+    "nvdla-large",
+    str(CPUS.parent / "schedules" / "array32_b4.yaml"),
+    "eyeriss-v1",
+]
 
 
 def with_bandwidth(machine: Machine, name: str, times: float) -> Machine:
     part: Any = machine.parts[name]
-    faster = replace(part, bandwidth=Bandwidth(part.bandwidth.value * times, part.bandwidth.per_cycle))
+    faster = replace(
+        part, bandwidth=Bandwidth(part.bandwidth.value * times, part.bandwidth.per_cycle)
+    )
     if name == machine.dram_name:
         faster = replace(faster, timing=None)
     return replace(machine, parts={**machine.parts, name: faster})
@@ -42,23 +50,45 @@ def with_latency(machine: Machine, times: float) -> Machine:
 
 def random_layer(rng: random.Random) -> Layer:
     if rng.random() < 0.5:
-        return GemmLayer(rng.choice([1, 16, 100, 300]), rng.choice([32, 64, 200, 512]), rng.choice([32, 150, 256, 700]))
+        return GemmLayer(
+            rng.choice([1, 16, 100, 300]),
+            rng.choice([32, 64, 200, 512]),
+            rng.choice([32, 150, 256, 700]),
+        )
     size = rng.choice([7, 14, 28])
-    return ConvLayer(n=rng.choice([1, 2]), c=rng.choice([16, 32, 64]), h=size, w=size, k=rng.choice([16, 32, 64]), r=3, s=3, pad=1)
+    return ConvLayer(
+        n=rng.choice([1, 2]),
+        c=rng.choice([16, 32, 64]),
+        h=size,
+        w=size,
+        k=rng.choice([16, 32, 64]),
+        r=3,
+        s=3,
+        pad=1,
+    )
 
 
 def gains(machine: Machine, cycles: Any) -> dict[str, float]:
     """Cycles saved by doubling each memory's bandwidth, and by halving DRAM's latency. cycles: of a machine."""
     whole = cycles(machine)
-    memories = [name for name, part in machine.parts.items() if isinstance(part, (Cache, Scratchpad)) or name == machine.dram_name]
-    faster = {name: with_bandwidth(machine, name, 2) for name in memories} | {f"{machine.dram_name} latency": with_latency(machine, 0.5)}
+    memories = [
+        name
+        for name, part in machine.parts.items()
+        if isinstance(part, (Cache, Scratchpad)) or name == machine.dram_name
+    ]
+    faster = {name: with_bandwidth(machine, name, 2) for name in memories} | {
+        f"{machine.dram_name} latency": with_latency(machine, 0.5)
+    }
     return {name: (whole - cycles(other)) / whole for name, other in faster.items()}
 
 
 def check(machine: Machine, taken: Cycles, cycles: Any) -> None:
     """What is named saves nearly as much as anything else; where nothing is named, nothing saves much."""
     found = gains(machine, cycles)
-    lost = {resource.removesuffix(" port"): stall / taken.total for resource, stall in taken.by_resource.items()}
+    lost = {
+        resource.removesuffix(" port"): stall / taken.total
+        for resource, stall in taken.by_resource.items()
+    }
     named = max(lost, key=lambda name: lost[name], default="")
     best = max(found, key=lambda name: found[name])
     if named in found:
@@ -83,9 +113,17 @@ def test_arrays_name_what_helps_most(seed: int) -> None:
     nest = rng.choice(nests)
 
     def cycles(other: Machine) -> float:
-        return TIMINGS[other.compute.timing].run(nest, other, machine.dtype, Surroundings()).cycles.total
+        return (
+            TIMINGS[other.compute.timing]
+            .run(nest, other, machine.dtype, Surroundings())
+            .cycles.total
+        )
 
-    check(machine, TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings()).cycles, cycles)
+    check(
+        machine,
+        TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings()).cycles,
+        cycles,
+    )
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -101,7 +139,9 @@ def test_cpus_and_gpus_name_what_helps_most(seed: int) -> None:
     check(machine, simulate(layer, machine, "implicit-gemm").layers[0].cycles, cycles)
 
 
-@pytest.mark.parametrize(("machine", "layer"), [(ARRAYS[3], "resnet50:conv5_1b"), ("tpu-v1", "vgg16:conv4_2")])
+@pytest.mark.parametrize(
+    ("machine", "layer"), [(ARRAYS[3], "resnet50:conv5_1b"), ("tpu-v1", "vgg16:conv4_2")]
+)
 def test_weights_from_dram_are_not_blamed_on_the_array(machine: str, layer: str) -> None:
     """Both used to wait for 'array: results on their way'; only more bandwidth removes that."""
     from hwsim import load_workload

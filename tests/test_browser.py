@@ -12,15 +12,29 @@ import pytest
 import hwsim
 from hwsim.report.html import write_html
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--allow-file-access-from-files", "--virtual-time-budget=4000"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--allow-file-access-from-files",
+    "--virtual-time-budget=4000",
+]
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    comparison = hwsim.compare(hwsim.load_workload("alexnet"), ["tpu-v1", "eyeriss-v1"], ["direct", "winograd-f2"])
+    comparison = hwsim.compare(
+        hwsim.load_workload("alexnet"), ["tpu-v1", "eyeriss-v1"], ["direct", "winograd-f2"]
+    )
     write_html(comparison, path)
     return path
 
@@ -43,8 +57,19 @@ def test_nothing_sticks_out(page: Path, width: int, tmp_path: Path) -> None:
         document.body.dataset.result = JSON.stringify([page.documentElement.scrollWidth, plots.length, Math.min(...plots.map(box => box.width)),
                                                        Math.max(...plots.map(box => box.right))]);
       }};</script>""")
-    ran = subprocess.run([CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{frame}"], capture_output=True,
-                         text=True, timeout=120, check=False)
+    ran = subprocess.run(
+        [
+            CHROMIUM,
+            *FLAGS,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            f"file://{frame}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     found = re.search(r'data-result="\[([\d.,]+)\]"', ran.stdout)
     assert found is not None, ran.stdout[-500:] + ran.stderr[-500:]
     wide, plots, narrowest, right = (float(number) for number in found[1].split(","))

@@ -39,7 +39,9 @@ class PlainLru:
 
     def __init__(self, levels: list[Cache]) -> None:
         self.levels = levels
-        self.sets: list[list[OrderedDict[int, bool]]] = [[OrderedDict() for _ in range(level.sets)] for level in levels]
+        self.sets: list[list[OrderedDict[int, bool]]] = [
+            [OrderedDict() for _ in range(level.sets)] for level in levels
+        ]
         self.misses = [0] * len(levels)
         self.reads = self.writes = 0
 
@@ -73,8 +75,14 @@ class PlainLru:
             self.insert(number, line, True)
 
 
-def one_core(nest: Nest, levels: list[Cache]) -> tuple[dict[tuple[str, str], object], ImplicitChain]:
-    chain = ImplicitChain([(f"l{number + 1}", level) for number, level in enumerate(levels)], 1, AddressSpace([nest.stage]))
+def one_core(
+    nest: Nest, levels: list[Cache]
+) -> tuple[dict[tuple[str, str], object], ImplicitChain]:
+    chain = ImplicitChain(
+        [(f"l{number + 1}", level) for number, level in enumerate(levels)],
+        1,
+        AddressSpace([nest.stage]),
+    )
     boundary = nest.holds[-1]
     result = run_stream(nest, boundary, frozenset(), chain, Walkers(1, 64, 64, 10**9))
     return result.traffic, chain
@@ -84,7 +92,9 @@ def accesses(nest: Nest, line: int, space: AddressSpace) -> list[tuple[int, bool
     """Every line the registers of a two-dim nest touch, walked in Python: row-major tensors, whole tiles."""
     stage = nest.stage
     found: list[tuple[int, bool]] = []
-    held: dict[str, tuple[tuple[int, int], ...] | None] = {tensor.name: None for tensor in stage.tensors}
+    held: dict[str, tuple[tuple[int, int], ...] | None] = {
+        tensor.name: None for tensor in stage.tensors
+    }
 
     def lines(tensor: Tensor, box: tuple[tuple[int, int], ...]) -> list[int]:
         touched = []
@@ -123,24 +133,46 @@ def accesses(nest: Nest, line: int, space: AddressSpace) -> list[tuple[int, bool
 
 
 def product_nest(m: int, n: int, k: int, tm: int, tn: int) -> Nest:
-    tensors = (Tensor("A", "activation", (along("m", m), along("k", k)), 4), Tensor("B", "weight", (along("k", k), along("n", n)), 4),
-               Tensor("C", "output", (along("m", m), along("n", n)), 4))
+    tensors = (
+        Tensor("A", "activation", (along("m", m), along("k", k)), 4),
+        Tensor("B", "weight", (along("k", k), along("n", n)), 4),
+        Tensor("C", "output", (along("m", m), along("n", n)), 4),
+    )
     stage = Stage("gemm", (("m", m), ("n", n), ("k", k)), tensors, Operations(1, 0, 0, 1))
     names = ("A", "B", "C")
-    return Nest(stage, (Hold("dram", names), Loop("n", tn), Loop("m", tm), Loop("k", 1), Hold("registers", names, "refetch"),
-                        Loop("m", 1), Loop("n", 1)))
+    return Nest(
+        stage,
+        (
+            Hold("dram", names),
+            Loop("n", tn),
+            Loop("m", tm),
+            Loop("k", 1),
+            Hold("registers", names, "refetch"),
+            Loop("m", 1),
+            Loop("n", 1),
+        ),
+    )
 
 
-@pytest.mark.parametrize(("m", "n", "k", "tm", "tn"), [(12, 20, 9, 3, 4), (17, 13, 11, 4, 5), (5, 40, 7, 2, 8)])
-@pytest.mark.parametrize("levels", [[(256, 16, 2)], [(256, 16, 2), (1024, 16, 4)], [(128, 16, 8), (768, 16, 3)]])
-def test_equal_to_a_plain_lru(m: int, n: int, k: int, tm: int, tn: int, levels: list[tuple[int, int, int]]) -> None:
+@pytest.mark.parametrize(
+    ("m", "n", "k", "tm", "tn"), [(12, 20, 9, 3, 4), (17, 13, 11, 4, 5), (5, 40, 7, 2, 8)]
+)
+@pytest.mark.parametrize(
+    "levels", [[(256, 16, 2)], [(256, 16, 2), (1024, 16, 4)], [(128, 16, 8), (768, 16, 3)]]
+)
+def test_equal_to_a_plain_lru(
+    m: int, n: int, k: int, tm: int, tn: int, levels: list[tuple[int, int, int]]
+) -> None:
     nest = product_nest(m, n, k, tm, tn)
     caches = [cache(*level) for level in levels]
     traffic, chain = one_core(nest, caches)
     plain = PlainLru(caches)
     for line, write in accesses(nest, caches[0].line, chain.space):
         plain.touch(line, write)
-    misses = [sum(row.misses for (level, _), row in traffic.items() if level == f"l{number + 1}") for number in range(len(caches))]  # type: ignore[attr-defined]
+    misses = [
+        sum(row.misses for (level, _), row in traffic.items() if level == f"l{number + 1}")
+        for number in range(len(caches))
+    ]  # type: ignore[attr-defined]
     dram = [row for (level, _), row in traffic.items() if level == "dram"]
     assert misses == plain.misses
     assert sum(row.reads for row in dram) == plain.reads  # type: ignore[attr-defined]
@@ -155,9 +187,18 @@ def test_words_asked_of_the_first_cache_equal_the_closed_form(seed: int) -> None
     names = tuple(tensor.name for tensor in nest.stage.tensors)
     loops = [item for item in nest.items if isinstance(item, Loop)]
     cut = seed % (len(loops) + 1)
-    nest = Nest(nest.stage, (Hold("dram", names), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]))
-    if any(len(axis.terms) > 1 or (axis.terms and axis.terms[0][1] > axis.extent) for tensor in nest.stage.tensors for axis in tensor.axes
-           ) and nest.stage.name != "gemm":
+    nest = Nest(
+        nest.stage,
+        (Hold("dram", names), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]),
+    )
+    if (
+        any(
+            len(axis.terms) > 1 or (axis.terms and axis.terms[0][1] > axis.extent)
+            for tensor in nest.stage.tensors
+            for axis in tensor.axes
+        )
+        and nest.stage.name != "gemm"
+    ):
         return  # tiles with gaps are loaded as the runs that cover them
     traffic, _ = one_core(nest, [cache(64, 4, 4)])
     counts = count(nest)
@@ -177,7 +218,9 @@ def test_an_ample_cache_moves_each_line_once() -> None:
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_replayed_stretches_equal_the_plain_walk(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replayed_stretches_equal_the_plain_walk(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Counts, work and final contents of every level, on random nests with 1 to 4 units taking turns."""
     nest = random_nest(seed, spatial=False)
     names = tuple(tensor.name for tensor in nest.stage.tensors)
@@ -185,15 +228,30 @@ def test_replayed_stretches_equal_the_plain_walk(seed: int, monkeypatch: pytest.
     cut = max(1, seed % (len(loops) + 1))
     first = loops[0]
     halves = -(-nest.stage.extents[first.dim] // (1 + seed % 4))
-    nest = Nest(nest.stage, (Hold("dram", names), Loop(first.dim, halves, "core"), *loops[:cut], Hold("registers", names, "refetch"), *loops[cut:]),
-                packed=seed % 2 == 0)
+    nest = Nest(
+        nest.stage,
+        (
+            Hold("dram", names),
+            Loop(first.dim, halves, "core"),
+            *loops[:cut],
+            Hold("registers", names, "refetch"),
+            *loops[cut:],
+        ),
+        packed=seed % 2 == 0,
+    )
     results = []
     for room in (0, 1 << 12, 40):  # nothing kept, all kept, too little room
         monkeypatch.setattr("hwsim.timing.caches.stream.KEPT_LOOKUPS", room)
         monkeypatch.setattr("hwsim.timing.caches.stream.WHOLE_STRETCH", 6)
-        levels = [("l1", cache(256, 16, 4)), ("l2", cache(768, 16, 3)), ("l3", cache(2048, 16, 8, per="chip"))]
+        levels = [
+            ("l1", cache(256, 16, 4)),
+            ("l2", cache(768, 16, 3)),
+            ("l3", cache(2048, 16, 8, per="chip")),
+        ]
         chain = ImplicitChain(levels, 4, AddressSpace([nest.stage]))
-        result = run_stream(nest, nest.holds[-1], frozenset({"core"}), chain, Walkers(4, 7, 16, 10**9))
+        result = run_stream(
+            nest, nest.holds[-1], frozenset({"core"}), chain, Walkers(4, 7, 16, 10**9)
+        )
         results.append((result, chain.state.tags.tolist()))
     assert results[0] == results[1] == results[2]
 
@@ -203,16 +261,29 @@ def test_vector_iterations_are_a_closed_form(seed: int) -> None:
     nest = random_nest(seed, spatial=False)
     names = tuple(tensor.name for tensor in nest.stage.tensors)
     loops = [item for item in nest.items if isinstance(item, Loop)]
-    nest = Nest(nest.stage, (Hold("dram", names), *loops[:-1], Hold("registers", names, "refetch"), *loops[-1:]))
+    nest = Nest(
+        nest.stage,
+        (Hold("dram", names), *loops[:-1], Hold("registers", names, "refetch"), *loops[-1:]),
+    )
     chain = ImplicitChain([("l1", cache(256, 16, 4))], 1, AddressSpace([nest.stage]))
     exact = run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 16, 10**9))
     whole = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
     vector_dim, lanes = _vector(nest, _chunk_sizes(nest, loops[:-1], whole), 16)
-    assert _vector_iterations(nest, loops[:-1], whole, vector_dim, lanes).tolist() == [exact.vector_iterations]
+    assert _vector_iterations(nest, loops[:-1], whole, vector_dim, lanes).tolist() == [
+        exact.vector_iterations
+    ]
 
 
-@pytest.mark.parametrize(("machine", "product"), [
-    ("xeon-8380", (654, 1096, 1215)), ("zen3", (600, 600, 600)), ("zen3", (383, 1021, 262)), ("a53", (500, 500, 500)), ("a76", (333, 777, 555))])
+@pytest.mark.parametrize(
+    ("machine", "product"),
+    [
+        ("xeon-8380", (654, 1096, 1215)),
+        ("zen3", (600, 600, 600)),
+        ("zen3", (383, 1021, 262)),
+        ("a53", (500, 500, 500)),
+        ("a76", (333, 777, 555)),
+    ],
+)
 def test_ragged_products_obey_physics(machine: str, product: tuple[int, int, int]) -> None:
     """Sampled windows used to hold more than their share of ragged tiles, which ended as a bug in the model."""
     found = load_machine(machine if machine == "xeon-8380" else str(CPUS / f"{machine}.yaml"))
@@ -231,7 +302,11 @@ def test_a_sample_has_the_iterations_of_the_whole() -> None:
 
 
 def sampled(nest: Nest, levels: list[Cache], budget: int, window: int) -> StreamResult:
-    chain = ImplicitChain([(f"l{number + 1}", level) for number, level in enumerate(levels)], 1, AddressSpace([nest.stage]))
+    chain = ImplicitChain(
+        [(f"l{number + 1}", level) for number, level in enumerate(levels)],
+        1,
+        AddressSpace([nest.stage]),
+    )
     return run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 64, budget, window))
 
 
@@ -244,8 +319,14 @@ def test_a_sampled_stream_is_as_close_to_the_exact_one_as_it_says(k: int, second
     assert exact.sampling is None
     assert part.sampling is not None
     assert part.sampling.share < 0.5
-    for level, kind, allowed in (("l1", "reads", 0.05), ("dram", "reads", max(0.05, part.sampling.error))):
-        whole, estimate = (sum(getattr(row, kind) for (name, _), row in result.traffic.items() if name == level) for result in (exact, part))
+    for level, kind, allowed in (
+        ("l1", "reads", 0.05),
+        ("dram", "reads", max(0.05, part.sampling.error)),
+    ):
+        whole, estimate = (
+            sum(getattr(row, kind) for (name, _), row in result.traffic.items() if name == level)
+            for result in (exact, part)
+        )
         assert estimate == pytest.approx(whole, rel=allowed)
 
 

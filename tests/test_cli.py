@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from hwsim.cli.main import main
+from hwsim.cli import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,9 +32,25 @@ def test_run_prints_a_table_of_80_columns() -> None:
     assert "does not apply" in out
 
 
-@pytest.mark.parametrize("words", [("list",), ("list", "machines"), ("show", "tpu-v1"), ("show", "xeon-8380"), ("show", "h200"), ("show", "vgg16"),
-                                   ("show", "winograd-f4"), ("show", "row-stationary"), ("show", "im2col"), ("validate", "workloads"),
-                                   ("validate", "scalesim"), ("--help",), ("run", "--help"), ("compare", "--help")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("list", "machines"),
+        ("show", "tpu-v1"),
+        ("show", "xeon-8380"),
+        ("show", "h200"),
+        ("show", "vgg16"),
+        ("show", "winograd-f4"),
+        ("show", "row-stationary"),
+        ("show", "im2col"),
+        ("validate", "workloads"),
+        ("validate", "scalesim"),
+        ("--help",),
+        ("run", "--help"),
+        ("compare", "--help"),
+    ],
+)
 def test_words_fit_80_columns(words: tuple[str, ...]) -> None:
     status, out, _ = hwsim(*words)
     assert status == 0
@@ -54,38 +70,89 @@ def test_json_follows_its_schema() -> None:
     del broken["layers"][0]["stages"][1]["cycles"]
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, schema)
-    assert stage["cycles"]["total"] == pytest.approx(stage["cycles"]["compute"] + sum(stage["cycles"]["stall"].values()))
+    assert stage["cycles"]["total"] == pytest.approx(
+        stage["cycles"]["compute"] + sum(stage["cycles"]["stall"].values())
+    )
 
 
 def test_compare_as_json_and_as_table() -> None:
-    words = ("compare", "toy-4x4", "--machines", "tpu-v1,xeon-8380", "--algorithms", "direct,winograd-f3")
+    words = (
+        "compare",
+        "toy-4x4",
+        "--machines",
+        "tpu-v1,xeon-8380",
+        "--algorithms",
+        "direct,winograd-f3",
+    )
     status, out, _ = hwsim(*words)
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()[2:]] == ["tpu-v1", "direct", "winograd-f3", "xeon-8380", "direct", "winograd-f3"]
+    assert [line.split()[0] for line in out.splitlines()[2:]] == [
+        "tpu-v1",
+        "direct",
+        "winograd-f3",
+        "xeon-8380",
+        "direct",
+        "winograd-f3",
+    ]
     status, out, _ = hwsim(*words, "--json", "-")
     results = json.loads(out)["results"]
     assert [(r["machine"], r["algorithm"], r["counts"]["multiplies"]) for r in results] == [
-        ("tpu-v1", "direct", 36), ("tpu-v1", "winograd-f3", 16), ("xeon-8380", "direct", 36), ("xeon-8380", "winograd-f3", 16)]
+        ("tpu-v1", "direct", 36),
+        ("tpu-v1", "winograd-f3", 16),
+        ("xeon-8380", "direct", 36),
+        ("xeon-8380", "winograd-f3", 16),
+    ]
 
 
 @pytest.mark.slow
 def test_compare_writes_a_whole_folder_or_nothing(tmp_path: Path) -> None:
-    words = ("compare", "toy-4x4", "--machines", "tpu-v1", "--algorithms", "direct,im2col", "--out", str(tmp_path / "report"))
+    words = (
+        "compare",
+        "toy-4x4",
+        "--machines",
+        "tpu-v1",
+        "--algorithms",
+        "direct,im2col",
+        "--out",
+        str(tmp_path / "report"),
+    )
     assert hwsim(*words)[0] == 0
     names = {path.name for path in (tmp_path / "report").iterdir()}
-    plots = {f"{name}.{kind}" for name in ("time", "multiplications", "layers", "dram", "footprint", "roofline") for kind in ("svg", "png")}
+    plots = {
+        f"{name}.{kind}"
+        for name in ("time", "multiplications", "layers", "dram", "footprint", "roofline")
+        for kind in ("svg", "png")
+    }
     assert names == plots | {"report.html", "report.md", "results.csv", "results.json"}
     status, _, err = hwsim(*words)
     assert status == 2
     assert "--force" in err
     assert hwsim(*words, "--force")[0] == 0
-    status, _, _ = hwsim("compare", "toy-4x4", "--machines", "tpu-v1", "--algorithms", "nope", "--out", str(tmp_path / "other"))
+    status, _, _ = hwsim(
+        "compare",
+        "toy-4x4",
+        "--machines",
+        "tpu-v1",
+        "--algorithms",
+        "nope",
+        "--out",
+        str(tmp_path / "other"),
+    )
     assert status == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
 
 
 def test_the_page_stands_alone(tmp_path: Path) -> None:
-    hwsim("compare", "toy-4x4", "--machines", "tpu-v1,h200", "--algorithms", "direct", "--out", str(tmp_path / "r"))
+    hwsim(
+        "compare",
+        "toy-4x4",
+        "--machines",
+        "tpu-v1,h200",
+        "--algorithms",
+        "direct",
+        "--out",
+        str(tmp_path / "r"),
+    )
     page = (tmp_path / "r" / "report.html").read_text()
     assert page.count("<svg") == 6
     for fetched in ("<script", "<link", 'src="http', "@import", "url(http"):
@@ -94,14 +161,27 @@ def test_the_page_stands_alone(tmp_path: Path) -> None:
     assert len(rows) == 1 + 2
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (("run", "tpuv1", "vgg16"), "did you mean 'tpu-v1'"), (("run", "tpu-v1", "vgg61"), "did you mean 'vgg19'"),
-    (("run", "tpu-v1", "vgg16", "-a", "winogard-f2"), "did you mean 'winograd-f2'"), (("run", "tpu-v1", "vgg16", "-a", "winograd-f99"), "expected winograd-f2"),
-    (("run", "tpu-v1", "vgg16", "-l", "conv1_3"), "no layer in vgg16 named 'conv1_3'"), (("run", "tpu-v1", "vgg16", "-t", "fp32"), "expected one of int8"),
-    (("run", "tpu-v1", "vgg16", "-d", "weight-stationry"), "did you mean 'weight-stationary'"), (("list", "machine"), "did you mean 'machines'"),
-    (("show", "vgg61"), "did you mean"), (("validate", "scale-sim"), "did you mean 'scalesim'"), (("run", "missing.yaml", "vgg16"), "no such file"),
-    (("rnu",), "did you mean 'run'"), (("run", "tpu-v1", "vgg16", "-b", "0"), "batch"), (("compare", "vgg16", "-m", "tpu-v1,", "-a", "direct"), "empty name"),
-    (("validate", "--data", "rows.json"), "without a name"), (("validate", "scalesim", "--data", "rows.json"), "cannot be read")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "tpuv1", "vgg16"), "did you mean 'tpu-v1'"),
+        (("run", "tpu-v1", "vgg61"), "did you mean 'vgg19'"),
+        (("run", "tpu-v1", "vgg16", "-a", "winogard-f2"), "did you mean 'winograd-f2'"),
+        (("run", "tpu-v1", "vgg16", "-a", "winograd-f99"), "expected winograd-f2"),
+        (("run", "tpu-v1", "vgg16", "-l", "conv1_3"), "no layer in vgg16 named 'conv1_3'"),
+        (("run", "tpu-v1", "vgg16", "-t", "fp32"), "expected one of int8"),
+        (("run", "tpu-v1", "vgg16", "-d", "weight-stationry"), "did you mean 'weight-stationary'"),
+        (("list", "machine"), "did you mean 'machines'"),
+        (("show", "vgg61"), "did you mean"),
+        (("validate", "scale-sim"), "did you mean 'scalesim'"),
+        (("run", "missing.yaml", "vgg16"), "no such file"),
+        (("rnu",), "did you mean 'run'"),
+        (("run", "tpu-v1", "vgg16", "-b", "0"), "batch"),
+        (("compare", "vgg16", "-m", "tpu-v1,", "-a", "direct"), "empty name"),
+        (("validate", "--data", "rows.json"), "without a name"),
+        (("validate", "scalesim", "--data", "rows.json"), "cannot be read"),
+    ],
+)
 def test_mistakes_get_one_clear_message_and_status_2(words: tuple[str, ...], message: str) -> None:
     status, out, err = hwsim(*words)
     assert status == 2
@@ -111,14 +191,33 @@ def test_mistakes_get_one_clear_message_and_status_2(words: tuple[str, ...], mes
 
 
 def test_validate_reads_rows_of_ones_own(tmp_path: Path) -> None:
-    row = {"network": "mine", "layer": "a", "rows": 8, "cols": 8, "dataflow": "ws", "M": 10, "N": 7, "K": 13, "total_cycles": 63,
-           "mapping_efficiency_pct": 71.09375, "sram_ifmap_reads": 130, "sram_filter_reads": 91, "sram_ofmap_writes": 140}
+    row = {
+        "network": "mine",
+        "layer": "a",
+        "rows": 8,
+        "cols": 8,
+        "dataflow": "ws",
+        "M": 10,
+        "N": 7,
+        "K": 13,
+        "total_cycles": 63,
+        "mapping_efficiency_pct": 71.09375,
+        "sram_ifmap_reads": 130,
+        "sram_filter_reads": 91,
+        "sram_ofmap_writes": 140,
+    }
     data = tmp_path / "rows.json"
     data.write_text(json.dumps({"rows": [row]}))
     status, out, _ = hwsim("validate", "scalesim", "--data", str(data), "--json")
     report = json.loads(out)
     assert status == 0
-    assert report["metrics"]["cycles"] == {"n": 1, "exact": 1, "mean_abs_rel_err": 0, "median_abs_rel_err": 0, "max_abs_rel_err": 0}
+    assert report["metrics"]["cycles"] == {
+        "n": 1,
+        "exact": 1,
+        "mean_abs_rel_err": 0,
+        "median_abs_rel_err": 0,
+        "max_abs_rel_err": 0,
+    }
     data.write_text(json.dumps({"rows": [{**row, "total_cycles": 70}]}))
     report = json.loads(hwsim("validate", "scalesim", "--data", str(data), "--json")[1])
     assert report["metrics"]["cycles"]["max_abs_rel_err"] == pytest.approx(0.1)
@@ -133,13 +232,17 @@ def test_validate_reads_rows_of_ones_own(tmp_path: Path) -> None:
 def test_reference_checks_are_exact() -> None:
     report = json.loads(hwsim("validate", "scalesim", "--json")[1])
     assert report["rows"] == 261
-    assert {metric: score["exact"] for metric, score in report["metrics"].items()} == dict.fromkeys(report["metrics"], 261)
+    assert {metric: score["exact"] for metric, score in report["metrics"].items()} == dict.fromkeys(
+        report["metrics"], 261
+    )
 
 
-@pytest.mark.parametrize("module", ["numpy", "numba", "matplotlib", "networkx", "simpy", "rich", "jinja2"])
+@pytest.mark.parametrize(
+    "module", ["numpy", "numba", "matplotlib", "networkx", "simpy", "rich", "jinja2"]
+)
 def test_importing_is_light(module: str) -> None:
     """Heavy libraries wait until they are used."""
-    code = f"import sys, hwsim, hwsim.cli.main; sys.exit({module!r} in sys.modules)"
+    code = f"import sys, hwsim, hwsim.cli; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -154,14 +257,23 @@ def test_runs_from_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         shutil.copytree(ROOT / folder, package / folder)
     for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]:
         folder.chmod(0o555)
-    environment = {**os.environ, "PYTHONPATH": str(package), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"),
-                   "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(package),
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     environment.pop("NUMBA_CACHE_DIR", None)
     words = [sys.executable, "-m", "hwsim", "run", "xeon-8380", "toy-4x4", "-a", "direct"]
-    first = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    first = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert first.returncode == 0, first.stderr
     if os.getuid() != 0:  # root may write anywhere
         assert any((tmp_path / "cache").rglob("*.nbi"))
-    again = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    again = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert "compiling" not in again.stderr
     assert again.stdout == first.stdout

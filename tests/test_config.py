@@ -13,7 +13,15 @@ from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.reading import MAX_BYTES, Document
-from hwsim.describe.units import Bandwidth, Duration, parse_bandwidth, parse_bytes, parse_duration, parse_energy_per_byte, parse_frequency
+from hwsim.describe.units import (
+    Bandwidth,
+    Duration,
+    parse_bandwidth,
+    parse_bytes,
+    parse_duration,
+    parse_energy_per_byte,
+    parse_frequency,
+)
 from hwsim.describe.workload import find_workload, load_workload
 from hwsim.errors import ConfigError, HwsimError, UnknownName
 
@@ -25,23 +33,48 @@ CASES = Path(__file__).parent / "cases"
 def test_a_one_dimensional_convolution_is_padded_along_its_axis(tmp_path: Path) -> None:
     """40 x 1 x 101, 24 filters of 1 x 9, pad 4: 24 x 101 x 40 x 9 products. One number does not pad the axis that is none."""
     text = "name: kws\nsource: x\ninput: {{c: 40, h: 1, w: 101}}\nlayers:\n  - {{name: c, {}}}\n"
-    for fields in ("op: conv, k: 24, r: 1, s: 9, pad: 4", "op: conv, k: 24, r: 1, s: 9, pad: [0, 4]",
-                   "op: conv, k: 24, r: 1, s: 9, pad: [0, 4, 0, 4]", "op: conv1d, k: 24, r: 9, pad: 4"):
+    for fields in (
+        "op: conv, k: 24, r: 1, s: 9, pad: 4",
+        "op: conv, k: 24, r: 1, s: 9, pad: [0, 4]",
+        "op: conv, k: 24, r: 1, s: 9, pad: [0, 4, 0, 4]",
+        "op: conv1d, k: 24, r: 9, pad: 4",
+    ):
         (tmp_path / "w.yaml").write_text(text.format(fields))
         assert load_workload(tmp_path / "w.yaml").macs == 24 * 101 * 40 * 9
-    (tmp_path / "w.yaml").write_text(text.format("op: conv, k: 24, r: 1, s: 9, stride: [1, 2], pad: [0, 3, 0, 5]"))
+    (tmp_path / "w.yaml").write_text(
+        text.format("op: conv, k: 24, r: 1, s: 9, stride: [1, 2], pad: [0, 3, 0, 5]")
+    )
     assert load_workload(tmp_path / "w.yaml").layers["c"].output == (24, 1, (101 + 8 - 9) // 2 + 1)
-    assert find_workload("conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x3x0x5").macs == 24 * 51 * 40 * 9
-    assert load_workload(CASES / "layers" / "one_dim_transposed.yaml").layers["up"].output == (32, 1, 80000)
+    assert (
+        find_workload("conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x3x0x5").macs
+        == 24 * 51 * 40 * 9
+    )
+    assert load_workload(CASES / "layers" / "one_dim_transposed.yaml").layers["up"].output == (
+        32,
+        1,
+        80000,
+    )
 
 
-@pytest.mark.parametrize(("field", "message"), [
-    ("pad: [1, 2, 3]", "a list of 3; expected a whole number, \\[rows, columns\\] or \\[top, left, bottom, right\\]"),
-    ("stride: [1, 2, 1, 2]", "a list of 4"), ("stride: [0, 1]", "out of range"), ("dilation: [x, 1]", "not a whole number"),
-    ("op: conv1d, s: 3", "expected r alone"), ("op: conv1d, stride: [1, 2]", "expected one number")])
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (
+            "pad: [1, 2, 3]",
+            "a list of 3; expected a whole number, \\[rows, columns\\] or \\[top, left, bottom, right\\]",
+        ),
+        ("stride: [1, 2, 1, 2]", "a list of 4"),
+        ("stride: [0, 1]", "out of range"),
+        ("dilation: [x, 1]", "not a whole number"),
+        ("op: conv1d, s: 3", "expected r alone"),
+        ("op: conv1d, stride: [1, 2]", "expected one number"),
+    ],
+)
 def test_axes_are_checked(tmp_path: Path, field: str, message: str) -> None:
     op = "" if "op:" in field else "op: conv, "
-    (tmp_path / "w.yaml").write_text(f"name: a\nsource: x\ninput: {{c: 4, h: 1, w: 9}}\nlayers:\n  - {{name: c, {op}k: 2, r: 1, {field}}}\n")
+    (tmp_path / "w.yaml").write_text(
+        f"name: a\nsource: x\ninput: {{c: 4, h: 1, w: 9}}\nlayers:\n  - {{name: c, {op}k: 2, r: 1, {field}}}\n"
+    )
     with pytest.raises(ConfigError, match=message):
         load_workload(tmp_path / "w.yaml")
 
@@ -59,7 +92,13 @@ def test_a_dozen_broken_files_are_kept() -> None:
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_every_fault_with_its_place_and_status_2(path: Path) -> None:
     expected = int(re.match(r"# expect: (\d+)", path.read_text())[1])  # type: ignore[index]
-    ran = subprocess.run([sys.executable, "-m", "hwsim", "show", str(path)], capture_output=True, text=True, cwd=ROOT, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "hwsim", "show", str(path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     lines = ran.stderr.removeprefix("hwsim: ").splitlines()
     assert ran.returncode == 2
     assert ran.stdout == ""
@@ -92,30 +131,88 @@ def test_shipped_machines_are_sound(name: str) -> None:
 @pytest.mark.parametrize("name", list(shipped("configs")))
 def test_every_number_of_a_machine_has_a_source(name: str) -> None:
     """Each line of a part that states a number says where it is from, or that it is assumed."""
-    words = ("ARK", "SDM", "AVX", "VNNI", "architectural", "assumption", "NVIDIA", "measured", "paper", "sector", "entry", "only the filter",
-             "60 MHz", "int8", "Timeloop", "cloud", "jax", "datasheet", "press", "spec", "primer", "hc34", "anandtech", "survey", "reference/",
-             "1472", "640")
+    words = (
+        "ARK",
+        "SDM",
+        "AVX",
+        "VNNI",
+        "architectural",
+        "assumption",
+        "NVIDIA",
+        "measured",
+        "paper",
+        "sector",
+        "entry",
+        "only the filter",
+        "60 MHz",
+        "int8",
+        "Timeloop",
+        "cloud",
+        "jax",
+        "datasheet",
+        "press",
+        "spec",
+        "primer",
+        "hc34",
+        "anandtech",
+        "survey",
+        "reference/",
+        "1472",
+        "640",
+    )
     for number, line in enumerate(shipped("configs")[name].read_text().splitlines(), 1):
-        if re.match(r"    (capacity|bandwidth|latency|line|ways|cores|sms|rows|cols|lanes): ", line):
+        if re.match(
+            r"    (capacity|bandwidth|latency|line|ways|cores|sms|rows|cols|lanes): ", line
+        ):
             comment = line.partition("#")[2]
             same_part = any(word in comment for word in words)
-            assert same_part or re.search(r"line: 64 B|per pe|bandwidth: [24] B", line), f"{name}:{number}: {line}"
+            assert same_part or re.search(r"line: 64 B|per pe|bandwidth: [24] B", line), (
+                f"{name}:{number}: {line}"
+            )
 
 
 def test_peaks_agree_with_the_collected_specifications() -> None:
-    peaks = {"xeon-8380": 5.89, "h200": 66.91, "tpu-v1": 91.75, "eyeriss-v1": 0.0672, "tpu-v4": 275.25, "edge-tpu": 3.93, "nvdla-large": 4.096,
-             "graphcore-gc200": 249.75, "sambanova-sn10": 320.0, "cerebras-wse2": 7480.0}
+    peaks = {
+        "xeon-8380": 5.89,
+        "h200": 66.91,
+        "tpu-v1": 91.75,
+        "eyeriss-v1": 0.0672,
+        "tpu-v4": 275.25,
+        "edge-tpu": 3.93,
+        "nvdla-large": 4.096,
+        "graphcore-gc200": 249.75,
+        "sambanova-sn10": 320.0,
+        "cerebras-wse2": 7480.0,
+    }
     for name, teraops in peaks.items():
         machine = load_machine(name)
-        assert machine.compute.peak_macs_per_cycle(machine.dtype) * 2 * machine.clock_hz / 1e12 == pytest.approx(teraops, rel=0.001)
+        assert machine.compute.peak_macs_per_cycle(
+            machine.dtype
+        ) * 2 * machine.clock_hz / 1e12 == pytest.approx(teraops, rel=0.001)
 
 
 def test_management_is_read_off_the_chain() -> None:
     kinds = {name: load_machine(name).management for name in shipped("configs")}
-    assert kinds == {"xeon-8380": "implicit", "h200": "mixed", "tpu-v1": "explicit", "eyeriss-v1": "explicit",
-                     "eyeriss-isca16": "explicit", "toy-8x8": "explicit",
-                     **dict.fromkeys(("tpu-v4", "edge-tpu", "nvdla-large", "graphcore-gc200", "sambanova-sn10", "cerebras-wse2", "toy-systolic"),
-                                     "explicit")}
+    assert kinds == {
+        "xeon-8380": "implicit",
+        "h200": "mixed",
+        "tpu-v1": "explicit",
+        "eyeriss-v1": "explicit",
+        "eyeriss-isca16": "explicit",
+        "toy-8x8": "explicit",
+        **dict.fromkeys(
+            (
+                "tpu-v4",
+                "edge-tpu",
+                "nvdla-large",
+                "graphcore-gc200",
+                "sambanova-sn10",
+                "cerebras-wse2",
+                "toy-systolic",
+            ),
+            "explicit",
+        ),
+    }
 
 
 def test_units() -> None:
@@ -128,16 +225,27 @@ def test_units() -> None:
     assert parse_energy_per_byte("8 pJ/bit") == 64
 
 
-@pytest.mark.parametrize(("parse", "text", "message"), [
-    (parse_bytes, "24", "unknown unit"), (parse_bytes, "24 mib", "did you mean 'MiB'"), (parse_bytes, "0.3 B", "whole number of bytes"),
-    (parse_bandwidth, "34 GBs", "did you mean '34 GB/s'"), (parse_bandwidth, "inf GB/s", "not finite"), (parse_frequency, "-1 MHz", "not positive"),
-    (parse_duration, "soon", "not a number"), (parse_bytes, "nan B", "not finite")])
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_bytes, "24", "unknown unit"),
+        (parse_bytes, "24 mib", "did you mean 'MiB'"),
+        (parse_bytes, "0.3 B", "whole number of bytes"),
+        (parse_bandwidth, "34 GBs", "did you mean '34 GB/s'"),
+        (parse_bandwidth, "inf GB/s", "not finite"),
+        (parse_frequency, "-1 MHz", "not positive"),
+        (parse_duration, "soon", "not a number"),
+        (parse_bytes, "nan B", "not finite"),
+    ],
+)
 def test_units_that_teach(parse: object, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         parse(text)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("name", ["../secrets", "/etc/passwd.yaml", "..", "a/../../b.yaml", "tpu-v1/../tpu-v1", "nope"])
+@pytest.mark.parametrize(
+    "name", ["../secrets", "/etc/passwd.yaml", "..", "a/../../b.yaml", "tpu-v1/../tpu-v1", "nope"]
+)
 def test_a_name_is_never_a_way_out(name: str) -> None:
     with pytest.raises((UnknownName, HwsimError)):
         load_machine(name)

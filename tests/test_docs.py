@@ -15,10 +15,20 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    return [(path.name, text) for path in PAGES for text in re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)]
+    return [
+        (path.name, text)
+        for path in PAGES
+        for text in re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)
+    ]
 
 
-SESSIONS = [(page, tuple(line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ hwsim"))) for page, text in blocks("console")]
+SESSIONS = [
+    (
+        page,
+        tuple(line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ hwsim")),
+    )
+    for page, text in blocks("console")
+]
 
 
 def test_there_is_something_to_run() -> None:
@@ -41,14 +51,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_commands(page: str, commands: tuple[str, ...], folder: Path) -> None:
     """A block is one session: a command may use what those before it wrote."""
     for command in commands:
-        ran = subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=folder, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert ran.returncode == 0, f"{page}: {command}\n{ran.stderr}"
         assert ran.stdout.strip()
 
 
 @pytest.mark.parametrize(("page", "program"), blocks("python"))
 def test_program(page: str, program: str, folder: Path) -> None:
-    ran = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, f"{page}\n{ran.stderr}"
 
 

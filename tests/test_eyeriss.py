@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import hwsim
 from hwsim.algorithms import lower
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.layer import ConvLayer, Density
 from hwsim.errors import HwsimError
@@ -21,19 +21,25 @@ from hwsim.validate import run_check
 
 MACHINE = hwsim.load_machine("eyeriss-v1")
 LAYERS = {  # table III: H/W padded, R/S, C, M, U; conv2, 4 and 5 in two groups
-    "CONV1": ConvLayer(4, 3, 227, 227, 96, 11, 11, stride=4), "CONV2": ConvLayer(4, 96, 31, 31, 256, 5, 5, groups=2),
-    "CONV3": ConvLayer(4, 256, 15, 15, 384, 3, 3), "CONV4": ConvLayer(4, 384, 15, 15, 384, 3, 3, groups=2),
+    "CONV1": ConvLayer(4, 3, 227, 227, 96, 11, 11, stride=4),
+    "CONV2": ConvLayer(4, 96, 31, 31, 256, 5, 5, groups=2),
+    "CONV3": ConvLayer(4, 256, 15, 15, 384, 3, 3),
+    "CONV4": ConvLayer(4, 384, 15, 15, 384, 3, 3, groups=2),
     "CONV5": ConvLayer(4, 384, 15, 15, 256, 3, 3, groups=2),
 }
 
 
 def found(layer: ConvLayer) -> Mapping:
-    return Space(lower(replace(layer, dtype="int16"), "direct").stages[0], MACHINE, Placement()).best()
+    return Space(
+        lower(replace(layer, dtype="int16"), "direct").stages[0], MACHINE, Placement()
+    ).best()
 
 
 def test_the_search_finds_table_iii() -> None:
     """Every parameter of every layer, but for CONV3's q, r, t, where the search takes two channels more a pass."""
-    table = yaml.safe_load((data_folder("reference") / "eyeriss.yaml").read_text())["table_III_alexnet_rs_mapping"]
+    table = yaml.safe_load((data_folder("reference") / "eyeriss.yaml").read_text())[
+        "table_III_alexnet_rs_mapping"
+    ]
     for row in table["rows"]:
         letters = dict(zip(table["columns"], row, strict=True))
         mapping = found(LAYERS[row[0]])
@@ -47,32 +53,75 @@ def test_a_pass_takes_what_its_busses_take() -> None:
 
     The last of 8 bands has 6 rows: windows 31 11 = 341, sums 48.
     """
-    stage = hwsim.simulate(LAYERS["CONV1"], MACHINE, "direct", dataflow="row-stationary:m=96,n=1,e=7,p=16,q=1,r=1,t=2").layers[0].online[0]
+    stage = (
+        hwsim.simulate(
+            LAYERS["CONV1"],
+            MACHINE,
+            "direct",
+            dataflow="row-stationary:m=96,n=1,e=7,p=16,q=1,r=1,t=2",
+        )
+        .layers[0]
+        .online[0]
+    )
     assert stage.cycles.compute == 288 * 9680
     assert stage.cycles.stall["weight bus: filters into the PEs"] == 288 * 968
     assert stage.cycles.stall["activation bus: first windows"] == 36 * (7 * 385 + 341)
     assert stage.cycles.stall["output bus: last sums"] == 36 * (7 * 56 + 48)
-    assert not {"activation bus", "output bus"} & set(stage.cycles.stall)  # 35 227 = 7945 and 16 2 7 55 / 4 = 3080 hide behind 9680
+    assert not {"activation bus", "output bus"} & set(
+        stage.cycles.stall
+    )  # 35 227 = 7945 and 16 2 7 55 / 4 = 3080 hide behind 9680
 
 
 def test_sums_wait_for_the_64_bit_port() -> None:
     """CONV3 with table III's q = 4, r = 1, t = 4: 4 64 13 13 / 4 = 10816 cycles of sums against 4 13 16 4 3 = 9984 of multiplying, 384 times."""
-    stage = hwsim.simulate(LAYERS["CONV3"], MACHINE, "direct", dataflow="row-stationary:m=64,n=4,e=13,p=16,q=4,r=1,t=4").layers[0].online[0]
+    stage = (
+        hwsim.simulate(
+            LAYERS["CONV3"],
+            MACHINE,
+            "direct",
+            dataflow="row-stationary:m=64,n=4,e=13,p=16,q=4,r=1,t=4",
+        )
+        .layers[0]
+        .online[0]
+    )
     assert stage.cycles.stall["output bus"] == 384 * (10816 - 9984)
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("m=64,n=4,e=13,p=16,q=4,r=2,t=4", "12 x 14 hold 4"), ("m=64,n=4,e=13,p=16,q=5,r=1,t=4", "15 q s input words in a PE that holds 12"),
-    ("m=64,n=4,e=13,p=24,q=4,r=1,t=1", "288 p q s filter words in a PE that holds 224"),
-    ("m=80,n=4,e=13,p=16,q=3,r=2,t=2", "in 25 banks, each one tensor's"), ("m=64,n=4", "e, p, q, r, t missing"),
-    ("m=64,n=4,e=13,p=16,q=4,x=2,t=4", "'x=2'"), ("m=64,n=4,e=13,p=16,q=4,r=0,t=4", "expected a positive integer")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("m=64,n=4,e=13,p=16,q=4,r=2,t=4", "12 x 14 hold 4"),
+        ("m=64,n=4,e=13,p=16,q=5,r=1,t=4", "15 q s input words in a PE that holds 12"),
+        ("m=64,n=4,e=13,p=24,q=4,r=1,t=1", "288 p q s filter words in a PE that holds 224"),
+        ("m=80,n=4,e=13,p=16,q=3,r=2,t=2", "in 25 banks, each one tensor's"),
+        ("m=64,n=4", "e, p, q, r, t missing"),
+        ("m=64,n=4,e=13,p=16,q=4,x=2,t=4", "'x=2'"),
+        ("m=64,n=4,e=13,p=16,q=4,r=0,t=4", "expected a positive integer"),
+    ],
+)
 def test_a_mapping_that_does_not_fit_says_what(text: str, says: str) -> None:
-    result = CliRunner().invoke(main, ["run", "eyeriss-v1", "conv:256,13,13,384,3,3,1,1", "-b", "4", "-a", "direct", "-d", f"row-stationary:{text}"])
+    result = CliRunner().invoke(
+        main,
+        [
+            "run",
+            "eyeriss-v1",
+            "conv:256,13,13,384,3,3,1,1",
+            "-b",
+            "4",
+            "-a",
+            "direct",
+            "-d",
+            f"row-stationary:{text}",
+        ],
+    )
     assert result.exit_code == 2 and says in result.output
 
 
 def test_parameters_need_a_dataflow_and_an_algorithm_they_fit() -> None:
-    for flow, algorithm in (("weight-stationary:m=1", "direct"), ("row-stationary:m=1,n=1,e=1,p=1,q=1,r=1,t=1", "auto")):
+    for flow, algorithm in (
+        ("weight-stationary:m=1", "direct"),
+        ("row-stationary:m=1,n=1,e=1,p=1,q=1,r=1,t=1", "auto"),
+    ):
         with pytest.raises(HwsimError, match="expected"):
             hwsim.simulate(ConvLayer(1, 8, 8, 8, 8, 3, 3), "eyeriss-v1", algorithm, dataflow=flow)
 
@@ -84,12 +133,21 @@ def test_codes_come_back_and_the_share_is_their_mean(seed: int) -> None:
     values = (dice.integers(1, 99, 60_000) * (dice.random(60_000) < density)).astype(np.int16)
     pairs = encode(values)
     assert np.array_equal(decode(pairs), values) and max(run for run, _ in pairs) <= 31
-    assert min(1.0, coded_bytes(len(pairs)) / values.nbytes) == pytest.approx(coded_share(density), rel=0.02)
+    assert min(1.0, coded_bytes(len(pairs)) / values.nbytes) == pytest.approx(
+        coded_share(density), rel=0.02
+    )
 
 
 def test_coded_maps_move_fewer_bytes_and_filters_do_not() -> None:
-    plain, coded = (hwsim.simulate(ConvLayer(1, 256, 13, 13, 64, 3, 3, density=density), MACHINE, "direct", dataflow="row-stationary").layers[0]
-                    for density in (Density(), Density(1.0, 0.25, outputs=0.5)))
+    plain, coded = (
+        hwsim.simulate(
+            ConvLayer(1, 256, 13, 13, 64, 3, 3, density=density),
+            MACHINE,
+            "direct",
+            dataflow="row-stationary",
+        ).layers[0]
+        for density in (Density(), Density(1.0, 0.25, outputs=0.5))
+    )
     moved = coded.accesses["dram"]["ifmap"].read_bytes / plain.accesses["dram"]["ifmap"].read_bytes
     assert moved == pytest.approx(coded_share(0.25), rel=1e-4)
     assert coded.accesses["dram"]["filter"] == plain.accesses["dram"]["filter"]
@@ -100,22 +158,40 @@ def test_the_chip_is_met_within_the_targets() -> None:
     """Latency within 5% on average and 10% at most, active PEs exactly, buffer and DRAM traffic within 10%."""
     scores = run_check("eyeriss").metrics
     assert scores["active_pes"].exact == 5
-    assert scores["processing_latency"].mean_abs_rel_err < 0.05 and scores["processing_latency"].max_abs_rel_err < 0.10
+    assert (
+        scores["processing_latency"].mean_abs_rel_err < 0.05
+        and scores["processing_latency"].max_abs_rel_err < 0.10
+    )
     assert max(scores[metric].max_abs_rel_err for metric in ("glb_bytes", "dram_bytes")) < 0.10
 
 
 def test_dilated_rows_are_counted_by_their_reach() -> None:
     """3 rows at dilation 8 reach over 17; a mapping that the search picks fits."""
     layer = ConvLayer(1, 32, 64, 64, 64, 3, 3, pad=8, dilation=8)
-    assert hwsim.simulate(layer, MACHINE, "direct", dataflow="row-stationary").layers[0].online[0].dataflow == "row-stationary"
+    assert (
+        hwsim.simulate(layer, MACHINE, "direct", dataflow="row-stationary")
+        .layers[0]
+        .online[0]
+        .dataflow
+        == "row-stationary"
+    )
 
 
-@pytest.mark.parametrize(("rows", "says"), [
-    ([], "no rows"), ([["FC6", 1.0, 50.0]], "expected a convolution"), ([["CONV9", 1.0, 50.0]], "no layer named"), ([["CONV1", 1.0]], "2 values; expected one for each of"),
-    ([["CONV1", "x", 50.0]], "'x'")])
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([], "no rows"),
+        ([["FC6", 1.0, 50.0]], "expected a convolution"),
+        ([["CONV9", 1.0, 50.0]], "no layer named"),
+        ([["CONV1", 1.0]], "2 values; expected one for each of"),
+        ([["CONV1", "x", 50.0]], "'x'"),
+    ],
+)
 def test_odd_data_files_get_a_message(tmp_path: Path, rows: list[list[object]], says: str) -> None:
     path = tmp_path / "own.yaml"
     columns = ["layer", "processing_latency_ms", "zeros_in_ifmap_pct"]
-    path.write_text(yaml.safe_dump({"network": "alexnet", "batch": 1, "columns": columns, "rows": rows}))
+    path.write_text(
+        yaml.safe_dump({"network": "alexnet", "batch": 1, "columns": columns, "rows": rows})
+    )
     result = CliRunner().invoke(main, ["validate", "eyeriss", "--data", str(path)])
     assert result.exit_code == 2 and says in result.output

@@ -25,7 +25,11 @@ def edited(tmp_path: Path, name: str, *edits: tuple[str, str]) -> str:
 
 
 def test_weights_are_read_once_as_they_shift_into_the_cells() -> None:
-    stage = hwsim.simulate(ConvLayer(1, 64, 28, 28, 64, 3, 3, pad=1), "tpu-v1", "direct").layers[0].stages[0]
+    stage = (
+        hwsim.simulate(ConvLayer(1, 64, 28, 28, 64, 3, 3, pad=1), "tpu-v1", "direct")
+        .layers[0]
+        .stages[0]
+    )
     weights = stage.accesses["weight_fifo"]["filter"]
     assert weights.reads == weights.writes == 64 * 64 * 9
 
@@ -39,32 +43,60 @@ def test_two_machines_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
 def test_caches_are_ordered_by_links_not_by_the_file(tmp_path: Path) -> None:
     text = shipped("configs")["xeon-8380"].read_text()
     start, end = text.index("  l3:"), text.index("  l2:")
-    moved = text[:start] + text[end:].replace("  registers:\n", text[start:end] + "  registers:\n", 1)
+    moved = text[:start] + text[end:].replace(
+        "  registers:\n", text[start:end] + "  registers:\n", 1
+    )
     path = tmp_path / "moved.yaml"
     path.write_text(moved)
     layer = ConvLayer(1, 16, 28, 28, 32, 3, 3, pad=1)
-    here, there = (hwsim.simulate(layer, machine, "direct").layers[0].accesses for machine in ("xeon-8380", str(path)))
+    here, there = (
+        hwsim.simulate(layer, machine, "direct").layers[0].accesses
+        for machine in ("xeon-8380", str(path))
+    )
     assert here["l1"] == there["l1"]
     assert here["l3"] == there["l3"]
 
 
 def test_an_outer_cache_still_fetches_what_an_inner_one_asked_for(tmp_path: Path) -> None:
     """L3 alone does not fetch on writes: the L2's read of a line that a store missed goes to DRAM all the same."""
-    path = edited(tmp_path, "xeon-8380", ("    latency: 70 cycles     # assumption\n", "    latency: 70 cycles     # assumption\n    write_fetch: false\n"))
+    path = edited(
+        tmp_path,
+        "xeon-8380",
+        (
+            "    latency: 70 cycles     # assumption\n",
+            "    latency: 70 cycles     # assumption\n    write_fetch: false\n",
+        ),
+    )
     layer = ConvLayer(1, 16, 28, 28, 32, 3, 3, pad=1)
-    plain, changed = (hwsim.simulate(layer, machine, "direct").layers[0].accesses["dram"]["ofmap"] for machine in ("xeon-8380", path))
+    plain, changed = (
+        hwsim.simulate(layer, machine, "direct").layers[0].accesses["dram"]["ofmap"]
+        for machine in ("xeon-8380", path)
+    )
     assert plain.reads == changed.reads > 0
 
 
-@pytest.mark.parametrize("layer", [ConvLayer(1, 8, 30, 30, 16, 3, 3), ConvLayer(1, 8, 60, 60, 31, 1, 1), LinearLayer(30, 512, 16)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ConvLayer(1, 8, 30, 30, 16, 3, 3),
+        ConvLayer(1, 8, 60, 60, 31, 1, 1),
+        LinearLayer(30, 512, 16),
+    ],
+)
 @pytest.mark.parametrize("dtype", ["fp32", "fp64", "int8"])
-def test_register_tiles_fit_whatever_the_filters(layer: hwsim.ConvLayer | LinearLayer, dtype: str) -> None:
+def test_register_tiles_fit_whatever_the_filters(
+    layer: hwsim.ConvLayer | LinearLayer, dtype: str
+) -> None:
     result = hwsim.simulate(layer, "xeon-8380", "direct", dtype=dtype)
     assert result.footprint_bytes["registers"] <= 2048
 
 
 def test_sums_of_int8_take_four_bytes_in_registers() -> None:
-    stage = hwsim.simulate(GemmLayer(512, 512, 512), "xeon-8380", "direct", dtype="int8").layers[0].stages[0]
+    stage = (
+        hwsim.simulate(GemmLayer(512, 512, 512), "xeon-8380", "direct", dtype="int8")
+        .layers[0]
+        .stages[0]
+    )
     assert stage.footprint_bytes["registers"]["C"] == 14 * 32 * 4
     assert stage.utilization <= 1
 
@@ -76,7 +108,9 @@ def test_auto_leaves_out_what_does_not_fit() -> None:
 
 
 def test_wide_operands_take_a_narrower_weight_tile() -> None:
-    result = hwsim.simulate(ConvLayer(1, 512, 14, 14, 512, 3, 3, pad=1), "tpu-v1", "direct", dtype="int16")
+    result = hwsim.simulate(
+        ConvLayer(1, 512, 14, 14, 512, 3, 3, pad=1), "tpu-v1", "direct", dtype="int16"
+    )
     assert result.footprint_bytes["weight_fifo"] <= 256 * 1024
 
 
@@ -100,9 +134,20 @@ links: [dram <-> buffer, dram -> weights, buffer <-> array, weights -> array]
         assert result.footprint_bytes["buffer"] <= 64 * 1024
 
 
-@pytest.mark.parametrize(("name", "old", "new"), [("h200", "shared", "smem"), ("h200", "l2", "cache2"), ("xeon-8380", "registers", "file")])
-def test_a_part_the_family_needs_is_asked_for_by_name(tmp_path: Path, name: str, old: str, new: str) -> None:
-    path = edited(tmp_path, name, (f"  {old}:", f"  {new}:"), (f"- {old} <->", f"- {new} <->"), (f"<-> {old}\n", f"<-> {new}\n"))
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [("h200", "shared", "smem"), ("h200", "l2", "cache2"), ("xeon-8380", "registers", "file")],
+)
+def test_a_part_the_family_needs_is_asked_for_by_name(
+    tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    path = edited(
+        tmp_path,
+        name,
+        (f"  {old}:", f"  {new}:"),
+        (f"- {old} <->", f"- {new} <->"),
+        (f"<-> {old}\n", f"<-> {new}\n"),
+    )
     with pytest.raises(ConfigError, match=f"no part '{old}'"):
         hwsim.load_machine(path)
 
@@ -113,13 +158,18 @@ def test_a_layer_larger_than_dram_is_refused() -> None:
 
 
 def test_a_layer_keeps_its_own_data_type() -> None:
-    assert hwsim.simulate(ConvLayer(1, 64, 14, 14, 64, 3, 3, dtype="fp16"), "h200", "direct").dtype == "fp16"
+    assert (
+        hwsim.simulate(ConvLayer(1, 64, 14, 14, 64, 3, 3, dtype="fp16"), "h200", "direct").dtype
+        == "fp16"
+    )
     with pytest.raises(HwsimError, match="does not compute 'fp99'"):
         hwsim.simulate(ConvLayer(1, 64, 14, 14, 64, 3, 3, dtype="fp99"), "h200", "direct")
 
 
 def test_a_dataflow_that_does_not_apply_says_so() -> None:
-    result = hwsim.simulate(ConvLayer(1, 8, 9, 9, 8, 3, 3), "tpu-v1", "direct", dataflow="row-stationary")
+    result = hwsim.simulate(
+        ConvLayer(1, 8, 9, 9, 8, 3, 3), "tpu-v1", "direct", dataflow="row-stationary"
+    )
     assert any("row-stationary does not schedule" in note for note in result.notes)
 
 
@@ -129,10 +179,15 @@ def test_force_replaces_a_report_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(HwsimError, match="--force"):
         write_folder(tmp_path, {"report.md": "new"}, force=False)
     write_folder(tmp_path, {"report.md": "new"}, force=True)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"mine.txt": "keep", "report.md": "new"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "mine.txt": "keep",
+        "report.md": "new",
+    }
 
 
-def test_the_folder_one_stands_in_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_one_stands_in_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     write_folder(Path(), {"a.txt": "x"}, force=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.errors import HwsimError, printable, shortened
 from hwsim.report.html import inert
 from hwsim.validate.shape import check_like
@@ -17,31 +17,54 @@ from tests.fuzz import failures
 
 HOSTILE = Path(__file__).parent / "cases" / "hostile"
 CASES = [
-    (["show", "inf_cap.yaml"], "inf_cap.yaml:6:32: parts.dram.capacity: '1e308 TiB' is out of range"),
+    (
+        ["show", "inf_cap.yaml"],
+        "inf_cap.yaml:6:32: parts.dram.capacity: '1e308 TiB' is out of range",
+    ),
     (["show", "inf_clock.yaml"], "inf_clock.yaml:3:8: clock: '1e308 GHz' is out of range"),
-    (["show", "tiny_clock.yaml"], "tiny_clock.yaml:3:8: clock"), (["show", "inf_bw.yaml"], "inf_bw.yaml:6:50: parts.dram.bandwidth"),
-    (["show", "inf_lat.yaml"], "inf_lat.yaml:6:67: parts.dram.latency"), (["show", "nodtype.yaml"], "nodtype.yaml:4:8: dtype: int8"),
-    (["tile", "--n", "8", "--machine", "nodtype.yaml"], "nodtype.yaml:4:8: dtype: int8"), (["show", "sup.yaml"], "supported[0]: 'foo'; expected one of"),
-    (["show", "ctl.yaml"], "ctl.yaml:2:16: file: not valid YAML: the character '\\x0c'"), (["show", "nul.yaml"], "nul.yaml:1:9: file: not valid YAML"),
-    (["show", "kind.yaml"], "kind.yaml:6:16: parts.dram: type: not a word"), (["show", "evil_m.yaml"], "evil_m.yaml:2:14: description"),
+    (["show", "tiny_clock.yaml"], "tiny_clock.yaml:3:8: clock"),
+    (["show", "inf_bw.yaml"], "inf_bw.yaml:6:50: parts.dram.bandwidth"),
+    (["show", "inf_lat.yaml"], "inf_lat.yaml:6:67: parts.dram.latency"),
+    (["show", "nodtype.yaml"], "nodtype.yaml:4:8: dtype: int8"),
+    (["tile", "--n", "8", "--machine", "nodtype.yaml"], "nodtype.yaml:4:8: dtype: int8"),
+    (["show", "sup.yaml"], "supported[0]: 'foo'; expected one of"),
+    (["show", "ctl.yaml"], "ctl.yaml:2:16: file: not valid YAML: the character '\\x0c'"),
+    (["show", "nul.yaml"], "nul.yaml:1:9: file: not valid YAML"),
+    (["show", "kind.yaml"], "kind.yaml:6:16: parts.dram: type: not a word"),
+    (["show", "evil_m.yaml"], "evil_m.yaml:2:14: description"),
     (["run", "--nest", "surrogate_nest.yaml"], "surrogate_nest.yaml:5:16: file: not valid YAML"),
     (["run", "--nest", "physics_nest_dram.yaml"], "nests[0].nest: A passes by buffer"),
     (["run", "--nest", "physics_nest_compulsory.yaml"], "nests[0].nest: B passes by weights"),
     (["run", "--scalesim-config", "a.cfg", "--topology", "big.csv"], "big.csv:2:1: K: '9999"),
-    (["run", "--scalesim-config", "a.cfg", "--topology", "many.csv"], "many.csv:2:1: Sparsity: '2:4:6'"),
-    (["run", "--scalesim-config", "giant.cfg", "--topology", "giant.csv"], "expected a smaller layer"),
+    (
+        ["run", "--scalesim-config", "a.cfg", "--topology", "many.csv"],
+        "many.csv:2:1: Sparsity: '2:4:6'",
+    ),
+    (
+        ["run", "--scalesim-config", "giant.cfg", "--topology", "giant.csv"],
+        "expected a smaller layer",
+    ),
     (["run", "--scalesim-config", "rn.cfg", "--topology", "c.csv"], "rn.cfg:2:1: run_name: empty"),
-    (["run", "--scalesim-config", "infbw.cfg", "--topology", "c.csv"], "infbw.cfg:13:1: bandwidth: 'inf'"),
-    (["validate", "scalesim", "--data", "nan.json"], "[0].total_cycles: nan"), (["validate", "scalesim", "--data", "neg.json"], "[0].M: -4.5"),
-    (["validate", "scalesim", "--data", "zero.json"], "[0].rows: 0"), (["validate", "scalesim", "--data", "inf_data.json"], "rows[1].layer_dims.N"),
+    (
+        ["run", "--scalesim-config", "infbw.cfg", "--topology", "c.csv"],
+        "infbw.cfg:13:1: bandwidth: 'inf'",
+    ),
+    (["validate", "scalesim", "--data", "nan.json"], "[0].total_cycles: nan"),
+    (["validate", "scalesim", "--data", "neg.json"], "[0].M: -4.5"),
+    (["validate", "scalesim", "--data", "zero.json"], "[0].rows: 0"),
+    (["validate", "scalesim", "--data", "inf_data.json"], "rows[1].layer_dims.N"),
     (["validate", "scalesim", "--data", "date.yaml"], "date.yaml: not valid YAML"),
     (["validate", "h200-tiled-gemm", "--data", "huge_data.json"], "rows[1].K: 1e+308"),
     (["validate", "h200-tiled-gemm", "--data", "hang_data.json"], "rows[1].K: 4294967296"),
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), CASES, ids=lambda value: value[-1] if isinstance(value, list) else None)
-def test_each_is_one_message_and_status_2(words: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"), CASES, ids=lambda value: value[-1] if isinstance(value, list) else None
+)
+def test_each_is_one_message_and_status_2(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(HOSTILE)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2, result.output
@@ -52,7 +75,10 @@ def test_each_is_one_message_and_status_2(words: list[str], message: str, monkey
 
 def test_the_valid_ones_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(HOSTILE)
-    for words in (["run", "--nest", "nest_ok.yaml"], ["run", "deep100.yaml", "gemm:64,64,64", "-a", "direct"]):
+    for words in (
+        ["run", "--nest", "nest_ok.yaml"],
+        ["run", "deep100.yaml", "gemm:64,64,64", "-a", "direct"],
+    ):
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, result.output
 
@@ -70,7 +96,9 @@ def test_depth_and_thousands_of_faults_end_soon(tmp_path: Path) -> None:
     (tmp_path / "deep.yaml").write_text("[" * 5000)
     deep = CliRunner().invoke(main, ["show", str(tmp_path / "deep.yaml")])
     head = "name: a\nsource: x\ninput: {c: 1, h: 4, w: 4}\nlayers:\n"
-    (tmp_path / "faulty.yaml").write_text(head + "".join(f"  - {{name: l{n}, op: conw, kk: 1, from: [q{n}]}}\n" for n in range(6000)))
+    (tmp_path / "faulty.yaml").write_text(
+        head + "".join(f"  - {{name: l{n}, op: conw, kk: 1, from: [q{n}]}}\n" for n in range(6000))
+    )
     faulty = CliRunner().invoke(main, ["show", str(tmp_path / "faulty.yaml")])
     assert deep.exit_code == faulty.exit_code == 2
     assert faulty.stderr.count("\n") <= 110
@@ -80,17 +108,49 @@ def test_depth_and_thousands_of_faults_end_soon(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ten_thousand_layers_are_taken(tmp_path: Path) -> None:
     lines = "".join(f"  - {{name: l{n}, op: conv, k: 2, r: 1}}\n" for n in range(10_000))
-    (tmp_path / "w.yaml").write_text(f"name: a\nsource: x\ninput: {{c: 2, h: 4, w: 4}}\nlayers:\n{lines}")
-    assert CliRunner().invoke(main, ["count", str(tmp_path / "w.yaml"), "-a", "direct"]).exit_code == 0
+    (tmp_path / "w.yaml").write_text(
+        f"name: a\nsource: x\ninput: {{c: 2, h: 4, w: 4}}\nlayers:\n{lines}"
+    )
+    assert (
+        CliRunner().invoke(main, ["count", str(tmp_path / "w.yaml"), "-a", "direct"]).exit_code == 0
+    )
 
 
 def test_live_names_are_inert_in_every_output(tmp_path: Path) -> None:
     """Formulas, markup, links, pipes: shown as they are by Markdown, CSV, nest files and the terminal."""
-    names = ["=cmd|' /C calc'!A0", "@SUM(1+1)", "+1+1", "a|b`c", "<script>x</script>", "../../x", "[a](javascript:alert(1))", "a: b", "- x", "#h"]
-    layers = "".join(f"  - {{name: '{name.replace(chr(39), chr(39) * 2)}', op: conv, k: 4, r: 1}}\n" for name in names)
-    (tmp_path / "w.yaml").write_text(f"name: '=w<b>'\nsource: x\ninput: {{c: 4, h: 4, w: 4}}\nlayers:\n{layers}")
+    names = [
+        "=cmd|' /C calc'!A0",
+        "@SUM(1+1)",
+        "+1+1",
+        "a|b`c",
+        "<script>x</script>",
+        "../../x",
+        "[a](javascript:alert(1))",
+        "a: b",
+        "- x",
+        "#h",
+    ]
+    layers = "".join(
+        f"  - {{name: '{name.replace(chr(39), chr(39) * 2)}', op: conv, k: 4, r: 1}}\n"
+        for name in names
+    )
+    (tmp_path / "w.yaml").write_text(
+        f"name: '=w<b>'\nsource: x\ninput: {{c: 4, h: 4, w: 4}}\nlayers:\n{layers}"
+    )
     out = tmp_path / "out"
-    result = CliRunner().invoke(main, ["compare", str(tmp_path / "w.yaml"), "-m", "toy-systolic", "-a", "direct", "--out", str(out)])
+    result = CliRunner().invoke(
+        main,
+        [
+            "compare",
+            str(tmp_path / "w.yaml"),
+            "-m",
+            "toy-systolic",
+            "-a",
+            "direct",
+            "--out",
+            str(out),
+        ],
+    )
     assert result.exit_code == 0, result.output
     for row in csv.reader((out / "results.csv").read_text().splitlines()):
         assert not any(cell.startswith(("=", "+", "@")) for cell in row), row
@@ -99,7 +159,10 @@ def test_live_names_are_inert_in_every_output(tmp_path: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(line.replace("\\|", "").count("|") in (9, 11, 5, 8, 10, 12, 7) for line in rows)
     nests = tmp_path / "nests.yaml"
-    mapped = CliRunner().invoke(main, ["map", "toy-systolic", str(tmp_path / "w.yaml"), "--seconds", "1", "--out", str(nests)])
+    mapped = CliRunner().invoke(
+        main,
+        ["map", "toy-systolic", str(tmp_path / "w.yaml"), "--seconds", "1", "--out", str(nests)],
+    )
     assert mapped.exit_code == 0, mapped.output
     again = CliRunner().invoke(main, ["run", "--nest", str(nests)])
     assert again.exit_code == 0, again.output
@@ -117,9 +180,14 @@ def test_words_in_messages_are_cut_and_escaped() -> None:
 def test_data_files_are_checked_against_their_reference() -> None:
     reference = {"rows": [{"M": 4, "share": 0.5, "name": "a"}, {"M": 9, "share": 0.0, "name": "b"}]}
     check_like({"rows": [{"M": 5, "share": 0.25, "name": "c", "more": 1}]}, reference)
-    for row, message in (({"M": 0}, r"rows\[0\].M: 0; expected a whole number of at least 1"), ({"M": 2.5}, "M: 2.5"), ({"M": "x"}, "M: 'x'"),
-                         ({"share": float("nan")}, "share: nan"), ({"share": -1}, "share: -1; expected a number of at least 0"),
-                         ({"more": float("inf")}, "more: inf; expected a finite number")):
+    for row, message in (
+        ({"M": 0}, r"rows\[0\].M: 0; expected a whole number of at least 1"),
+        ({"M": 2.5}, "M: 2.5"),
+        ({"M": "x"}, "M: 'x'"),
+        ({"share": float("nan")}, "share: nan"),
+        ({"share": -1}, "share: -1; expected a number of at least 0"),
+        ({"more": float("inf")}, "more: inf; expected a finite number"),
+    ):
         with pytest.raises(HwsimError, match=message):
             check_like({"rows": [row]}, reference)
 

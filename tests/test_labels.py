@@ -60,17 +60,25 @@ def outcome(machine: hwsim.Machine, layer: ConvLayer | GemmLayer, nest: Nest) ->
 def test_another_label_gives_the_same_result(name: str, layer: ConvLayer | GemmLayer) -> None:
     machine = load_machine(name)
     for nest in nests(machine, layer):
-        assert outcome(machine, layer, nest) == outcome(machine, layer, replace(nest, dataflow="label")), nest.text()
+        assert outcome(machine, layer, nest) == outcome(
+            machine, layer, replace(nest, dataflow="label")
+        ), nest.text()
 
 
 @pytest.mark.parametrize("name", ["tpu-v1", "toy-systolic"])
 def test_cells_hold_what_stays_whether_the_nest_says_so_or_not(name: str) -> None:
     machine, layer = load_machine(name), GemmLayer(300, 520, 600)
     stage = lower(layer, "direct").stages[0]
-    for flow, role in (("weight-stationary", "weight"), ("input-stationary", "activation"), ("output-stationary", "output")):
+    for flow, role in (
+        ("weight-stationary", "weight"),
+        ("input-stationary", "activation"),
+        ("output-stationary", "output"),
+    ):
         nest = DATAFLOWS[flow].schedule(stage, machine, Placement())
         assert stationary(nest, machine.compute_name) == role
-        silent = replace(nest, items=tuple(item for item in nest.items if not _of_cells(item, machine)))
+        silent = replace(
+            nest, items=tuple(item for item in nest.items if not _of_cells(item, machine))
+        )
         assert silent != nest
         assert outcome(machine, layer, silent) == outcome(machine, layer, nest)
 

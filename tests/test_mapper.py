@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import hwsim
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.count.closed_form import count
 from hwsim.describe.layer import ConvLayer, GemmLayer
 from hwsim.describe.machine import Machine, load_machine
@@ -33,9 +33,15 @@ from hwsim.schedule.mapper.model import Model, evaluate
 from hwsim.schedule.mapper.search import OBJECTIVES, Search, pack
 from hwsim.schedule.mapper.space import Skeleton, Space, Tiling, cuts, find_space
 
-SMALL = {"gemm": lambda dtype: gemm_stage(GemmLayer(20, 12, 9, dtype=dtype)),
-         "conv": lambda dtype: conv_stages(ConvLayer(n=2, c=6, h=9, w=9, k=5, r=3, s=3, pad=1, stride=2, dtype=dtype), ("c",))[0],
-         "depthwise": lambda dtype: conv_stages(ConvLayer(n=1, c=4, h=8, w=8, k=4, r=3, s=3, pad=1, groups=4, dtype=dtype), ("c",))[0]}
+SMALL = {
+    "gemm": lambda dtype: gemm_stage(GemmLayer(20, 12, 9, dtype=dtype)),
+    "conv": lambda dtype: conv_stages(
+        ConvLayer(n=2, c=6, h=9, w=9, k=5, r=3, s=3, pad=1, stride=2, dtype=dtype), ("c",)
+    )[0],
+    "depthwise": lambda dtype: conv_stages(
+        ConvLayer(n=1, c=4, h=8, w=8, k=4, r=3, s=3, pad=1, groups=4, dtype=dtype), ("c",)
+    )[0],
+}
 
 
 def _stage(kind: str, machine: Machine) -> Stage:
@@ -44,15 +50,20 @@ def _stage(kind: str, machine: Machine) -> Stage:
 
 def _belongs(model: Model, skeleton: Skeleton, tiling: Tiling) -> bool:
     """Does the tiling keep to the skeleton's running loops?"""
-    return all(keeps(group, model.space, skeleton.running)[x * len(group.inner) + y]
-               for group, (x, y) in zip(model.groups, model.row(tiling), strict=True))
+    return all(
+        keeps(group, model.space, skeleton.running)[x * len(group.inner) + y]
+        for group, (x, y) in zip(model.groups, model.row(tiling), strict=True)
+    )
 
 
 def _draw(dice: random.Random, space: Space, model: Model) -> tuple[Skeleton, Tiling]:
     while True:
         skeleton = dice.choice(space.skeletons)
-        tiling = Tiling({dim: dice.choice(space.outer[dim]) for dim in space.dims}, dice.choice(space.spreads),
-                        {dim: dice.choice(space.cell[dim]) for dim in space.dims})
+        tiling = Tiling(
+            {dim: dice.choice(space.outer[dim]) for dim in space.dims},
+            dice.choice(space.spreads),
+            {dim: dice.choice(space.cell[dim]) for dim in space.dims},
+        )
         try:
             if _belongs(model, skeleton, tiling):
                 return skeleton, tiling
@@ -75,8 +86,12 @@ def test_the_tables_are_the_closed_form(name: str, kind: str) -> None:
         for (level, tensor), traffic in count(nest).traffic.items():
             if level not in machine.memories:
                 continue  # cells of an array are no memory
-            hold = next(hold for hold in skeleton.holds if hold.level == level and tensor in hold.tensors)
-            moved = (traffic.reads + traffic.writes) * model.width(skeleton, hold, stage.tensor(tensor))
+            hold = next(
+                hold for hold in skeleton.holds if hold.level == level and tensor in hold.tensors
+            )
+            moved = (traffic.reads + traffic.writes) * model.width(
+                skeleton, hold, stage.tensor(tensor)
+            )
             energy += moved * pj_per_byte(machine.memories[level], table)
             dram += moved if level == machine.dram_name else 0
         metrics = evaluate(model, skeleton, tiling)
@@ -93,25 +108,42 @@ def test_the_multipliers_are_busy_for_every_temporal_step_and_the_ends() -> None
         skeleton, tiling = _draw(dice, space, model)
         steps = 1
         for dim, bound in stage.bounds:
-            own = tuple((loop.tile, loop.spatial is not None) for loop in space.nest(skeleton, tiling).loops if loop.dim == dim)
+            own = tuple(
+                (loop.tile, loop.spatial is not None)
+                for loop in space.nest(skeleton, tiling).loops
+                if loop.dim == dim
+            )
             steps *= temporal_steps(bound, own)
         assert evaluate(model, skeleton, tiling)[model.metrics.index("multipliers")] == steps
 
 
 @pytest.mark.slow(keep=1)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("layer", [GemmLayer(6, 4, 5, dtype="int8"), GemmLayer(7, 3, 8, dtype="int8")])
-def test_the_search_finds_what_trying_everything_finds(layer: GemmLayer, objective: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "layer", [GemmLayer(6, 4, 5, dtype="int8"), GemmLayer(7, 3, 8, dtype="int8")]
+)
+def test_the_search_finds_what_trying_everything_finds(
+    layer: GemmLayer, objective: str, tmp_path: Path
+) -> None:
     text = (Path(hwsim.__file__).parent.parent / "configs/accelerator/toy-8x8.yaml").read_text()
-    small = text.replace("rows: 8", "rows: 2").replace("cols: 8", "cols: 2").replace("16 KiB", "40 B").replace("64 B", "7 B")
+    small = (
+        text.replace("rows: 8", "rows: 2")
+        .replace("cols: 8", "cols: 2")
+        .replace("16 KiB", "40 B")
+        .replace("64 B", "7 B")
+    )
     path = tmp_path / "small.yaml"
     path.write_text(small.replace("bypass: true\n    energy: 6", "energy: 6"))
     machine = load_machine(path)
     stage = replace(gemm_stage(layer), dtype="int8")
     space = find_space(stage, machine, Placement(), Options())
-    space = replace(space, outer={dim: tiles[:3] for dim, tiles in space.outer.items()},
-                    cell={dim: tiles[-3:] for dim, tiles in space.cell.items()}, spreads=space.spreads[::3],
-                    skeletons=space.skeletons[::11])
+    space = replace(
+        space,
+        outer={dim: tiles[:3] for dim, tiles in space.outer.items()},
+        cell={dim: tiles[-3:] for dim, tiles in space.cell.items()},
+        spreads=space.spreads[::3],
+        skeletons=space.skeletons[::11],
+    )
     model = Model(space)
     search = Search(model, objective)  # type: ignore[arg-type]
     found = search.run(workers=1)
@@ -124,11 +156,17 @@ def test_the_search_finds_what_trying_everything_finds(layer: GemmLayer, objecti
         metrics = evaluate(model, skeleton, tiling)
         longest = metrics[2:].max()
         tie = search._tie
-        score = {"latency": longest + tie * metrics[0], "energy": metrics[0] + tie * longest, "edp": metrics[0] * longest,
-                 "dram": metrics[1] + tie * longest}[objective]
+        score = {
+            "latency": longest + tie * metrics[0],
+            "energy": metrics[0] + tie * longest,
+            "edp": metrics[0] * longest,
+            "dram": metrics[1] + tie * longest,
+        }[objective]
         best = min(best, score)
     assert tried > 300
-    assert found.cost == pytest.approx(best, rel=1e-5 if objective == "dram" else 1e-8)  # DRAM's ties within a quarter of the cycles
+    assert found.cost == pytest.approx(
+        best, rel=1e-5 if objective == "dram" else 1e-8
+    )  # DRAM's ties within a quarter of the cycles
     assert found.evaluated <= tried
 
 
@@ -136,7 +174,9 @@ def _every(space: Space, groups: tuple[Group, ...]) -> Iterator[tuple[Skeleton, 
     """Every mapping of a (small) space, for exhaustive checks."""
     for skeleton in space.skeletons:
         for spread in space.spreads:
-            cells = [range(*group.range_of(tuple(spread[dim] for dim in group.dims))) for group in groups]
+            cells = [
+                range(*group.range_of(tuple(spread[dim] for dim in group.dims))) for group in groups
+            ]
             for inner in itertools.product(*cells):
                 for outer in itertools.product(*(group.outer for group in groups)):
                     x: dict[str, int] = {}
@@ -151,12 +191,17 @@ def _every(space: Space, groups: tuple[Group, ...]) -> Iterator[tuple[Skeleton, 
 
 def _fits(model: Model, skeleton: Skeleton, tiling: Tiling) -> bool:
     """Every level's tiles within its capacity; a tile that is the whole tensor needs one buffer."""
-    rows = [x * len(group.inner) + y for group, (x, y) in zip(model.groups, model.row(tiling), strict=True)]
+    rows = [
+        x * len(group.inner) + y
+        for group, (x, y) in zip(model.groups, model.row(tiling), strict=True)
+    ]
     need: dict[str, float] = {}
     for hold in skeleton.holds[1:]:
         widths, sizes = model.sizes(skeleton, hold)
         for member, (width, _) in enumerate(widths):
-            need[hold.level] = need.get(hold.level, 0.0) + width * float(np.prod([size[row, member] for size, row in zip(sizes, rows, strict=True)]))
+            need[hold.level] = need.get(hold.level, 0.0) + width * float(
+                np.prod([size[row, member] for size, row in zip(sizes, rows, strict=True)])
+            )
     return all(size <= model.machine.memories[level].capacity for level, size in need.items())
 
 
@@ -166,8 +211,11 @@ def test_a_batch_is_the_scalar_cost_many_times() -> None:
     skeleton, dice = model.space.skeletons[37], random.Random(1)
     drawn = []
     for _ in range(2000):
-        tiling = Tiling({dim: dice.choice(model.space.outer[dim]) for dim in model.space.dims}, dice.choice(model.space.spreads),
-                        {dim: dice.choice(model.space.cell[dim]) for dim in model.space.dims})
+        tiling = Tiling(
+            {dim: dice.choice(model.space.outer[dim]) for dim in model.space.dims},
+            dice.choice(model.space.spreads),
+            {dim: dice.choice(model.space.cell[dim]) for dim in model.space.dims},
+        )
         try:
             drawn.append((tiling, model.row(tiling)))
         except ValueError:
@@ -175,21 +223,36 @@ def test_a_batch_is_the_scalar_cost_many_times() -> None:
     terms, packed = model.inner_terms(skeleton), pack(model)
     rows = np.array([row for _, row in drawn], np.int64)
     result = np.empty((len(drawn), len(model.metrics)))
-    evaluate_batch(packed.tables, packed.inner_counts, terms.columns, terms.weights, terms.constant, np.ascontiguousarray(rows[:, :, 0]),
-                   np.ascontiguousarray(rows[:, :, 1]), result)
+    evaluate_batch(
+        packed.tables,
+        packed.inner_counts,
+        terms.columns,
+        terms.weights,
+        terms.constant,
+        np.ascontiguousarray(rows[:, :, 0]),
+        np.ascontiguousarray(rows[:, :, 1]),
+        result,
+    )
     for (tiling, _), metrics in list(zip(drawn, result, strict=True))[::100]:
         outer = model.outer_terms(skeleton)
         alone = evaluate(model, skeleton, tiling)
         for column, weight in zip(outer.columns, outer.weights.T, strict=True):
-            values = [model.table(group)[x * len(model.groups[group].inner) + y, column[group]] for group, (x, y) in enumerate(model.row(tiling))]
-            alone = alone - weight * (np.prod([value[0] for value in values]) - np.prod([value[1] for value in values]))
+            values = [
+                model.table(group)[x * len(model.groups[group].inner) + y, column[group]]
+                for group, (x, y) in enumerate(model.row(tiling))
+            ]
+            alone = alone - weight * (
+                np.prod([value[0] for value in values]) - np.prod([value[1] for value in values])
+            )
         np.testing.assert_allclose(metrics, alone, rtol=1e-9, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_the_product_of_timeloops_mapper_with_a_proof() -> None:
     # reference/timeloop.json: Timeloop's mapper 40.9 J*cycle after 20,000 valid mappings; 37.2 is the best known with one dim an axis
-    mappings = hwsim.map_layers("gemm:256,256,256", "toy-8x8", "edp", mixed=False, convention="timeloop")
+    mappings = hwsim.map_layers(
+        "gemm:256,256,256", "toy-8x8", "edp", mixed=False, convention="timeloop"
+    )
     found = mappings.stages[0].found
     assert found.optimal
     assert mappings.to_dict()["mappings"][0]["edp_j_cycles"] <= 37.2
@@ -208,7 +271,9 @@ def test_a_search_cut_short_states_a_gap() -> None:
 
 def test_a_search_stopped_before_it_found_anything_says_so() -> None:
     machine = load_machine("toy-8x8")
-    search = Search(Model(find_space(_stage("gemm", machine), machine, Placement(), Options())), "edp")
+    search = Search(
+        Model(find_space(_stage("gemm", machine), machine, Placement(), Options())), "edp"
+    )
     search._best[1] = 1.0  # stopped
     with pytest.raises(HwsimError, match="no mapping found in the time given"):
         search.run()
@@ -231,19 +296,24 @@ def test_what_the_mapper_prints_the_simulator_runs(nest_file: Path) -> None:
     shown = CliRunner().invoke(main, ["run", "--nest", str(nest_file), "--json", "-"])
     assert shown.exit_code == 0, shown.output
     stage = json.loads(shown.stdout)["layers"][0]["stages"][0]
-    mapped = json.loads(CliRunner().invoke(main, ["map", "toy-8x8", "gemm:24,16,40", "--json", "-"]).stdout)["mappings"][0]
+    mapped = json.loads(
+        CliRunner().invoke(main, ["map", "toy-8x8", "gemm:24,16,40", "--json", "-"]).stdout
+    )["mappings"][0]
     assert stage["cycles"]["total"] == mapped["simulated"]["cycles"]
     assert stage["nest"] == mapped["nest"]
 
 
-@pytest.mark.parametrize(("old", "new", "expected"), [
-    ("for: m", "for: mm", "no dim 'mm' in gemm"),
-    ("hold: rf", "hold: fr", "no memory 'fr' in toy-8x8; did you mean 'rf'?"),
-    ("tensors: [A, B, C]", "tensors: [A, B, D]", "no tensor 'D' in gemm"),
-    ("stage: gemm", "stage: gem", "no stage 'gem'"),
-    ("machine: toy-8x8", "machine: toy", "toy"),
-    ("op: gemm", "op: gem", "op"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("for: m", "for: mm", "no dim 'mm' in gemm"),
+        ("hold: rf", "hold: fr", "no memory 'fr' in toy-8x8; did you mean 'rf'?"),
+        ("tensors: [A, B, C]", "tensors: [A, B, D]", "no tensor 'D' in gemm"),
+        ("stage: gemm", "stage: gem", "no stage 'gem'"),
+        ("machine: toy-8x8", "machine: toy", "toy"),
+        ("op: gemm", "op: gem", "op"),
+    ],
+)
 def test_a_wrong_nest_says_where(nest_file: Path, old: str, new: str, expected: str) -> None:
     text = nest_file.read_text()
     assert old in text
@@ -256,24 +326,29 @@ def test_a_wrong_nest_says_where(nest_file: Path, old: str, new: str, expected: 
 
 def test_a_nest_that_overflows_names_the_level_the_tensor_and_the_loop(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
-    path.write_text("machine: toy-8x8\nalgorithm: direct\ndtype: int8\nnests:\n  - layer: big\n    shape: {op: gemm, m: 64, n: 8, k: 512}\n"
-                    "    stage: gemm\n    nest:\n      - {hold: dram, tensors: [A, B, C]}\n      - {for: m, step: 64}\n"
-                    "      - {hold: gb, tensors: [A, B, C]}\n      - {for: m, step: 1}\n      - {for: n, step: 1}\n      - {for: k, step: 1}\n")
+    path.write_text(
+        "machine: toy-8x8\nalgorithm: direct\ndtype: int8\nnests:\n  - layer: big\n    shape: {op: gemm, m: 64, n: 8, k: 512}\n"
+        "    stage: gemm\n    nest:\n      - {hold: dram, tensors: [A, B, C]}\n      - {for: m, step: 64}\n"
+        "      - {hold: gb, tensors: [A, B, C]}\n      - {for: m, step: 1}\n      - {for: n, step: 1}\n      - {for: k, step: 1}\n"
+    )
     result = CliRunner().invoke(main, ["run", "--nest", str(path)])
     assert result.exit_code == 2
     assert "gb overflows by 20.5 KiB" in result.output
     assert "most of it is A: no loop outside gb cuts its k of 512" in result.output
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    (["map", "toy-8x8", "gemm:1,2"], "k missing"),
-    (["map", "toy-8x8", "gemm:1,2,x"], "expected a whole number"),
-    (["map", "toy-8x8", "conv:c=3,hh=4"], "no field 'hh'"),
-    (["map", "toy-8x8", "gemm:8,8,8", "-o", "edq"], "did you mean 'edp'"),
-    (["map", "h200", "gemm:8,8,8"], "no mapping space"),
-    (["map", "toy-8x8", "vgg16:conv9"], "conv9"),
-    (["run"], "expected MACHINE and WORKLOAD"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["map", "toy-8x8", "gemm:1,2"], "k missing"),
+        (["map", "toy-8x8", "gemm:1,2,x"], "expected a whole number"),
+        (["map", "toy-8x8", "conv:c=3,hh=4"], "no field 'hh'"),
+        (["map", "toy-8x8", "gemm:8,8,8", "-o", "edq"], "did you mean 'edp'"),
+        (["map", "h200", "gemm:8,8,8"], "no mapping space"),
+        (["map", "toy-8x8", "vgg16:conv9"], "conv9"),
+        (["run"], "expected MACHINE and WORKLOAD"),
+    ],
+)
 def test_wrong_requests_are_one_line(arguments: list[str], expected: str) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
@@ -282,7 +357,10 @@ def test_wrong_requests_are_one_line(arguments: list[str], expected: str) -> Non
 
 def test_the_mapper_beats_or_equals_the_rule_on_eyeriss() -> None:
     layer = ConvLayer(n=1, c=64, h=28, w=28, k=64, r=3, s=3, pad=1)
-    assert hwsim.simulate(layer, "eyeriss-v1", "direct").cycles <= hwsim.simulate(layer, "eyeriss-v1", "direct", dataflow="row-stationary").cycles
+    assert (
+        hwsim.simulate(layer, "eyeriss-v1", "direct").cycles
+        <= hwsim.simulate(layer, "eyeriss-v1", "direct", dataflow="row-stationary").cycles
+    )
 
 
 NEST = """machine: toy-8x8
@@ -301,19 +379,24 @@ nests:
 """
 
 
-@pytest.mark.parametrize(("old", "new", "expected"), [
-    ("m: 8", "m: 800", "800 neighbours on column, which has 8"),
-    ("on: column", "on: row", "64 neighbours on row, which has 8"),
-    ("on: column", "on: diag", "no axis 'diag'"),
-    ("hold: rf", "hold: dram", "expected the order dram, gb, rf"),
-    ("hold: rf", "hold: gb", "gb is the chip's, inside a spatial loop"),
-    ("tensors: [A]", "tensors: [A, A]", "expected the names of tensors, each once"),
-    ("tensors: [A]", "tensors: []", "expected the names of tensors, each once"),
-    ("{for: n, step: 1}", "{for: n, step: 1, on: row}", "a temporal loop on row"),
-    ("algorithm: direct", "algorithm: auto", "algorithm 'auto' where one is needed"),
-    ("{for: n, step: 1}", "{for: n, par: n, step: 1}", "nest[4]: an item with for and par"),
-])
-def test_a_nest_that_the_machine_cannot_run_is_refused(old: str, new: str, expected: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("m: 8", "m: 800", "800 neighbours on column, which has 8"),
+        ("on: column", "on: row", "64 neighbours on row, which has 8"),
+        ("on: column", "on: diag", "no axis 'diag'"),
+        ("hold: rf", "hold: dram", "expected the order dram, gb, rf"),
+        ("hold: rf", "hold: gb", "gb is the chip's, inside a spatial loop"),
+        ("tensors: [A]", "tensors: [A, A]", "expected the names of tensors, each once"),
+        ("tensors: [A]", "tensors: []", "expected the names of tensors, each once"),
+        ("{for: n, step: 1}", "{for: n, step: 1, on: row}", "a temporal loop on row"),
+        ("algorithm: direct", "algorithm: auto", "algorithm 'auto' where one is needed"),
+        ("{for: n, step: 1}", "{for: n, par: n, step: 1}", "nest[4]: an item with for and par"),
+    ],
+)
+def test_a_nest_that_the_machine_cannot_run_is_refused(
+    old: str, new: str, expected: str, tmp_path: Path
+) -> None:
     path = tmp_path / "g.yaml"
     path.write_text(NEST)
     assert CliRunner().invoke(main, ["run", "--nest", str(path)]).exit_code == 0
@@ -325,10 +408,16 @@ def test_a_nest_that_the_machine_cannot_run_is_refused(old: str, new: str, expec
     assert "g.yaml" in result.output or "auto" in result.output
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    (["map", "toy-8x8", "gemm:8,8,8", "-a", "auto"], "where one is needed; expected one of direct"),
-    (["map", "toy-8x8", "gemm:8,8,8", "--seconds", "nan"], "expected a number of seconds"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["map", "toy-8x8", "gemm:8,8,8", "-a", "auto"],
+            "where one is needed; expected one of direct",
+        ),
+        (["map", "toy-8x8", "gemm:8,8,8", "--seconds", "nan"], "expected a number of seconds"),
+    ],
+)
 def test_map_says_what_it_cannot_do(arguments: list[str], expected: str) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
@@ -336,7 +425,9 @@ def test_map_says_what_it_cannot_do(arguments: list[str], expected: str) -> None
 
 
 def test_a_batch_is_rows_of_a_product() -> None:
-    shown = CliRunner().invoke(main, ["map", "toy-8x8", "gemm:4,8,8", "--batch", "2", "--json", "-"])
+    shown = CliRunner().invoke(
+        main, ["map", "toy-8x8", "gemm:4,8,8", "--batch", "2", "--json", "-"]
+    )
     assert json.loads(shown.stdout)["mappings"][0]["tiles"]["m"]["outer"] <= 8
     assert "m x8" in shown.stdout or "m x2" in shown.stdout or "m x4" in shown.stdout
 
@@ -347,5 +438,8 @@ def test_the_least_dram_traffic_is_proven_by_what_must_move() -> None:
     assert found.metrics["dram bytes"] == 3 * 400
     assert found.optimal
     fastest = hwsim.map_layers("gemm:20,20,20", "toy-8x8", "latency").stages[0].found
-    assert max(value for name, value in found.metrics.items() if name not in ("energy", "dram bytes")) <= 1.25 * max(
-        value for name, value in fastest.metrics.items() if name not in ("energy", "dram bytes"))
+    assert max(
+        value for name, value in found.metrics.items() if name not in ("energy", "dram bytes")
+    ) <= 1.25 * max(
+        value for name, value in fastest.metrics.items() if name not in ("energy", "dram bytes")
+    )

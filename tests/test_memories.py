@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
 import hwsim
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.describe.catalog import shipped
 from hwsim.describe.dram import DEVICES
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer
@@ -60,7 +60,9 @@ def test_a_contiguous_read_by_hand() -> None:
     assert reads.tolist() == [11 + 4 * burst for burst in range(300)]
     assert np.flatnonzero(activates >= 0).tolist() == [0, 128, 256]
     # 65,536 bytes on two channels: 512 bursts of 4 clocks of 1.25 ns, and tRFC / tREFI of the time for refreshes
-    assert transfer_ns(DEVICES["ddr3-1600"], 2, np.array([65536])) == pytest.approx(512 * 4 * 1.25 / (1 - 208 / 6240))
+    assert transfer_ns(DEVICES["ddr3-1600"], 2, np.array([65536])) == pytest.approx(
+        512 * 4 * 1.25 / (1 - 208 / 6240)
+    )
 
 
 @pytest.mark.parametrize("name", list(DEVICES))
@@ -68,11 +70,19 @@ def test_refreshes_take_the_share_that_the_mean_says(name: str) -> None:
     t = DEVICES[name]
     _, reads = commands(t, 400_000)
     spent = float(reads[-1] - reads[0] + t.read_to_read) * t.clock_ns
-    assert transfer_ns(t, 1, np.array([400_000 * t.burst_bytes]))[0] == pytest.approx(spent, rel=0.02)
+    assert transfer_ns(t, 1, np.array([400_000 * t.burst_bytes]))[0] == pytest.approx(
+        spent, rel=0.02
+    )
 
 
 def machine_text(**dram: str) -> str:
-    fields = {"type": "dram", "capacity": "1 GiB", "bandwidth": "34 GB/s", "latency": "100 ns", **dram}
+    fields = {
+        "type": "dram",
+        "capacity": "1 GiB",
+        "bandwidth": "34 GB/s",
+        "latency": "100 ns",
+        **dram,
+    }
     parts = ", ".join(f"{name}: {value}" for name, value in fields.items())
     return f"""
 name: own
@@ -93,9 +103,15 @@ def own(**dram: str) -> Machine:
     return read(Machine, Document(machine_text(**dram), "own.yaml"))
 
 
-@pytest.mark.parametrize(("dram", "says"), [
-    ({"timing": "ddr3-2113"}, "did you mean 'ddr3-2133'"), ({"timing": "ddr3-2133", "channels": "1"}, "1 channels of ddr3-2133 have 17.07 GB/s"),
-    ({"timing": "ddr3-2133", "bandwidth": "34 B/cycle"}, "expected GB/s beside a timing"), ({"ports": "seperate"}, "ports")])
+@pytest.mark.parametrize(
+    ("dram", "says"),
+    [
+        ({"timing": "ddr3-2113"}, "did you mean 'ddr3-2133'"),
+        ({"timing": "ddr3-2133", "channels": "1"}, "1 channels of ddr3-2133 have 17.07 GB/s"),
+        ({"timing": "ddr3-2133", "bandwidth": "34 B/cycle"}, "expected GB/s beside a timing"),
+        ({"ports": "seperate"}, "ports"),
+    ],
+)
 def test_a_dram_that_cannot_be_says_why(dram: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         own(**dram)
@@ -104,16 +120,26 @@ def test_a_dram_that_cannot_be_says_why(dram: dict[str, str], says: str) -> None
 def test_timings_ports_and_bursts_move_time_the_right_way() -> None:
     layer = GemmLayer(64, 64, 512)
     plain = hwsim.simulate(layer, own(), "direct").cycles
-    assert hwsim.simulate(layer, own(timing="ddr3-2133", channels="2"), "direct").cycles > plain  # refreshes
+    assert (
+        hwsim.simulate(layer, own(timing="ddr3-2133", channels="2"), "direct").cycles > plain
+    )  # refreshes
     assert hwsim.simulate(layer, own(ports="separate"), "direct").cycles < plain
     assert hwsim.simulate(layer, own(burst="256 B"), "direct").cycles > plain  # tiles of 64 bytes
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), vectors=st.integers(1, 7), rows=st.integers(1, 6), banks=st.integers(1, 5))
-def test_conflicts_are_counted_as_a_loop_counts_them(data: st.DataObject, vectors: int, rows: int, banks: int) -> None:
+def test_conflicts_are_counted_as_a_loop_counts_them(
+    data: st.DataObject, vectors: int, rows: int, banks: int
+) -> None:
     words = st.integers(-1, 12)
-    addresses = np.array(data.draw(st.lists(st.lists(words, min_size=rows, max_size=rows), min_size=vectors, max_size=vectors)))
+    addresses = np.array(
+        data.draw(
+            st.lists(
+                st.lists(words, min_size=rows, max_size=rows), min_size=vectors, max_size=vectors
+            )
+        )
+    )
     cycles = 0
     for cycle in range(vectors):
         wanted = {int(addresses[(cycle - row) % vectors, row]) for row in range(rows)} - {PADDING}
@@ -124,16 +150,30 @@ def test_conflicts_are_counted_as_a_loop_counts_them(data: st.DataObject, vector
 def test_channels_whose_skewed_words_share_a_bank_collide() -> None:
     """Eight rows read eight channels of 8 banks, row i a position behind row i - 1. 9 x 9 points: 81 i - i words on, one bank; 8 x 8: 63 i, eight."""
     banked = own()
-    banked = replace(banked, parts={**banked.parts, "buffer": replace(banked.parts["buffer"], banks=8)})
-    collide, apart = (hwsim.simulate(ConvLayer(1, 8, size, size, 8, 1, 1), banked, "direct", dataflow="weight-stationary").layers[0].cycles
-                      for size in (9, 8))
+    banked = replace(
+        banked, parts={**banked.parts, "buffer": replace(banked.parts["buffer"], banks=8)}
+    )
+    collide, apart = (
+        hwsim.simulate(
+            ConvLayer(1, 8, size, size, 8, 1, 1), banked, "direct", dataflow="weight-stationary"
+        )
+        .layers[0]
+        .cycles
+        for size in (9, 8)
+    )
     assert collide.stall["bank conflicts"] == pytest.approx(7 * collide.compute, rel=0.1)
     assert apart.stall.get("bank conflicts", 0.0) < 0.2 * apart.compute
 
 
 def test_what_a_buffer_keeps_does_not_move_and_what_does_not_fit_does() -> None:
     keeping = own()
-    keeping = replace(keeping, parts={**keeping.parts, "buffer": replace(keeping.parts["buffer"], keeps=("activation", "output"))})
+    keeping = replace(
+        keeping,
+        parts={
+            **keeping.parts,
+            "buffer": replace(keeping.parts["buffer"], keeps=("activation", "output")),
+        },
+    )
     small, large = GemmLayer(64, 64, 64), GemmLayer(4096, 64, 64)
     assert hwsim.simulate(small, keeping, "direct").dram_bytes == 64 * 64
     assert hwsim.simulate(small, own(), "direct").dram_bytes == 3 * 64 * 64
@@ -144,36 +184,54 @@ def test_what_a_buffer_keeps_does_not_move_and_what_does_not_fit_does() -> None:
 def test_temporaries_stay_where_the_maps_do_not() -> None:
     """im2col's matrix of 8 MB stays in 24 MiB though input, matrix and output, 40 MB, do not: DRAM moves input, weights and output once."""
     layer = ConvLayer(40, 256, 56, 56, 64, 1, 1, stride=2)
-    assert hwsim.simulate(layer, "tpu-v1", "im2col").dram_bytes <= 40 * 256 * 28 * 28 + 64 * 256 + 40 * 64 * 28 * 28
+    assert (
+        hwsim.simulate(layer, "tpu-v1", "im2col").dram_bytes
+        <= 40 * 256 * 28 * 28 + 64 * 256 + 40 * 64 * 28 * 28
+    )
 
 
 def test_weights_are_kept_only_if_all_of_the_network_fit() -> None:
     """One matrix of 200 MB stays in 320 MB; of four none does, and the run says so."""
     layer = GemmLayer(8, 10000, 10000)
-    networks = [Workload("own", {f"l{number}": layer for number in range(count)}) for count in (1, 4)]
+    networks = [
+        Workload("own", {f"l{number}": layer for number in range(count)}) for count in (1, 4)
+    ]
     kept, loaded = (hwsim.simulate(network, "sambanova-sn10", "direct") for network in networks)
     assert kept.dram_bytes == 0 and loaded.dram_bytes == 4 * 2 * 10**8
-    assert "do not fit pmus together" in loaded.machine_fidelity and "do not fit" not in kept.machine_fidelity
+    assert (
+        "do not fit pmus together" in loaded.machine_fidelity
+        and "do not fit" not in kept.machine_fidelity
+    )
 
 
 def test_weights_that_fit_come_once_however_often_vectors_are_cut() -> None:
     """4096 vectors in strips of what the sums hold; 2 KiB of weights in 4 KiB come once, 8 KiB again for every strip."""
-    small, large = (hwsim.simulate(GemmLayer(4096, 32, k), own(), "direct", dataflow="weight-stationary").layers[0].accesses["dram"]["B"]
-                    for k in (64, 256))
+    small, large = (
+        hwsim.simulate(GemmLayer(4096, 32, k), own(), "direct", dataflow="weight-stationary")
+        .layers[0]
+        .accesses["dram"]["B"]
+        for k in (64, 256)
+    )
     assert small.read_bytes == 32 * 64 and large.read_bytes > 32 * 256
 
 
 def test_arrays_side_by_side_do_not_share_a_reduction() -> None:
     four = own()
     four = replace(four, parts={**four.parts, "array": replace(four.parts["array"], arrays=4)})
-    alone, beside = (hwsim.simulate(GemmLayer(8, 8, 64), machine, "direct", dataflow="output-stationary").layers[0].cycles.compute
-                     for machine in (own(), four))
+    alone, beside = (
+        hwsim.simulate(GemmLayer(8, 8, 64), machine, "direct", dataflow="output-stationary")
+        .layers[0]
+        .cycles.compute
+        for machine in (own(), four)
+    )
     assert alone == beside == 64
 
 
 def test_too_many_tiles_are_refused_and_two_inputs_can_be_chained() -> None:
     with pytest.raises(HwsimError, match="steps of tiles"):
-        hwsim.simulate(GemmLayer(12000, 12000, 12000), own(), "direct", dataflow="weight-stationary")
+        hwsim.simulate(
+            GemmLayer(12000, 12000, 12000), own(), "direct", dataflow="weight-stationary"
+        )
     run = on_array(ElementwiseLayer(1, 8, 8, 8, inputs=2, dtype="int8"), own())
     both = chained([run.work, run.work], [0.0, 0.0])
     assert run_events(both).cycles == run_compiled(both).cycles
@@ -181,7 +239,9 @@ def test_too_many_tiles_are_refused_and_two_inputs_can_be_chained() -> None:
 
 def test_exchange_comes_on_top_of_computing() -> None:
     phased = own()
-    phased = replace(phased, parts={**phased.parts, "buffer": replace(phased.parts["buffer"], phases=True)})
+    phased = replace(
+        phased, parts={**phased.parts, "buffer": replace(phased.parts["buffer"], phases=True)}
+    )
     stage = hwsim.simulate(GemmLayer(256, 64, 64), phased, "direct").layers[0].cycles
     assert stage.stall["exchange"] > 0
     assert stage.total > hwsim.simulate(GemmLayer(256, 64, 64), own(), "direct").cycles
@@ -200,35 +260,67 @@ def test_tiles_come_ahead_over_stages() -> None:
 
 def test_a_trace_holds_every_cycle_of_the_run(tmp_path: Path) -> None:
     target = tmp_path / "trace.json"
-    result = CliRunner().invoke(main, ["run", "toy-systolic", "gemm:64,16,32", "-a", "direct", "--trace", str(target)])
+    result = CliRunner().invoke(
+        main, ["run", "toy-systolic", "gemm:64,16,32", "-a", "direct", "--trace", str(target)]
+    )
     assert result.exit_code == 0
-    events = [event for event in json.loads(target.read_text())["traceEvents"] if event["ph"] == "X"]
-    rows = {event["args"]["name"]: event["tid"] for event in json.loads(target.read_text())["traceEvents"] if event["ph"] == "M" and "tid" in event}
+    events = [
+        event for event in json.loads(target.read_text())["traceEvents"] if event["ph"] == "X"
+    ]
+    rows = {
+        event["args"]["name"]: event["tid"]
+        for event in json.loads(target.read_text())["traceEvents"]
+        if event["ph"] == "M" and "tid" in event
+    }
     assert {"layers", "compute", "stalls", "dram: A in", "dram: B in", "dram: C out"} <= set(rows)
-    busy = sum(event["dur"] for event in events if event["tid"] in (rows["compute"], rows["stalls"]))
+    busy = sum(
+        event["dur"] for event in events if event["tid"] in (rows["compute"], rows["stalls"])
+    )
     layer = next(event for event in events if event["tid"] == rows["layers"])
     assert busy == pytest.approx(layer["dur"], rel=1e-6)
     for row in rows.values():
-        spans = sorted((event["ts"], event["ts"] + event["dur"]) for event in events if event["tid"] == row)
+        spans = sorted(
+            (event["ts"], event["ts"] + event["dur"]) for event in events if event["tid"] == row
+        )
         assert all(after[0] >= before[1] - 2e-6 for before, after in itertools.pairwise(spans))
-    assert sum(event["dur"] for event in events if event["tid"] == rows["dram: B in"]) == pytest.approx(16 * 32 / 4 / 1e3)
+    assert sum(
+        event["dur"] for event in events if event["tid"] == rows["dram: B in"]
+    ) == pytest.approx(16 * 32 / 4 / 1e3)
 
 
 @pytest.mark.parametrize("machine", ["xeon-8380", "h200"])
-def test_machines_without_tiles_by_dma_are_traced_stage_by_stage(machine: str, tmp_path: Path) -> None:
+def test_machines_without_tiles_by_dma_are_traced_stage_by_stage(
+    machine: str, tmp_path: Path
+) -> None:
     target = tmp_path / "trace.json"
-    assert CliRunner().invoke(main, ["run", machine, "gemm:64,64,64", "-a", "direct", "--trace", str(target)]).exit_code == 0
-    assert any(event["ph"] == "X" and event["tid"] == 1 for event in json.loads(target.read_text())["traceEvents"])
+    assert (
+        CliRunner()
+        .invoke(main, ["run", machine, "gemm:64,64,64", "-a", "direct", "--trace", str(target)])
+        .exit_code
+        == 0
+    )
+    assert any(
+        event["ph"] == "X" and event["tid"] == 1
+        for event in json.loads(target.read_text())["traceEvents"]
+    )
 
 
-ACCELERATORS = [name for name in shipped("configs") if load_machine(name).management == "explicit" and name not in ("eyeriss-isca16", "toy-8x8")]
+ACCELERATORS = [
+    name
+    for name in shipped("configs")
+    if load_machine(name).management == "explicit" and name not in ("eyeriss-isca16", "toy-8x8")
+]
 
 
 @pytest.mark.slow(keep=2)
 @pytest.mark.parametrize("name", ACCELERATORS)
 def test_every_accelerator_runs_resnet50_and_says_how_well(name: str) -> None:
     machine = load_machine(name)
-    names = ("conv3_1b", "fc") if name == "eyeriss-v1" else ("conv1", "pool1", "conv2_1b", "conv3_1b", "conv5_3c", "add5_3", "fc")
+    names = (
+        ("conv3_1b", "fc")
+        if name == "eyeriss-v1"
+        else ("conv1", "pool1", "conv2_1b", "conv3_1b", "conv5_3c", "add5_3", "fc")
+    )
     network = hwsim.load_workload("resnet50").only(names)
     result = hwsim.simulate(network, machine, "implicit-gemm")
     assert 0 < result.utilization <= 1
@@ -242,11 +334,20 @@ def test_units_go_to_layers_so_that_the_slowest_is_as_quick_as_can_be(seed: int)
     dice = np.random.default_rng(seed)
     layers, units = int(dice.integers(1, 4)), int(dice.integers(4, 10))
     seconds = dice.uniform(0.1, 5.0, layers).tolist()
-    ways = (shares for shares in itertools.product(range(1, units + 1), repeat=layers) if sum(shares) == units)
-    best = min(max(time * units / share for time, share in zip(seconds, shares, strict=True)) for shares in ways)
+    ways = (
+        shares
+        for shares in itertools.product(range(1, units + 1), repeat=layers)
+        if sum(shares) == units
+    )
+    best = min(
+        max(time * units / share for time, share in zip(seconds, shares, strict=True))
+        for shares in ways
+    )
     side = pipelined(seconds, units)
     assert side is not None and side.interval == pytest.approx(best) and sum(side.units) == units
-    assert side.interval >= sum(seconds) * (1 - 1e-12) and side.latency == pytest.approx(layers * best)
+    assert side.interval >= sum(seconds) * (1 - 1e-12) and side.latency == pytest.approx(
+        layers * best
+    )
     assert pipelined(seconds, layers - 1) is None
 
 
@@ -268,9 +369,15 @@ def test_arrays_side_by_side_share_columns_then_vectors() -> None:
 
 def test_a_tile_that_does_not_fit_says_which_buffer_how_much_and_what() -> None:
     small = own()
-    small = replace(small, parts={**small.parts, "buffer": replace(small.parts["buffer"], capacity=64)})
-    with pytest.raises(HwsimError, match=r"needs .* of buffer, which has 64 B; most of it is ifmap"):
-        hwsim.simulate(ConvLayer(1, 64, 8, 8, 8, 3, 3), small, "direct", dataflow="weight-stationary")
+    small = replace(
+        small, parts={**small.parts, "buffer": replace(small.parts["buffer"], capacity=64)}
+    )
+    with pytest.raises(
+        HwsimError, match=r"needs .* of buffer, which has 64 B; most of it is ifmap"
+    ):
+        hwsim.simulate(
+            ConvLayer(1, 64, 8, 8, 8, 3, 3), small, "direct", dataflow="weight-stationary"
+        )
 
 
 def test_no_way_from_dram_to_the_array_is_a_fault_of_the_file() -> None:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwsim import compiled
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.errors import HwsimError
 from hwsim.report.files import check_file, check_folder, write_file, write_folder
 
@@ -35,7 +35,9 @@ def test_a_killed_replacement_leaves_the_old_folder_or_the_new_one(tmp_path: Pat
     rng = random.Random(1)
     folder = tmp_path / "report"
     for _ in range(25):
-        with subprocess.Popen([sys.executable, "-c", REWRITE, str(folder)], stdout=subprocess.PIPE) as child:
+        with subprocess.Popen(
+            [sys.executable, "-c", REWRITE, str(folder)], stdout=subprocess.PIPE
+        ) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == b"ready\n"
             time.sleep(rng.random() * 0.02)
@@ -52,7 +54,11 @@ def test_force_keeps_what_else_lies_there(tmp_path: Path) -> None:
     with pytest.raises(HwsimError, match="not empty"):
         check_folder(folder, False)
     write_folder(folder, {"a.txt": "new", "b.txt": "new"}, True)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.txt": "new", "b.txt": "new", "notes.txt": "mine"}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "a.txt": "new",
+        "b.txt": "new",
+        "notes.txt": "mine",
+    }
     (folder / "photos").mkdir()
     with pytest.raises(HwsimError, match="holds a folder, photos"):
         check_folder(folder, True)
@@ -89,11 +95,22 @@ def test_devices_and_pipes_are_written_through(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-@pytest.mark.parametrize("command", [[*RUN, "--json"], [*RUN, "--trace"], ["count", "alexnet", "--json"], ["error", "gemm:8,8,8", "--json"],
-                                     ["map", "toy-8x8", "gemm:8,8,8", "--out"], ["tile", "--n", "8", "--json"],
-                                     ["compare", "alexnet", "-m", "tpu-v1", "-a", "direct", "--json"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [*RUN, "--json"],
+        [*RUN, "--trace"],
+        ["count", "alexnet", "--json"],
+        ["error", "gemm:8,8,8", "--json"],
+        ["map", "toy-8x8", "gemm:8,8,8", "--out"],
+        ["tile", "--n", "8", "--json"],
+        ["compare", "alexnet", "-m", "tpu-v1", "-a", "direct", "--json"],
+    ],
+)
 @pytest.mark.parametrize("place", ["missing/file.json", ".", "x" * 300])
-def test_what_cannot_be_written_is_refused_before_any_work(command: list[str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_refused_before_any_work(
+    command: list[str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("worked before it looked")
 
@@ -109,8 +126,13 @@ def test_a_full_disk_is_one_line() -> None:
     for arguments in (RUN, [*RUN, "--json", "/dev/full"], [*RUN, "--json", "-"], ["list"]):
         with Path("/dev/full").open("w") as full:
             stdout = None if "/dev/full" in arguments else full
-            done = subprocess.run([sys.executable, "-c", "from hwsim.cli.main import main; main()", *arguments], stdout=stdout or subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, text=True, check=False)
+            done = subprocess.run(
+                [sys.executable, "-c", "from hwsim.cli import main; main()", *arguments],
+                stdout=stdout or subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert "No space left" in done.stderr.splitlines()[-1]
@@ -155,8 +177,13 @@ print(float(transfer_ns(DEVICES["ddr3-1600"], 1, np.array([4096]))[0]), len(_rea
 
 
 def run_kernel(*places: Path) -> tuple[float, int]:
-    done = subprocess.run([sys.executable, "-c", KERNEL], env={**os.environ, "PLACES": ":".join(map(str, places))}, capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL],
+        env={**os.environ, "PLACES": ":".join(map(str, places))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     value, hits = done.stdout.split()
     return float(value), int(hits)
 
@@ -176,9 +203,13 @@ def test_a_damaged_cache_heals_itself_and_none_will_do(tmp_path: Path) -> None:
     assert run_kernel() == (value, 0)
 
 
-def test_progress_is_a_line_now_and_then_where_stderr_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_a_line_now_and_then_where_stderr_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("hwsim.cli.terminal.SECONDS_BETWEEN_LINES", 0.0)
-    result = CliRunner().invoke(main, ["run", "toy-systolic", "alexnet", "-l", "conv5", "-l", "fc8", "-a", "implicit-gemm"])
+    result = CliRunner().invoke(
+        main, ["run", "toy-systolic", "alexnet", "-l", "conv5", "-l", "fc8", "-a", "implicit-gemm"]
+    )
     assert result.exit_code == 0, result.output
     assert "hwsim: simulating: 2 of 2" in result.stderr
     monkeypatch.setattr("hwsim.cli.terminal.SECONDS_BETWEEN_LINES", 10.0)

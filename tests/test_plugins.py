@@ -10,13 +10,28 @@ STRANGER = Path(__file__).parent / "stranger"
 
 
 def hwsim(*arguments: str, path: Path = STRANGER) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    }
     command = [sys.executable, "-m", "hwsim", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
 
 
 def test_a_part_timing_dataflow_algorithm_objective_and_dram_device_of_a_stranger() -> None:
-    run = hwsim("run", str(STRANGER / "machine.yaml"), "gemm:8,8,32", "-a", "textbook", "-d", "rows-first", "--json", "-")
+    run = hwsim(
+        "run",
+        str(STRANGER / "machine.yaml"),
+        "gemm:8,8,32",
+        "-a",
+        "textbook",
+        "-d",
+        "rows-first",
+        "--json",
+        "-",
+    )
     assert run.returncode == 0, run.stderr
     stage = json.loads(run.stdout)["layers"][0]["stages"][0]
     assert stage["dataflow"] == "rows-first"

@@ -16,23 +16,44 @@ def streams(draw: st.DrawFn, name: str, steps: int) -> Stream:
     last = [*(step - 1 for step in first[1:]), steps - 1]
     sizes = st.one_of(st.just(0), st.integers(1, 40))
     moved = [np.array([draw(sizes) for _ in first]) for _ in range(2)]
-    return Stream(name, draw(st.integers(1, 3)), np.array(first), np.array(last), *moved,
-                  draw(st.sampled_from([None, np.full(len(first), 4.0), np.arange(len(first)) * 11.0])))
+    return Stream(
+        name,
+        draw(st.integers(1, 3)),
+        np.array(first),
+        np.array(last),
+        *moved,
+        draw(st.sampled_from([None, np.full(len(first), 4.0), np.arange(len(first)) * 11.0])),
+    )
 
 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
-@given(data=st.data(), steps=st.integers(1, 14), rate=st.sampled_from([1.0, 3.0, 0.7]), latency=st.sampled_from([0.0, 1.0, 5.0, 100.0]),
-       separate=st.booleans(), results=st.sampled_from([0.0, 3.0]))
-def test_compiled_events_are_simpys(data: st.DataObject, steps: int, rate: float, latency: float, separate: bool, results: float) -> None:
+@given(
+    data=st.data(),
+    steps=st.integers(1, 14),
+    rate=st.sampled_from([1.0, 3.0, 0.7]),
+    latency=st.sampled_from([0.0, 1.0, 5.0, 100.0]),
+    separate=st.booleans(),
+    results=st.sampled_from([0.0, 3.0]),
+)
+def test_compiled_events_are_simpys(
+    data: st.DataObject, steps: int, rate: float, latency: float, separate: bool, results: float
+) -> None:
     lanes = [data.draw(streams(name, steps)) for name in "abcd"[: data.draw(st.integers(1, 4))]]
-    cycles = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0, 7.0, 20.0]), min_size=steps, max_size=steps)))
+    cycles = np.array(
+        data.draw(st.lists(st.sampled_from([0.0, 1.0, 7.0, 20.0]), min_size=steps, max_size=steps))
+    )
     port = Port("dram", rate, latency, separate, data.draw(st.sampled_from([1, 8])))
-    gaps = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.0, 9.0]), min_size=steps, max_size=steps)))
+    gaps = np.array(
+        data.draw(st.lists(st.sampled_from([0.0, 0.0, 9.0]), min_size=steps, max_size=steps))
+    )
     work = Work(lanes, cycles, gaps, port, results)
     slow, fast = run_events(work), run_compiled(work)
     assert fast.cycles == slow.cycles
-    for made, again in ((slow.timeline.loads, fast.timeline.loads), (slow.timeline.stores, fast.timeline.stores)):
+    for made, again in (
+        (slow.timeline.loads, fast.timeline.loads),
+        (slow.timeline.stores, fast.timeline.stores),
+    ):
         assert all(np.array_equal(made[name], again[name]) for name in made)
     assert np.array_equal(slow.timeline.steps, fast.timeline.steps)
 
@@ -56,7 +77,9 @@ def test_a_step_waits_exactly_until_its_tile_has_arrived() -> None:
 def test_a_wait_is_what_was_critical() -> None:
     """Transfers of 32, steps of 10, one slot: step 1 waits from 32 + 6 + 10 = 48 on; tile 1 moves 48 to 80, settles to 86."""
     tiles = np.arange(2)
-    stream = Stream("a", 1, tiles, tiles, np.full(2, 32), np.zeros(2, np.int64), settle=np.full(2, 6.0))
+    stream = Stream(
+        "a", 1, tiles, tiles, np.full(2, 32), np.zeros(2, np.int64), settle=np.full(2, 6.0)
+    )
     for run in (run_events, run_compiled):
         result = run(Work([stream], np.full(2, 10.0), np.zeros(2), Port("dram", 1.0, 0.0), 3.0))
         assert result.cycles.stall == {"array: tiles shifting": 6 + 6, "dram: a": 32 + 32}
@@ -67,7 +90,15 @@ def test_a_slow_bus_behind_a_slower_port_is_not_blamed() -> None:
     tiles = np.arange(4)
     stream = Stream("a", 2, tiles, tiles, np.full(4, 32), np.zeros(4, np.int64))
     for run in (run_events, run_compiled):
-        result = run(Work([stream], np.full(4, 20.0), np.zeros(4), Port("dram", 1.0, 0.0), idle={"bus": np.full(4, 10.0)}))
+        result = run(
+            Work(
+                [stream],
+                np.full(4, 20.0),
+                np.zeros(4),
+                Port("dram", 1.0, 0.0),
+                idle={"bus": np.full(4, 10.0)},
+            )
+        )
         assert result.cycles.total == 4 * 32 + 20
         assert result.cycles.compute == 4 * 10
         assert result.cycles.stall == pytest.approx({"dram: a": 4 * 32 - 3 * 10, "bus": 10})
@@ -79,4 +110,9 @@ def test_separate_ports_do_not_wait_for_each_other() -> None:
     lanes = [Stream(name, 1, tiles, tiles, np.full(1, 32), np.zeros(1, np.int64)) for name in "ab"]
     for run in (run_events, run_compiled):
         for separate, waits in ((False, {"dram: a": 32, "dram: b": 32}), (True, {"dram: a": 32})):
-            assert run(Work(lanes, np.full(1, 1.0), np.zeros(1), Port("dram", 1.0, 0.0, separate))).cycles.stall == waits
+            assert (
+                run(
+                    Work(lanes, np.full(1, 1.0), np.zeros(1), Port("dram", 1.0, 0.0, separate))
+                ).cycles.stall
+                == waits
+            )

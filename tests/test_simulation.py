@@ -29,8 +29,19 @@ from hwsim.timing.physics import check_stage, port_cycles
 from hwsim.timing.systolic.folds import mapped
 
 
-def stream(tensor: str, first: list[int], last: list[int], incoming: list[int], outgoing: list[int], buffers: int = 2) -> Stream:
-    return Stream(tensor, buffers, *(np.array(column, np.int64) for column in (first, last, incoming, outgoing)))
+def stream(
+    tensor: str,
+    first: list[int],
+    last: list[int],
+    incoming: list[int],
+    outgoing: list[int],
+    buffers: int = 2,
+) -> Stream:
+    return Stream(
+        tensor,
+        buffers,
+        *(np.array(column, np.int64) for column in (first, last, incoming, outgoing)),
+    )
 
 
 def work(streams: list[Stream], cycles: np.ndarray, port: Port) -> Work:
@@ -39,7 +50,9 @@ def work(streams: list[Stream], cycles: np.ndarray, port: Port) -> Work:
 
 def test_one_tile_is_late_by_its_load_and_no_more() -> None:
     """64 bytes at 8 a cycle and a latency of 5: computing starts at 13, and takes 10."""
-    cycles = run_pipeline(work([stream("a", [0], [0], [64], [0])], np.array([10.0]), Port("dram", 8, 5))).cycles
+    cycles = run_pipeline(
+        work([stream("a", [0], [0], [64], [0])], np.array([10.0]), Port("dram", 8, 5))
+    ).cycles
     assert (cycles.total, cycles.compute) == (23, 10)
     assert cycles.stall == {"dram: a": 8, "dram latency": 5}
 
@@ -62,7 +75,13 @@ def test_a_slow_port_sets_the_pace() -> None:
 
 def test_write_backs_share_the_port_and_the_last_one_is_waited_for() -> None:
     """Each step leaves 32 bytes, 4 cycles; the last leaves after the last step: 3 x 10 + 4."""
-    cycles = run_pipeline(work([stream("c", [0, 1, 2], [0, 1, 2], [0] * 3, [32] * 3)], np.full(3, 10.0), Port("dram", 8, 0))).cycles
+    cycles = run_pipeline(
+        work(
+            [stream("c", [0, 1, 2], [0, 1, 2], [0] * 3, [32] * 3)],
+            np.full(3, 10.0),
+            Port("dram", 8, 0),
+        )
+    ).cycles
     assert cycles.total == 34
     assert cycles.stall == {"dram: c": 4}
 
@@ -86,19 +105,33 @@ def test_a_product_on_the_tpu_by_hand() -> None:
     assert result.dram_bytes == 512 * 256
 
 
-@pytest.mark.parametrize("layer", [ConvLayer(1, 5, 12, 10, 7, 3, 3, pad=1), ConvLayer(2, 6, 9, 9, 8, 3, 2, stride=2, groups=2),
-                                   ConvLayer(1, 8, 7, 7, 8, 3, 3, pad=1, groups=8), GemmLayer(33, 70, 90)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ConvLayer(1, 5, 12, 10, 7, 3, 3, pad=1),
+        ConvLayer(2, 6, 9, 9, 8, 3, 2, stride=2, groups=2),
+        ConvLayer(1, 8, 7, 7, 8, 3, 3, pad=1, groups=8),
+        GemmLayer(33, 70, 90),
+    ],
+)
 @pytest.mark.parametrize("name", ["tpu-v1", "eyeriss-v1"])
-def test_events_move_the_bytes_that_the_closed_form_counts(layer: hwsim.ConvLayer | hwsim.GemmLayer, name: str) -> None:
+def test_events_move_the_bytes_that_the_closed_form_counts(
+    layer: hwsim.ConvLayer | hwsim.GemmLayer, name: str
+) -> None:
     from hwsim.algorithms import lower
 
     machine = load_machine(name)
     for stage in lower(replace(layer, dtype=machine.dtype), "direct").stages:
         nest = applicable(stage, machine)[0].schedule(stage, machine, Placement())
-        counts, run = count(nest), TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings())
+        counts, run = (
+            count(nest),
+            TIMINGS[machine.compute.timing].run(nest, machine, machine.dtype, Surroundings()),
+        )
         for tile in walk_steps(run.nest, first_spatial(run.nest))[1]:
             traffic = counts.of(tile.level, tile.tensor)
-            moved = tile.returning if nest.stage.tensor(tile.tensor).role == "output" else tile.entering
+            moved = (
+                tile.returning if nest.stage.tensor(tile.tensor).role == "output" else tile.entering
+            )
             assert int(moved.sum()) == traffic.fills
         assert run.cycles.total >= run.cycles.compute
 
@@ -119,7 +152,10 @@ def test_the_shared_memory_tiling_formula_on_measured_kernels() -> None:
 
     score = run_check("h200-tiled-gemm").metrics["sm_loads"]
     assert score.exact == score.n > 20
-    assert sm_load_sectors(GemmLayer(512, 256, 64), 32, 16, 8) == 512 * 256 * 64 * (1 / 16 + 1 / 32) * 4 / 32
+    assert (
+        sm_load_sectors(GemmLayer(512, 256, 64), 32, 16, 8)
+        == 512 * 256 * 64 * (1 / 16 + 1 / 32) * 4 / 32
+    )
 
 
 def test_occupancy_of_a_tiled_kernel() -> None:
@@ -131,7 +167,11 @@ def test_occupancy_of_a_tiled_kernel() -> None:
     nest = applicable(stage, machine)[0].schedule(stage, machine, Placement())
     room = occupancy(nest, machine, machine.compute, count(nest))  # type: ignore[arg-type]
     # 256 x 128 outputs by 256 threads of 16 x 8: 128 sums, 24 operands and 24 more registers, 256 * 176 * 4 = 180224 bytes
-    assert (room.threads, room.registers_per_thread, room.shared_bytes) == (256, 128 + 24 + 24, (256 + 128) * 8 * 4)
+    assert (room.threads, room.registers_per_thread, room.shared_bytes) == (
+        256,
+        128 + 24 + 24,
+        (256 + 128) * 8 * 4,
+    )
     assert (room.blocks, room.limit) == (262144 // 180224, "registers")
 
 
@@ -143,7 +183,9 @@ def test_every_type_of_product_fits_a_gpu(dtype: str) -> None:
 
 
 def test_a_machine_too_small_says_what_overflows(tmp_path: Path) -> None:
-    text = (Path(hwsim.__file__).parent.parent / "configs" / "accelerator" / "tpu-v1.yaml").read_text()
+    text = (
+        Path(hwsim.__file__).parent.parent / "configs" / "accelerator" / "tpu-v1.yaml"
+    ).read_text()
     small = tmp_path / "small.yaml"
     small.write_text(text.replace("capacity: 24 MiB", "capacity: 1 KiB"))
     with pytest.raises(HwsimError, match="needs .* of unified_buffer, which has 1 KiB"):
@@ -162,22 +204,40 @@ def test_physics_rejects_a_result_that_is_too_good() -> None:
 def test_every_port_is_a_floor_of_the_time(machine: str) -> None:
     """Just below what its busiest port takes, a stage is rejected, naming a port; at its own time it is not."""
     loaded = load_machine(machine)
-    stage = hwsim.simulate(ConvLayer(1, 32, 28, 28, 32, 3, 3, pad=1), loaded, "direct").layers[0].stages[0]
-    floors = {name: port_cycles(loaded, name, tensors.values()) for name, tensors in stage.accesses.items()}
+    stage = (
+        hwsim.simulate(ConvLayer(1, 32, 28, 28, 32, 3, 3, pad=1), loaded, "direct")
+        .layers[0]
+        .stages[0]
+    )
+    floors = {
+        name: port_cycles(loaded, name, tensors.values())
+        for name, tensors in stage.accesses.items()
+    }
     assert sum(floor > 0 for floor in floors.values()) >= 3
     check_stage(stage, loaded)
     name = max(floors, key=lambda part: floors[part])
     with pytest.raises(PhysicsError, match=f"moves at {name}"):
-        check_stage(replace(stage, cycles=replace(stage.cycles, compute=0.999 * floors[name], stall={})), loaded)
+        check_stage(
+            replace(stage, cycles=replace(stage.cycles, compute=0.999 * floors[name], stall={})),
+            loaded,
+        )
 
 
 @pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("machine", ["xeon-8380", "h200", "tpu-v1", "eyeriss-v1"])
-@pytest.mark.parametrize("algorithm", ["direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4"])
+@pytest.mark.parametrize(
+    "algorithm", ["direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4"]
+)
 def test_odd_layers_run_everywhere(machine: str, algorithm: str) -> None:
     """Ragged, strided, grouped, depthwise, 1x1, batched: physics holds, and totals add up."""
-    layers = [ConvLayer(1, 3, 17, 13, 5, 3, 3, pad=1), ConvLayer(2, 8, 9, 9, 8, 3, 3, 2, 1, groups=8), ConvLayer(1, 16, 7, 7, 24, 1, 1),
-              ConvLayer(3, 4, 11, 11, 6, 5, 5, pad=2, groups=2), ConvLayer(1, 70, 5, 5, 300, 3, 3), ConvLayer(1, 6, 12, 12, 4, 3, 3, dilation=2)]
+    layers = [
+        ConvLayer(1, 3, 17, 13, 5, 3, 3, pad=1),
+        ConvLayer(2, 8, 9, 9, 8, 3, 3, 2, 1, groups=8),
+        ConvLayer(1, 16, 7, 7, 24, 1, 1),
+        ConvLayer(3, 4, 11, 11, 6, 5, 5, pad=2, groups=2),
+        ConvLayer(1, 70, 5, 5, 300, 3, 3),
+        ConvLayer(1, 6, 12, 12, 4, 3, 3, dilation=2),
+    ]
     for layer in layers:
         result = hwsim.simulate(layer, machine, algorithm)
         used = result.layers[0]
@@ -191,32 +251,49 @@ def test_odd_layers_run_everywhere(machine: str, algorithm: str) -> None:
 
 def test_auto_is_the_fastest() -> None:
     layer = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
-    each = {name: hwsim.simulate(layer, "xeon-8380", name).seconds for name in ("direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4")}
+    each = {
+        name: hwsim.simulate(layer, "xeon-8380", name).seconds
+        for name in ("direct", "im2col", "implicit-gemm", "winograd-f2", "winograd-f4")
+    }
     best = hwsim.simulate(layer, "xeon-8380", "auto")
     assert best.seconds == min(each.values())
     assert "auto:" in best.layers[0].notes[-1]
 
 
 @pytest.mark.slow(keep=2)
-@pytest.mark.parametrize("machine", [name for name in shipped("configs") if load_machine(name).power is not None])
+@pytest.mark.parametrize(
+    "machine", [name for name in shipped("configs") if load_machine(name).power is not None]
+)
 def test_no_machine_draws_more_than_its_power(machine: str) -> None:
     """Averages over layers of networks and large products, in every data type that the machine multiplies."""
     loaded = load_machine(machine)
-    layers = {"product": GemmLayer(1024, 1024, 1024), "wide": GemmLayer(64, 4096, 1024), "conv": ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1)}
+    layers = {
+        "product": GemmLayer(1024, 1024, 1024),
+        "wide": GemmLayer(64, 4096, 1024),
+        "conv": ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1),
+    }
     for dtype in loaded.compute.dtypes:
         result = hwsim.simulate(Workload("mixed", layers), loaded, "implicit-gemm", dtype=dtype)
         for layer in result.layers:
-            assert sum(layer.energy_pj.values()) * 1e-12 <= loaded.power * layer.seconds, (layer.name, dtype)  # type: ignore[operator]
+            assert sum(layer.energy_pj.values()) * 1e-12 <= loaded.power * layer.seconds, (
+                layer.name,
+                dtype,
+            )  # type: ignore[operator]
             assert not any("on average" in note for note in layer.notes)
 
 
 def test_a_tensor_cores_operands_are_not_read_from_registers_for_every_product() -> None:
     """An 8192^3 product in fp16: 16 of the reduction an instruction, so 2^39 / 16 sums read and written."""
-    (layer,) = hwsim.simulate(GemmLayer(8192, 8192, 8192), load_machine("h200"), "implicit-gemm", dtype="fp16").layers
+    (layer,) = hwsim.simulate(
+        GemmLayer(8192, 8192, 8192), load_machine("h200"), "implicit-gemm", dtype="fp16"
+    ).layers
     (stage,) = layer.stages
     assert list(stage.accesses["registers"]) == ["C"]
     sums = stage.accesses["registers"]["C"]
-    assert (sums.writes, sums.reads) == (2**39 // 16, 2**39 // 16)  # the first of a sum reads none, its way out does
+    assert (sums.writes, sums.reads) == (
+        2**39 // 16,
+        2**39 // 16,
+    )  # the first of a sum reads none, its way out does
     assert 300 < sum(layer.energy_pj.values()) * 1e-12 / layer.seconds < 700
 
 
@@ -225,7 +302,9 @@ def test_what_must_move_of_a_transposed_layer_leaves_out_taps_that_meet_no_input
     layer = ConvTransposeLayer(1, 3, 1, 1, 5, 1, 4, stride=(1, 2), pad=(0, 1), dtype="fp32")
     assert layer.output == (5, 1, 2)
     assert compulsory_bytes(lower(layer, "direct")) == 4 * (3 + 3 * 5 * 2 + 5 * 2)
-    tall = ConvLayer(1, 3, 1, 9, 5, 3, 3, pad=(1, 1), dtype="fp32")  # rows of one: of three taps the middle one meets an input
+    tall = ConvLayer(
+        1, 3, 1, 9, 5, 3, 3, pad=(1, 1), dtype="fp32"
+    )  # rows of one: of three taps the middle one meets an input
     assert compulsory_bytes(lower(tall, "direct")) == 4 * (3 * 9 + 5 * 3 * 1 * 3 + 5 * 9)
 
 
@@ -235,5 +314,7 @@ def test_a_plans_own_tensors_do_not_lower_what_must_move() -> None:
     maps = 2 * 64 * 14 * 14 * 4
     assert compulsory_of(direct, direct) == maps + 64 * 64 * 9 * 4
     assert maps < compulsory_of(direct, low) < maps + 64 * 64 * 9 * 4
-    nothing = replace(low, stages=low.stages[:1])  # a plan that forgets its output still has to write it
+    nothing = replace(
+        low, stages=low.stages[:1]
+    )  # a plan that forgets its output still has to write it
     assert compulsory_of(direct, nothing) >= maps

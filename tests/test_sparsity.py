@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 
 import hwsim
 from hwsim.algorithms import find_algorithm, lower
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.count.effectual import effectual_multiplies
 from hwsim.count.operations import Arrays, count_algorithms
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density
@@ -33,28 +33,41 @@ def pruned(layer: Convolution, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Random arrays with zeros at the layer's densities."""
     x, w = data(layer, seed)
     dice = np.random.default_rng(seed + 1)
-    return x * (dice.random(x.shape) < layer.density.activations), w * (dice.random(w.shape) < layer.density.weights)
+    return x * (dice.random(x.shape) < layer.density.activations), w * (
+        dice.random(w.shape) < layer.density.weights
+    )
 
 
 @pytest.mark.parametrize("name", ["direct", "im2col", "winograd-f2", "winograd-f3", "offset-add"])
 @settings(max_examples=12, deadline=None)
 @given(layer=layers(largest=5), seed=st.integers(0, 2**31))
-def test_counted_on_arrays_is_what_an_execution_tallies(name: str, layer: Convolution, seed: int) -> None:
+def test_counted_on_arrays_is_what_an_execution_tallies(
+    name: str, layer: Convolution, seed: int
+) -> None:
     if find_algorithm(name).refuses(layer) is not None:
         return
     dice = np.random.default_rng(seed)
     x, w = (values * (dice.random(values.shape) < 0.5) for values in data(layer, seed))
     plan = lower(layer, name)
     _, tallied = execute_plan(plan, operands(layer, x, w))
-    assert effectual_multiplies(plan, operands(layer, x, w)) == sum(own.effectual_multiplies for own in tallied.values())
+    assert effectual_multiplies(plan, operands(layer, x, w)) == sum(
+        own.effectual_multiplies for own in tallied.values()
+    )
 
 
 @pytest.mark.parametrize("name", ["direct", "im2col", "winograd-f2", "winograd-f4", "offset-add"])
-@pytest.mark.parametrize("layer", [
-    ConvLayer(1, 32, 28, 28, 32, 3, 3, 1, 1, density=Density(0.3, 0.4)), ConvLayer(1, 32, 28, 28, 32, 5, 5, 2, 2, density=Density(0.2, 0.6)),
-    ConvLayer(1, 32, 28, 28, 32, 3, 3, 1, 2, 2, density=Density(0.5, 0.1)),
-    ConvTransposeLayer(1, 32, 14, 14, 32, 4, 4, 2, 1, density=Density(0.3, 0.4))])
-def test_expectation_agrees_with_arrays_within_sampling_error(name: str, layer: Convolution) -> None:
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ConvLayer(1, 32, 28, 28, 32, 3, 3, 1, 1, density=Density(0.3, 0.4)),
+        ConvLayer(1, 32, 28, 28, 32, 5, 5, 2, 2, density=Density(0.2, 0.6)),
+        ConvLayer(1, 32, 28, 28, 32, 3, 3, 1, 2, 2, density=Density(0.5, 0.1)),
+        ConvTransposeLayer(1, 32, 14, 14, 32, 4, 4, 2, 1, density=Density(0.3, 0.4)),
+    ],
+)
+def test_expectation_agrees_with_arrays_within_sampling_error(
+    name: str, layer: Convolution
+) -> None:
     """Some 800,000 products and more of about 30,000 independent zeros each way: within 4%."""
     plan = lower(layer, name)
     expected = sum(stage.operations.effectual_multiplies for stage in plan.stages)
@@ -66,21 +79,35 @@ def test_the_transform_fills_zeros_in_unless_whole_filters_are_zero() -> None:
     """F(2x2, 3x3): of U's 16 points 4 depend on 1 tap, 8 on 3, 4 on 9: at density d, 1 - (1 - d)^taps are not zero."""
     layer = ConvLayer(1, 8, 8, 8, 8, 3, 3, pad=0, density=Density(0.3))
     tiles, d = 9 * 64, 0.3
-    products = sum(4 * 1 - 4 * (1 - d) ** taps if taps != 3 else 8 - 8 * (1 - d) ** 3 for taps in (1, 3, 9))
-    assert lower(layer, "winograd-f2").stages[2].operations.effectual_multiplies == round(products * tiles)
+    products = sum(
+        4 * 1 - 4 * (1 - d) ** taps if taps != 3 else 8 - 8 * (1 - d) ** 3 for taps in (1, 3, 9)
+    )
+    assert lower(layer, "winograd-f2").stages[2].operations.effectual_multiplies == round(
+        products * tiles
+    )
     blocks = ConvLayer(1, 8, 8, 8, 8, 3, 3, pad=0, density=Density(0.25, structure="4x4"))
     assert lower(blocks, "winograd-f2").stages[2].operations.effectual_multiplies == 16 * tiles // 4
 
 
-@pytest.mark.parametrize(("network", "weights", "activations"), [("cifar10_vgg_nagadomi", 0.4, 0.540865), ("cifar100_convpool_cnn_c", 0.6, 0.551471),
-                                                                 ("imagenet_resnet18_variant", 0.35, 0.595238)])
-def test_published_reductions_of_winograd_relu(network: str, weights: float, activations: float) -> None:
+@pytest.mark.parametrize(
+    ("network", "weights", "activations"),
+    [
+        ("cifar10_vgg_nagadomi", 0.4, 0.540865),
+        ("cifar100_convpool_cnn_c", 0.6, 0.551471),
+        ("imagenet_resnet18_variant", 0.35, 0.595238),
+    ],
+)
+def test_published_reductions_of_winograd_relu(
+    network: str, weights: float, activations: float
+) -> None:
     """Liu et al. 2018: 10.4, 6.8 and 10.8 times. A reduction of x is 2.25 / (weights activations); the paper gives densities
     by layer that are not public, so these are of its pruning schedule (weights) and what the reduction then implies."""
-    published = yaml.safe_load((ROOT / "reference" / "sparse_winograd.yaml").read_text())["abstract_numbers"]["multiply_reduction"]
+    published = yaml.safe_load((ROOT / "reference" / "sparse_winograd.yaml").read_text())[
+        "abstract_numbers"
+    ]["multiply_reduction"]
     density = Density(weights, activations)
     layer = ConvLayer(1, 64, 32, 32, 64, 3, 3, pad=1, density=density)
-    row, = count_algorithms(single(layer), ["winograd-f2-relu"])
+    (row,) = count_algorithms(single(layer), ["winograd-f2-relu"])
     assert row.reduction == pytest.approx(published[network], rel=1e-3)
     assert row.reduction == pytest.approx(2.25 / (weights * activations), rel=1e-4)
 
@@ -90,49 +117,100 @@ def test_winograd_relu_counts_its_own_arrays() -> None:
     x, w = data(layer, 1)
     dice = np.random.default_rng(0)
     u = dice.standard_normal((16, 4, 4)) * (dice.random((16, 4, 4)) < 0.5)
-    row, = count_algorithms(single(layer), ["winograd-f2-relu"], {"layer": Arrays(x, w, u)})
-    padded, b_t = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]])
+    (row,) = count_algorithms(single(layer), ["winograd-f2-relu"], {"layer": Arrays(x, w, u)})
+    padded, b_t = (
+        np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))),
+        np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]),
+    )
     total = 0
     for y, z in np.ndindex(4, 4):
-        v = np.einsum("ai,cij,bj->abc", b_t, padded[0, :, 2 * y: 2 * y + 4, 2 * z: 2 * z + 4], b_t).reshape(16, 4)
+        v = np.einsum(
+            "ai,cij,bj->abc", b_t, padded[0, :, 2 * y : 2 * y + 4, 2 * z : 2 * z + 4], b_t
+        ).reshape(16, 4)
         total += int(((v > 0)[:, None, :] & (u != 0)).sum())
     assert row.operations.effectual_multiplies == total
 
 
-def time_of(machine: str, dtype: str, density: Density, algorithm: str = "implicit-gemm") -> hwsim.Result:
-    return hwsim.simulate(ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1, density=density), machine, algorithm, dtype=dtype)
+def time_of(
+    machine: str, dtype: str, density: Density, algorithm: str = "implicit-gemm"
+) -> hwsim.Result:
+    return hwsim.simulate(
+        ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1, density=density),
+        machine,
+        algorithm,
+        dtype=dtype,
+    )
 
 
 def test_which_machines_gain_from_which_zeros() -> None:
     """2:4 on tensor cores, blocks where they fill what is multiplied at a time, channels everywhere, single zeros nowhere."""
-    gains = {(machine, structure): structure_gain(machine, dtype, structure) for machine, dtype in
-             (("h200", "fp16"), ("xeon-8380", "fp32"), ("tpu-v1", "int8")) for structure in ("unstructured", "2:4", "16x16", "256x256", "channels")}
+    gains = {
+        (machine, structure): structure_gain(machine, dtype, structure)
+        for machine, dtype in (("h200", "fp16"), ("xeon-8380", "fp32"), ("tpu-v1", "int8"))
+        for structure in ("unstructured", "2:4", "16x16", "256x256", "channels")
+    }
     for machine in ("h200", "xeon-8380", "tpu-v1"):
         assert gains[machine, "unstructured"] == 1.0
         assert gains[machine, "channels"] > 1.3
         assert gains[machine, "256x256"] > 1.1
     assert gains["h200", "2:4"] > 1.3 and gains["xeon-8380", "2:4"] == gains["tpu-v1", "2:4"] == 1.0
-    assert gains["h200", "16x16"] > 1.3 and gains["xeon-8380", "16x16"] > 1.3 and gains["tpu-v1", "16x16"] == 1.0
+    assert (
+        gains["h200", "16x16"] > 1.3
+        and gains["xeon-8380", "16x16"] > 1.3
+        and gains["tpu-v1", "16x16"] == 1.0
+    )
 
 
 def structure_gain(machine: str, dtype: str, structure: str) -> float:
-    return time_of(machine, dtype, Density()).seconds / time_of(machine, dtype, Density(0.5, structure=structure)).seconds
+    return (
+        time_of(machine, dtype, Density()).seconds
+        / time_of(machine, dtype, Density(0.5, structure=structure)).seconds
+    )
 
 
 def test_gated_zeros_save_energy_in_the_pes_and_no_time_there() -> None:
-    dense, sparse = (time_of("eyeriss-v1", "int16", Density(1.0, share)).layers[0].online[0] for share in (1.0, 0.5))
+    dense, sparse = (
+        time_of("eyeriss-v1", "int16", Density(1.0, share)).layers[0].online[0]
+        for share in (1.0, 0.5)
+    )
     assert dense.cycles.compute == sparse.cycles.compute
     for part in ("pes", "filter_spad"):
         assert sparse.energy_pj[part] < dense.energy_pj[part]
     assert sparse.energy_pj["psum_spad"] == dense.energy_pj["psum_spad"]
 
 
-@pytest.mark.parametrize(("layer", "machine", "dtype", "algorithm"), [
-    (ConvLayer(1, 256, 14, 14, 256, 3, 3, pad=1, density=Density(0.5, structure="256x256")), "tpu-v1", "int8", "svd-r64"),  # factors are dense
-    (ConvLayer(1, 256, 28, 28, 4, 3, 3, pad=1, density=Density(structure="2:4")), "h200", "fp16", "implicit-gemm"),  # 4 filters: no tensor cores
-    (ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64, density=Density(structure="2:4")), "h200", "fp16", "im2col"),  # 1 channel a group
-    (ConvLayer(1, 64, 28, 28, 64, 3, 3, pad=1, density=Density(0.5, structure="256x256")), "tpu-v1", "int8", "direct")])  # smaller than a block
-def test_zeros_that_no_unit_skips_are_multiplied(layer: ConvLayer, machine: str, dtype: str, algorithm: str) -> None:
+@pytest.mark.parametrize(
+    ("layer", "machine", "dtype", "algorithm"),
+    [
+        (
+            ConvLayer(1, 256, 14, 14, 256, 3, 3, pad=1, density=Density(0.5, structure="256x256")),
+            "tpu-v1",
+            "int8",
+            "svd-r64",
+        ),  # factors are dense
+        (
+            ConvLayer(1, 256, 28, 28, 4, 3, 3, pad=1, density=Density(structure="2:4")),
+            "h200",
+            "fp16",
+            "implicit-gemm",
+        ),  # 4 filters: no tensor cores
+        (
+            ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64, density=Density(structure="2:4")),
+            "h200",
+            "fp16",
+            "im2col",
+        ),  # 1 channel a group
+        (
+            ConvLayer(1, 64, 28, 28, 64, 3, 3, pad=1, density=Density(0.5, structure="256x256")),
+            "tpu-v1",
+            "int8",
+            "direct",
+        ),
+    ],
+)  # smaller than a block
+def test_zeros_that_no_unit_skips_are_multiplied(
+    layer: ConvLayer, machine: str, dtype: str, algorithm: str
+) -> None:
     dense = hwsim.simulate(replace(layer, density=Density()), machine, algorithm, dtype=dtype)
     sparse = hwsim.simulate(layer, machine, algorithm, dtype=dtype)
     assert sparse.counts.multiplies == dense.counts.multiplies and sparse.cycles == dense.cycles
@@ -140,13 +218,23 @@ def test_zeros_that_no_unit_skips_are_multiplied(layer: ConvLayer, machine: str,
 
 
 def test_pruned_channels_of_a_product() -> None:
-    counts = hwsim.simulate(hwsim.GemmLayer(64, 64, 64, density=Density(0.5, structure="channels")), "tpu-v1", "direct").counts
+    counts = hwsim.simulate(
+        hwsim.GemmLayer(64, 64, 64, density=Density(0.5, structure="channels")), "tpu-v1", "direct"
+    ).counts
     assert counts.multiplies == counts.effectual_multiplies == 64 * 64 * 32
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"weights": 0.0}, "above 0 and up to 1"), ({"weights": True}, "above 0 and up to 1"), ({"structure": "4:4"}, "1 to 3 of 4"), ({"structure": "2:0"}, "in 2:4"),
-    ({"weights": 0.4, "structure": "2:4"}, "2:4 keeps 0.5"), ({"structure": "diagonal"}, "expected unstructured, channels, N:M")])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"weights": 0.0}, "above 0 and up to 1"),
+        ({"weights": True}, "above 0 and up to 1"),
+        ({"structure": "4:4"}, "1 to 3 of 4"),
+        ({"structure": "2:0"}, "in 2:4"),
+        ({"weights": 0.4, "structure": "2:4"}, "2:4 keeps 0.5"),
+        ({"structure": "diagonal"}, "expected unstructured, channels, N:M"),
+    ],
+)
 def test_densities_that_make_no_sense(fields: dict, message: str) -> None:
     with pytest.raises(HwsimError, match=message):
         Density(**fields)
@@ -165,7 +253,10 @@ def test_a_workload_states_densities(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(WORKLOAD)
     layers_ = load_workload(path).layers
-    assert [getattr(layer, "density", None) for layer in layers_.values()] == [Density(0.5, 0.5), Density(0.5, structure="2:4")]
+    assert [getattr(layer, "density", None) for layer in layers_.values()] == [
+        Density(0.5, 0.5),
+        Density(0.5, structure="2:4"),
+    ]
     path.write_text(WORKLOAD.replace("weights: 0.5", "weights: 1.5"))
     ran = CliRunner().invoke(main, ["count", str(path)])
     assert ran.exit_code == 2 and "small.yaml:5:" in ran.stderr and "up to 1" in ran.stderr
@@ -178,17 +269,35 @@ def test_count_reads_arrays_and_says_what_is_wrong_with_them(tmp_path: Path) -> 
     x[0, 0, 0] = 0
     path = tmp_path / "arrays.npz"
     np.savez(path, **{"conv.activations": x, "conv.weights": w})
-    words = ["count", "toy-4x4", "--arrays", str(path), "--json", "-", "-a", "direct,winograd-f3-relu"]
+    words = [
+        "count",
+        "toy-4x4",
+        "--arrays",
+        str(path),
+        "--json",
+        "-",
+        "-a",
+        "direct,winograd-f3-relu",
+    ]
     ran = CliRunner().invoke(main, words)
     assert ran.exit_code == 0, ran.stderr
-    assert '"effectual_multiplies": 30' in ran.stdout  # the first row's three windows lose two taps each
-    for entries, message in (({"conv.weights": w}, "no entry conv.activations"), ({"cnv.weights": w}, "did you mean 'conv'"),
-                             ({"conv.weights": w, "conv.activations": x[0]}, "expected (1, 1, 4, 4)")):
+    assert (
+        '"effectual_multiplies": 30' in ran.stdout
+    )  # the first row's three windows lose two taps each
+    for entries, message in (
+        ({"conv.weights": w}, "no entry conv.activations"),
+        ({"cnv.weights": w}, "did you mean 'conv'"),
+        ({"conv.weights": w, "conv.activations": x[0]}, "expected (1, 1, 4, 4)"),
+    ):
         np.savez(path, **entries)
         ran = CliRunner().invoke(main, words)
         assert ran.exit_code == 2 and message in ran.stderr
-    for entries, message in (({}, "no arrays"), ({"conv.weights": w * np.nan, "conv.activations": x}, "no finite real numbers"),
-                             ({"conv.bias": w}, "expected conv.weights"), ({"conv.weights": w, "conv.activations": x, "conv.U": w}, "U has 4 elements")):
+    for entries, message in (
+        ({}, "no arrays"),
+        ({"conv.weights": w * np.nan, "conv.activations": x}, "no finite real numbers"),
+        ({"conv.bias": w}, "expected conv.weights"),
+        ({"conv.weights": w, "conv.activations": x, "conv.U": w}, "U has 4 elements"),
+    ):
         np.savez(path, **entries)
         ran = CliRunner().invoke(main, words)
         assert ran.exit_code == 2 and message in ran.stderr, ran.stderr
@@ -199,7 +308,9 @@ def test_count_reads_arrays_and_says_what_is_wrong_with_them(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_digits_demonstration(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digits_demonstration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Trained, pruned and counted for real: accuracy holds, the transform fills zeros in, Winograd-ReLU needs least."""
     spec = importlib.util.spec_from_file_location("digits", ROOT / "demos" / "digits.py")
     assert spec is not None and spec.loader is not None
@@ -208,7 +319,13 @@ def test_the_digits_demonstration(capsys: pytest.CaptureFixture[str], monkeypatc
     spec.loader.exec_module(digits)
     direct, winograd, pruned_direct, pruned_winograd, relu = digits.forms(0.25)
     assert min(form.accuracy for form in (direct, pruned_direct, relu)) > 0.95
-    assert relu.effectual < pruned_direct.effectual < pruned_winograd.effectual < winograd.effectual < direct.effectual
+    assert (
+        relu.effectual
+        < pruned_direct.effectual
+        < pruned_winograd.effectual
+        < winograd.effectual
+        < direct.effectual
+    )
     assert pruned_direct.weights == pytest.approx(0.25, abs=0.01) and pruned_winograd.weights > 0.5
     for form in (winograd, pruned_direct, pruned_winograd, relu):
         assert form.effectual == pytest.approx(form.expected, rel=0.05)

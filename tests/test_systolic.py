@@ -23,10 +23,21 @@ TPU = load_machine("tpu-v1")
 def unlimited(rows: int, columns: int, timing: Timing, partial: str = "real") -> Machine:
     """TPU v1's chain around another array, with memories that are never waited for."""
     endless = Bandwidth(1e30, False)
-    parts = {name: replace(part, bandwidth=endless) if hasattr(part, "bandwidth") else part for name, part in TPU.parts.items()}
+    parts = {
+        name: replace(part, bandwidth=endless) if hasattr(part, "bandwidth") else part
+        for name, part in TPU.parts.items()
+    }
     parts["ddr3"] = replace(parts["ddr3"], latency=Duration(0.0, False), timing=None)
-    parts["array"] = replace(TPU.parts["array"], rows=rows, cols=columns, preload_hidden=timing.hidden, overlap_folds=timing.overlap,
-                             drain=timing.drain, mac_stages=timing.stages, partial_folds=partial)
+    parts["array"] = replace(
+        TPU.parts["array"],
+        rows=rows,
+        cols=columns,
+        preload_hidden=timing.hidden,
+        overlap_folds=timing.overlap,
+        drain=timing.drain,
+        mac_stages=timing.stages,
+        partial_folds=partial,
+    )
     return replace(TPU, parts=parts)
 
 
@@ -38,15 +49,28 @@ def test_registers_folds_and_events_agree_to_the_cycle(block: int) -> None:
         dice, numbers = random.Random(seed), np.random.default_rng(seed)
         rows, columns = dice.randint(1, 6), dice.randint(1, 6)
         m, n, k = (dice.randint(1, 12) for _ in range(3))
-        timing = Timing(dice.random() < 0.5, dice.random() < 0.5, dice.random() < 0.5, dice.randint(1, 3))
-        stationary, whole, depth = dice.choice(["ws", "is", "os"]), dice.random() < 0.5, dice.choice([None, None, 1, 3, 5])
-        a, b = numbers.integers(-3, 4, (m, k)).astype(float), numbers.integers(-3, 4, (k, n)).astype(float)
+        timing = Timing(
+            dice.random() < 0.5, dice.random() < 0.5, dice.random() < 0.5, dice.randint(1, 3)
+        )
+        stationary, whole, depth = (
+            dice.choice(["ws", "is", "os"]),
+            dice.random() < 0.5,
+            dice.choice([None, None, 1, 3, 5]),
+        )
+        a, b = (
+            numbers.integers(-3, 4, (m, k)).astype(float),
+            numbers.integers(-3, 4, (k, n)).astype(float),
+        )
         stepped = step_product(a, b, stationary, rows, columns, timing, whole=whole, depth=depth)
         assert np.array_equal(stepped.values, a @ b), seed
-        assert stepped.cycles == product_cycles(m, n, k, stationary, rows, columns, timing, whole=whole, depth=depth), seed
+        assert stepped.cycles == product_cycles(
+            m, n, k, stationary, rows, columns, timing, whole=whole, depth=depth
+        ), seed
         if depth is None:
             machine = unlimited(rows, columns, timing, "whole" if whole else "real")
-            result = hwsim.simulate(GemmLayer(m, n, k), machine, "direct", dataflow=FLOWS[stationary])
+            result = hwsim.simulate(
+                GemmLayer(m, n, k), machine, "direct", dataflow=FLOWS[stationary]
+            )
             assert result.cycles == pytest.approx(stepped.cycles, abs=1e-6), seed
 
 
@@ -54,18 +78,26 @@ def test_registers_folds_and_events_agree_to_the_cycle(block: int) -> None:
 def test_no_fold_can_start_a_cycle_sooner(seed: int) -> None:
     """Where a fold waits for the tile or the sums of another, one cycle less is a hazard: t - 1 not yet, t done."""
     dice, numbers = random.Random(seed), np.random.default_rng(seed)
-    stationary, timing = dice.choice(["ws", "os"]), Timing(dice.random() < 0.5, True, True, dice.randint(1, 3))
+    stationary, timing = (
+        dice.choice(["ws", "os"]),
+        Timing(dice.random() < 0.5, True, True, dice.randint(1, 3)),
+    )
     m, n, k, rows, columns = 2, 7, 9, dice.randint(3, 5), dice.randint(2, 4)
     if stationary == "os":
         m, k = 9, 2
     folds = product_folds(m, n, k, stationary, rows, columns)
     waits = np.flatnonzero(intervals(folds, timing, stationary) > folds.stream[:-1])
     assert len(waits)
-    a, b = numbers.integers(1, 4, (m, k)).astype(float), numbers.integers(1, 4, (k, n)).astype(float)
+    a, b = (
+        numbers.integers(1, 4, (m, k)).astype(float),
+        numbers.integers(1, 4, (k, n)).astype(float),
+    )
     with pytest.MonkeyPatch.context() as patch:
         starts = schedule(folds, timing, stationary).starts.copy()
-        starts[waits[dice.randrange(len(waits))] + 1:] -= 1
-        patch.setattr("hwsim.oracle.registers.schedule", lambda *_: type("S", (), {"starts": starts}))
+        starts[waits[dice.randrange(len(waits))] + 1 :] -= 1
+        patch.setattr(
+            "hwsim.oracle.registers.schedule", lambda *_: type("S", (), {"starts": starts})
+        )
         with pytest.raises(Hazard):
             step_product(a, b, stationary, rows, columns, timing)
 
@@ -74,15 +106,22 @@ def test_a_fold_by_hand() -> None:
     """5 vectors through 3 x 2 weights: 3 cycles to shift them in; the last vector enters in cycle 5, crosses 3 + 2 - 1 cells: 3 + 5 + 3."""
     folds = product_folds(5, 2, 3, "ws", 3, 2)
     assert schedule(folds, Timing(), "ws").cycles == 3 + 5 + 3 + 2 - 2
-    assert schedule(product_folds(3, 2, 5, "os", 3, 2), Timing(), "os").cycles == 5 + 3 + 2 - 2 + 3  # 3 more to shift the sums out
-    assert schedule(product_folds(3, 2, 5, "os", 3, 2), Timing(drain=False), "os").cycles == 5 + 3 + 2 - 2
+    assert (
+        schedule(product_folds(3, 2, 5, "os", 3, 2), Timing(), "os").cycles == 5 + 3 + 2 - 2 + 3
+    )  # 3 more to shift the sums out
+    assert (
+        schedule(product_folds(3, 2, 5, "os", 3, 2), Timing(drain=False), "os").cycles
+        == 5 + 3 + 2 - 2
+    )
 
 
 def test_double_buffered_cells_hide_the_next_tile() -> None:
     """Two folds of 4 rows: a stream of 10 hides the shifting in, one of 2 waits 4 cycles between starts; without it 10 + 4 - 1."""
     two = np.array([4, 4])
     for stream, hidden, spent in ((10.0, True, 10), (2.0, True, 4), (10.0, False, 13)):
-        assert intervals(Folds(two, two, np.array([stream] * 2)), Timing(hidden), "ws").tolist() == [spent]
+        assert intervals(
+            Folds(two, two, np.array([stream] * 2)), Timing(hidden), "ws"
+        ).tolist() == [spent]
 
 
 def stepped(a: np.ndarray, b: np.ndarray, **options: bool) -> Stepped:
@@ -91,19 +130,28 @@ def stepped(a: np.ndarray, b: np.ndarray, **options: bool) -> Stepped:
 
 def test_zeros_switch_nothing_and_are_skipped_where_a_vector_or_tile_is_zero_all_over() -> None:
     numbers = np.random.default_rng(0)
-    a, b = numbers.integers(1, 4, (12, 8)).astype(float), numbers.integers(1, 4, (8, 8)).astype(float)
+    a, b = (
+        numbers.integers(1, 4, (12, 8)).astype(float),
+        numbers.integers(1, 4, (8, 8)).astype(float),
+    )
     a[3:9] = 0.0  # six vectors of every fold
     b[:4, :4] = 0.0  # one of four tiles
     plain, skipped = stepped(a, b), stepped(a, b, skip_zeros=True)
     assert np.array_equal(plain.values, a @ b) and np.array_equal(skipped.values, a @ b)
     assert plain.switched == skipped.switched == skipped.products == 3 * 6 * 16
     assert plain.products == 4 * 12 * 16
-    assert skipped.cycles == schedule(Folds(np.full(3, 4), np.full(3, 4), np.full(3, 6.0)), Timing(), "ws").cycles < plain.cycles
+    assert (
+        skipped.cycles
+        == schedule(Folds(np.full(3, 4), np.full(3, 4), np.full(3, 6.0)), Timing(), "ws").cycles
+        < plain.cycles
+    )
 
 
 def test_depthwise_is_slow_because_each_channel_is_a_fold_of_its_own() -> None:
     """9 rows and 1 column of 256 x 256 cells: 1 product in 7,281 cells."""
-    depthwise = hwsim.simulate(ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64), "tpu-v1", "im2col")
+    depthwise = hwsim.simulate(
+        ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64), "tpu-v1", "im2col"
+    )
     dense = hwsim.simulate(ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1), "tpu-v1", "im2col")
     assert depthwise.counts.multiplies * 64 == dense.counts.multiplies
     assert depthwise.cycles > dense.cycles
@@ -112,4 +160,7 @@ def test_depthwise_is_slow_because_each_channel_is_a_fold_of_its_own() -> None:
 def test_a_zero_tile_is_left_out_only_where_the_array_skips() -> None:
     layer = GemmLayer(2048, 512, 512, density=Density(0.5, structure="256x256"))
     keeps = replace(TPU, parts={**TPU.parts, "array": replace(TPU.parts["array"], zeros="gating")})
-    assert hwsim.simulate(layer, TPU, "direct").layers[0].cycles.compute == hwsim.simulate(layer, keeps, "direct").layers[0].cycles.compute / 2
+    assert (
+        hwsim.simulate(layer, TPU, "direct").layers[0].cycles.compute
+        == hwsim.simulate(layer, keeps, "direct").layers[0].cycles.compute / 2
+    )

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
-from hwsim.cli.main import main
+from hwsim.cli import main
 from hwsim.count.tiling import Tiled, best_tiles, pareto, sweep
 
 
@@ -19,8 +19,14 @@ def test_the_lectures_numbers() -> None:
     # n = 1024, tiles 32 x 32, step 8: A and B 1024^3 / 32 = 33,554,432 loads each, registers 256 + 256 + 1024
     tiled = Tiled(1024, 1024, 1024, 32, 32, 8)
     values = {name: value for name, (_, value) in tiled.formulas.items()}
-    assert values == {"A loads": 33_554_432, "B loads": 33_554_432, "C stores": 1_048_576, "A registers": 256, "B registers": 256,
-                      "C registers": 1024}
+    assert values == {
+        "A loads": 33_554_432,
+        "B loads": 33_554_432,
+        "C stores": 1_048_576,
+        "A registers": 256,
+        "B registers": 256,
+        "C registers": 1024,
+    }
     assert tiled.closed == values
     assert tiled.executed is None
     assert tiled.footprint == 1536
@@ -29,15 +35,23 @@ def test_the_lectures_numbers() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.data())
-def test_closed_form_executed_loops_and_short_formula_agree(m: int, n: int, k: int, data: st.DataObject) -> None:
+def test_closed_form_executed_loops_and_short_formula_agree(
+    m: int, n: int, k: int, data: st.DataObject
+) -> None:
     tiled = Tiled(m, n, k, *(data.draw(st.integers(1, size)) for size in (m, n, k)))
     assert tiled.closed == tiled.executed
     assert tiled.accesses == sum(tiled.closed[name] for name in ("A loads", "B loads", "C stores"))
 
 
-@pytest.mark.parametrize(("size", "words"), [((6, 5, 4), 9), ((7, 7, 7), 30), ((8, 3, 5), 14), ((5, 9, 2), 200), ((4, 4, 4), 3)])
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((6, 5, 4), 9), ((7, 7, 7), 30), ((8, 3, 5), 14), ((5, 9, 2), 200), ((4, 4, 4), 3)],
+)
 def test_best_tiles_are_the_best_of_all(size: tuple[int, int, int], words: int) -> None:
-    every = [Tiled(*size, *tiles) for tiles in itertools.product(*(range(1, length + 1) for length in size))]
+    every = [
+        Tiled(*size, *tiles)
+        for tiles in itertools.product(*(range(1, length + 1) for length in size))
+    ]
     fitting = [tiled for tiled in every if tiled.footprint <= words]
     best = best_tiles(*size, words)
     assert best.footprint <= words
@@ -48,12 +62,17 @@ def test_a_front_is_beaten_by_none() -> None:
     tiles = sweep(16, 12, 20)
     front = pareto(tiles)
     for tiled in front:
-        assert not any(other.footprint <= tiled.footprint and other.accesses < tiled.accesses for other in tiles)
+        assert not any(
+            other.footprint <= tiled.footprint and other.accesses < tiled.accesses
+            for other in tiles
+        )
     assert {tiled.accesses for tiled in front} >= {min(tiled.accesses for tiled in tiles)}
 
 
 def test_the_command_in_80_columns() -> None:
-    result = CliRunner().invoke(main, ["tile", "--n", "1024", "--tiles", "32,32,8", "--machine", "tpu-v1", "--sweep"])
+    result = CliRunner().invoke(
+        main, ["tile", "--n", "1024", "--tiles", "32,32,8", "--machine", "tpu-v1", "--sweep"]
+    )
     assert result.exit_code == 0, result.output
     assert max(len(line) for line in result.output.splitlines()) <= 80
     for text in ("M N K / v2", "33,554,432", "v1 v3", "for n0 in 0..1024 step 32:", "Pareto front"):
@@ -62,30 +81,37 @@ def test_the_command_in_80_columns() -> None:
 
 def test_the_sweep_as_files(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
-    result = CliRunner().invoke(main, ["tile", "--n", "64", "--sweep", "--machine", "xeon-8380", "--out", str(out)])
+    result = CliRunner().invoke(
+        main, ["tile", "--n", "64", "--sweep", "--machine", "xeon-8380", "--out", str(out)]
+    )
     assert result.exit_code == 0, result.output
     rows = list(csv.DictReader((out / "sweep.csv").read_text().splitlines()))
-    assert len(rows) == 7 ** 3
+    assert len(rows) == 7**3
     assert sum(int(row["pareto"]) for row in rows) == len(pareto(sweep(64, 64, 64)))
     assert (out / "sweep.png").stat().st_size > 5000
 
 
 def test_json_has_the_three_ways() -> None:
-    result = CliRunner().invoke(main, ["tile", "--m", "10", "--n", "7", "--k", "9", "--tiles", "4,3,2", "--json", "-"])
+    result = CliRunner().invoke(
+        main, ["tile", "--m", "10", "--n", "7", "--k", "9", "--tiles", "4,3,2", "--json", "-"]
+    )
     document = json.loads(result.stdout)
     assert document["exact"] == document["executed"]
     assert document["exact"]["A loads"] == 10 * 9 * 3  # three tiles of n: 3, 3, 1
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    (["--n", "8", "--tiles", "9,1,1"], "tile v1 (of m = 8) is 9; expected 1 to 8"),
-    (["--n", "8", "--tiles", "1,1"], "expected three whole numbers V1,V2,V3"),
-    (["--n", "8", "--tiles", "a,1,1"], "expected three whole numbers V1,V2,V3"),
-    (["--n", "8", "--machine", "tpu"], "tpu"),
-    (["--n", "8", "--machine", "xeon-8380", "--memory", "l2"], "l2 is implicit"),
-    (["--n", "8", "--memory", "l2"], "--memory l2 without --machine"),
-    (["--n", "8", "--out", "x"], "--out without --sweep"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--n", "8", "--tiles", "9,1,1"], "tile v1 (of m = 8) is 9; expected 1 to 8"),
+        (["--n", "8", "--tiles", "1,1"], "expected three whole numbers V1,V2,V3"),
+        (["--n", "8", "--tiles", "a,1,1"], "expected three whole numbers V1,V2,V3"),
+        (["--n", "8", "--machine", "tpu"], "tpu"),
+        (["--n", "8", "--machine", "xeon-8380", "--memory", "l2"], "l2 is implicit"),
+        (["--n", "8", "--memory", "l2"], "--memory l2 without --machine"),
+        (["--n", "8", "--out", "x"], "--out without --sweep"),
+    ],
+)
 def test_wrong_tiles_are_one_line(arguments: list[str], expected: str) -> None:
     result = CliRunner().invoke(main, ["tile", *arguments])
     assert result.exit_code == 2
@@ -94,32 +120,62 @@ def test_wrong_tiles_are_one_line(arguments: list[str], expected: str) -> None:
 
 def test_sizes_beyond_counting() -> None:
     tiled = Tiled(10**12, 10**12, 10**12, 7, 7, 7)
-    assert tiled.closed["A loads"] == 10**24 * -(-10**12 // 7)
+    assert tiled.closed["A loads"] == 10**24 * -(-(10**12) // 7)
 
 
 def test_ragged_and_whole_tiles_in_80_columns() -> None:
     for tiles in ("3,3,3", "8,8,8", "8,1,8"):
-        result = CliRunner().invoke(main, ["tile", "--n", "8", "--tiles", tiles, "--machine", "toy-8x8", "--memory", "rf", "--sweep"])
+        result = CliRunner().invoke(
+            main,
+            [
+                "tile",
+                "--n",
+                "8",
+                "--tiles",
+                tiles,
+                "--machine",
+                "toy-8x8",
+                "--memory",
+                "rf",
+                "--sweep",
+            ],
+        )
         assert result.exit_code == 0, result.output
         assert max(map(len, result.output.splitlines())) <= 80
 
 
 def test_a_sweep_of_short_dims_knows_the_best_tiles() -> None:
     best = best_tiles(14, 10, 6, 64)
-    assert not any(other.footprint <= 64 and other.accesses < best.accesses for other in sweep(14, 10, 6))
-    assert any(other.footprint <= best.footprint and other.accesses <= best.accesses for other in pareto(sweep(14, 10, 6)))
+    assert not any(
+        other.footprint <= 64 and other.accesses < best.accesses for other in sweep(14, 10, 6)
+    )
+    assert any(
+        other.footprint <= best.footprint and other.accesses <= best.accesses
+        for other in pareto(sweep(14, 10, 6))
+    )
 
 
 @pytest.mark.slow
 def test_on_caches_every_memory_says_what_it_served() -> None:
     """A, B and C of 512 x 512 are 3 MiB, the L3 32 MiB: every line crosses DRAM once, and nothing more is called DRAM's."""
     zen3 = str(Path(__file__).parent / "cases" / "cpu" / "zen3.yaml")
-    document = json.loads(CliRunner().invoke(main, ["tile", "--n", "512", "--machine", zen3, "--json", "-"]).stdout)["machine"]["best"]
+    document = json.loads(
+        CliRunner().invoke(main, ["tile", "--n", "512", "--machine", zen3, "--json", "-"]).stdout
+    )["machine"]["best"]
     assert document["words_in"] == 27_525_120 - 512 * 512
     served = document["simulated"]["served"]
     assert served["dram"]["read_bytes"] == 3 * 512 * 512 * 4  # C's lines are fetched to be written
-    assert served["l1"]["reads"] > served["l2"]["reads"] >= served["l3"]["reads"] > served["dram"]["reads"]
-    text = CliRunner().invoke(main, ["tile", "--n", "64", "--tiles", "8,8,8", "--machine", zen3]).output
+    assert (
+        served["l1"]["reads"]
+        > served["l2"]["reads"]
+        >= served["l3"]["reads"]
+        > served["dram"]["reads"]
+    )
+    text = (
+        CliRunner()
+        .invoke(main, ["tile", "--n", "64", "--tiles", "8,8,8", "--machine", zen3])
+        .output
+    )
     assert "DRAM" not in text and "words in" in text
 
 

@@ -15,22 +15,43 @@ from hwsim.ir.tensor import Axis, Tensor, along
 from hwsim.validate import run_check
 from hwsim.validate.timeloop import nest_of
 
-ROWS = {row["id"]: row for row in json.loads((data_folder("reference") / "timeloop.json").read_text())["rows"]}
+ROWS = {
+    row["id"]: row
+    for row in json.loads((data_folder("reference") / "timeloop.json").read_text())["rows"]
+}
 
 
 def test_every_number_timeloop_printed() -> None:
     report = run_check("timeloop")
     assert report.rows == 28
     assert {metric: (score.exact, score.n) for metric, score in report.metrics.items()} == {
-        "reads": (190, 190), "fills": (190, 190), "updates": (190, 190), "tile_size": (190, 190), "energy": (218, 218), "cycles": (28, 28)}
+        "reads": (190, 190),
+        "fills": (190, 190),
+        "updates": (190, 190),
+        "tile_size": (190, 190),
+        "energy": (218, 218),
+        "cycles": (28, 28),
+    }
     assert len(report.remarks) == 28
 
 
 def _window(p: int, r: int, tiles: tuple[Loop, ...]) -> Nest:
-    tensors = (Tensor("I", "activation", (Axis((("p", 1), ("r", 1)), p + r - 1),), 1), Tensor("W", "weight", (along("r", r),), 1),
-               Tensor("O", "output", (along("p", p),), 1))
+    tensors = (
+        Tensor("I", "activation", (Axis((("p", 1), ("r", 1)), p + r - 1),), 1),
+        Tensor("W", "weight", (along("r", r),), 1),
+        Tensor("O", "output", (along("p", p),), 1),
+    )
     stage = Stage("window", (("k", 2), ("p", p), ("r", r)), tensors, Operations(1))
-    return Nest(stage, (Hold("dram", ("I", "W", "O")), *tiles, Hold("rf", ("I", "W", "O")), Loop("p", 1), Loop("r", 1)))
+    return Nest(
+        stage,
+        (
+            Hold("dram", ("I", "W", "O")),
+            *tiles,
+            Hold("rf", ("I", "W", "O")),
+            Loop("p", 1),
+            Loop("r", 1),
+        ),
+    )
 
 
 def test_a_row_wrap_throws_a_real_overlap_away() -> None:

@@ -1,11 +1,21 @@
-"""Convolution algorithms: one file each, saying what it supports, how it lowers, and how it computes."""
+"""Convolution algorithms: one file each, saying what it supports, how it lowers, and how it
+computes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, ElementwiseLayer, GemmLayer, Layer, LinearLayer, PoolLayer
+from hwsim.describe.layer import (
+    ConvLayer,
+    ConvTransposeLayer,
+    Density,
+    ElementwiseLayer,
+    GemmLayer,
+    Layer,
+    LinearLayer,
+    PoolLayer,
+)
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan
 from hwsim.registry import Registry
@@ -22,8 +32,9 @@ if TYPE_CHECKING:
 class Algorithm(Protocol):
     """A way to compute a layer.
 
-    refuses: why a layer cannot be done this way, or None. lower: the stages. compute: the result along those stages,
-    x [n, c, h, w] and w [k, c/groups, r, s] (transposed layers: [c, k/groups, r, s]) in float64 -> [n, k, p, q].
+    refuses: why a layer cannot be done this way, or None. lower: the stages. compute: the result
+    along those stages, x [n, c, h, w] and w [k, c/groups, r, s] (transposed layers: [c, k/groups,
+    r, s]) in float64 -> [n, k, p, q].
     """
 
     name: str
@@ -66,23 +77,32 @@ def unless_convolution(layer: Layer) -> str | None:
 
 
 def convolve(layer: Convolution, plan: Plan, x: Array, w: Array) -> Array:
-    """What a plan's stages make of a layer's input and filters, in float64; shapes as in Algorithm.compute."""
+    """What a plan's stages make of a layer's input and filters, in float64; shapes as in
+    Algorithm.compute."""
     from hwsim.ir.evaluate import convolve as run
 
     return run(layer, plan, x, w)
 
 
 def find_algorithm(name: str) -> Algorithm:
-    """The algorithm of this name. Raises UnknownName, or HwsimError for a family's number out of range and for 'auto'."""
+    """The algorithm of this name. Raises UnknownName, or HwsimError for a family's number out of
+    range and for 'auto'."""
     if name == AUTO:
-        raise HwsimError(f"algorithm {AUTO!r} where one is needed; expected one of {', '.join(user_algorithms())}")
+        raise HwsimError(
+            f"algorithm {AUTO!r} where one is needed; expected one of "
+            f"{', '.join(user_algorithms())}"
+        )
     if name in ALGORITHMS:
         return ALGORITHMS[name]
     for family in FAMILIES:
         member = FAMILIES[family].member(name)
         if member is not None:
             return member
-    raise UnknownName("algorithm", name, [*user_algorithms(), AUTO, *(FAMILIES[family].pattern for family in FAMILIES)])
+    raise UnknownName(
+        "algorithm",
+        name,
+        [*user_algorithms(), AUTO, *(FAMILIES[family].pattern for family in FAMILIES)],
+    )
 
 
 def user_algorithms() -> list[str]:
@@ -91,7 +111,8 @@ def user_algorithms() -> list[str]:
 
 
 def lower(layer: Layer, name: str) -> Plan:
-    """The layer's stages under an algorithm, or, with the reason in the plan's notes, under the one it falls back to."""
+    """The layer's stages under an algorithm, or, with the reason in the plan's notes, under the one
+    it falls back to."""
     if isinstance(layer, (PoolLayer, ElementwiseLayer)):
         return find_algorithm(MEMORY_BOUND).lower(layer)
     layer, notes = without_pruned_channels(layer)
@@ -102,7 +123,11 @@ def lower(layer: Layer, name: str) -> Plan:
 def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     """A layer whose channels are pruned whole is a smaller dense layer, on any machine."""
     density: Density | None = getattr(layer, "density", None)
-    if density is None or density.structure != "channels" or isinstance(layer, (PoolLayer, ElementwiseLayer)):
+    if (
+        density is None
+        or density.structure != "channels"
+        or isinstance(layer, (PoolLayer, ElementwiseLayer))
+    ):
         return layer, ()
     dense = Density(1.0, density.activations)
     if isinstance(layer, GemmLayer):
@@ -120,12 +145,22 @@ def _lowered(layer: Layer, name: str) -> Plan:
         return algorithm.lower(layer)
     other = find_algorithm(FALLBACK)
     if (refused := other.refuses(layer)) is not None:
-        raise HwsimError(f"{layer.summary}: {name} does not apply ({reason}), nor does {FALLBACK} ({refused})")
+        raise HwsimError(
+            f"{layer.summary}: {name} does not apply ({reason}), nor does {FALLBACK} ({refused})"
+        )
     plan = other.lower(layer)
-    return Plan(plan.algorithm, plan.stages, plan.temporaries, (f"{name} does not apply: {reason}; {FALLBACK} instead", *plan.notes))
+    return Plan(
+        plan.algorithm,
+        plan.stages,
+        plan.temporaries,
+        (f"{name} does not apply: {reason}; {FALLBACK} instead", *plan.notes),
+    )
 
 
 def whole_stages(name: str) -> None:
     """Raises as find_algorithm does, and for an algorithm whose stages run in blocks."""
     if find_algorithm(name).name.endswith("-fused"):
-        raise HwsimError(f"algorithm {name!r} runs its stages block by block; expected one whose nests are of whole stages")
+        raise HwsimError(
+            f"algorithm {name!r} runs its stages block by block; expected one whose nests are of "
+            f"whole stages"
+        )

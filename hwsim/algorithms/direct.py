@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Direct:
-    """N K P Q (C/groups) R S multiplications; a matrix unit takes the channels of one tap at a time."""
+    """N K P Q (C/groups) R S multiplications; a matrix unit takes the channels of one tap at a
+    time."""
 
     name = "direct"
     summary = "the textbook loops, tap by tap"

@@ -1,9 +1,10 @@
-"""Convolution by tiles in the Fourier domain: overlap-save, real input, one complex product per point.
-
-Vasilache et al., "Fast Convolutional Nets With fbfft", ICLR 2015; tiled, and counted as in Lavin and Gray 2016, section 5.
-A tile of t x t inputs gives (t - r + 1) x (t - s + 1) outputs; of its spectrum t x (t/2 + 1) points are kept, the rest
-being their conjugates. The transforms are split-radix: 2 t log2 t - 4 t + 6 operations for t real numbers, and
-4 t log2 t - 6 t + 8 for t complex ones (Sorensen et al. 1986, 1987).
+"""Convolution by tiles in the Fourier domain: overlap-save, real input, one complex product per
+point.
+ Vasilache et al., "Fast Convolutional Nets With fbfft", ICLR 2015; tiled, and counted as in Lavin
+and Gray 2016, section 5. A tile of t x t inputs gives (t - r + 1) x (t - s + 1) outputs; of its
+spectrum t x (t/2 + 1) points are kept, the rest being their conjugates. The transforms are
+split-radix: 2 t log2 t - 4 t + 6 operations for t real numbers, and 4 t log2 t - 6 t + 8 for t
+complex ones (Sorensen et al. 1986, 1987).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 SIZES = (4, 8, 16, 32, 64, 128, 256)
 TRIED = (8, 16, 32, 64)  # what plain `fft` chooses from
-Complex = tuple[int, int | None]  # numbers of the real and the imaginary value, None where it is zero
+Complex = tuple[
+    int, int | None
+]  # numbers of the real and the imaginary value, None where it is zero
 
 
 class _Writer:
@@ -65,7 +68,8 @@ class _Writer:
         return self.add((c, re_), (s, im)), self.add((c, im), (-s, re_))
 
     def complex(self, x: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Split radix: even samples by a transform of half the length, odd ones by two of a quarter."""
+        """Split radix: even samples by a transform of half the length, odd ones by two of a
+        quarter."""
         n = len(x)
         if n == 1:
             return x
@@ -95,7 +99,10 @@ class _Writer:
         even, first, third = self.real(x[::2]), self.real(x[1::4]), self.real(x[3::4])
         out: list[Complex] = [(0, None)] * (n // 2 + 1)
         plus = self.sum(first[0][0], third[0][0])
-        out[0], out[n // 2] = (self.sum(even[0][0], plus), None), (self.sum(even[0][0], plus, -1), None)
+        out[0], out[n // 2] = (
+            (self.sum(even[0][0], plus), None),
+            (self.sum(even[0][0], plus, -1), None),
+        )
         out[n // 4] = even[n // 4][0], self.add((-1, self.sum(first[0][0], third[0][0], -1)))
         for k in range(1, -(-n // 8)):
             self._butterfly(out, k, n, even, _whole(first[k]), _whole(third[k]))
@@ -103,8 +110,17 @@ class _Writer:
             self._middle(out, n // 8, even, first[n // 8][0], third[n // 8][0])
         return out
 
-    def _butterfly(self, out: list[Complex], k: int, n: int, even: list[Complex], first: tuple[int, int], third: tuple[int, int]) -> None:
-        """Points k and n/2 - k from point k of the even half, n/4 + k and n/4 - k from its point n/4 - k."""
+    def _butterfly(
+        self,
+        out: list[Complex],
+        k: int,
+        n: int,
+        even: list[Complex],
+        first: tuple[int, int],
+        third: tuple[int, int],
+    ) -> None:
+        """Points k and n/2 - k from point k of the even half, n/4 + k and n/4 - k from its point
+        n/4 - k."""
         a, b = self.turned(first, k, n), self.turned(third, 3 * k, n)
         plus = (self.sum(a[0], b[0]), self.sum(a[1], b[1]))
         minus = (self.sum(a[0], b[0], -1), self.sum(a[1], b[1], -1))
@@ -114,10 +130,15 @@ class _Writer:
         out[n // 4 + k] = self.sum(f[0], minus[1]), self.add((-1, f[1]), (-1, minus[0]))
         out[n // 4 - k] = self.sum(f[0], minus[1], -1), self.sum(f[1], minus[0], -1)
 
-    def _middle(self, out: list[Complex], k: int, even: list[Complex], first: int, third: int) -> None:
+    def _middle(
+        self, out: list[Complex], k: int, even: list[Complex], first: int, third: int
+    ) -> None:
         """Points n/8 and 3n/8: the quarters' last points are real, and turn by an eighth."""
         half = sqrt(0.5)
-        across, down = self.add((half, self.sum(first, third, -1))), self.add((half, self.sum(first, third)))
+        across, down = (
+            self.add((half, self.sum(first, third, -1))),
+            self.add((half, self.sum(first, third))),
+        )
         e = _whole(even[k])
         out[k] = self.sum(e[0], across), self.sum(e[1], down, -1)
         out[3 * k] = self.sum(e[0], across, -1), self.add((-1, e[1]), (-1, down))
@@ -130,10 +151,15 @@ def _whole(value: Complex) -> tuple[int, int]:
 
 @lru_cache(maxsize=16)
 def real_program(t: int) -> Program:
-    """t real samples -> the real parts of points 0 ... t/2, then the imaginary parts of points 1 ... t/2 - 1."""
+    """t real samples -> the real parts of points 0 ... t/2, then the imaginary parts of points 1
+    ... t/2 - 1."""
     writer = _Writer(t)
     points = writer.real(list(range(t)))
-    return Program(t, tuple(writer.steps), (*(value for value, _ in points), *(_whole(point)[1] for point in points[1:-1])))
+    return Program(
+        t,
+        tuple(writer.steps),
+        (*(value for value, _ in points), *(_whole(point)[1] for point in points[1:-1])),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -141,7 +167,11 @@ def complex_program(t: int) -> Program:
     """t real parts, then t imaginary parts -> the same of the spectrum."""
     writer = _Writer(2 * t)
     points = writer.complex([(number, t + number) for number in range(t)])
-    return Program(2 * t, tuple(writer.steps), (*(value for value, _ in points), *(value for _, value in points)))
+    return Program(
+        2 * t,
+        tuple(writer.steps),
+        (*(value for value, _ in points), *(value for _, value in points)),
+    )
 
 
 @lru_cache(maxsize=16)
@@ -152,7 +182,8 @@ def inverse_program(t: int) -> Program:
 
 @dataclass(frozen=True)
 class Forward:
-    """t x t real numbers, or the taps in their corner, to t x (t/2 + 1) complex points; gauss: to their three real sums."""
+    """t x t real numbers, or the taps in their corner, to t x (t/2 + 1) complex points; gauss: to
+    their three real sums."""
 
     t: int
     gauss: bool
@@ -171,23 +202,31 @@ class Forward:
         tile = patches[0]
         if self.taps is None:
             return self._sums(*_spectrum(tile.reshape(*tile.shape[:-1], self.t, self.t)))
-        whole = np.repeat(tile[..., :1] * 0.0, self.t**2, axis=-1).reshape(*tile.shape[:-1], self.t, self.t)
+        whole = np.repeat(tile[..., :1] * 0.0, self.t**2, axis=-1).reshape(
+            *tile.shape[:-1], self.t, self.t
+        )
         whole[..., : self.taps[0], : self.taps[1]] = tile.reshape(*tile.shape[:-1], *self.taps)
         re_, im = _spectrum(whole)
         scale = _inverse_scale(self.t)
         return self._sums(re_ * scale, -im * scale)
 
     def _sums(self, re_: Values, im: Values) -> Values:
-        """What the products take: (re, im), the filter's as a 2 x 2 matrix, or Gauss' three sums."""
+        """What the products take: (re, im), the filter's as a 2 x 2 matrix, or Gauss' three
+        sums."""
         import numpy as np
 
         data = self.taps is None
-        rows = _gauss_sums(re_, im, data) if self.gauss else [re_, im] if data else [re_, im, -im, re_]
-        return np.stack([row.reshape(*row.shape[:-2], -1) for row in rows], axis=-1).reshape(*re_.shape[:-2], -1)
+        rows = (
+            _gauss_sums(re_, im, data) if self.gauss else [re_, im] if data else [re_, im, -im, re_]
+        )
+        return np.stack([row.reshape(*row.shape[:-2], -1) for row in rows], axis=-1).reshape(
+            *re_.shape[:-2], -1
+        )
 
 
 def _gauss_sums(re_: Values, im: Values, data: bool) -> list[Values]:
-    """(a + bi)(c + di): k1 = c (a + b), k2 = a (d - c), k3 = b (c + d); real k1 - k3, imaginary k1 + k2."""
+    """(a + bi)(c + di): k1 = c (a + b), k2 = a (d - c), k3 = b (c + d); real k1 - k3, imaginary k1
+    + k2."""
     return [re_ + im, re_, im] if data else [re_, im - re_, re_ + im]
 
 
@@ -204,10 +243,16 @@ class Inverse:
     def operations(self) -> Operations:
         t = self.t
         real, whole = inverse_program(t).operations, complex_program(t).operations
-        return real * (t + 2) + whole * (t // 2 - 1) + Operations(additions=2 * t * (t // 2 + 1) if self.gauss else 0)
+        return (
+            real * (t + 2)
+            + whole * (t // 2 - 1)
+            + Operations(additions=2 * t * (t // 2 + 1) if self.gauss else 0)
+        )
 
     def apply(self, patches: list[Values]) -> Values:
-        products = patches[0].reshape(*patches[0].shape[:-1], self.t, self.t // 2 + 1, 3 if self.gauss else 2)
+        products = patches[0].reshape(
+            *patches[0].shape[:-1], self.t, self.t // 2 + 1, 3 if self.gauss else 2
+        )
         parts = [products[..., number] for number in range(products.shape[-1])]
         re_, im = (parts[0] - parts[2], parts[0] + parts[1]) if self.gauss else (parts[0], parts[1])
         tile = _samples(re_, im)[..., : self.rows, : self.columns]
@@ -215,7 +260,8 @@ class Inverse:
 
 
 def spectrum_operations(t: int) -> Operations:
-    """Of a t x t real tile's transform, or of the inverse: t + 2 real transforms of t numbers and t/2 - 1 complex ones."""
+    """Of a t x t real tile's transform, or of the inverse: t + 2 real transforms of t numbers and
+    t/2 - 1 complex ones."""
     return real_program(t).operations * (t + 2) + complex_program(t).operations * (t // 2 - 1)
 
 
@@ -231,7 +277,9 @@ def _spectrum(tile: Values) -> tuple[Values, Values]:
     inner = run_along(complex_program(t), np.concatenate([re_[..., 1:half], im], axis=-2), -2)
     full_re = np.concatenate([edges[..., : half + 1, :], edges[..., half - 1 : 0 : -1, :]], axis=-2)
     zero = edges[..., :1, :] * 0.0
-    full_im = np.concatenate([zero, edges[..., half + 1 :, :], zero, -edges[..., :half:-1, :]], axis=-2)
+    full_im = np.concatenate(
+        [zero, edges[..., half + 1 :, :], zero, -edges[..., :half:-1, :]], axis=-2
+    )
     return (
         np.concatenate([full_re[..., :1], inner[..., :t, :], full_re[..., 1:]], axis=-1),
         np.concatenate([full_im[..., :1], inner[..., t:, :], full_im[..., 1:]], axis=-1),
@@ -245,14 +293,19 @@ def _samples(re_: Values, im: Values) -> Values:
     t, half = re_.shape[-2], re_.shape[-1] - 1
     ends = np.concatenate([re_[..., : half + 1, [0, half]], im[..., 1:half, [0, half]]], axis=-2)
     edges = run_along(inverse_program(t), ends, -2)
-    swapped = run_along(complex_program(t), np.concatenate([im[..., 1:half], re_[..., 1:half]], axis=-2), -2)
-    rows = np.concatenate([edges[..., :1], swapped[..., t:, :], edges[..., 1:], swapped[..., :t, :]], axis=-1)
+    swapped = run_along(
+        complex_program(t), np.concatenate([im[..., 1:half], re_[..., 1:half]], axis=-2), -2
+    )
+    rows = np.concatenate(
+        [edges[..., :1], swapped[..., t:, :], edges[..., 1:], swapped[..., :t, :]], axis=-1
+    )
     return run_along(inverse_program(t), rows, -1)
 
 
 @lru_cache(maxsize=16)
 def _inverse_scale(t: int) -> Values:
-    """[t, t/2 + 1]: 1 / t^2, twice that for points that stand for their conjugates too; in the filter, once."""
+    """[t, t/2 + 1]: 1 / t^2, twice that for points that stand for their conjugates too; in the
+    filter, once."""
     import numpy as np
 
     both = np.full(t // 2 + 1, 2.0)
@@ -265,14 +318,18 @@ def _inverse_scale(t: int) -> Values:
 
 
 class Fft:
-    """t (t/2 + 1) points a tile, 4 multiplications each (3 by Gauss' rule); tiles of t - r + 1 outputs a side.
+    """t (t/2 + 1) points a tile, 4 multiplications each (3 by Gauss' rule); tiles of t - r + 1
+    outputs a side.
 
-    With 4 multiplications the filter's points are stored as 2 x 2 real matrices, with 3 as three sums.
+    With 4 multiplications the filter's points are stored as 2 x 2 real matrices, with 3 as three
+    sums.
     """
 
     def __init__(self, name: str, t: int, gauss: bool) -> None:
         self.name, self.t, self.gauss = name, t, gauss
-        self.summary = f"tiles of {t}x{t} in the Fourier domain, {3 if gauss else 4} multiplications a point"
+        self.summary = (
+            f"tiles of {t}x{t} in the Fourier domain, {3 if gauss else 4} multiplications a point"
+        )
 
     def refuses(self, layer: Layer) -> str | None:
         if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
@@ -280,18 +337,31 @@ class Fft:
         taps = max(phase.taps for axis in (0, 1) for phase in joined_phases(layer, axis))
         if layer.r == 1 and layer.s == 1:
             return "a 1x1 filter shares nothing between outputs; expected at least 2 taps"
-        return f"a tile of {self.t} holds filters of at most {self.t} taps, not {taps}" if taps > self.t else None
+        return (
+            f"a tile of {self.t} holds filters of at most {self.t} taps, not {taps}"
+            if taps > self.t
+            else None
+        )
 
     def lower(self, layer: Layer) -> Plan:
-        if not isinstance(layer, (ConvLayer, ConvTransposeLayer)) or self.refuses(layer) is not None:
+        if (
+            not isinstance(layer, (ConvLayer, ConvTransposeLayer))
+            or self.refuses(layer) is not None
+        ):
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
-        pairs = [(rows, columns) for rows in joined_phases(layer, 0) for columns in joined_phases(layer, 1)]
+        pairs = [
+            (rows, columns)
+            for rows in joined_phases(layer, 0)
+            for columns in joined_phases(layer, 1)
+        ]
         marks = [str(number + 1) if len(pairs) > 1 else "" for number in range(len(pairs))]
         parts = [self._part(layer, pair, mark) for pair, mark in zip(pairs, marks, strict=True)]
         before = [stage for part in parts for stage in part.filter_transforms()]
         online = [stage for part in parts for stage in self._stages(layer, part)]
         temporaries = tuple(f"{letter}{mark}" for letter in "VM" for mark in marks)
-        return Plan(self.name, (*before, *online), temporaries, ("filter transform offline, not timed",))
+        return Plan(
+            self.name, (*before, *online), temporaries, ("filter transform offline, not timed",)
+        )
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         return convolve(layer, self.lower(layer), x, w)
@@ -324,7 +394,8 @@ class Fft:
 
 
 class BestFft:
-    """The tile of 8, 16, 32 or 64 that takes the fewest operations, with Gauss' three multiplications a point.
+    """The tile of 8, 16, 32 or 64 that takes the fewest operations, with Gauss' three
+    multiplications a point.
 
     Operations: products, and additions and constants of the transforms.
     """
@@ -333,13 +404,18 @@ class BestFft:
     summary = "tiles in the Fourier domain, of the size that takes the fewest operations"
 
     def refuses(self, layer: Layer) -> str | None:
-        return min((Fft(self.name, t, False).refuses(layer) for t in TRIED), key=lambda reason: reason is not None)
+        return min(
+            (Fft(self.name, t, False).refuses(layer) for t in TRIED),
+            key=lambda reason: reason is not None,
+        )
 
     def lower(self, layer: Layer) -> Plan:
         if self.refuses(layer) is not None:
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
         plan = _fewest(layer)
-        return replace(plan, algorithm=self.name, notes=(f"of the tiles, {plan.algorithm}", *plan.notes))
+        return replace(
+            plan, algorithm=self.name, notes=(f"of the tiles, {plan.algorithm}", *plan.notes)
+        )
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         return convolve(layer, self.lower(layer), x, w)
@@ -352,13 +428,16 @@ def _fewest(layer: Layer) -> Plan:
     return min(
         plans,
         key=lambda plan: sum(
-            2 * stage.operations.multiplies + stage.operations.vector_operations for stage in plan.stages if not stage.offline
+            2 * stage.operations.multiplies + stage.operations.vector_operations
+            for stage in plan.stages
+            if not stage.offline
         ),
     )
 
 
 class FftFamily:
-    """fft-t<t>, and fft-t<t>-3m with Gauss' three multiplications, for t a power of two from 4 to 256."""
+    """fft-t<t>, and fft-t<t>-3m with Gauss' three multiplications, for t a power of two from 4 to
+    256."""
 
     pattern = "fft-t<t>[-3m]"
     summary = "tiles of t x t, with 4 or 3 multiplications a point"
@@ -368,7 +447,9 @@ class FftFamily:
         if match is None:
             return None
         if int(match[1]) not in SIZES:
-            raise HwsimError(f"{name}: tiles of {match[1]}; expected one of {', '.join(map(str, SIZES))}")
+            raise HwsimError(
+                f"{name}: tiles of {match[1]}; expected one of {', '.join(map(str, SIZES))}"
+            )
         return Fft(name, int(match[1]), match[2] is not None)
 
 

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.convolution import Convolution, Window, batch_dims, effectual, gemm_stage, grouped, ifmap, weight_width, width, windows
+from hwsim.ir.convolution import (
+    Convolution,
+    Window,
+    batch_dims,
+    effectual,
+    gemm_stage,
+    grouped,
+    ifmap,
+    weight_width,
+    width,
+    windows,
+)
 from hwsim.ir.kernel import Move
 from hwsim.ir.stage import GemmView, Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
@@ -17,7 +28,8 @@ if TYPE_CHECKING:
 
 
 class Im2col:
-    """The matrix has (C/groups R S) x (N P Q) elements per group: R S / stride^2 times the input, in memory."""
+    """The matrix has (C/groups R S) x (N P Q) elements per group: R S / stride^2 times the input,
+    in memory."""
 
     name = "im2col"
     summary = "windows written out as a matrix in memory, then one product"
@@ -49,7 +61,8 @@ def matrix_elements(layer: ConvLayer) -> int:
 
 
 def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
-    """for g, c, r, s, n, p, q:  columns[g][c][r][s][n][p][q] = ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad]"""
+    """for g, c, r, s, n, p, q:  columns[g][c][r][s][n][p][q] = ifmap[n][g][c][p*u + r*d - pad][q*u
+    + s*d - pad]"""
     dims = (
         ("c", layer.c // layer.groups),
         ("r", rows.taps),
@@ -58,7 +71,12 @@ def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Sta
         ("p", rows.places),
         ("q", columns.places),
     )
-    matrix = Tensor(f"columns{mark}", "output", grouped(layer, *(along(dim, bound) for dim, bound in dims)), width(layer.dtype))
+    matrix = Tensor(
+        f"columns{mark}",
+        "output",
+        grouped(layer, *(along(dim, bound) for dim, bound in dims)),
+        width(layer.dtype),
+    )
     return Stage(
         f"unfold{mark}",
         (*batch_dims(layer), *dims),
@@ -72,7 +90,8 @@ def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Sta
 def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
     """for n, g, m, k, c:  ofmap[n][g][k][m] += columns[g][c][n][m] * filter[g][k][c]
 
-    c: channels and taps; m: output positions (transposed: p and q, as a phase's outputs do not stand side by side).
+    c: channels and taps; m: output positions (transposed: p and q, as a phase's outputs do not
+    stand side by side).
     """
     if isinstance(layer, ConvLayer):
         places: tuple[tuple[str, int], ...] = (("m", rows.places * columns.places),)
@@ -82,16 +101,37 @@ def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> St
         sums: tuple[tuple[str, int], ...] = (("k", depth),)
     else:
         places = (("p", rows.places), ("q", columns.places))
-        filter_axes, outputs = (along("c", layer.c // layer.groups), rows.filter, columns.filter), (rows.output, columns.output)
+        filter_axes, outputs = (
+            (along("c", layer.c // layer.groups), rows.filter, columns.filter),
+            (rows.output, columns.output),
+        )
         sums = (("c", layer.c // layer.groups), ("r", rows.taps), ("s", columns.taps))
     images = (("b", layer.n),) if layer.n > 1 else ()
     n, bytes_ = layer.k // layer.groups, width(layer.dtype)
     tensors = (
-        Tensor(f"columns{mark}", "activation", grouped(layer, *(along(dim, bound) for dim, bound in (*sums, *images, *places))), bytes_),
+        Tensor(
+            f"columns{mark}",
+            "activation",
+            grouped(layer, *(along(dim, bound) for dim, bound in (*sums, *images, *places))),
+            bytes_,
+        ),
         _packed("filter", grouped(layer, along("n", n), *filter_axes), weight_width(layer.dtype)),
-        Tensor("ofmap", "output", (*(along(dim, bound) for dim, bound in images), *grouped(layer, along("n", n), *outputs)), bytes_),
+        Tensor(
+            "ofmap",
+            "output",
+            (
+                *(along(dim, bound) for dim, bound in images),
+                *grouped(layer, along("n", n), *outputs),
+            ),
+            bytes_,
+        ),
     )
-    view = GemmView(*(tuple(dim for dim, _ in dims) for dims in ((*images, *places), (("n", n),), sums, batch_dims(layer))))
+    view = GemmView(
+        *(
+            tuple(dim for dim, _ in dims)
+            for dims in ((*images, *places), (("n", n),), sums, batch_dims(layer))
+        )
+    )
     return Stage(
         f"gemm{mark}",
         (*batch_dims(layer), *images, *places, ("n", n), *sums),
@@ -106,7 +146,9 @@ def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> St
 def _packed(name: str, axes: tuple[Axis, ...], bytes_: int) -> Tensor:
     """A filter tensor [g][n][...] stored with n fastest."""
     n = next(number for number, axis in enumerate(axes) if axis.dims == ("n",))
-    return Tensor(name, "weight", axes, bytes_, (*(number for number in range(len(axes)) if number != n), n))
+    return Tensor(
+        name, "weight", axes, bytes_, (*(number for number in range(len(axes)) if number != n), n)
+    )
 
 
 ALGORITHMS.register("im2col")(_im2col := Im2col())

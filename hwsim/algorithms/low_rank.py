@@ -1,10 +1,13 @@
-"""Low-rank convolution: a filter bank factorised before inference, and its factors applied one after another.
+"""Low-rank convolution: a filter bank factorised before inference, and its factors applied one
+after another.
 
-    svd     W [K][C R S]  ~ A [K][rank] B [rank][C R S]:        an R x S convolution to `rank` channels, then 1 x 1 to K
-    tucker  W [K][C][R][S] ~ A [K][rk] core [rk][rc][R][S] B [rc][C]:   1 x 1 to rc, R x S to rk, 1 x 1 to K
-
-Zhang et al. 2016 (TPAMI 38), Kim et al., "Compression of Deep Convolutional Neural Networks", ICLR 2016. At full rank the
-result is the convolution; below it, the best approximation of the weights that the form allows (tucker: nearly the best).
+    svd     W [K][C R S]  ~ A [K][rank] B [rank][C R S]:        an R x S convolution to `rank`
+    channels, then 1 x 1 to K
+    tucker  W [K][C][R][S] ~ A [K][rk] core [rk][rc][R][S] B [rc][C]:   1 x 1 to rc, R x S to rk, 1
+    x 1 to K
+ Zhang et al. 2016 (TPAMI 38), Kim et al., "Compression of Deep Convolutional Neural Networks", ICLR
+2016. At full rank the result is the convolution; below it, the best approximation of the weights
+that the form allows (tucker: nearly the best).
 """
 
 from __future__ import annotations
@@ -43,7 +46,10 @@ class LowRank:
 
     def refuses(self, layer: Layer) -> str | None:
         if not isinstance(layer, ConvLayer):
-            return unless_convolution(layer) or "it is a transposed convolution, which the factors are not worked out for"
+            return (
+                unless_convolution(layer)
+                or "it is a transposed convolution, which the factors are not worked out for"
+            )
         for rank, limit in zip(self.ranks, self.limits(layer), strict=True):
             if rank > limit:
                 return f"rank {rank}; expected 1 to {limit}"
@@ -65,11 +71,16 @@ class LowRank:
         from hwsim.ir.evaluate import evaluate
 
         assert isinstance(layer, ConvLayer)
-        factors = {f"filter{number + 1}": factor for number, factor in enumerate(self.factors(layer, w))}
-        return evaluate(self.lower(layer), {"ifmap": x, **factors})["ofmap"].reshape(layer.n, layer.k, layer.p, layer.q)
+        factors = {
+            f"filter{number + 1}": factor for number, factor in enumerate(self.factors(layer, w))
+        }
+        return evaluate(self.lower(layer), {"ifmap": x, **factors})["ofmap"].reshape(
+            layer.n, layer.k, layer.p, layer.q
+        )
 
     def reconstruction_error(self, layer: ConvLayer, w: Array) -> float:
-        """|W - product of its factors| / |W|, Frobenius norms: at full rank 0, at rank 0 it would be 1."""
+        """|W - product of its factors| / |W|, Frobenius norms: at full rank 0, at rank 0 it would
+        be 1."""
         import numpy as np
 
         return float(np.linalg.norm(w - self.rebuilt(layer, w)) / np.linalg.norm(w))
@@ -93,16 +104,29 @@ def _link(layer: ConvLayer, number: int, of: int) -> Stage:
 
 
 def _inner(layer: ConvLayer, c: int, k: int, *, taps: bool, first: bool) -> ConvLayer:
-    """A link with c and k channels a group: with the layer's window, or 1 x 1 on what the window left (or will read)."""
+    """A link with c and k channels a group: with the layer's window, or 1 x 1 on what the window
+    left (or will read)."""
     density = Density(1.0, layer.density.activations) if first else DENSE
     if taps:
         return replace(layer, c=c * layer.groups, k=k * layer.groups, density=density)
     h, w = (layer.h, layer.w) if first else (layer.p, layer.q)
-    return ConvLayer(layer.n, c * layer.groups, h, w, k * layer.groups, 1, 1, groups=layer.groups, dtype=layer.dtype, density=density)
+    return ConvLayer(
+        layer.n,
+        c * layer.groups,
+        h,
+        w,
+        k * layer.groups,
+        1,
+        1,
+        groups=layer.groups,
+        dtype=layer.dtype,
+        density=density,
+    )
 
 
 class Svd(LowRank):
-    """rank (C/groups R S N P Q + K/groups N P Q) multiplications a group; rank up to min(K/groups, C/groups R S)."""
+    """rank (C/groups R S N P Q + K/groups N P Q) multiplications a group; rank up to min(K/groups,
+    C/groups R S)."""
 
     summary = "an R x S convolution to rank channels, then 1 x 1 to K"
 
@@ -131,7 +155,8 @@ class Svd(LowRank):
 
 
 class Tucker(LowRank):
-    """rc C H W + rk rc R S P Q + K rk P Q multiplications an image (C, K, ranks of a group); ranks up to C and K."""
+    """rc C H W + rk rc R S P Q + K rk P Q multiplications an image (C, K, ranks of a group); ranks
+    up to C and K."""
 
     summary = "1 x 1 to rc channels, R x S to rk, then 1 x 1 to K"
 
@@ -148,14 +173,17 @@ class Tucker(LowRank):
         )
 
     def factors(self, layer: ConvLayer, w: Array) -> tuple[Array, ...]:
-        """Higher-order SVD: the leading singular vectors of the unfoldings along C and K, and the core between them."""
+        """Higher-order SVD: the leading singular vectors of the unfoldings along C and K, and the
+        core between them."""
         import numpy as np
 
         rc, rk = self.ranks
         c, k = self.limits(layer)
         banks = w.reshape(layer.groups, k, c, layer.r, layer.s)
         outer = np.linalg.svd(banks.reshape(layer.groups, k, -1), full_matrices=False)[0]
-        inner = np.linalg.svd(banks.swapaxes(1, 2).reshape(layer.groups, c, -1), full_matrices=False)[0]
+        inner = np.linalg.svd(
+            banks.swapaxes(1, 2).reshape(layer.groups, c, -1), full_matrices=False
+        )[0]
         a, b = _columns(outer, rk), _columns(inner, rc)
         core = np.einsum("gka,gkcrs,gcb->gabrs", a, banks, b, optimize=True)
         return b.swapaxes(1, 2)[..., None, None], core, a[..., None, None]
@@ -164,7 +192,9 @@ class Tucker(LowRank):
         import numpy as np
 
         b, core, a = self.factors(layer, w)
-        return np.asarray(np.einsum("gka,gabrs,gbc->gkcrs", a[..., 0, 0], core, b[..., 0, 0], optimize=True)).reshape(w.shape)
+        return np.asarray(
+            np.einsum("gka,gabrs,gbc->gkcrs", a[..., 0, 0], core, b[..., 0, 0], optimize=True)
+        ).reshape(w.shape)
 
 
 def _columns(vectors: Array, rank: int) -> Array:
@@ -187,7 +217,10 @@ class LowRankFamily:
             return None
         ranks: Sequence[int] = [int(rank) for rank in match.groups()[1:] if rank]
         if min(ranks) < 1:
-            raise HwsimError(f"{name}: rank {min(ranks)}; expected at least 1, and at most what the layer has (svd: min(K, C R S))")
+            raise HwsimError(
+                f"{name}: rank {min(ranks)}; expected at least 1, and at most what the layer has "
+                f"(svd: min(K, C R S))"
+            )
         if match[1] == "svd":
             if len(ranks) > 1:
                 raise HwsimError(f"{name}: two ranks; expected one, as in svd-r16")

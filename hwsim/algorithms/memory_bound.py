@@ -36,17 +36,32 @@ class MemoryBound:
 
 
 def _pool(layer: PoolLayer) -> Stage:
-    """for n, c, p, q, r, s:  ofmap[n][c][p][q] = max(ofmap, ifmap[n][c][p*u + r - pad][q*u + s - pad])"""
+    """for n, c, p, q, r, s:  ofmap[n][c][p][q] = max(ofmap, ifmap[n][c][p*u + r - pad][q*u + s -
+    pad])"""
     bytes_ = width(layer.dtype)
     image = (along("n", layer.n), along("c", layer.c))
     (down, across), ((top, _), (left, _)) = layer.strides, layer.pads
     rows = Axis((("p", down), ("r", 1)), layer.h, -top)
     columns = Axis((("q", across), ("s", 1)), layer.w, -left)
-    tensors = (Tensor("ifmap", "activation", (*image, rows, columns), bytes_),
-               Tensor("ofmap", "output", (*image, along("p", layer.p), along("q", layer.q)), bytes_))
-    bounds = (("n", layer.n), ("c", layer.c), ("p", layer.p), ("q", layer.q), ("r", layer.r), ("s", layer.s))
-    return Stage(f"{layer.op}pool", bounds, tensors, Operations(additions=1), statement="ofmap = max(ofmap, ifmap)"
-                 if layer.op == "max" else "ofmap += ifmap")
+    tensors = (
+        Tensor("ifmap", "activation", (*image, rows, columns), bytes_),
+        Tensor("ofmap", "output", (*image, along("p", layer.p), along("q", layer.q)), bytes_),
+    )
+    bounds = (
+        ("n", layer.n),
+        ("c", layer.c),
+        ("p", layer.p),
+        ("q", layer.q),
+        ("r", layer.r),
+        ("s", layer.s),
+    )
+    return Stage(
+        f"{layer.op}pool",
+        bounds,
+        tensors,
+        Operations(additions=1),
+        statement="ofmap = max(ofmap, ifmap)" if layer.op == "max" else "ofmap += ifmap",
+    )
 
 
 def _elementwise(layer: ElementwiseLayer) -> Stage:
@@ -54,10 +69,17 @@ def _elementwise(layer: ElementwiseLayer) -> Stage:
     bounds = (("n", layer.n), ("c", layer.c), ("h", layer.h), ("w", layer.w))
     axes = tuple(along(dim, bound) for dim, bound in bounds)
     names = ["ifmap"] if layer.inputs == 1 else [f"ifmap{number}" for number in range(layer.inputs)]
-    tensors = (*(Tensor(name, "activation", axes, width(layer.dtype)) for name in names),
-               Tensor("ofmap", "output", axes, width(layer.dtype)))
-    return Stage(layer.op, bounds, tensors, Operations(additions=max(1, layer.inputs - 1)),
-                 statement=f"ofmap = {layer.op}({', '.join(names)})")
+    tensors = (
+        *(Tensor(name, "activation", axes, width(layer.dtype)) for name in names),
+        Tensor("ofmap", "output", axes, width(layer.dtype)),
+    )
+    return Stage(
+        layer.op,
+        bounds,
+        tensors,
+        Operations(additions=max(1, layer.inputs - 1)),
+        statement=f"ofmap = {layer.op}({', '.join(names)})",
+    )
 
 
 ALGORITHMS.register("memory-bound")(_memory_bound := MemoryBound())

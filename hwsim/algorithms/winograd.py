@@ -1,8 +1,8 @@
-"""Winograd's minimal filtering F(m x n, r x s): fewer general multiplications, more additions and traffic.
-
-Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016:  Y = A^T [(G g G^T) . (B^T d B)] A.
-The transforms come from Toom-Cook interpolation over exact fractions. Strided, dilated and transposed layers are split
-into phases of stride 1 first (hwsim.ir.phases).
+"""Winograd's minimal filtering F(m x n, r x s): fewer general multiplications, more additions and
+traffic.
+ Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016:  Y = A^T [(G g G^T)
+. (B^T d B)] A. The transforms come from Toom-Cook interpolation over exact fractions. Strided,
+dilated and transposed layers are split into phases of stride 1 first (hwsim.ir.phases).
 """
 
 from __future__ import annotations
@@ -26,7 +26,26 @@ from hwsim.ir.stage import Plan
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
 
-POINTS = tuple(Fraction(text) for text in ["0", "1", "-1", "2", "-2", "1/2", "-1/2", "4", "-4", "1/4", "-1/4", "3", "-3", "1/3", "-1/3"])
+POINTS = tuple(
+    Fraction(text)
+    for text in [
+        "0",
+        "1",
+        "-1",
+        "2",
+        "-2",
+        "1/2",
+        "-1/2",
+        "4",
+        "-4",
+        "1/4",
+        "-1/4",
+        "3",
+        "-3",
+        "1/3",
+        "-1/3",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -40,18 +59,25 @@ class Transforms:
 
 @lru_cache(maxsize=64)
 def transforms(m: int, r: int, points: tuple[Fraction, ...] = POINTS) -> Transforms:
-    """F(m, r) from the first m + r - 2 of the points and the point at infinity (Toom-Cook, transposed).
+    """F(m, r) from the first m + r - 2 of the points and the point at infinity (Toom-Cook,
+    transposed).
 
-    Rows are scaled so that every denominator stands in g and is positive, which gives Lavin and Gray's matrices.
-    With one tap, or one output, nothing is shared and m + r - 1 products are what there is to do anyway.
-    Raises HwsimError when there are not enough points.
+    Rows are scaled so that every denominator stands in g and is positive, which gives Lavin and
+    Gray's matrices. With one tap, or one output, nothing is shared and m + r - 1 products are what
+    there is to do anyway. Raises HwsimError when there are not enough points.
     """
     size = m + r - 1
     if m == 1 or r == 1:
         one = _identity(size)
-        return Transforms(one if r == 1 else ((Fraction(1),) * size,), one if m == 1 else ((Fraction(1),),) * size, one)
+        return Transforms(
+            one if r == 1 else ((Fraction(1),) * size,),
+            one if m == 1 else ((Fraction(1),),) * size,
+            one,
+        )
     if size - 1 > len(points):
-        raise HwsimError(f"F({m}, {r}) needs {size - 1} points; expected m + r - 2 of at most {len(points)}")
+        raise HwsimError(
+            f"F({m}, {r}) needs {size - 1} points; expected m + r - 2 of at most {len(points)}"
+        )
     used = points[: size - 1]
     a_t = tuple((*(point**i for point in used), Fraction(int(i == m - 1))) for i in range(m))
     g, b_t = [], []
@@ -69,7 +95,9 @@ def transforms(m: int, r: int, points: tuple[Fraction, ...] = POINTS) -> Transfo
 
 
 def _identity(size: int) -> Matrix:
-    return tuple(tuple(Fraction(int(row == column)) for column in range(size)) for row in range(size))
+    return tuple(
+        tuple(Fraction(int(row == column)) for column in range(size)) for row in range(size)
+    )
 
 
 def _expand(roots: list[Fraction]) -> tuple[Fraction, ...]:
@@ -77,7 +105,10 @@ def _expand(roots: list[Fraction]) -> tuple[Fraction, ...]:
     coefficients = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *coefficients]
-        coefficients = [high - root * low for high, low in zip(shifted, [*coefficients, Fraction(0)], strict=True)]
+        coefficients = [
+            high - root * low
+            for high, low in zip(shifted, [*coefficients, Fraction(0)], strict=True)
+        ]
     return tuple(coefficients)
 
 
@@ -89,28 +120,57 @@ def _support(matrix: Matrix) -> tuple[tuple[int, ...], ...]:
 @lru_cache(maxsize=256)
 def _method(down: Transforms, across: Transforms) -> Method:
     supports = [
-        tuple((rows, columns) for rows in _support(d) for columns in _support(a)) for d, a in ((down.b_t, across.b_t), (down.g, across.g))
+        tuple((rows, columns) for rows in _support(d) for columns in _support(a))
+        for d, a in ((down.b_t, across.b_t), (down.g, across.g))
     ]
-    kernels = [Separable(((program_of(d), program_of(a)),)) for d, a in ((down.b_t, across.b_t), (down.g, across.g))]
+    kernels = [
+        Separable(((program_of(d), program_of(a)),))
+        for d, a in ((down.b_t, across.b_t), (down.g, across.g))
+    ]
     size = (len(down.b_t), len(across.b_t))
-    return Method((len(down.a_t), len(across.a_t)), size, size[0] * size[1], kernels[0], kernels[1], supports[0], supports[1])
+    return Method(
+        (len(down.a_t), len(across.a_t)),
+        size,
+        size[0] * size[1],
+        kernels[0],
+        kernels[1],
+        supports[0],
+        supports[1],
+    )
 
 
 class Winograd:
-    """F(m x n, r x s): tiles (m+r-1)(n+s-1) N K C/groups multiplications, tiles = ceil(P/m) ceil(Q/n), whole at edges.
+    """F(m x n, r x s): tiles (m+r-1)(n+s-1) N K C/groups multiplications, tiles = ceil(P/m)
+    ceil(Q/n), whole at edges.
 
-    Along an axis with one tap a tile is one output long: a 1 x 7 filter is the one-dimensional F(m, 7).
-    Fused, the temporaries V and M of a block of tiles at a time stay on chip.
+    Along an axis with one tap a tile is one output long: a 1 x 7 filter is the one-dimensional F(m,
+    7). Fused, the temporaries V and M of a block of tiles at a time stay on chip.
     """
 
     def __init__(
-        self, name: str, m: int, n: int, points: tuple[Fraction, ...] = POINTS, *, fused: bool = False, relu: bool = False
+        self,
+        name: str,
+        m: int,
+        n: int,
+        points: tuple[Fraction, ...] = POINTS,
+        *,
+        fused: bool = False,
+        relu: bool = False,
     ) -> None:
-        self.name, self.m, self.n, self.points, self.fused, self.relu = name, m, n, points, fused, relu
+        self.name, self.m, self.n, self.points, self.fused, self.relu = (
+            name,
+            m,
+            n,
+            points,
+            fused,
+            relu,
+        )
         how = " of blocks of tiles that stay on chip" if fused else ""
         self.summary = f"F({m}x{n}, r x s): transforms{how}, then a product per point"
         if relu:
-            self.summary = f"F({m}x{n}, r x s) of a network pruned and ReLU'd between the transforms"
+            self.summary = (
+                f"F({m}x{n}, r x s) of a network pruned and ReLU'd between the transforms"
+            )
 
     def refuses(self, layer: Layer) -> str | None:
         if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
@@ -119,24 +179,35 @@ class Winograd:
         longest = max((phase.taps for phase in (*rows, *columns)), default=1)
         if longest == 1:
             each = (
-                f"a {layer.r}x{layer.s} filter" if layer.stride == 1 else f"a phase of one tap ({layer.r}x{layer.s}, stride {layer.stride})"
+                f"a {layer.r}x{layer.s} filter"
+                if layer.stride == 1
+                else f"a phase of one tap ({layer.r}x{layer.s}, stride {layer.stride})"
             )
             return f"{each} shares nothing between outputs; expected at least 2 taps"
         for m, phases in ((self.m, rows), (self.n, columns)):
             taps = max((phase.taps for phase in phases), default=1)
             if taps > 1 and m + taps - 2 > len(self.points):
                 most = len(self.points) + 2 - taps
-                return f"F({m}, {taps}) needs {m + taps - 2} points of {len(self.points)}; expected a tile of at most {most}"
+                return (
+                    f"F({m}, {taps}) needs {m + taps - 2} points of {len(self.points)}; "
+                    f"expected a tile of at most {most}"
+                )
         if (
             self.fused
             and len({(part.places, part.phase_dims) for part in self._parts(layer)}) > 1
             and isinstance(layer, ConvTransposeLayer)
         ):
-            return "its phases have tiles of different numbers; expected a filter that the stride divides"
+            return (
+                "its phases have tiles of different numbers; expected a filter that the stride "
+                "divides"
+            )
         return None
 
     def lower(self, layer: Layer) -> Plan:
-        if not isinstance(layer, (ConvLayer, ConvTransposeLayer)) or self.refuses(layer) is not None:
+        if (
+            not isinstance(layer, (ConvLayer, ConvTransposeLayer))
+            or self.refuses(layer) is not None
+        ):
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
         plan = self._plan(layer)
         return _rectified(plan, layer.density) if self.relu else plan
@@ -147,36 +218,66 @@ class Winograd:
     def _plan(self, layer: Convolution) -> Plan:
         parts = self._parts(layer)
         before = [stage for part in parts for stage in part.filter_transforms()]
-        inputs, products = [part.input_transform() for part in parts], [part.products() for part in parts]
+        inputs, products = (
+            [part.input_transform() for part in parts],
+            [part.products() for part in parts],
+        )
         groups = [parts] if isinstance(layer, ConvLayer) else [[part] for part in parts]
         outputs = []
         for number, group in enumerate(groups):
             name = "output-transform" + (f"-{number + 1}" if len(groups) > 1 else "")
-            outputs.append(output_transform(group, Separable(tuple(self._inverse(part) for part in group)), name))
+            outputs.append(
+                output_transform(
+                    group, Separable(tuple(self._inverse(part) for part in group)), name
+                )
+            )
         temporaries = tuple(f"{letter}{part.mark}" for letter in "VM" for part in parts)
         fused_over = ("n", "i", "y", "j", "x") if self.fused else ()
-        return Plan(self.name, (*before, *inputs, *products, *outputs), temporaries, ("filter transform offline, not timed",), fused_over)
+        return Plan(
+            self.name,
+            (*before, *inputs, *products, *outputs),
+            temporaries,
+            ("filter transform offline, not timed",),
+            fused_over,
+        )
 
     def _parts(self, layer: Convolution) -> list[TiledPart]:
         pairs = [(rows, columns) for rows in phases_of(layer, 0) for columns in phases_of(layer, 1)]
         parts = []
         for number, (rows, columns) in enumerate(pairs):
             tile = (self._tile(layer, 0), self._tile(layer, 1))
-            method = _method(transforms(tile[0], rows.taps, self.points), transforms(tile[1], columns.taps, self.points))
-            parts.append(TiledPart(layer, *sides(layer, rows, columns, tile), method, str(number + 1) if len(pairs) > 1 else ""))
+            method = _method(
+                transforms(tile[0], rows.taps, self.points),
+                transforms(tile[1], columns.taps, self.points),
+            )
+            parts.append(
+                TiledPart(
+                    layer,
+                    *sides(layer, rows, columns, tile),
+                    method,
+                    str(number + 1) if len(pairs) > 1 else "",
+                )
+            )
         return parts
 
     def _tile(self, layer: Convolution, axis: int) -> int:
         """Outputs of a tile along an axis: one where no phase has a second tap."""
-        return (self.m, self.n)[axis] if max((phase.taps for phase in phases_of(layer, axis)), default=1) > 1 else 1
+        return (
+            (self.m, self.n)[axis]
+            if max((phase.taps for phase in phases_of(layer, axis)), default=1) > 1
+            else 1
+        )
 
     def _inverse(self, part: TiledPart) -> tuple[Program, Program]:
-        rows, columns = (transforms(side.m, side.phases.taps, self.points) for side in (part.rows, part.columns))
+        rows, columns = (
+            transforms(side.m, side.phases.taps, self.points) for side in (part.rows, part.columns)
+        )
         return program_of(rows.a_t), program_of(columns.a_t)
 
 
 def _rectified(plan: Plan, density: Density) -> Plan:
-    """Winograd-ReLU (Liu et al., ICLR 2018): U is what is trained and pruned, and the ReLU comes after the input transform.
+    """Winograd-ReLU (Liu et al., ICLR 2018): U is what is trained and pruned, and the ReLU comes
+    after the input transform.
 
     Densities are U's and V's, so both shares count in every product.
     """
@@ -187,21 +288,35 @@ def _rectified(plan: Plan, density: Density) -> Plan:
         elif stage.name.startswith("input-transform") and stage.kernel is not None:
             kernel = Rectified(stage.kernel, stage.output.axes[0].extent)
             stages.append(
-                replace(stage, kernel=kernel, per_iteration=kernel.operations, statement=f"{stage.output.name} = max(0, transform(ifmap))")
+                replace(
+                    stage,
+                    kernel=kernel,
+                    per_iteration=kernel.operations,
+                    statement=f"{stage.output.name} = max(0, transform(ifmap))",
+                )
             )
         elif not stage.offline:
             stages.append(stage)
-    return replace(plan, stages=tuple(stages), notes=("weights are U, in the Winograd domain, and so are the densities",))
+    return replace(
+        plan,
+        stages=tuple(stages),
+        notes=("weights are U, in the Winograd domain, and so are the densities",),
+    )
 
 
 class WinogradFamily:
     """winograd-f<m>[x<n>][-fused|-relu][@points]: any tile from 2 for which the points suffice."""
 
     pattern = "winograd-f<m>[x<n>][-fused|-relu][@p:q:...]"
-    summary = "other tiles, rectangular ones, other points; fused; pruned and ReLU'd between the transforms"
+    summary = (
+        "other tiles, rectangular ones, other points; fused; pruned and ReLU'd between the "
+        "transforms"
+    )
 
     def member(self, name: str) -> Algorithm | None:
-        match = re.fullmatch(r"winograd-f(\d{1,3})(?:x(\d{1,3}))?(-fused|-relu)?(?:@([^@]*))?", name)
+        match = re.fullmatch(
+            r"winograd-f(\d{1,3})(?:x(\d{1,3}))?(-fused|-relu)?(?:@([^@]*))?", name
+        )
         if match is None:
             return None
         points = POINTS if match[4] is None else _points(name, match[4])
@@ -220,7 +335,10 @@ def _points(name: str, text: str) -> tuple[Fraction, ...]:
     try:
         points = tuple(Fraction(point) for point in text.split(":"))
     except (ValueError, ZeroDivisionError):
-        raise HwsimError(f"{name}: points {text!r}; expected numbers or fractions separated by colons, as 0:1:-1:1/2") from None
+        raise HwsimError(
+            f"{name}: points {text!r}; expected numbers or fractions separated by colons, as "
+            f"0:1:-1:1/2"
+        ) from None
     if len(set(points)) < len(points) or len(points) < 2:
         raise HwsimError(f"{name}: points {text!r}; expected at least two, all different")
     return points

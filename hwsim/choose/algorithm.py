@@ -1,4 +1,5 @@
-"""What `auto` does: which algorithms it tries on a layer, which of them it need not simulate, and which it takes."""
+"""What `auto` does: which algorithms it tries on a layer, which of them it need not simulate, and
+which it takes."""
 
 from __future__ import annotations
 
@@ -15,9 +16,22 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.vector import VectorUnit
 from hwsim.results.result import LayerResult
 
-# the first is always simulated; a fixed list, so that what a plug-in registers does not change what auto does
-TRIED = ("implicit-gemm", "direct", "im2col", "winograd-f2", "winograd-f4", "winograd-f4-fused", "offset-add", "offset-add-fused", "fft")
-EQUAL = 1e-3  # results that differ by less are taken as equal, and the one of less energy is the better
+# the first is always simulated; a fixed list, so that what a plug-in registers does not change what
+# auto does
+TRIED = (
+    "implicit-gemm",
+    "direct",
+    "im2col",
+    "winograd-f2",
+    "winograd-f4",
+    "winograd-f4-fused",
+    "offset-add",
+    "offset-add-fused",
+    "fft",
+)
+EQUAL = (
+    1e-3  # results that differ by less are taken as equal, and the one of less energy is the better
+)
 
 
 def candidates(layer: Layer) -> list[str]:
@@ -25,11 +39,15 @@ def candidates(layer: Layer) -> list[str]:
     return [name for name in TRIED if find_algorithm(name).refuses(layer) is None]
 
 
-def cannot_win(layer: Layer, algorithm: str, machine: Machine, objective: str, best: LayerResult) -> bool:
-    """True when the least that an algorithm can take is more than what another took: it need not be simulated.
+def cannot_win(
+    layer: Layer, algorithm: str, machine: Machine, objective: str, best: LayerResult
+) -> bool:
+    """True when the least that an algorithm can take is more than what another took: it need not be
+    simulated.
 
-    The least: its multiplications, its other operations and the words that must come and go, each at the machine's full rate.
-    Zeros that some units skip are not considered; layers that have them are always simulated.
+    The least: its multiplications, its other operations and the words that must come and go, each
+    at the machine's full rate. Zeros that some units skip are not considered; layers that have them
+    are always simulated.
     """
     if getattr(layer, "density", DENSE) != DENSE:
         return False
@@ -42,8 +60,12 @@ def cannot_win(layer: Layer, algorithm: str, machine: Machine, objective: str, b
     dtype = layer.dtype or machine.dtype
     peak, vector = machine.compute.peak_macs_per_cycle(dtype), _vector_rate(machine, dtype)
     stages = [stage for stage in plan.stages if not stage.offline]
-    cycles = sum(stage.operations.multiplies / peak if stage.operations.multiplies else stage.operations.vector_operations / vector
-                 for stage in stages)
+    cycles = sum(
+        stage.operations.multiplies / peak
+        if stage.operations.multiplies
+        else stage.operations.vector_operations / vector
+        for stage in stages
+    )
     dram: Dram = machine.part(machine.dram_name, Dram)
     keeps = tuple(sorted({role for part in machine.memories.values() for role in part.keeps}))
     moved = compulsory_bytes(plan, keeps) / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
@@ -53,11 +75,16 @@ def cannot_win(layer: Layer, algorithm: str, machine: Machine, objective: str, b
 def _vector_rate(machine: Machine, dtype: str) -> float:
     """Operations outside the multipliers a cycle, at most."""
     units = [part for part in machine.parts.values() if isinstance(part, VectorUnit)]
-    return float(units[0].lanes) if units else machine.compute.peak_vector_operations_per_cycle(dtype)
+    return (
+        float(units[0].lanes) if units else machine.compute.peak_vector_operations_per_cycle(dtype)
+    )
 
 
-def best_of(name: str, outcomes: Sequence[LayerResult | HwsimError], objective: str, explain: bool) -> LayerResult:
-    """The best of a layer's results by an objective, the one of less energy among equals; with what it beat where asked to explain.
+def best_of(
+    name: str, outcomes: Sequence[LayerResult | HwsimError], objective: str, explain: bool
+) -> LayerResult:
+    """The best of a layer's results by an objective, the one of less energy among equals; with what
+    it beat where asked to explain.
 
     Raises the first error when nothing ran.
     """
@@ -65,20 +92,30 @@ def best_of(name: str, outcomes: Sequence[LayerResult | HwsimError], objective: 
     energy = OBJECTIVES["energy"].measure
     ran = [outcome for outcome in outcomes if isinstance(outcome, LayerResult)]
     if not ran:
-        raise next(HwsimError(f"{name}: {outcome}") for outcome in outcomes if isinstance(outcome, HwsimError))
+        raise next(
+            HwsimError(f"{name}: {outcome}")
+            for outcome in outcomes
+            if isinstance(outcome, HwsimError)
+        )
     least = min(measure(result) for result in ran)
     equal = [result for result in ran if measure(result) <= least * (1 + EQUAL)]
     best = min(equal, key=lambda result: (energy(result), result.seconds))
-    others = sorted((result for result in ran if result not in equal), key=lambda result: (measure(result), result.seconds))
+    others = sorted(
+        (result for result in ran if result not in equal),
+        key=lambda result: (measure(result), result.seconds),
+    )
     dearer = [result for result in equal if energy(result) > energy(best) * (1 + EQUAL)]
     beaten = (others or dearer)[:1]
     if not explain or not beaten:
         return replace(best, name=name)
-    return replace(best, name=name, notes=(*best.notes, f"auto: {_reason(best, beaten[0], objective)}"))
+    return replace(
+        best, name=name, notes=(*best.notes, f"auto: {_reason(best, beaten[0], objective)}")
+    )
 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:
-    """What the best needs of the runner-up's, the objective first: where its advantage comes from, and what it pays."""
+    """What the best needs of the runner-up's, the objective first: where its advantage comes from,
+    and what it pays."""
     shares = []
     for name in by_rank(objective):
         measure, what = OBJECTIVES[name].measure, OBJECTIVES[name].what

@@ -1,9 +1,11 @@
-"""One layer on one machine: its plan's stages scheduled, run in order, and checked against physics."""
+"""One layer on one machine: its plan's stages scheduled, run in order, and checked against
+physics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
@@ -25,7 +27,7 @@ from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
 from hwsim.rewrite.placement import Placement, keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
-from hwsim.schedule.dataflows import applicable
+from hwsim.schedule.dataflows import Dataflow, applicable
 from hwsim.schedule.mapper import best_mapping, is_quick
 from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
@@ -37,71 +39,142 @@ SOME_MAPPINGS = 30_000  # of a space that takes long to search
 WAITS_LONG = 1.5  # times what the array or DRAM need at least
 
 
-def simulate_layer(name: str, layer: Layer, plan: Plan, reference: Plan, machine: Machine, dataflow: str | None,
-                   nests: Mapping[str, Nest] | None = None, timeline: bool = False) -> LayerResult:
+def simulate_layer(
+    name: str,
+    layer: Layer,
+    plan: Plan,
+    reference: Plan,
+    machine: Machine,
+    dataflow: str | None,
+    nests: Mapping[str, Nest] | None = None,
+    timeline: bool = False,
+) -> LayerResult:
     """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there,
     but for what an explicit memory keeps.
 
-    reference: the layer lowered directly, whose tensors are what must move at least once. nests: by stage, nests to run
-    instead of what a dataflow or the mapper would schedule. timeline: keep when tiles moved and steps ran.
+    reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
+    stage, nests to run instead of what a dataflow or the mapper would schedule. timeline: keep when
+    tiles moved and steps ran.
     """
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
-        raise HwsimError(f"{machine.name} does not compute {dtype}; expected one of {', '.join(machine.compute.dtypes)}")
+        raise HwsimError(
+            f"{machine.name} does not compute {dtype}; expected one of "
+            f"{', '.join(machine.compute.dtypes)}"
+        )
     plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    chain = _implicit_chain(machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline])
-    runs = [_run_stages(block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1], timeline) for block in blocks]
+    chain = _implicit_chain(
+        machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline]
+    )
+    runs = [
+        _run_stages(
+            block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1], timeline
+        )
+        for block in blocks
+    ]
     number = sum(block.times for block in blocks)
-    stages = [_offline(stage, machine, dtype) if stage.offline else
-              together([(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)], stage.operations, number)
-              for stage in plan.stages]
+    stages = [
+        _offline(stage, machine, dtype)
+        if stage.offline
+        else together(
+            [(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)],
+            stage.operations,
+            number,
+        )
+        for stage in plan.stages
+    ]
     remarks += unfused
-    remarks += [f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
-                for stage, result in zip(plan.stages, stages, strict=True)
-                if dataflow is not None and stage.view is not None and result.dataflow != dataflow.partition(":")[0]
-                and stage.name not in (nests or {})]
+    remarks += [
+        f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
+        for stage, result in zip(plan.stages, stages, strict=True)
+        if dataflow is not None
+        and stage.view is not None
+        and result.dataflow != dataflow.partition(":")[0]
+        and stage.name not in (nests or {})
+    ]
     kept = frozenset(role for block in blocks for role in kept_roles(block.plan, machine))
     compulsory = compulsory_of(reference, plan, tuple(sorted(kept)))
-    result = LayerResult(name, layer.summary, plan.algorithm, tuple(stages), compulsory, tuple(remarks), layer.macs,
-                         max(block.plan.workspace_bytes for block in blocks))
+    result = LayerResult(
+        name,
+        layer.summary,
+        plan.algorithm,
+        tuple(stages),
+        compulsory,
+        tuple(remarks),
+        layer.macs,
+        max(block.plan.workspace_bytes for block in blocks),
+    )
     too_much = power_note(result, machine)
-    return check_layer(replace(result, notes=(*result.notes, too_much)) if too_much else result, machine)
+    return check_layer(
+        replace(result, notes=(*result.notes, too_much)) if too_much else result, machine
+    )
 
 
-def _run_stages(plan: Plan, machine: Machine, dtype: str, dataflow: str | None, nests: Mapping[str, Nest], chain: ImplicitChain | None,
-                ends: bool, timeline: bool) -> dict[str, StageResult]:
-    """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with it."""
+def _run_stages(
+    plan: Plan,
+    machine: Machine,
+    dtype: str,
+    dataflow: str | None,
+    nests: Mapping[str, Nest],
+    chain: ImplicitChain | None,
+    ends: bool,
+    timeline: bool,
+) -> dict[str, StageResult]:
+    """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
+    it."""
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     results = {}
     for stage in online:
+
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
             return _run(nest, machine, dtype, Surroundings(chain, last), timeline)
 
         given = nests.get(stage.name)
-        best = run(verify_nest(replace(given, stage=stage))) if given is not None else _run_best(stage, machine, placement, dataflow, run)
+        best = (
+            run(verify_nest(replace(given, stage=stage)))
+            if given is not None
+            else _run_best(stage, machine, placement, dataflow, run)
+        )
         results[stage.name] = check_stage(best, machine)
     return results
 
 
 def _run_best(
-    stage: Stage, machine: Machine, placement: Placement, dataflow: str | None, run: Callable[[Nest], StageResult]
+    stage: Stage,
+    machine: Machine,
+    placement: Placement,
+    dataflow: str | None,
+    run: Callable[[Nest], StageResult],
 ) -> StageResult:
-    """The stage under the named dataflow; without a name the sooner done of the rules' nest and the mapper's.
+    """The stage under the named dataflow; without a name the sooner done of the rules' nest and the
+    mapper's.
 
-    The mapper bounds time by the busiest resource; what tiles and passes wait for only the simulation tells. On systolic
-    arrays, where the rule is seldom beaten, it is asked only when the rule's tiles do not fit or wait long; where its space
-    takes long to search, only when the rules' tiles do not fit.
+    The mapper bounds time by the busiest resource; what tiles and passes wait for only the
+    simulation tells. On systolic arrays, where the rule is seldom beaten, it is asked only when the
+    rule's tiles do not fit or wait long; where its space takes long to search, only when the rules'
+    tiles do not fit.
     """
     ruled = _by_rule(stage, machine, placement, dataflow, run)
-    asked = dataflow is None and not isinstance(ruled, TooLarge) and machine.management == "explicit" and stage.view is not None
+    asked = (
+        dataflow is None
+        and not isinstance(ruled, TooLarge)
+        and machine.management == "explicit"
+        and stage.view is not None
+    )
     asked = asked and (is_quick(stage, machine) or isinstance(ruled, HwsimError))
     if asked and isinstance(machine.compute, SystolicArray) and isinstance(ruled, StageResult):
-        asked = ruled.cycles.total > WAITS_LONG * max(ruled.cycles.compute, _least_dram_cycles(stage, machine))
-    tried = [ruled, _attempt(lambda: run(verify_nest(_mapped(stage, machine, placement))))] if asked else [ruled]
+        asked = ruled.cycles.total > WAITS_LONG * max(
+            ruled.cycles.compute, _least_dram_cycles(stage, machine)
+        )
+    tried = (
+        [ruled, _attempt(lambda: run(verify_nest(_mapped(stage, machine, placement))))]
+        if asked
+        else [ruled]
+    )
     ran = [result for result in tried if isinstance(result, StageResult)]
     if not ran:
         raise next(error for error in tried if isinstance(error, HwsimError))
@@ -109,16 +182,33 @@ def _run_best(
 
 
 def _by_rule(
-    stage: Stage, machine: Machine, placement: Placement, dataflow: str | None, run: Callable[[Nest], StageResult]
+    stage: Stage,
+    machine: Machine,
+    placement: Placement,
+    dataflow: str | None,
+    run: Callable[[Nest], StageResult],
 ) -> StageResult | HwsimError:
-    """The first of the dataflows that apply whose nest fits, or what kept the first from fitting; a named one must fit."""
+    """The first of the dataflows that apply whose nest fits, or what kept the first from fitting; a
+    named one must fit."""
     tried: list[StageResult | HwsimError] = []
     for flow in applicable(stage, machine, dataflow):
-        outcome = _attempt(lambda flow=flow: run(verify_nest(flow.schedule(stage, machine, placement))))  # type: ignore[misc]
-        if isinstance(outcome, (StageResult, TooLarge)) or (dataflow is not None and flow.name == dataflow.partition(":")[0]):
+        outcome = _attempt(partial(_schedule_and_run, flow, stage, machine, placement, run))
+        if isinstance(outcome, (StageResult, TooLarge)) or (
+            dataflow is not None and flow.name == dataflow.partition(":")[0]
+        ):
             return outcome
         tried.append(outcome)
     return tried[0]
+
+
+def _schedule_and_run(
+    flow: Dataflow,
+    stage: Stage,
+    machine: Machine,
+    placement: Placement,
+    run: Callable[[Nest], StageResult],
+) -> StageResult:
+    return run(verify_nest(flow.schedule(stage, machine, placement)))
 
 
 def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
@@ -135,55 +225,96 @@ def _mapped(stage: Stage, machine: Machine, placement: Placement) -> Nest:
 
 def _least_dram_cycles(stage: Stage, machine: Machine) -> float:
     dram = machine.part(machine.dram_name, Dram)
-    return sum(tensor.bytes for tensor in stage.tensors) / float(dram.bandwidth.bytes_per_cycle(machine.clock_hz))
+    return sum(tensor.bytes for tensor in stage.tensors) / float(
+        dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+    )
 
 
 def _fits_in_dram(plan: Plan, machine: Machine) -> None:
-    sizes = {tensor.name: tensor.bytes for stage in plan.stages for tensor in stage.tensors if not tensor.part_of}
+    sizes = {
+        tensor.name: tensor.bytes
+        for stage in plan.stages
+        for tensor in stage.tensors
+        if not tensor.part_of
+    }
     capacity = machine.memories[machine.dram_name].capacity
     if sum(sizes.values()) > capacity:
         worst = max(sizes, key=lambda name: sizes[name])
-        raise HwsimError(f"{machine.name}: the layer's tensors take {size_text(sum(sizes.values()))} of {machine.dram_name}, which has "
-                         f"{size_text(capacity)}; most of it is {worst}")
+        raise HwsimError(
+            f"{machine.name}: the layer's tensors take {size_text(sum(sizes.values()))} of "
+            f"{machine.dram_name}, which has "
+            f"{size_text(capacity)}; most of it is {worst}"
+        )
 
 
 def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
-    caches = [(name, part) for name in machine.chain("activation")[::-1] if isinstance(part := machine.parts[name], Cache)]
+    caches = [
+        (name, part)
+        for name in machine.chain("activation")[::-1]
+        if isinstance(part := machine.parts[name], Cache)
+    ]
     if not caches:
         return None
     units = machine.compute.cores if isinstance(machine.compute, Core) else 1
     return ImplicitChain(caches, units, AddressSpace(stages))
 
 
-def _run(nest: Nest, machine: Machine, dtype: str, around: Surroundings, timeline: bool) -> StageResult:
-    """A stage's nest timed, and what it moved as energy and reuse. Raises HwsimError where the timing refuses it."""
+def _run(
+    nest: Nest, machine: Machine, dtype: str, around: Surroundings, timeline: bool
+) -> StageResult:
+    """A stage's nest timed, and what it moved as energy and reuse. Raises HwsimError where the
+    timing refuses it."""
     timing = TIMINGS[machine.compute.timing]
     refusal = timing.refuses(nest, machine)
     if refusal is not None:
         raise HwsimError(f"{machine.name}: {nest.stage.name}: {refusal}")
     run = timing.run(nest, machine, dtype, around)
     stage, operations = run.nest.stage, run.nest.stage.operations
-    bytes_moved = {part: {tensor: access.read_bytes + access.write_bytes for tensor, access in tensors.items()}
-                   for part, tensors in run.accesses.items()}
+    bytes_moved = {
+        part: {tensor: access.read_bytes + access.write_bytes for tensor, access in tensors.items()}
+        for part, tensors in run.accesses.items()
+    }
     _gate_filter_reads(bytes_moved, run, machine)
     moved = {part: sum(tensors.values()) for part, tensors in bytes_moved.items()}
-    beside = notes(machine, run.nest, run.counts, machine.compute.accumulator_bytes) if run.counts else {}
+    beside = (
+        notes(machine, run.nest, run.counts, machine.compute.accumulator_bytes)
+        if run.counts
+        else {}
+    )
     return StageResult(
-        stage.name, nest.dataflow, run.nest.text(beside), run.fidelity, operations, run.cycles, machine.clock_hz,
-        machine.compute.peak_macs_per_cycle(dtype), run.accesses, machine.dram_name, run.footprint,
-        energy_pj(machine, dtype, operations, moved), sampling=run.sampling, reuse=_reuse(run, machine),
-        energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved), timeline=run.timeline if timeline else None)
+        stage.name,
+        nest.dataflow,
+        run.nest.text(beside),
+        run.fidelity,
+        operations,
+        run.cycles,
+        machine.clock_hz,
+        machine.compute.peak_macs_per_cycle(dtype),
+        run.accesses,
+        machine.dram_name,
+        run.footprint,
+        energy_pj(machine, dtype, operations, moved),
+        sampling=run.sampling,
+        reuse=_reuse(run, machine),
+        energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved),
+        timeline=run.timeline if timeline else None,
+    )
 
 
 def _gate_filter_reads(moved: dict[str, dict[str, int]], run: Run, machine: Machine) -> None:
-    """Where PEs gate zeros, filters are read from a PE's scratchpad only for products that switch the multiplier."""
+    """Where PEs gate zeros, filters are read from a PE's scratchpad only for products that switch
+    the multiplier."""
     stage, operations = run.nest.stage, run.nest.stage.operations
     if machine.compute.zeros != "gating" or not operations.multiplies:
         return
     idle = 1 - operations.effectual_multiplies / operations.multiplies
     for tensor in stage.tensors:
         for part, rows in moved.items():
-            if tensor.role == "weight" and tensor.buffer in rows and machine.memories[part].per == "pe":
+            if (
+                tensor.role == "weight"
+                and tensor.buffer in rows
+                and machine.memories[part].per == "pe"
+            ):
                 rows[tensor.buffer] -= int(run.accesses[part][tensor.buffer].read_bytes * idle)
 
 
@@ -200,5 +331,18 @@ def _reuse(run: Run, machine: Machine) -> dict[str, TensorReuse]:
 
 def _offline(stage: Stage, machine: Machine, dtype: str) -> StageResult:
     """Done once before inference: counted, not timed."""
-    return StageResult(stage.name, "", stage.statement, "offline: counted, not timed", stage.operations, Cycles(), machine.clock_hz,
-                       machine.compute.peak_macs_per_cycle(dtype), {}, machine.dram_name, {}, {}, offline=True)
+    return StageResult(
+        stage.name,
+        "",
+        stage.statement,
+        "offline: counted, not timed",
+        stage.operations,
+        Cycles(),
+        machine.clock_hz,
+        machine.compute.peak_macs_per_cycle(dtype),
+        {},
+        machine.dram_name,
+        {},
+        {},
+        offline=True,
+    )

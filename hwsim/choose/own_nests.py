@@ -34,24 +34,32 @@ class OwnNests:
 
 
 def read_nests(path: str | Path) -> OwnNests:
-    """A file and its machine. Raises ConfigError with every fault; HwsimError for a machine with caches."""
+    """A file and its machine. Raises ConfigError with every fault; HwsimError for a machine with
+    caches."""
     file, document = load_nests(path)
     whole_stages(file.algorithm)
     machine = load_machine(file.machine)
     if machine.management != "explicit":
-        raise HwsimError(f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit")
+        raise HwsimError(
+            f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit"
+        )
     return OwnNests(Path(path), file, document, machine)
 
 
-def simulate_nests(own: OwnNests, progress: Callable[[int, int], None] | None = None) -> tuple[LayerResult, ...]:
-    """Every layer with its nests. Raises ConfigError where one does not fit its stage or the machine, at its line."""
+def simulate_nests(
+    own: OwnNests, progress: Callable[[int, int], None] | None = None
+) -> tuple[LayerResult, ...]:
+    """Every layer with its nests. Raises ConfigError where one does not fit its stage or the
+    machine, at its line."""
     layers = own.workload.layers
     done: list[LayerResult] = []
     for name, layer in layers.items():
         plan = lower(layer, own.file.algorithm)
         nests = _nests_of(own, name, plan)
         try:
-            done.append(simulate_layer(name, layer, plan, lower(layer, DIRECT), own.machine, None, nests))
+            done.append(
+                simulate_layer(name, layer, plan, lower(layer, DIRECT), own.machine, None, nests)
+            )
         except HwsimError as error:
             raise HwsimError(f"{own.path}: {name}: {error}") from None
         if progress is not None:
@@ -70,10 +78,9 @@ def _nests_of(own: OwnNests, name: str, plan: Plan) -> dict[str, Nest]:
             close = nearest(entry.stage, stages)
             own.document.fault(
                 f"nests[{number}].stage",
-                f"no stage {entry.stage!r} of {own.file.algorithm}{close}; expected one of {', '.join(stages)}",
+                f"no stage {entry.stage!r} of {own.file.algorithm}{close}; expected one of "
+                f"{', '.join(stages)}",
             )
             own.document.check()
         nests[entry.stage] = bind(own.file, number, stages[entry.stage], own.machine, own.document)
     return nests
-
-

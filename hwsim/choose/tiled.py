@@ -1,10 +1,12 @@
-"""The lecture's tiled product on a machine with caches: what every memory serves, by simulating the tiled loops.
+"""The lecture's tiled product on a machine with caches: what every memory serves, by simulating the
+tiled loops.
 
-    CPU, one core:                            GPU:
-    for m step v1: for n step v2:             par m step v1, n step v2:     blocks
-      for k step v3:                            for k step v3:              A and B tiles in shared memory
-        registers: the tiles, where they fit      par threads: squares of C in their registers
-        else m, n, k one by one
+CPU, one core:                            GPU:
+for m step v1: for n step v2:             par m step v1, n step v2:     blocks
+  for k step v3:                            for k step v3:              A and B tiles in shared
+  memory
+    registers: the tiles, where they fit      par threads: squares of C in their registers
+    else m, n, k one by one
 """
 
 from __future__ import annotations
@@ -26,29 +28,53 @@ NAMES = ("A", "B", "C")
 
 
 def run_tiled(tiled: Tiled, machine: Machine) -> LayerResult:
-    """The tiled product on a CPU's core or a GPU. Raises HwsimError for a tile that the GPU's block cannot hold."""
+    """The tiled product on a CPU's core or a GPU. Raises HwsimError for a tile that the GPU's block
+    cannot hold."""
     layer = GemmLayer(tiled.m, tiled.n, tiled.k, dtype=machine.dtype)
     plan = lower(layer, "direct")
     (stage,) = plan.stages
-    items = _on_blocks(tiled, stage, machine) if isinstance(machine.compute, StreamingMultiprocessor) else _on_core(tiled, machine)
+    items = (
+        _on_blocks(tiled, stage, machine)
+        if isinstance(machine.compute, StreamingMultiprocessor)
+        else _on_core(tiled, machine)
+    )
     nest = Nest(stage, drop_idle(stage, items), "tiled")
     return simulate_layer("tiled", layer, plan, plan, machine, None, {stage.name: nest})
 
 
 def fits_registers(tiled: Tiled, machine: Machine) -> bool:
     """Do the tiles of A, B and C fit a core's registers together?"""
-    return tiled.footprint * max(4, DTYPE_BYTES[machine.dtype]) <= machine.memories["registers"].capacity
+    return (
+        tiled.footprint * max(4, DTYPE_BYTES[machine.dtype])
+        <= machine.memories["registers"].capacity
+    )
 
 
 def _on_core(tiled: Tiled, machine: Machine) -> list[Loop | Hold]:
-    outside: list[Loop | Hold] = [Hold(machine.dram_name, NAMES), Loop("m", tiled.v1), Loop("n", tiled.v2), Loop("k", tiled.v3)]
+    outside: list[Loop | Hold] = [
+        Hold(machine.dram_name, NAMES),
+        Loop("m", tiled.v1),
+        Loop("n", tiled.v2),
+        Loop("k", tiled.v3),
+    ]
     registers, inside = Hold("registers", NAMES, halo="refetch"), points(("m", "n", "k"))
-    return [*outside, registers, *inside] if fits_registers(tiled, machine) else [*outside, *inside, registers]
+    return (
+        [*outside, registers, *inside]
+        if fits_registers(tiled, machine)
+        else [*outside, *inside, registers]
+    )
 
 
 def _on_blocks(tiled: Tiled, stage: Stage, machine: Machine) -> list[Loop | Hold]:
     sizes = {"m": tiled.v1, "n": tiled.v2, "k": tiled.v3}
     each = split_group(("m", "n"), sizes, -(-tiled.v1 * tiled.v2 // MOST_THREADS))
-    return [Hold(machine.dram_name, NAMES), *tiles(sizes, ("m", "n"), "block"),
-            Loop("k", tiled.v3), Hold("shared", ("A", "B"), multicast=False),
-            *tiles(each, ("m", "n"), "thread"), *points(("k",)), Hold("registers", NAMES, multicast=False), *points(("m", "n"))]
+    return [
+        Hold(machine.dram_name, NAMES),
+        *tiles(sizes, ("m", "n"), "block"),
+        Loop("k", tiled.v3),
+        Hold("shared", ("A", "B"), multicast=False),
+        *tiles(each, ("m", "n"), "thread"),
+        *points(("k",)),
+        Hold("registers", NAMES, multicast=False),
+        *points(("m", "n")),
+    ]

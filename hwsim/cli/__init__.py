@@ -1,5 +1,5 @@
 """The command line: one file a command."""
 
-from hwsim.cli.main import main
+from hwsim.cli.group import main
 
 __all__ = ["main"]

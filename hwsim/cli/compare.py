@@ -15,15 +15,33 @@ from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar
 @click.argument("workload")
 @click.option("--machines", "-m", required=True, help="Names or paths, separated by commas.")
 @click.option("--algorithms", "-a", required=True, help="Names separated by commas; auto is one.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for report.html, plots, CSV and JSON.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder for report.html, plots, CSV and JSON.",
+)
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
-@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option(
+    "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
+)
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: each machine's own).")
-@click.option("--json", "json_to", metavar="FILE", help="Write the results as JSON; - for standard output.")
+@click.option(
+    "--json", "json_to", metavar="FILE", help="Write the results as JSON; - for standard output."
+)
 @user_errors
-def command(workload: str, machines: str, algorithms: str, out: Path | None, force: bool, batch: int, layers: tuple[str, ...],
-            dtype: str | None, json_to: str | None) -> None:
+def command(
+    workload: str,
+    machines: str,
+    algorithms: str,
+    out: Path | None,
+    force: bool,
+    batch: int,
+    layers: tuple[str, ...],
+    dtype: str | None,
+    json_to: str | None,
+) -> None:
     """Run WORKLOAD under every algorithm on every machine; --out writes a report."""
     from hwsim.api import compare as run_comparison
     from hwsim.describe.workload import find_workload
@@ -37,8 +55,13 @@ def command(workload: str, machines: str, algorithms: str, out: Path | None, for
     if layers:
         network = network.only(layers)
     with progress_bar("simulating") as progress:
-        comparison = run_comparison(network, names_of(machines, "--machines"), names_of(algorithms, "--algorithms"), dtype=dtype,
-                                    progress=progress)
+        comparison = run_comparison(
+            network,
+            names_of(machines, "--machines"),
+            names_of(algorithms, "--algorithms"),
+            dtype=dtype,
+            progress=progress,
+        )
     text = json.dumps(comparison.to_dict(), indent=1)
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
@@ -50,7 +73,8 @@ def command(workload: str, machines: str, algorithms: str, out: Path | None, for
 
 
 def _typed(name: str) -> str:
-    """The command as it was typed, for a report to say what made it: the arguments and options of the running subcommand."""
+    """The command as it was typed, for a report to say what made it: the arguments and options of
+    the running subcommand."""
     context = click.get_current_context()
     given, parameters = context.params, context.command.params
     words = ["hwsim", name]

@@ -13,23 +13,47 @@ from hwsim.errors import HwsimError
 
 @click.command()
 @click.argument("workload")
-@click.option("--algorithms", "-a", help="Names separated by commas (default: all that `hwsim list` names).")
-@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option(
+    "--algorithms", "-a", help="Names separated by commas (default: all that `hwsim list` names)."
+)
+@click.option(
+    "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
+)
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--weights", type=float, help="Share of the weights that is not zero.")
 @click.option("--activations", type=float, help="Share of the activations that is not zero.")
-@click.option("--structure", default="unstructured", show_default=True,
-              help="Of the weights' zeros: also 2:4 (N of every M), 16x16 (whole blocks), channels (whole input channels).")
-@click.option("--arrays", type=click.Path(path_type=Path),
-              help="NumPy .npz with LAYER.weights [k,c,r,s] (convtranspose: [c,k,r,s]), LAYER.activations [n,c,h,w].")
-@click.option("--json", "json_to", metavar="FILE", help="Write the counts as JSON; - for standard output.")
+@click.option(
+    "--structure",
+    default="unstructured",
+    show_default=True,
+    help="Of the weights' zeros: also 2:4 (N of every M), 16x16 (whole blocks), channels (whole "
+    "input channels).",
+)
+@click.option(
+    "--arrays",
+    type=click.Path(path_type=Path),
+    help="NumPy .npz with LAYER.weights [k,c,r,s] (convtranspose: [c,k,r,s]), LAYER.activations "
+    "[n,c,h,w].",
+)
+@click.option(
+    "--json", "json_to", metavar="FILE", help="Write the counts as JSON; - for standard output."
+)
 @user_errors
-def command(workload: str, algorithms: str | None, batch: int, layers: tuple[str, ...], weights: float | None, activations: float | None,
-          structure: str, arrays: Path | None, json_to: str | None) -> None:
+def command(
+    workload: str,
+    algorithms: str | None,
+    batch: int,
+    layers: tuple[str, ...],
+    weights: float | None,
+    activations: float | None,
+    structure: str,
+    arrays: Path | None,
+    json_to: str | None,
+) -> None:
     """Count WORKLOAD's operations under every algorithm.
 
-    Multiplications of data by data, those whose operands are both not zero, constants, shifts, additions, and the memory
-    for temporaries; nothing is simulated. WORKLOAD as in `hwsim run`.
+    Multiplications of data by data, those whose operands are both not zero, constants, shifts,
+    additions, and the memory for temporaries; nothing is simulated. WORKLOAD as in `hwsim run`.
     """
     from hwsim.algorithms import user_algorithms
     from hwsim.count.operations import count_algorithms, load_arrays
@@ -45,7 +69,13 @@ def command(workload: str, algorithms: str | None, batch: int, layers: tuple[str
     if weights is not None or activations is not None or structure != "unstructured":
         if arrays is not None:
             raise HwsimError(f"--arrays {arrays} beside densities; expected one or the other")
-        network = network.with_density(Density(1.0 if weights is None else weights, 1.0 if activations is None else activations, structure))
+        network = network.with_density(
+            Density(
+                1.0 if weights is None else weights,
+                1.0 if activations is None else activations,
+                structure,
+            )
+        )
     names = user_algorithms() if algorithms is None else names_of(algorithms, "--algorithms")
     rows = count_algorithms(network, names, load_arrays(arrays, network) if arrays else None)
     text = json.dumps(counts_document(network.name, rows), indent=1)

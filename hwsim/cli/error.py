@@ -12,18 +12,34 @@ from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar
 
 @click.command()
 @click.argument("layer")
-@click.option("--algorithms", "-a", default="direct,winograd-f2,winograd-f4,winograd-f6,fft", show_default=True,
-              help="Names, separated by commas.")
-@click.option("--formats", default="fp32,fp16", show_default=True, help="Of the numbers, separated by commas.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the random inputs and filters.")
-@click.option("--json", "json_to", metavar="FILE", help="Write the errors as JSON; - for standard output.")
+@click.option(
+    "--algorithms",
+    "-a",
+    default="direct,winograd-f2,winograd-f4,winograd-f6,fft",
+    show_default=True,
+    help="Names, separated by commas.",
+)
+@click.option(
+    "--formats", default="fp32,fp16", show_default=True, help="Of the numbers, separated by commas."
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Of the random inputs and filters.",
+)
+@click.option(
+    "--json", "json_to", metavar="FILE", help="Write the errors as JSON; - for standard output."
+)
 @user_errors
 def command(layer: str, algorithms: str, formats: str, seed: int, json_to: str | None) -> None:
     """Measure what rounding costs LAYER under each algorithm.
 
-    The layer is computed in fp32 and fp16 on random numbers in [-1, 1] and compared with direct convolution in float64.
-    "of direct's" is relative to direct convolution in the same format, where that is among the algorithms.
-    LAYER is WORKLOAD:LAYER or a shape such as conv:64,56,56,64,3,3,1,1; of a WORKLOAD, its convolutions.
+    The layer is computed in fp32 and fp16 on random numbers in [-1, 1] and compared with direct
+    convolution in float64. "of direct's" is relative to direct convolution in the same format,
+    where that is among the algorithms. LAYER is WORKLOAD:LAYER or a shape such as
+    conv:64,56,56,64,3,3,1,1; of a WORKLOAD, its convolutions.
     """
     from hwsim.count.rounding import measure
     from hwsim.describe.workload import find_workload
@@ -33,7 +49,13 @@ def command(layer: str, algorithms: str, formats: str, seed: int, json_to: str |
     check_outputs(json_to)
     network = find_workload(layer)
     with progress_bar("computing") as progress:
-        found = measure(network, names_of(algorithms, "--algorithms"), names_of(formats, "--formats"), seed, progress)
+        found = measure(
+            network,
+            names_of(algorithms, "--algorithms"),
+            names_of(formats, "--formats"),
+            seed,
+            progress,
+        )
     text = json.dumps(errors_document(network.name, seed, found), indent=1)
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")

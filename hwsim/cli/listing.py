@@ -33,8 +33,13 @@ UNUSED = (None, False, "none", ())  # what an option that is not used holds, if 
 
 def listing(kind: str | None) -> str:
     """The names of one kind, or of all. Raises UnknownName."""
-    kinds = {"machines": _machines, "workloads": _workloads, "algorithms": _algorithms, "dataflows": _dataflows,
-             "references": _references}
+    kinds = {
+        "machines": _machines,
+        "workloads": _workloads,
+        "algorithms": _algorithms,
+        "dataflows": _dataflows,
+        "references": _references,
+    }
     if kind is not None and kind not in kinds:
         raise UnknownName("kind of thing to list", kind, kinds)
     return "\n\n".join(f"{name}:\n{_pairs(kinds[name]())}" for name in ([kind] if kind else kinds))
@@ -47,18 +52,26 @@ def _pairs(rows: list[tuple[str, str]]) -> str:
         if len(name) > WIDEST_NAME:
             lines.append(f"  {name}")
         head = "" if len(name) > WIDEST_NAME else name
-        lines.append(textwrap.fill(text, WIDTH, initial_indent=f"  {head:<{wide}}", subsequent_indent=" " * (wide + 2)))
+        lines.append(
+            textwrap.fill(
+                text, WIDTH, initial_indent=f"  {head:<{wide}}", subsequent_indent=" " * (wide + 2)
+            )
+        )
     return "\n".join(lines)
 
 
 def _machines() -> list[tuple[str, str]]:
-    return [(name, f"{machine.management}: {machine.description}")
-            for name, machine in ((name, load_machine(name)) for name in shipped("configs"))]
+    return [
+        (name, f"{machine.management}: {machine.description}")
+        for name, machine in ((name, load_machine(name)) for name in shipped("configs"))
+    ]
 
 
 def _workloads() -> list[tuple[str, str]]:
-    return [(name, f"{len(work.layers)} layers, {si(work.macs)} multiply-accumulates an image")
-            for name, work in ((name, load_workload(name)) for name in shipped("workloads"))]
+    return [
+        (name, f"{len(work.layers)} layers, {si(work.macs)} multiply-accumulates an image")
+        for name, work in ((name, load_workload(name)) for name in shipped("workloads"))
+    ]
 
 
 def _algorithms() -> list[tuple[str, str]]:
@@ -76,43 +89,74 @@ def _references() -> list[tuple[str, str]]:
 
 
 def show(name: str) -> str:
-    """A machine, workload, algorithm or dataflow by name, or a YAML file by path. Raises UnknownName."""
+    """A machine, workload, algorithm or dataflow by name, or a YAML file by path. Raises
+    UnknownName."""
     if "/" in name or name.endswith((".yaml", ".yml")):
         return _show_file(name)
     finders: dict[str, Callable[[], str]] = {}
-    finders.update({machine: lambda: show_machine(load_machine(name)) for machine in shipped("configs")})
-    finders.update({work: lambda: show_workload(load_workload(name)) for work in shipped("workloads")})
+    finders.update(
+        {machine: lambda: show_machine(load_machine(name)) for machine in shipped("configs")}
+    )
+    finders.update(
+        {work: lambda: show_workload(load_workload(name)) for work in shipped("workloads")}
+    )
     finders.update({flow: lambda: _document(DATAFLOWS[name]) for flow in DATAFLOWS})
     if name in finders:
         return finders[name]()
     if any(FAMILIES[family].member(name) for family in FAMILIES) or name in ALGORITHMS:
         return show_algorithm(find_algorithm(name))
-    raise UnknownName("machine, workload, algorithm or dataflow", name, [*finders, *user_algorithms()])
+    raise UnknownName(
+        "machine, workload, algorithm or dataflow", name, [*finders, *user_algorithms()]
+    )
 
 
 def _show_file(path: str) -> str:
     """A file is a machine when it has parts, else a workload."""
     if not Path(path).is_file():
         raise HwsimError(f"{path}: no such file")
-    return show_machine(load_machine(path)) if "parts:" in Path(path).read_text(errors="replace") else show_workload(load_workload(path))
+    return (
+        show_machine(load_machine(path))
+        if "parts:" in Path(path).read_text(errors="replace")
+        else show_workload(load_workload(path))
+    )
 
 
 def show_machine(machine: Machine) -> str:
     """Every part with every field that is set, in base units people can read."""
     peak = machine.compute.peak_macs_per_cycle(machine.dtype) * machine.clock_hz
-    lines = [f"{machine.name}: {machine.description}", f"  memory management: {machine.management}",
-             f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} multiply-accumulates/s"]
+    lines = [
+        f"{machine.name}: {machine.description}",
+        f"  memory management: {machine.management}",
+        f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} "
+        f"multiply-accumulates/s",
+    ]
     for role in ("activation", "weight", "output"):
         chain = (*machine.chain(role), machine.compute_name)
         lines.append(f"  {role}s: {' -> '.join(chain[::-1] if role == 'output' else chain)}")
-    lines += textwrap.wrap(f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-    lines += textwrap.wrap(f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    lines += textwrap.wrap(
+        f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    "
+    )
+    lines += textwrap.wrap(
+        f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    "
+    )
     for what, text in (("assumptions", machine.assumptions), ("fidelity", machine.fidelity)):
-        lines += textwrap.wrap(f"{what}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ") if text else []
+        lines += (
+            textwrap.wrap(f"{what}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+            if text
+            else []
+        )
     for name, part in machine.parts.items():
         lines.append(f"  {name} ({part.kind})")
-        unused = {spec.name for spec in dataclasses.fields(part) if spec.default in UNUSED and getattr(part, spec.name) == spec.default}
-        lines += [f"    {field}: {_value(field, value)}" for field, value in fields_of(part) if value is not None and field not in unused]
+        unused = {
+            spec.name
+            for spec in dataclasses.fields(part)
+            if spec.default in UNUSED and getattr(part, spec.name) == spec.default
+        }
+        lines += [
+            f"    {field}: {_value(field, value)}"
+            for field, value in fields_of(part)
+            if value is not None and field not in unused
+        ]
     return "\n".join(lines)
 
 
@@ -132,28 +176,69 @@ def show_workload(workload: Workload) -> str:
     """Layers with their shapes and multiply-accumulates."""
     rows = [[name, layer.summary, f"{layer.macs:,}"] for name, layer in workload.layers.items()]
     rows.append(["total", "", f"{workload.macs:,}"])
-    convolutions = sum(isinstance(layer, (ConvLayer, ConvTransposeLayer)) for layer in workload.layers.values())
-    return "\n".join([*textwrap.wrap(f"{workload.name}: {workload.source}", WIDTH),
-                      f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates", "",
-                      text_table(["layer", "shape", "MACs"], rows)])
+    convolutions = sum(
+        isinstance(layer, (ConvLayer, ConvTransposeLayer)) for layer in workload.layers.values()
+    )
+    return "\n".join(
+        [
+            *textwrap.wrap(f"{workload.name}: {workload.source}", WIDTH),
+            f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates",
+            "",
+            text_table(["layer", "shape", "MACs"], rows),
+        ]
+    )
 
 
 def show_algorithm(algorithm: Algorithm) -> str:
-    """What it is; for Winograd the transforms of a 3-tap filter, as matrices and as they are computed."""
-    text = f"{textwrap.fill(f'{algorithm.name}: {algorithm.summary}', WIDTH)}\n{_document(algorithm)}"
-    return "\n".join([text, *(_transforms(m, algorithm.points) for m in dict.fromkeys((algorithm.m, algorithm.n)))]) \
-        if isinstance(algorithm, Winograd) else text
+    """What it is; for Winograd the transforms of a 3-tap filter, as matrices and as they are
+    computed."""
+    text = (
+        f"{textwrap.fill(f'{algorithm.name}: {algorithm.summary}', WIDTH)}\n{_document(algorithm)}"
+    )
+    return (
+        "\n".join(
+            [
+                text,
+                *(
+                    _transforms(m, algorithm.points)
+                    for m in dict.fromkeys((algorithm.m, algorithm.n))
+                ),
+            ]
+        )
+        if isinstance(algorithm, Winograd)
+        else text
+    )
 
 
 def _transforms(m: int, points: tuple[Fraction, ...]) -> str:
     exact = transforms(m, TAPS, points)
-    lines = ["", f"F({m}, {TAPS}), from the points {', '.join(map(str, points[: m + TAPS - 2]))} and infinity:"]
-    for label, matrix, inputs, outputs in (("A^T", exact.a_t, "m", "y"), ("G", exact.g, "g", "u"), ("B^T", exact.b_t, "d", "v")):
+    lines = [
+        "",
+        f"F({m}, {TAPS}), from the points {', '.join(map(str, points[: m + TAPS - 2]))} and "
+        f"infinity:",
+    ]
+    for label, matrix, inputs, outputs in (
+        ("A^T", exact.a_t, "m", "y"),
+        ("G", exact.g, "g", "u"),
+        ("B^T", exact.b_t, "d", "v"),
+    ):
         program = program_of(matrix)
         cost = program.operations
-        counts = f"{cost.additions} additions, {cost.constant_multiplies} constants, {cost.shifts} shifts"
-        lines += [f"{label} =", _matrix(matrix), f"  {counts}; {cost.vector_operations} operations with fused multiply-adds:",
-                  *textwrap.wrap("; ".join(program.text(inputs, outputs)), WIDTH, initial_indent="    ", subsequent_indent="    ")]
+        counts = (
+            f"{cost.additions} additions, {cost.constant_multiplies} constants, {cost.shifts} "
+            f"shifts"
+        )
+        lines += [
+            f"{label} =",
+            _matrix(matrix),
+            f"  {counts}; {cost.vector_operations} operations with fused multiply-adds:",
+            *textwrap.wrap(
+                "; ".join(program.text(inputs, outputs)),
+                WIDTH,
+                initial_indent="    ",
+                subsequent_indent="    ",
+            ),
+        ]
     return "\n".join(lines)
 
 
@@ -168,13 +253,20 @@ def _document(plugin: object) -> str:
     import sys
 
     module = sys.modules[type(plugin).__module__]
-    text = f"{inspect.cleandoc(module.__doc__ or '')}\n\n{inspect.cleandoc(type(plugin).__doc__ or '')}"
+    documents = (module.__doc__, type(plugin).__doc__)
+    text = "\n\n".join(inspect.cleandoc(document or "") for document in documents)
     return "\n\n".join(_reflowed(paragraph) for paragraph in text.split("\n\n") if paragraph)
 
 
 def _wrapped(line: str) -> str:
     """A line that is too long, its rest below its own indentation."""
-    return line if len(line) <= WIDTH else textwrap.fill(line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4))
+    return (
+        line
+        if len(line) <= WIDTH
+        else textwrap.fill(
+            line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4)
+        )
+    )
 
 
 def _reflowed(paragraph: str) -> str:

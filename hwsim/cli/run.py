@@ -15,33 +15,111 @@ from hwsim.errors import HwsimError
 @click.command()
 @click.argument("machine", required=False)
 @click.argument("workload", required=False)
-@click.option("--algorithm", "-a", default="auto", show_default=True, help="Name, or auto: the best for each layer.")
-@click.option("--objective", "-o", default="latency", show_default=True, help="What auto goes by: latency, energy, multiplies or dram.")
-@click.option("--dataflow", "-d", help="Schedule by this dataflow where it applies; row-stationary:m=..,n=..,e=..,p=..,q=..,r=..,t=.. "
-                                       "fixes its mapping.")
-@click.option("--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once.")
+@click.option(
+    "--algorithm",
+    "-a",
+    default="auto",
+    show_default=True,
+    help="Name, or auto: the best for each layer.",
+)
+@click.option(
+    "--objective",
+    "-o",
+    default="latency",
+    show_default=True,
+    help="What auto goes by: latency, energy, multiplies or dram.",
+)
+@click.option(
+    "--dataflow",
+    "-d",
+    help="Schedule by this dataflow where it applies; "
+    "row-stationary:m=..,n=..,e=..,p=..,q=..,r=..,t=.. "
+    "fixes its mapping.",
+)
+@click.option(
+    "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
+)
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")
-@click.option("--nest", "nest_file", metavar="FILE", type=click.Path(path_type=Path), help="Run the nests of this file (see map --out).")
-@click.option("--show-nest", is_flag=True, help="Print every stage's loop nest, what each level holds and moves.")
-@click.option("--reuse", is_flag=True, help="Print how often words are used at each level, ideal and achieved.")
-@click.option("--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output.")
-@click.option("--trace", "trace_to", metavar="FILE", type=click.Path(path_type=Path),
-              help="Write a timeline for Perfetto (Chrome trace events): DMA, compute, stalls.")
-@click.option("--scalesim-config", "config", metavar="CFG", type=click.Path(path_type=Path), help="SCALE-Sim's array, in place of MACHINE.")
-@click.option("--topology", metavar="CSV", type=click.Path(path_type=Path), help="SCALE-Sim's layers, in place of WORKLOAD.")
-@click.option("--convention", type=click.Choice(["hwsim", "scalesim"]), default="hwsim", show_default=True,
-              help="Of these: simulate, or count as SCALE-Sim does.")
-@click.option("--compute-report", "report_to", metavar="CSV", type=click.Path(path_type=Path),
-              help="Write what SCALE-Sim's COMPUTE_REPORT.csv has, in its convention.")
+@click.option(
+    "--nest",
+    "nest_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Run the nests of this file (see map --out).",
+)
+@click.option(
+    "--show-nest",
+    is_flag=True,
+    help="Print every stage's loop nest, what each level holds and moves.",
+)
+@click.option(
+    "--reuse",
+    is_flag=True,
+    help="Print how often words are used at each level, ideal and achieved.",
+)
+@click.option(
+    "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output."
+)
+@click.option(
+    "--trace",
+    "trace_to",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write a timeline for Perfetto (Chrome trace events): DMA, compute, stalls.",
+)
+@click.option(
+    "--scalesim-config",
+    "config",
+    metavar="CFG",
+    type=click.Path(path_type=Path),
+    help="SCALE-Sim's array, in place of MACHINE.",
+)
+@click.option(
+    "--topology",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    help="SCALE-Sim's layers, in place of WORKLOAD.",
+)
+@click.option(
+    "--convention",
+    type=click.Choice(["hwsim", "scalesim"]),
+    default="hwsim",
+    show_default=True,
+    help="Of these: simulate, or count as SCALE-Sim does.",
+)
+@click.option(
+    "--compute-report",
+    "report_to",
+    metavar="CSV",
+    type=click.Path(path_type=Path),
+    help="Write what SCALE-Sim's COMPUTE_REPORT.csv has, in its convention.",
+)
 @user_errors
-def command(machine: str | None, workload: str | None, algorithm: str, objective: str, dataflow: str | None, batch: int,
-        layers: tuple[str, ...], dtype: str | None, nest_file: Path | None, show_nest: bool, reuse: bool, json_to: str | None,
-        trace_to: Path | None, config: Path | None, topology: Path | None, convention: str, report_to: Path | None) -> None:
+def command(
+    machine: str | None,
+    workload: str | None,
+    algorithm: str,
+    objective: str,
+    dataflow: str | None,
+    batch: int,
+    layers: tuple[str, ...],
+    dtype: str | None,
+    nest_file: Path | None,
+    show_nest: bool,
+    reuse: bool,
+    json_to: str | None,
+    trace_to: Path | None,
+    config: Path | None,
+    topology: Path | None,
+    convention: str,
+    report_to: Path | None,
+) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
-    WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K, conv:C,H,W,K,R,S,STRIDE,PAD or convtranspose: as
-    conv. With --nest FILE machine, layers and nests are the file's; with --scalesim-config and --topology SCALE-Sim's.
+    WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K, conv:C,H,W,K,R,S,STRIDE,PAD
+    or convtranspose: as conv. With --nest FILE machine, layers and nests are the file's; with
+    --scalesim-config and --topology SCALE-Sim's.
     """
     from hwsim.api import run_nests, simulate
     from hwsim.describe.machine import load_machine
@@ -53,37 +131,77 @@ def command(machine: str | None, workload: str | None, algorithm: str, objective
 
     check_outputs(json_to, trace_to, report_to)
     if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
-        raise HwsimError("--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD")
+        raise HwsimError(
+            "--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD"
+        )
     if config is None and (convention == "scalesim" or report_to):
-        raise HwsimError(f"{'--compute-report' if report_to else '--convention scalesim'} needs --scalesim-config and --topology")
+        raise HwsimError(
+            f"{'--compute-report' if report_to else '--convention scalesim'} needs "
+            f"--scalesim-config and --topology"
+        )
     if config and topology:
-        _refuse_beside("SCALE-Sim's files", ("--batch", batch > 1), ("--layer", layers), ("--objective", objective != "latency"))
+        _refuse_beside(
+            "SCALE-Sim's files",
+            ("--batch", batch > 1),
+            ("--layer", layers),
+            ("--objective", objective != "latency"),
+        )
         if convention == "scalesim":
-            _refuse_beside("--convention scalesim", ("--dataflow", dataflow), ("--algorithm", algorithm != "auto"),
-                           ("--trace", trace_to), ("--show-nest", show_nest), ("--reuse", reuse))
+            _refuse_beside(
+                "--convention scalesim",
+                ("--dataflow", dataflow),
+                ("--algorithm", algorithm != "auto"),
+                ("--trace", trace_to),
+                ("--show-nest", show_nest),
+                ("--reuse", reuse),
+            )
         if report_to or convention == "scalesim":
-            counted = count_as_scalesim(config, topology, dtype, report_to, json_to if convention == "scalesim" else None)
+            counted = count_as_scalesim(
+                config, topology, dtype, report_to, json_to if convention == "scalesim" else None
+            )
         if convention == "scalesim":
             print_text(counted)
             return
-        result = simulate_scalesim(config, topology, algorithm, dataflow, dtype, trace_to is not None)
+        result = simulate_scalesim(
+            config, topology, algorithm, dataflow, dtype, trace_to is not None
+        )
     elif nest_file is not None:
         if machine or workload:
-            raise HwsimError(f"--nest {nest_file} names its machine and layers; expected no MACHINE and WORKLOAD beside it")
-        _refuse_beside(f"--nest {nest_file}, whose file says so itself", ("--algorithm", algorithm != "auto"), ("--dataflow", dataflow),
-                       ("--batch", batch > 1), ("--layer", layers), ("--dtype", dtype), ("--trace", trace_to))
+            raise HwsimError(
+                f"--nest {nest_file} names its machine and layers; expected no MACHINE and "
+                f"WORKLOAD beside it"
+            )
+        _refuse_beside(
+            f"--nest {nest_file}, whose file says so itself",
+            ("--algorithm", algorithm != "auto"),
+            ("--dataflow", dataflow),
+            ("--batch", batch > 1),
+            ("--layer", layers),
+            ("--dtype", dtype),
+            ("--trace", trace_to),
+        )
         with progress_bar("simulating") as progress:
             result = run_nests(nest_file, progress)
     else:
         if machine is None or workload is None:
-            raise HwsimError("expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)")
+            raise HwsimError(
+                "expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)"
+            )
         loaded = load_machine(machine)
         network = find_workload(workload, batch)
         if layers:
             network = network.only(layers)
         with progress_bar("simulating") as progress:
-            result = simulate(network, loaded, algorithm, objective=objective, dataflow=dataflow, dtype=dtype, progress=progress,
-                              timeline=trace_to is not None)
+            result = simulate(
+                network,
+                loaded,
+                algorithm,
+                objective=objective,
+                dataflow=dataflow,
+                dtype=dtype,
+                progress=progress,
+                timeline=trace_to is not None,
+            )
     if trace_to:
         write_file(trace_to, trace_text(result) + "\n")
     text = json.dumps(result_document(result), indent=1)
@@ -100,7 +218,8 @@ def command(machine: str | None, workload: str | None, algorithm: str, objective
 
 
 def _refuse_beside(what: str, *flags: tuple[str, object]) -> None:
-    """Raises HwsimError naming the flags that were given though they mean nothing beside something else."""
+    """Raises HwsimError naming the flags that were given though they mean nothing beside something
+    else."""
     given = [flag for flag, value in flags if value]
     if given:
         raise HwsimError(f"{', '.join(given)} beside {what}; expected one or the other")

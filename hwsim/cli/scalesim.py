@@ -1,4 +1,5 @@
-"""SCALE-Sim's files in place of a machine and a workload, simulated or counted in its convention."""
+"""SCALE-Sim's files in place of a machine and a workload, simulated or counted in its
+convention."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
     from hwsim.results.result import Result
 
 
-def count_as_scalesim(config: Path, topology: Path, dtype: str | None, report_to: Path | None, json_to: str | None) -> str:
-    """The table in SCALE-Sim's conventions, or its JSON; its csv on request. A word's data type changes none of the counts."""
+def count_as_scalesim(
+    config: Path, topology: Path, dtype: str | None, report_to: Path | None, json_to: str | None
+) -> str:
+    """The table in SCALE-Sim's conventions, or its JSON; its csv on request. A word's data type
+    changes none of the counts."""
     from hwsim.foreign.scalesim.files import load_config, load_topology, scalesim_machine
     from hwsim.foreign.scalesim.report import compute_report, scalesim_document, scalesim_text
     from hwsim.report.files import write_file
@@ -30,10 +34,24 @@ def count_as_scalesim(config: Path, topology: Path, dtype: str | None, report_to
     return text if json_to == "-" else scalesim_text(array, layers)
 
 
-def simulate_scalesim(config: Path, topology: Path, algorithm: str, dataflow: str | None, dtype: str | None, timeline: bool) -> Result:
-    """SCALE-Sim's files on the array as hwsim simulates it; what they say and it does not do is noted on stderr."""
+def simulate_scalesim(
+    config: Path,
+    topology: Path,
+    algorithm: str,
+    dataflow: str | None,
+    dtype: str | None,
+    timeline: bool,
+) -> Result:
+    """SCALE-Sim's files on the array as hwsim simulates it; what they say and it does not do is
+    noted on stderr."""
     from hwsim.api import simulate
-    from hwsim.foreign.scalesim.files import load_config, load_topology, scalesim_machine, scalesim_workload, topology_notes
+    from hwsim.foreign.scalesim.files import (
+        load_config,
+        load_topology,
+        scalesim_machine,
+        scalesim_workload,
+        topology_notes,
+    )
     from hwsim.schedule.arrays import STATIONARY
 
     array, layers = load_config(config), load_topology(topology)
@@ -42,5 +60,12 @@ def simulate_scalesim(config: Path, topology: Path, algorithm: str, dataflow: st
     for note in topology_notes(array, layers):
         click.echo(f"hwsim: note: {note}", err=True)
     with progress_bar("simulating") as progress:
-        return simulate(network, scalesim_machine(array, dtype or "int8"), "implicit-gemm" if algorithm == "auto" else algorithm,
-                        dataflow=flow, dtype=dtype, progress=progress, timeline=timeline)
+        return simulate(
+            network,
+            scalesim_machine(array, dtype or "int8"),
+            "implicit-gemm" if algorithm == "auto" else algorithm,
+            dataflow=flow,
+            dtype=dtype,
+            progress=progress,
+            timeline=timeline,
+        )

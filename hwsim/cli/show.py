@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hwsim.cli.terminal import user_errors
+from hwsim.cli.terminal import print_text, user_errors
 
 
 @click.command()

@@ -32,12 +32,17 @@ def user_errors(command: F) -> F:
             click.echo(f"hwsim: {printable(str(error))}", err=True)
             sys.exit(2)
         except PhysicsError as error:
-            click.echo(f"hwsim: {error}\nhwsim: please report this with the command that caused it", err=True)
+            click.echo(
+                f"hwsim: {error}\nhwsim: please report this with the command that caused it",
+                err=True,
+            )
             sys.exit(3)
         except KeyboardInterrupt:
             from hwsim.report.files import written
 
-            what = f"written before: {', '.join(map(str, written))}" if written else "nothing written"
+            what = (
+                f"written before: {', '.join(map(str, written))}" if written else "nothing written"
+            )
             click.echo(f"hwsim: interrupted, {what}", err=True)
             sys.stderr.flush()
             os._exit(130)  # simulations still running in other threads are not waited for
@@ -73,7 +78,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar on stderr while simulations run; a plain line now and then where stderr is no terminal."""
+    """A bar on stderr while simulations run; a plain line now and then where stderr is no
+    terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -84,7 +90,14 @@ def progress_bar(title: str) -> Iterator[Progress]:
     if not console.is_terminal:
         yield _lines(title)
         return
-    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True) as bar:
+    with Progress(
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 

@@ -12,19 +12,49 @@ from hwsim.errors import HwsimError
 
 
 @click.command()
-@click.option("--n", required=True, type=click.IntRange(1, 10**12), help="Columns of C; rows and depth too, unless given.")
+@click.option(
+    "--n",
+    required=True,
+    type=click.IntRange(1, 10**12),
+    help="Columns of C; rows and depth too, unless given.",
+)
 @click.option("--m", type=click.IntRange(1, 10**12), help="Rows of C.")
 @click.option("--k", type=click.IntRange(1, 10**12), help="The reduction.")
-@click.option("--tiles", metavar="V1,V2,V3", help="Tile of C (v1 x v2), step v3 of the reduction.  [default: 1,1,1]")
+@click.option(
+    "--tiles",
+    metavar="V1,V2,V3",
+    help="Tile of C (v1 x v2), step v3 of the reduction.  [default: 1,1,1]",
+)
 @click.option("--machine", help="Also its cost there, and the best tiles that fit.")
-@click.option("--memory", help="The memory that tiles must fit (default: the largest explicit one).")
-@click.option("--sweep", is_flag=True, help="The whole trade-off of footprint against DRAM accesses.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder for sweep.csv, sweep.svg and sweep.png.")
+@click.option(
+    "--memory", help="The memory that tiles must fit (default: the largest explicit one)."
+)
+@click.option(
+    "--sweep", is_flag=True, help="The whole trade-off of footprint against DRAM accesses."
+)
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder for sweep.csv, sweep.svg and sweep.png.",
+)
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
-@click.option("--json", "json_to", metavar="FILE", help="Write the numbers as JSON; - for standard output.")
+@click.option(
+    "--json", "json_to", metavar="FILE", help="Write the numbers as JSON; - for standard output."
+)
 @user_errors
-def command(n: int, m: int | None, k: int | None, tiles: str | None, machine: str | None, memory: str | None, sweep: bool, out: Path | None,
-         force: bool, json_to: str | None) -> None:
+def command(
+    n: int,
+    m: int | None,
+    k: int | None,
+    tiles: str | None,
+    machine: str | None,
+    memory: str | None,
+    sweep: bool,
+    out: Path | None,
+    force: bool,
+    json_to: str | None,
+) -> None:
     """Tile a matrix product: formulas, exact counts, executed loops.
 
     \b
@@ -40,7 +70,9 @@ def command(n: int, m: int | None, k: int | None, tiles: str | None, machine: st
     check_outputs(json_to)
     if out is not None:
         if not sweep:
-            raise HwsimError("--out without --sweep; expected --sweep, whose table and plot it writes")
+            raise HwsimError(
+                "--out without --sweep; expected --sweep, whose table and plot it writes"
+            )
         check_folder(out, force)
     if memory is not None and machine is None:
         raise HwsimError(f"--memory {memory} without --machine")
@@ -65,6 +97,8 @@ def command(n: int, m: int | None, k: int | None, tiles: str | None, machine: st
 def _tiles(text: str | None) -> tuple[int, int, int]:
     parts = (text or "1,1,1").split(",")
     if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise HwsimError(f"--tiles {text!r}; expected three whole numbers V1,V2,V3, such as 32,32,8")
+        raise HwsimError(
+            f"--tiles {text!r}; expected three whole numbers V1,V2,V3, such as 32,32,8"
+        )
     v1, v2, v3 = (int(part) for part in parts)
     return v1, v2, v3

@@ -13,7 +13,11 @@ from hwsim.errors import HwsimError
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--data", type=click.Path(path_type=Path), help="Rows of your own, in the format of the reference file.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Rows of your own, in the format of the reference file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @user_errors
 def command(name: str | None, data: Path | None, as_json: bool) -> None:

@@ -1,18 +1,19 @@
-"""The closed form: every level's traffic from the loops alone, exact for ragged tiles, halos and spatial loops.
+"""The closed form: every level's traffic from the loops alone, exact for ragged tiles, halos and
+spatial loops.
+ Write S(t) for the tile a level holds at step t of the loops outside it. A tile is a box: on each
+axis a set that depends only on the loops over that axis' dims. When the loop j advances, the loops
+outside it stay, those inside it go from their last to their first value, so for every axis the sets
+before and after, A and A', are known without walking the other axes. The words that instances s of
+a level ask of the level outside, counted once when several ask for the same word, are
 
-Write S(t) for the tile a level holds at step t of the loops outside it. A tile is a box: on each axis a set that
-depends only on the loops over that axis' dims. When the loop j advances, the loops outside it stay, those inside it
-go from their last to their first value, so for every axis the sets before and after, A and A', are known without
-walking the other axes. The words that instances s of a level ask of the level outside, counted once when several
-ask for the same word, are
-
-    sum over steps of  prod_axes |union_s A'_s|  -  prod_axes |{x in union_s A'_s : every s that needs x had it}|
-
-because the instances of different axes are independent: a word is asked for by nobody exactly when on every axis
-every instance that needs its coordinate had it. Both products' sums over steps factor over the axes. Dims that a
-tensor does not use are axes of one point that is there or, at a ragged edge, not. Partial sums leave as they came
-(the same sum with time reversed); a returning partial sum is read, a first visit is not. Partial sums of a word that reach
-a level at one step are added on the way; those that reach it at different steps meet there, and what lies there is read.
+    sum over steps of  prod_axes |union_s A'_s|  -  prod_axes |{x in union_s A'_s : every s that
+    needs x had it}|
+ because the instances of different axes are independent: a word is asked for by nobody exactly when
+on every axis every instance that needs its coordinate had it. Both products' sums over steps factor
+over the axes. Dims that a tensor does not use are axes of one point that is there or, at a ragged
+edge, not. Partial sums leave as they came (the same sum with time reversed); a returning partial
+sum is read, a first visit is not. Partial sums of a word that reach a level at one step are added
+on the way; those that reach it at different steps meet there, and what lies there is read.
 """
 
 from __future__ import annotations
@@ -61,21 +62,29 @@ def touched_words(stage: Stage) -> dict[str, int]:
 def touched_together(stages: Sequence[Stage], names: Collection[str]) -> dict[str, int]:
     """Distinct words of each of these tensors that any of a layer's stages touch.
 
-    Phases of a layer are every pair of a set of rows and a set of columns, so a union of all is the product of the axes' unions.
-    A filter's taps that meet no input, but padding alone, are touched by nobody who looks where he multiplies.
+    Phases of a layer are every pair of a set of rows and a set of columns, so a union of all is the
+    product of the axes' unions. A filter's taps that meet no input, but padding alone, are touched
+    by nobody who looks where he multiplies.
     """
     masks: dict[str, list[int]] = {}
     for stage in stages:
         idle = _idle_taps(stage)
         for tensor in (tensor for tensor in stage.tensors if tensor.name in names):
-            own = [_meeting_mask(axis, stage, idle) if tensor.role == "weight" else
-                   _mask(axis, tuple((0, stage.extents[dim]) for dim in axis.dims)) for axis in tensor.axes]
-            masks[tensor.name] = [a | b for a, b in zip(masks.get(tensor.name, own), own, strict=True)]
+            own = [
+                _meeting_mask(axis, stage, idle)
+                if tensor.role == "weight"
+                else _mask(axis, tuple((0, stage.extents[dim]) for dim in axis.dims))
+                for axis in tensor.axes
+            ]
+            masks[tensor.name] = [
+                a | b for a, b in zip(masks.get(tensor.name, own), own, strict=True)
+            ]
     return {name: prod(mask.bit_count() for mask in own) for name, own in masks.items()}
 
 
 def _idle_taps(stage: Stage) -> dict[str, frozenset[int]]:
-    """Of the dims that slide over an activation's axis, beside another, the values at which no place meets a word of it."""
+    """Of the dims that slide over an activation's axis, beside another, the values at which no
+    place meets a word of it."""
     found: dict[str, frozenset[int]] = {}
     for tensor in stage.inputs:
         for axis in tensor.axes if tensor.role == "activation" else ():
@@ -85,8 +94,13 @@ def _idle_taps(stage: Stage) -> dict[str, frozenset[int]]:
                 if dim in stage.output.dims or stage.extents[dim] > MOST_TAPS:
                     continue
                 places = np.arange(stage.extents[other], dtype=np.int64) * apart + axis.offset
-                found[dim] = frozenset(tap for tap in range(stage.extents[dim])
-                                       if not ((places + tap * step + axis.span > 0) & (places + tap * step < axis.size)).any())
+                found[dim] = frozenset(
+                    tap
+                    for tap in range(stage.extents[dim])
+                    if not (
+                        (places + tap * step + axis.span > 0) & (places + tap * step < axis.size)
+                    ).any()
+                )
     return found
 
 
@@ -96,15 +110,18 @@ def _meeting_mask(axis: Axis, stage: Stage, idle: dict[str, frozenset[int]]) -> 
     if len(axis.dims) != 1 or not idle.get(axis.dims[0]):
         return whole
     (dim,) = axis.dims
-    return sum(_mask(axis, ((tap, tap + 1),)) for tap in range(stage.extents[dim]) if tap not in idle[dim])
+    return sum(
+        _mask(axis, ((tap, tap + 1),)) for tap in range(stage.extents[dim]) if tap not in idle[dim]
+    )
 
 
 def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic]:
     """Walk the levels that hold a tensor from the outside in.
 
-    fresh: entries of a level that begin a new partial sum, so that the first read inside is elided. Of a sum that lies in a
-    level, each arrival but the first must find the one before: it was read to be added to inside, or is read when the arrival
-    is added to it (sums of neighbours that leave at different steps). So a level reads updates - fresh.
+    fresh: entries of a level that begin a new partial sum, so that the first read inside is elided.
+    Of a sum that lies in a level, each arrival but the first must find the one before: it was read
+    to be added to inside, or is read when the arrival is added to it (sums of neighbours that leave
+    at different steps). So a level reads updates - fresh.
     """
     chain = nest.chain(tensor.name)
     output = tensor.role == "output"
@@ -117,7 +134,9 @@ def _tensor_traffic(nest: Nest, tensor: Tensor) -> dict[tuple[str, str], Traffic
         demand = _Demand(nest, tensor, inner, hold)
         updates = demand.returned if output else 0
         serves = updates - fresh if output else demand.asked
-        result[hold.level, tensor.name] = Traffic(fills=filled, serves=serves, updates=updates, drains=drains, peak=outer.peak)
+        result[hold.level, tensor.name] = Traffic(
+            fills=filled, serves=serves, updates=updates, drains=drains, peak=outer.peak
+        )
         if inner is None:
             break
         entries = demand.entries
@@ -134,7 +153,7 @@ class _Demand:
     def __init__(self, nest: Nest, tensor: Tensor, hold: Hold | None, outside: Hold | None) -> None:
         self._nest, self._tensor, self._hold = nest, tensor, hold
         self._loops = nest.loops_above(hold)
-        shared = self._loops[len(nest.loops_above(outside)) if outside else 0:]
+        shared = self._loops[len(nest.loops_above(outside)) if outside else 0 :]
         self._shared = frozenset(id(loop) for loop in shared if loop.spatial is not None)
         self._refetch = hold is not None and hold.halo == "refetch" and tensor.role != "output"
         self._multicast = hold.multicast if hold else nest.compute_multicast
@@ -147,7 +166,8 @@ class _Demand:
 
     @cached_property
     def asked(self) -> int:
-        """Words read outside: with multicast, a word that several instances ask for at once is read once.
+        """Words read outside: with multicast, a word that several instances ask for at once is read
+        once.
 
         Partial sums come back once in either case, to one of the instances that add to them.
         """
@@ -180,10 +200,14 @@ class _Demand:
         return total
 
     def _axes(self, shared: bool) -> list[_AxisSum]:
-        tables = {dim: _Table(bound, dim, self._loops, self._shared if shared else frozenset())
-                  for dim, bound in self._nest.stage.bounds}
-        axes: list[_AxisSum] = [_AxisSum(axis, [tables[dim] for dim in axis.dims], self._refetch)
-                                for axis in self._tensor.axes]
+        tables = {
+            dim: _Table(bound, dim, self._loops, self._shared if shared else frozenset())
+            for dim, bound in self._nest.stage.bounds
+        }
+        axes: list[_AxisSum] = [
+            _AxisSum(axis, [tables[dim] for dim in axis.dims], self._refetch)
+            for axis in self._tensor.axes
+        ]
         unused = [dim for dim, _ in self._nest.stage.bounds if dim not in self._tensor.dims]
         axes.extend(_AxisSum(None, [tables[dim]], self._refetch) for dim in unused)
         return axes
@@ -192,8 +216,9 @@ class _Demand:
 class _Table:
     """Every chunk of one dim that the loops outside a level make.
 
-    Rows are the temporal steps in order, columns the spatial positions: start and end (empty when end <= start).
-    Temporal loops run as long as the first spatial position has work. `group` numbers the columns of one asker.
+    Rows are the temporal steps in order, columns the spatial positions: start and end (empty when
+    end <= start). Temporal loops run as long as the first spatial position has work. `group`
+    numbers the columns of one asker.
     """
 
     def __init__(self, bound: int, dim: str, loops: Sequence[Loop], shared: frozenset[int]) -> None:
@@ -217,8 +242,11 @@ class _Table:
         chunks = -(-(self.end[:, 0] - self.start[:, 0]) // tile)
         number = int(np.maximum(chunks, 0).sum())
         if number > MOST_STEPS:
-            raise TooLarge(f"a loop of {number:.2g} steps over {self._dim}; at most {MOST_STEPS:.2g} are counted, "
-                             "so expected a smaller layer")
+            raise TooLarge(
+                f"a loop of {number:.2g} steps over {self._dim}; at most {MOST_STEPS:.2g} are "
+                f"counted, "
+                "so expected a smaller layer"
+            )
         rows = np.repeat(np.arange(len(chunks)), chunks)
         first = np.cumsum(chunks) - chunks
         index = np.arange(len(rows)) - first[rows]
@@ -242,7 +270,8 @@ class _Table:
         return np.arange(self.start.shape[0])
 
     def moves(self, number: int) -> Pairs:
-        """(rows before, rows after) for every way this dim passes through an advance of loop `number`."""
+        """(rows before, rows after) for every way this dim passes through an advance of loop
+        `number`."""
         depth = self._depth_before[number]
         outside = self._ancestors[depth]
         if self._own[number]:
@@ -254,7 +283,8 @@ class _Table:
 
 
 class _AxisSum:
-    """Sums of |union| and |kept| over the steps of one axis; axis None is a dim that the tensor does not use."""
+    """Sums of |union| and |kept| over the steps of one axis; axis None is a dim that the tensor
+    does not use."""
 
     def __init__(self, axis: Axis | None, tables: list[_Table], refetch: bool) -> None:
         self._axis, self._tables, self._refetch = axis, tables, refetch
@@ -271,7 +301,8 @@ class _AxisSum:
         return self._sums(rows, None)[0]
 
     def moved(self, number: int, backwards: bool) -> tuple[int, int]:
-        """Sums over the advances of loop `number` of the words needed now, and of those nobody lacks."""
+        """Sums over the advances of loop `number` of the words needed now, and of those nobody
+        lacks."""
         pairs = [table.moves(number) for table in self._tables]
         before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         return self._sums(before, after) if backwards else self._sums(after, before)
@@ -281,9 +312,13 @@ class _AxisSum:
         if self._axis is None:
             return 1
         if self._blocks:
-            longest = max((int((table.end - table.start).max()) for table in self._tables), default=1)
+            longest = max(
+                (int((table.end - table.start).max()) for table in self._tables), default=1
+            )
             return longest * self._axis.extent
-        return max((_mask(self._axis, ranges).bit_count() for ranges in self._distinct_ranges()), default=0)
+        return max(
+            (_mask(self._axis, ranges).bit_count() for ranges in self._distinct_ranges()), default=0
+        )
 
     def _distinct_ranges(self) -> set[tuple[tuple[int, int], ...]]:
         found: set[tuple[tuple[int, int], ...]] = {()}
@@ -328,7 +363,8 @@ class _AxisSum:
         return needed, int(kept.sum()) * self._axis.extent
 
     def _set_sums(self, now: list[Ints], then: list[Ints] | None) -> tuple[int, int]:
-        """Sets as bit masks, one step and asker at a time; equal cases are counted once and multiplied."""
+        """Sets as bit masks, one step and asker at a time; equal cases are counted once and
+        multiplied."""
         needed = kept = 0
         for case, times in _cases(self._tables, now, then):
             union, lacked = 0, 0
@@ -379,12 +415,21 @@ class _Choice:
     then: tuple[tuple[int, int], ...] | None
 
 
-def _cases(tables: list[_Table], now: list[Ints], then: list[Ints] | None) -> list[tuple[list[tuple[Ranges, Ranges | None]], int]]:
-    """Every combination of the dims' steps and askers, equal ones merged: ([(ranges, old ranges)], times)."""
-    combined: list[tuple[list[tuple[Ranges, Ranges | None]], int]] = [([((), None if then is None else ())], 1)]
+def _cases(
+    tables: list[_Table], now: list[Ints], then: list[Ints] | None
+) -> list[tuple[list[tuple[Ranges, Ranges | None]], int]]:
+    """Every combination of the dims' steps and askers, equal ones merged: ([(ranges, old ranges)],
+    times)."""
+    combined: list[tuple[list[tuple[Ranges, Ranges | None]], int]] = [
+        ([((), None if then is None else ())], 1)
+    ]
     for index, table in enumerate(tables):
         choices = _choices(table, now[index], None if then is None else then[index])
-        combined = [(_cross(case, choice), times * more) for case, times in combined for choice, more in choices.items()]
+        combined = [
+            (_cross(case, choice), times * more)
+            for case, times in combined
+            for choice, more in choices.items()
+        ]
     return combined
 
 
@@ -398,14 +443,20 @@ def _choices(table: _Table, now: Ints, then: Ints | None) -> dict[_Choice, int]:
         rows, times = np.unique(np.concatenate(parts, axis=1), axis=0, return_counts=True)
         width = len(columns)
         for row, number in zip(rows.tolist(), times.tolist(), strict=True):
-            chunks = tuple(zip(row[:width], row[width:2 * width], strict=True))
-            old = tuple(zip(row[2 * width:3 * width], row[3 * width:], strict=True)) if then is not None else None
+            chunks = tuple(zip(row[:width], row[width : 2 * width], strict=True))
+            old = (
+                tuple(zip(row[2 * width : 3 * width], row[3 * width :], strict=True))
+                if then is not None
+                else None
+            )
             choice = _Choice(chunks, old)
             found[choice] = found.get(choice, 0) + number
     return found
 
 
-def _cross(case: list[tuple[Ranges, Ranges | None]], choice: _Choice) -> list[tuple[Ranges, Ranges | None]]:
+def _cross(
+    case: list[tuple[Ranges, Ranges | None]], choice: _Choice
+) -> list[tuple[Ranges, Ranges | None]]:
     crossed: list[tuple[Ranges, Ranges | None]] = []
     for ranges, old in case:
         for position, chunk in enumerate(choice.now):

@@ -1,4 +1,5 @@
-"""What a layer must move whatever its algorithm and schedule: every word that comes or goes, once."""
+"""What a layer must move whatever its algorithm and schedule: every word that comes or goes,
+once."""
 
 from __future__ import annotations
 
@@ -9,20 +10,29 @@ from hwsim.ir.stage import Plan
 
 
 def compulsory_of(reference: Plan, plan: Plan, kept: tuple[str, ...] = ()) -> int:
-    """What a layer must move whatever its algorithm: the feature maps of its direct plan, and the weights of that or of its own.
+    """What a layer must move whatever its algorithm: the feature maps of its direct plan, and the
+    weights of that or of its own.
 
-    Factors may be smaller than the filters that they stand for; maps are what the layer is given and gives.
+    Factors may be smaller than the filters that they stand for; maps are what the layer is given
+    and gives.
     """
-    weights = min(compulsory_bytes(each, (*kept, "activation", "output")) for each in (reference, plan))
+    weights = min(
+        compulsory_bytes(each, (*kept, "activation", "output")) for each in (reference, plan)
+    )
     return weights + compulsory_bytes(reference, (*kept, "weight"))
 
 
 @lru_cache(maxsize=4096)
 def compulsory_bytes(plan: Plan, kept: tuple[str, ...] = ()) -> int:
-    """Every distinct word that comes or goes, once; kept: roles of tensors that are left out, as they stay on the chip."""
+    """Every distinct word that comes or goes, once; kept: roles of tensors that are left out, as
+    they stay on the chip."""
     stages = tuple(stage for stage in plan.stages if not stage.offline)
-    widths = {tensor.name: tensor.width for stage in stages for tensor in stage.tensors
-              if tensor.buffer not in plan.temporaries and tensor.role not in kept}
+    widths = {
+        tensor.name: tensor.width
+        for stage in stages
+        for tensor in stage.tensors
+        if tensor.buffer not in plan.temporaries and tensor.role not in kept
+    }
     words = touched_together(stages, widths)
     coded = {tensor.buffer: tensor.coded for stage in stages for tensor in stage.tensors}
     return sum(int(words[name] * width * coded[name]) for name, width in widths.items())

@@ -1,4 +1,5 @@
-"""Effectual multiplications on real arrays: the products whose two operands are not zero, counted one by one.
+"""Effectual multiplications on real arrays: the products whose two operands are not zero, counted
+one by one.
 
     for m, n, k:  effectual += A[m][k] != 0 and B[k][n] != 0
 ->  for k:        effectual += (sum over m of A[m][k] != 0) * (sum over n of B[k][n] != 0)
@@ -18,10 +19,15 @@ from hwsim.ir.stage import Plan, Stage
 Array = npt.NDArray[Any]
 
 
-def effectual_multiplies(plan: Plan, operands: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64) -> int:
-    """Of a whole plan: operands by tensor name, in the shapes that evaluate takes; the temporaries are computed."""
+def effectual_multiplies(
+    plan: Plan, operands: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64
+) -> int:
+    """Of a whole plan: operands by tensor name, in the shapes that evaluate takes; the temporaries
+    are computed."""
     values = evaluate(plan, operands, arithmetic)
-    return sum(_of_stage(stage, values, arithmetic) for stage in plan.stages if stage.view is not None)
+    return sum(
+        _of_stage(stage, values, arithmetic) for stage in plan.stages if stage.view is not None
+    )
 
 
 def _of_stage(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic) -> int:

@@ -1,4 +1,5 @@
-"""A workload's operations under every algorithm, counted from the stages alone: no machine, nothing simulated."""
+"""A workload's operations under every algorithm, counted from the stages alone: no machine, nothing
+simulated."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ import numpy.typing as npt
 
 from hwsim.algorithms import lower
 from hwsim.count.effectual import effectual_multiplies
-from hwsim.describe.layer import DENSE, ConvLayer, ConvTransposeLayer, ElementwiseLayer, Layer, PoolLayer
+from hwsim.describe.layer import (
+    DENSE,
+    ConvLayer,
+    ConvTransposeLayer,
+    ElementwiseLayer,
+    Layer,
+    PoolLayer,
+)
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.convolution import Convolution
@@ -27,7 +35,8 @@ KINDS = ("weights", "activations", "U")
 
 @dataclass(frozen=True)
 class Arrays:
-    """One layer's input x [n, c, h, w] and weights w [k, c/groups, r, s]; u: weights in the Winograd domain, or None."""
+    """One layer's input x [n, c, h, w] and weights w [k, c/groups, r, s]; u: weights in the
+    Winograd domain, or None."""
 
     x: Array
     w: Array
@@ -38,9 +47,10 @@ class Arrays:
 class Counted:
     """A workload's layers that multiply, under one algorithm.
 
-    operations: at inference. offline: once before it (filter transforms). direct: multiplications of direct convolution,
-    zeros included. workspace_bytes: the most that any layer's temporaries take. notes: what is to be said of which layers.
-    fused: those temporaries stay on chip, a block at a time.
+    operations: at inference. offline: once before it (filter transforms). direct: multiplications
+    of direct convolution, zeros included. workspace_bytes: the most that any layer's temporaries
+    take. notes: what is to be said of which layers. fused: those temporaries stay on chip, a block
+    at a time.
     """
 
     algorithm: str
@@ -55,22 +65,40 @@ class Counted:
     @property
     def reduction(self) -> float | None:
         """Dense direct multiplications for each effectual one; None when there is none."""
-        return self.direct / self.operations.effectual_multiplies if self.operations.effectual_multiplies else None
+        return (
+            self.direct / self.operations.effectual_multiplies
+            if self.operations.effectual_multiplies
+            else None
+        )
 
 
-def count_algorithms(workload: Workload, names: Sequence[str], arrays: Mapping[str, Arrays] | None = None) -> list[Counted]:
-    """One row an algorithm, in the order of the names. arrays: by layer, to count effectual multiplications exactly.
+def count_algorithms(
+    workload: Workload, names: Sequence[str], arrays: Mapping[str, Arrays] | None = None
+) -> list[Counted]:
+    """One row an algorithm, in the order of the names. arrays: by layer, to count effectual
+    multiplications exactly.
 
     Raises UnknownName, HwsimError as `lower` does.
     """
-    layers = {name: layer for name, layer in workload.layers.items() if not isinstance(layer, (PoolLayer, ElementwiseLayer))}
+    layers = {
+        name: layer
+        for name, layer in workload.layers.items()
+        if not isinstance(layer, (PoolLayer, ElementwiseLayer))
+    }
     if not layers:
-        raise HwsimError(f"{workload.name}: no layer that multiplies; expected a convolution or a product")
-    direct = sum(lower(replace(layer, density=DENSE), DIRECT).operations.multiplies for layer in layers.values())
+        raise HwsimError(
+            f"{workload.name}: no layer that multiplies; expected a convolution or a product"
+        )
+    direct = sum(
+        lower(replace(layer, density=DENSE), DIRECT).operations.multiplies
+        for layer in layers.values()
+    )
     return [_count(layers, name, arrays or {}, direct) for name in names]
 
 
-def _count(layers: Mapping[str, Layer], algorithm: str, arrays: Mapping[str, Arrays], direct: int) -> Counted:
+def _count(
+    layers: Mapping[str, Layer], algorithm: str, arrays: Mapping[str, Arrays], direct: int
+) -> Counted:
     online, offline, workspace, fallbacks, fused = Operations(), Operations(), 0, [], False
     notes: dict[str, list[str]] = {}
     for name, layer in layers.items():
@@ -82,15 +110,28 @@ def _count(layers: Mapping[str, Layer], algorithm: str, arrays: Mapping[str, Arr
         if name in arrays and isinstance(layer, (ConvLayer, ConvTransposeLayer)):
             exact = _on_arrays(layer, plan, arrays[name])
             own = own if exact is None else own.with_effectual(exact)
-            said += ["its weights are not the layer's: zeros are not counted on the arrays"] if exact is None else []
+            said += (
+                ["its weights are not the layer's: zeros are not counted on the arrays"]
+                if exact is None
+                else []
+            )
         for note in said:
             notes.setdefault(note.removeprefix(f"{algorithm} "), []).append(name)
         online = online + own
-        offline = offline + sum((stage.operations for stage in plan.stages if stage.offline), Operations())
+        offline = offline + sum(
+            (stage.operations for stage in plan.stages if stage.offline), Operations()
+        )
         workspace = max(workspace, plan.workspace_bytes)
         fused = fused or bool(plan.fused_over)
     return Counted(
-        algorithm, online, offline, direct, workspace, tuple(fallbacks), {note: tuple(own) for note, own in notes.items()}, fused
+        algorithm,
+        online,
+        offline,
+        direct,
+        workspace,
+        tuple(fallbacks),
+        {note: tuple(own) for note, own in notes.items()},
+        fused,
     )
 
 
@@ -99,15 +140,27 @@ def _on_arrays(layer: Convolution, plan: Plan, arrays: Arrays) -> int | None:
     if layer.density.structure == "channels":
         return None
     given = operands(layer, arrays.x, arrays.w)
-    weights = {tensor.name for stage in plan.stages for tensor in stage.tensors if tensor.role == "weight"}
+    weights = {
+        tensor.name for stage in plan.stages for tensor in stage.tensors if tensor.role == "weight"
+    }
     written = {stage.output.name for stage in plan.stages}
     for name in weights - written - set(given):
         if not name.startswith("U"):
             return None
-        given[name] = _transformed_filter(layer, plan, given, name) if arrays.u is None else arrays.u
-        size = next(tensor.elements for stage in plan.stages for tensor in stage.tensors if tensor.name == name)
+        given[name] = (
+            _transformed_filter(layer, plan, given, name) if arrays.u is None else arrays.u
+        )
+        size = next(
+            tensor.elements
+            for stage in plan.stages
+            for tensor in stage.tensors
+            if tensor.name == name
+        )
         if given[name].size != size:
-            raise HwsimError(f"{plan.algorithm}: U has {given[name].size} elements; expected {size}: points x filters x channels of {name}")
+            raise HwsimError(
+                f"{plan.algorithm}: U has {given[name].size} elements; expected {size}: points x "
+                f"filters x channels of {name}"
+            )
     return effectual_multiplies(plan, given)
 
 
@@ -119,28 +172,37 @@ def _transformed_filter(layer: Layer, plan: Plan, given: Mapping[str, Array], na
 
 
 def load_arrays(path: Path, workload: Workload) -> dict[str, Arrays]:
-    """Arrays of a NumPy .npz file: LAYER.weights and LAYER.activations for each layer, LAYER.U where weights are in the
-    Winograd domain.
+    """Arrays of a NumPy .npz file: LAYER.weights and LAYER.activations for each layer, LAYER.U
+    where weights are in the Winograd domain.
 
-    Raises HwsimError for a file that is none, a layer the workload does not have, an entry that is none of these, and a
-    shape that is not the layer's.
+    Raises HwsimError for a file that is none, a layer the workload does not have, an entry that is
+    none of these, and a shape that is not the layer's.
     """
     found = _read_npz(path)
     for entry in found:
         name, _, kind = entry.rpartition(".")
         if name not in workload.layers:
             raise HwsimError(
-                f"{path}: {entry}: no layer {name!r} in {workload.name}{nearest(name, workload.layers)}; expected LAYER.weights "
+                f"{path}: {entry}: no layer {name!r} in "
+                f"{workload.name}{nearest(name, workload.layers)}; expected LAYER.weights "
                 "and LAYER.activations"
             )
         if not isinstance(workload.layers[name], (ConvLayer, ConvTransposeLayer)):
             raise HwsimError(
-                f"{path}: {entry}: {name} is not a convolution; expected arrays of convolutions, and densities for other layers"
+                f"{path}: {entry}: {name} is not a convolution; expected arrays of convolutions, "
+                f"and densities for other layers"
             )
         if kind not in KINDS:
-            raise HwsimError(f"{path}: {entry}: expected {', '.join(f'{name}.{known}' for known in KINDS)}{nearest(kind, KINDS)}")
+            raise HwsimError(
+                f"{path}: {entry}: expected "
+                f"{', '.join(f'{name}.{known}' for known in KINDS)}{nearest(kind, KINDS)}"
+            )
     names = dict.fromkeys(entry.rpartition(".")[0] for entry in found)
-    layers = {name: layer for name in names if isinstance(layer := workload.layers[name], (ConvLayer, ConvTransposeLayer))}
+    layers = {
+        name: layer
+        for name in names
+        if isinstance(layer := workload.layers[name], (ConvLayer, ConvTransposeLayer))
+    }
     return {name: _checked(path, name, layer, found) for name, layer in layers.items()}
 
 
@@ -151,22 +213,34 @@ def _read_npz(path: Path) -> dict[str, Array]:
     except FileNotFoundError:
         raise HwsimError(f"{path}: no such file") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, BadZipFile):
-        raise HwsimError(f"{path}: cannot be read as a NumPy .npz file; expected one written by numpy.savez") from None
+        raise HwsimError(
+            f"{path}: cannot be read as a NumPy .npz file; expected one written by numpy.savez"
+        ) from None
     if not found:
         raise HwsimError(f"{path}: no arrays; expected LAYER.weights and LAYER.activations")
     for name, values in found.items():
         if values.dtype.kind not in "fiub" or not np.isfinite(values).all():
-            raise HwsimError(f"{path}: {name} has values of {values.dtype} that are no finite real numbers; expected those")
+            raise HwsimError(
+                f"{path}: {name} has values of {values.dtype} that are no finite real numbers; "
+                f"expected those"
+            )
     return found
 
 
 def _checked(path: Path, name: str, layer: Convolution, found: Mapping[str, Array]) -> Arrays:
     transposed = isinstance(layer, ConvTransposeLayer)
-    filters = (layer.c, layer.k // layer.groups) if transposed else (layer.k, layer.c // layer.groups)
-    shapes = {"activations": (layer.n, layer.c, layer.h, layer.w), "weights": (*filters, layer.r, layer.s)}
+    filters = (
+        (layer.c, layer.k // layer.groups) if transposed else (layer.k, layer.c // layer.groups)
+    )
+    shapes = {
+        "activations": (layer.n, layer.c, layer.h, layer.w),
+        "weights": (*filters, layer.r, layer.s),
+    }
     for kind, shape in shapes.items():
         if f"{name}.{kind}" not in found:
             raise HwsimError(f"{path}: no entry {name}.{kind}; expected one of shape {shape}")
         if found[f"{name}.{kind}"].shape != shape:
-            raise HwsimError(f"{path}: {name}.{kind} has shape {found[f'{name}.{kind}'].shape}; expected {shape}")
+            raise HwsimError(
+                f"{path}: {name}.{kind} has shape {found[f'{name}.{kind}'].shape}; expected {shape}"
+            )
     return Arrays(found[f"{name}.activations"], found[f"{name}.weights"], found.get(f"{name}.U"))

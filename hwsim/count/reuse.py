@@ -1,13 +1,15 @@
-"""How often a word is used: the most the layer allows, and what a nest achieves at each level, split by cause.
+"""How often a word is used: the most the layer allows, and what a nest achieves at each level,
+split by cause.
 
     ideal(T)       = multiplications / words of T
-    achieved(T, L) = multiplications / words of T that come into level L (sums: that come in or leave)
-
-Causes, as Chen et al. name them ("Eyeriss", JSSC 2017): convolutional, a weight at every output position and an
-activation in every window that touches it; fmap, an activation for every filter; filter, a weight for every image of
-the batch (every row of a plain product); accumulation, the products that one sum takes in. The product of the causes
-is the total, exactly: one is what the loops inside the level and those that the tile stays through cover, and sliding
-windows and ragged edges are in what is left, which is convolutional for activations and weights.
+    achieved(T, L) = multiplications / words of T that come into level L (sums: that come in or
+    leave)
+ Causes, as Chen et al. name them ("Eyeriss", JSSC 2017): convolutional, a weight at every output
+position and an activation in every window that touches it; fmap, an activation for every filter;
+filter, a weight for every image of the batch (every row of a plain product); accumulation, the
+products that one sum takes in. The product of the causes is the total, exactly: one is what the
+loops inside the level and those that the tile stays through cover, and sliding windows and ragged
+edges are in what is left, which is convolutional for activations and weights.
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ POSITIONS = frozenset(("p", "q", "y", "x"))
 def ideal(stage: Stage, words: Mapping[str, int]) -> dict[str, Reuse]:
     """The most uses of each tensor's words. words: those that the loops touch, by tensor."""
     whole = dict(stage.bounds)
-    return {tensor.name: _split(stage, tensor, stage.iterations / words[tensor.name], whole) for tensor in stage.tensors
-            if words.get(tensor.name)}
+    return {
+        tensor.name: _split(stage, tensor, stage.iterations / words[tensor.name], whole)
+        for tensor in stage.tensors
+        if words.get(tensor.name)
+    }
 
 
 def achieved(nest: Nest, counts: NestCounts) -> dict[str, dict[str, Reuse]]:
-    """{tensor: {level: uses of a word for each time it comes in}} of the levels that the nest places."""
+    """{tensor: {level: uses of a word for each time it comes in}} of the levels that the nest
+    places."""
     found: dict[str, dict[str, Reuse]] = {}
     for tensor in nest.stage.tensors:
         for hold in nest.chain(tensor.name)[1:-1]:
@@ -41,12 +47,15 @@ def achieved(nest: Nest, counts: NestCounts) -> dict[str, dict[str, Reuse]]:
             moved = traffic.fills + traffic.drains
             if moved:
                 total = nest.stage.iterations / moved
-                found.setdefault(tensor.name, {})[hold.level] = _split(nest.stage, tensor, total, covered(nest, hold, tensor))
+                found.setdefault(tensor.name, {})[hold.level] = _split(
+                    nest.stage, tensor, total, covered(nest, hold, tensor)
+                )
     return found
 
 
 def covered(nest: Nest, hold: Hold, tensor: Tensor) -> dict[str, int]:
-    """Iterations of each dim while a tile stays: the loops inside the level, and those outside that do not move it."""
+    """Iterations of each dim while a tile stays: the loops inside the level, and those outside that
+    do not move it."""
     inside = dict(nest.stage.bounds)
     for loop in nest.loops_above(hold):
         inside[loop.dim] = min(inside[loop.dim], loop.tile)
@@ -55,7 +64,10 @@ def covered(nest: Nest, hold: Hold, tensor: Tensor) -> dict[str, int]:
             break
         if loop.spatial is None:
             inside[loop.dim] *= nest.bound(loop)
-    return {dim: min(size, bound) for (dim, bound), size in zip(nest.stage.bounds, inside.values(), strict=True)}
+    return {
+        dim: min(size, bound)
+        for (dim, bound), size in zip(nest.stage.bounds, inside.values(), strict=True)
+    }
 
 
 def _split(stage: Stage, tensor: Tensor, total: float, sizes: Mapping[str, int]) -> Reuse:
@@ -70,9 +82,15 @@ def _split(stage: Stage, tensor: Tensor, total: float, sizes: Mapping[str, int])
     return Reuse(total, convolutional=total / images, filter=float(images))
 
 
-def reuse(stage: Stage, words: Mapping[str, int], by_level: Mapping[str, Mapping[str, Reuse]], dram: str,
-          dram_words: Mapping[str, int]) -> dict[str, TensorReuse]:
-    """Ideal and achieved reuse of every tensor. dram_words: words of each tensor to and from DRAM, waste included."""
+def reuse(
+    stage: Stage,
+    words: Mapping[str, int],
+    by_level: Mapping[str, Mapping[str, Reuse]],
+    dram: str,
+    dram_words: Mapping[str, int],
+) -> dict[str, TensorReuse]:
+    """Ideal and achieved reuse of every tensor. dram_words: words of each tensor to and from DRAM,
+    waste included."""
     found = {}
     for name, best in ideal(stage, words).items():
         levels = dict(by_level.get(name, {}))

@@ -11,7 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def data_folder(kind: str) -> Path:
-    """The shipped folder `kind`: beside the package in a checkout, inside it in an installed wheel."""
+    """The shipped folder `kind`: beside the package in a checkout, inside it in an installed
+    wheel."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "data" / kind
     return inside if inside.is_dir() else package.parent / kind
@@ -19,7 +20,10 @@ def data_folder(kind: str) -> Path:
 
 def shipped(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
     """{name: file} of everything shipped under `kind`."""
-    return {path.name.removesuffix(suffix): path for path in sorted(data_folder(kind).rglob(f"*{suffix}"))}
+    return {
+        path.name.removesuffix(suffix): path
+        for path in sorted(data_folder(kind).rglob(f"*{suffix}"))
+    }
 
 
 def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
@@ -28,10 +32,17 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
     Raises UnknownName for a name that is not shipped, HwsimError for a path that is no file.
     """
     text = str(name_or_path)
-    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
+    if (
+        isinstance(name_or_path, Path)
+        or "/" in text
+        or "\\" in text
+        or text.endswith((".yaml", ".yml"))
+    ):
         path = Path(text)
         if not path.is_file():
-            raise HwsimError(f"{text}: no such file; expected the path of a {kind} in YAML, or a shipped name")
+            raise HwsimError(
+                f"{text}: no such file; expected the path of a {kind} in YAML, or a shipped name"
+            )
         return path
     known = shipped(folder)
     if not _NAME.fullmatch(text) or text not in known:

@@ -20,11 +20,14 @@ def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
         raise HwsimError(f"{type(layer).__name__}: " + "; ".join(problems))
 
 
-PerAxis = int | tuple[int, ...]  # one number for both axes, (rows, columns), or pads (top, left, bottom, right)
+PerAxis = (
+    int | tuple[int, ...]
+)  # one number for both axes, (rows, columns), or pads (top, left, bottom, right)
 
 
 def window_positions(size: int, window: int, stride: int, margin: int, dilation: int = 1) -> int:
-    """How many places a window of `window` taps fits at: (size + margin - dilation (window - 1) - 1) / stride + 1.
+    """How many places a window of `window` taps fits at: (size + margin - dilation (window - 1) -
+    1) / stride + 1.
 
     margin: padding before and after together.
     """
@@ -66,7 +69,11 @@ def _whole_faults(layer: object, names: dict[str, int]) -> Iterator[tuple[str, s
         elif any(part < least for part in parts):
             yield name, f"{_axis_text(value)}; expected at least {least}"
         elif len(parts) not in (1, 2) and not (name == "pad" and len(parts) == 4):
-            yield name, f"{value!r}; expected one number, one for each axis{' or one for each side' if name == 'pad' else ''}"
+            yield (
+                name,
+                f"{value!r}; expected one number, one for each "
+                f"axis{' or one for each side' if name == 'pad' else ''}",
+            )
 
 
 class _Axes:
@@ -95,9 +102,10 @@ class _Axes:
 class Density:
     """Shares of the weights, of the input activations and of the outputs that are not zero.
 
-    structure: how the zeros of the weights lie: 'unstructured' (spread evenly), '2:4' (N non-zero of every M along the
-    channels, which fixes weights = N/M), '16x16' (whole blocks of filters x channels) or 'channels' (whole channels).
-    Raises HwsimError for a share outside (0, 1] and for a structure that is none.
+    structure: how the zeros of the weights lie: 'unstructured' (spread evenly), '2:4' (N non-zero
+    of every M along the channels, which fixes weights = N/M), '16x16' (whole blocks of filters x
+    channels) or 'channels' (whole channels). Raises HwsimError for a share outside (0, 1] and for a
+    structure that is none.
     """
 
     weights: float = 1.0
@@ -118,11 +126,26 @@ class Density:
                 yield name, f"{share!r}; expected a share above 0 and up to 1"
         group = self.of_group
         if group is not None and not 0 < group[0] < group[1]:
-            yield "structure", f"{self.structure!r}; expected 1 to {group[1] - 1} of {group[1]}, as in 2:4"
+            yield (
+                "structure",
+                f"{self.structure!r}; expected 1 to {group[1] - 1} of {group[1]}, as in 2:4",
+            )
         elif group is not None and self.weights != group[0] / group[1]:
-            yield "weights", f"{self.weights}; {self.structure} keeps {group[0] / group[1]:g}, expected that or none stated"
-        elif group is None and self.block is None and self.structure not in ("unstructured", "channels"):
-            yield "structure", f"{self.structure!r}; expected unstructured, channels, N:M such as 2:4, or a block such as 16x16"
+            yield (
+                "weights",
+                f"{self.weights}; {self.structure} keeps {group[0] / group[1]:g}, expected that "
+                f"or none stated",
+            )
+        elif (
+            group is None
+            and self.block is None
+            and self.structure not in ("unstructured", "channels")
+        ):
+            yield (
+                "structure",
+                f"{self.structure!r}; expected unstructured, channels, N:M such as 2:4, or a "
+                f"block such as 16x16",
+            )
 
     @property
     def of_group(self) -> tuple[int, int] | None:
@@ -131,7 +154,8 @@ class Density:
 
     @property
     def spares_taps(self) -> bool:
-        """Are a filter's taps for a channel zero only all together, so that transforms of the taps keep the zeros?"""
+        """Are a filter's taps for a channel zero only all together, so that transforms of the taps
+        keep the zeros?"""
         return self.block is not None or self.structure == "channels"
 
     @property
@@ -153,8 +177,9 @@ DENSE = Density()
 class _Window(_Axes):
     """What convolutions share: their lengths, and the checks on them. op: what the layer is called.
 
-    stride, dilation: one number or (rows, columns); pad also (top, left, bottom, right), as ONNX writes it. One number does not pad an
-    axis that is none, of one row (or column) and one tap, beside one that is: a one-dimensional convolution.
+    stride, dilation: one number or (rows, columns); pad also (top, left, bottom, right), as ONNX
+    writes it. One number does not pad an axis that is none, of one row (or column) and one tap,
+    beside one that is: a one-dimensional convolution.
     """
 
     op: ClassVar[str]
@@ -179,13 +204,19 @@ class _Window(_Axes):
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        least = {**dict.fromkeys(("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"), 1), "pad": 0}
+        least = {
+            **dict.fromkeys(("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"), 1),
+            "pad": 0,
+        }
         wrong = list(_whole_faults(self, least))
         yield from wrong
         if wrong:
             return
         if self.c % self.groups or self.k % self.groups:
-            yield "groups", f"{self.groups} groups do not divide {self.c} channels and {self.k} filters"
+            yield (
+                "groups",
+                f"{self.groups} groups do not divide {self.c} channels and {self.k} filters",
+            )
         yield from self.output_faults()
 
     @property
@@ -215,15 +246,18 @@ class _Window(_Axes):
     @cached_property
     def summary(self) -> str:
         extra = f" g{self.groups}" if self.groups > 1 else ""
-        return f"{self.op} {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, {self.r}x{self.s}/{_axis_text(self.stride)}{extra}"
+        return (
+            f"{self.op} {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, "
+            f"{self.r}x{self.s}/{_axis_text(self.stride)}{extra}"
+        )
 
 
 @dataclass(frozen=True)
 class ConvLayer(_Window):
     """n images of c x h x w, k filters of c/groups x r x s; every length in elements.
 
-    Raises HwsimError when a field is below its least value, the groups do not divide c and k, or the filter
-    does not fit the padded input.
+    Raises HwsimError when a field is below its least value, the groups do not divide c and k, or
+    the filter does not fit the padded input.
     """
 
     op: ClassVar[str] = "conv"
@@ -232,19 +266,29 @@ class ConvLayer(_Window):
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
         sizes = (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q))
-        for (axis, size, taps, places), dilation, (before, after) in zip(sizes, self.dilations, self.pads, strict=True):
+        for (axis, size, taps, places), dilation, (before, after) in zip(
+            sizes, self.dilations, self.pads, strict=True
+        ):
             if places < 1:
-                yield axis, f"a filter of {taps} taps (dilation {dilation}) does not fit {before} + {size} + {after}"
+                yield (
+                    axis,
+                    f"a filter of {taps} taps (dilation {dilation}) does not fit {before} + "
+                    f"{size} + {after}",
+                )
 
     @property
     def p(self) -> int:
         """Output rows."""
-        return window_positions(self.h, self.r, self.strides[0], sum(self.pads[0]), self.dilations[0])
+        return window_positions(
+            self.h, self.r, self.strides[0], sum(self.pads[0]), self.dilations[0]
+        )
 
     @property
     def q(self) -> int:
         """Output columns."""
-        return window_positions(self.w, self.s, self.strides[1], sum(self.pads[1]), self.dilations[1])
+        return window_positions(
+            self.w, self.s, self.strides[1], sum(self.pads[1]), self.dilations[1]
+        )
 
     @property
     def macs(self) -> int:
@@ -256,10 +300,11 @@ class ConvLayer(_Window):
 class ConvTransposeLayer(_Window):
     """Every input adds its k filters of r x s to the output, stride apart; fields as in ConvLayer.
 
-        for n, k, c, h, w, r, s:  ofmap[n][k][h*stride + r*dilation - pad][w*stride + s*dilation - pad] += ifmap * filter
+        for n, k, c, h, w, r, s:  ofmap[n][k][h*stride + r*dilation - pad][w*stride + s*dilation -
+        pad] += ifmap * filter
 
-    output_pad: rows and columns added to the output at its end. Algorithms read the filters with r and s reversed, as they
-    are packed once before inference. Raises HwsimError as ConvLayer does.
+    output_pad: rows and columns added to the output at its end. Algorithms read the filters with r
+    and s reversed, as they are packed once before inference. Raises HwsimError as ConvLayer does.
     """
 
     op: ClassVar[str] = "convtranspose"
@@ -272,13 +317,20 @@ class ConvTransposeLayer(_Window):
         yield from wrong
         if wrong:
             return
-        for extra, stride, dilation in zip(both_axes(self.output_pad), self.strides, self.dilations, strict=True):
+        for extra, stride, dilation in zip(
+            both_axes(self.output_pad), self.strides, self.dilations, strict=True
+        ):
             if extra >= max(stride, dilation):
-                yield "output_pad", f"{extra}; expected 0 or more, and less than the stride or the dilation"
+                yield (
+                    "output_pad",
+                    f"{extra}; expected 0 or more, and less than the stride or the dilation",
+                )
                 return
         if self.p < 1 or self.q < 1:
             yield "pad", f"{_axis_text(self.pad)} cuts the whole output away ({self.p} x {self.q})"
-        elif not (self._reached(0, self.h, self.r, self.p) and self._reached(1, self.w, self.s, self.q)):
+        elif not (
+            self._reached(0, self.h, self.r, self.p) and self._reached(1, self.w, self.s, self.q)
+        ):
             yield "pad", f"{_axis_text(self.pad)} cuts away every output that a tap reaches"
 
     def _reached(self, axis: int, size: int, taps: int, outputs: int) -> bool:
@@ -292,7 +344,13 @@ class ConvTransposeLayer(_Window):
 
     def _outputs(self, axis: int, size: int, taps: int) -> int:
         extra = both_axes(self.output_pad)[axis]
-        return (size - 1) * self.strides[axis] - sum(self.pads[axis]) + self.dilations[axis] * (taps - 1) + 1 + extra
+        return (
+            (size - 1) * self.strides[axis]
+            - sum(self.pads[axis])
+            + self.dilations[axis] * (taps - 1)
+            + 1
+            + extra
+        )
 
     @property
     def p(self) -> int:
@@ -388,10 +446,18 @@ class PoolLayer(_Axes):
         _reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        wrong = list(_whole_faults(self, {**dict.fromkeys(("n", "c", "h", "w", "r", "s", "stride"), 1), "pad": 0}))
+        wrong = list(
+            _whole_faults(
+                self, {**dict.fromkeys(("n", "c", "h", "w", "r", "s", "stride"), 1), "pad": 0}
+            )
+        )
         yield from wrong
         if not wrong and (self.p < 1 or self.q < 1):
-            yield "r", f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} with a pad of {_axis_text(self.pad)}"
+            yield (
+                "r",
+                f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} with a pad of "
+                f"{_axis_text(self.pad)}",
+            )
 
     @property
     def p(self) -> int:
@@ -416,7 +482,8 @@ class PoolLayer(_Axes):
 
 @dataclass(frozen=True)
 class ElementwiseLayer:
-    """One operation per element on `inputs` feature maps of c x h x w (add: 2 inputs; lrn, relu: 1)."""
+    """One operation per element on `inputs` feature maps of c x h x w (add: 2 inputs; lrn, relu:
+    1)."""
 
     n: int = count()
     c: int = count()
@@ -447,7 +514,11 @@ class ElementwiseLayer:
 
 def lengths(kind: type[Layer]) -> dict[str, bool]:
     """{field: must it be given} of a kind of layer, the fields that are whole numbers."""
-    return {spec.name: spec.default is MISSING for spec in fields(kind) if spec.name not in ("dtype", "density", "op")}
+    return {
+        spec.name: spec.default is MISSING
+        for spec in fields(kind)
+        if spec.name not in ("dtype", "density", "op")
+    }
 
 
 Layer = ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer | PoolLayer | ElementwiseLayer

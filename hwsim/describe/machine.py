@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from hwsim.describe.catalog import locate
-from hwsim.describe.reading import Document, build, choice, mapping, quantity, read, read_by, read_text, required
+from hwsim.describe.reading import (
+    Document,
+    build,
+    choice,
+    mapping,
+    quantity,
+    read,
+    read_by,
+    read_text,
+    required,
+)
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
 from hwsim.errors import HwsimError, nearest, shortened
 from hwsim.registry import Registry
@@ -32,10 +42,11 @@ class Part:
 class Held:
     """What a memory says of itself; a kind of memory states what differs as fields of its YAML.
 
-    per: whose own it is: the chip's, each core's, SM's or PE's. bandwidth: of one of them, None where its kind has no port
-    of its own. keeps: tensors that may stay here from layer to layer. word_bytes: the width of partial sums, None for the
-    tensor's. energy: pJ a byte, None for the table's. technology: of DRAM. ports: one for both ways, or one for each.
-    banks: equal parts of it.
+    per: whose own it is: the chip's, each core's, SM's or PE's. bandwidth: of one of them, None
+    where its kind has no port of its own. keeps: tensors that may stay here from layer to layer.
+    word_bytes: the width of partial sums, None for the tensor's. energy: pJ a byte, None for the
+    table's. technology: of DRAM. ports: one for both ways, or one for each. banks: equal parts of
+    it.
     """
 
     per: str = "chip"
@@ -50,7 +61,8 @@ class Held:
 
 @dataclass(frozen=True)
 class Memory(Part, Held):
-    """A part that holds tensors. `management` says who decides what stays: the nest or the part itself."""
+    """A part that holds tensors. `management` says who decides what stays: the nest or the part
+    itself."""
 
     management: ClassVar[Literal["explicit", "implicit", "backing"]] = "explicit"
     capacity: int = quantity("bytes")
@@ -68,9 +80,10 @@ class Memory(Part, Held):
 class Compute(Part):
     """A part that multiplies.
 
-    family: for people. timing: the name of what times nests on it (hwsim.timing). rows, cols: neighbours along the axes
-    of an array. accumulator_bytes: the width at which sums are kept, 0 for the tensor's. zeros: what a product with a zero
-    costs. mac_energy: pJ a product, None for the table's.
+    family: for people. timing: the name of what times nests on it (hwsim.timing). rows, cols:
+    neighbours along the axes of an array. accumulator_bytes: the width at which sums are kept, 0
+    for the tensor's. zeros: what a product with a zero costs. mac_energy: pJ a product, None for
+    the table's.
     """
 
     family: ClassVar[str] = ""
@@ -125,10 +138,21 @@ def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
     kind = found.value if isinstance(found, yaml.ScalarNode) else ""
     if kind not in PARTS:
         known = ", ".join(PARTS)
-        said = f"type {shortened(repr(kind))}" if kind else "missing key 'type'" if found is None else "type: not a word"
+        said = (
+            f"type {shortened(repr(kind))}"
+            if kind
+            else "missing key 'type'"
+            if found is None
+            else "type: not a word"
+        )
         doc.fault(path, f"{said}; expected one of {known}{nearest(kind, PARTS)}", found or node)
         return None
-    rest = yaml.MappingNode(node.tag, [(k, v) for k, v in node.value if k.value != "type"], node.start_mark, node.end_mark)
+    rest = yaml.MappingNode(
+        node.tag,
+        [(k, v) for k, v in node.value if k.value != "type"],
+        node.start_mark,
+        node.end_mark,
+    )
     return cast(Part | None, build(PARTS[kind], rest, path, doc))
 
 
@@ -136,10 +160,11 @@ def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
 class Machine:
     """Parts, links and a clock, as read from YAML; frozen.
 
-    links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is simulated, and what is not.
-    power: the most it draws on average, where it is known; runs are checked against it (hwsim.timing.physics).
-    start: what a run takes before its first layer: a host's call of a device behind a link.
-    pipelined: layers run side by side on shares of the units (hwsim.results.pipelined), images moving from one to the next.
+    links are 'a -> b' or 'a <-> b': the directions in which data moves. fidelity: what of it is
+    simulated, and what is not. power: the most it draws on average, where it is known; runs are
+    checked against it (hwsim.timing.physics). start: what a run takes before its first layer: a
+    host's call of a device behind a link. pipelined: layers run side by side on shares of the units
+    (hwsim.results.pipelined), images moving from one to the next.
     """
 
     name: str
@@ -160,20 +185,40 @@ class Machine:
         for index, link in enumerate(self.links):
             for end in _ends(link):
                 if end not in self.parts:
-                    yield f"links[{index}]", f"{link!r} names no part {end!r}{nearest(end, self.parts)}; expected 'a -> b' or 'a <-> b'"
+                    yield (
+                        f"links[{index}]",
+                        f"{link!r} names no part {end!r}{nearest(end, self.parts)}; expected 'a "
+                        f"-> b' or 'a <-> b'",
+                    )
         computes = [name for name, part in self.parts.items() if isinstance(part, Compute)]
-        backing = [name for name, part in self.parts.items() if isinstance(part, Memory) and part.management == "backing"]
+        backing = [
+            name
+            for name, part in self.parts.items()
+            if isinstance(part, Memory) and part.management == "backing"
+        ]
         if len(computes) != 1:
-            yield "parts", f"{len(computes)} parts that multiply; expected exactly one core, sm, systolic or pe_array"
+            yield (
+                "parts",
+                f"{len(computes)} parts that multiply; expected exactly one core, sm, systolic or "
+                f"pe_array",
+            )
         elif len(backing) != 1:
             yield "parts", f"{len(backing)} parts of type dram; expected exactly one"
         elif all(end in self.parts for link in self.links for end in _ends(link)):
             yield from self._unreachable()
             if self.dtype not in self.compute.dtypes:
-                yield "dtype", f"{self.dtype}, which {self.compute_name} does not compute; expected one of {', '.join(self.compute.dtypes)}"
+                yield (
+                    "dtype",
+                    f"{self.dtype}, which {self.compute_name} does not compute; expected one of "
+                    f"{', '.join(self.compute.dtypes)}",
+                )
             for name, kind in self.compute.needs().items():
                 if name not in self.parts or self.parts[name].kind != kind:
-                    yield "parts", f"no part {name!r} of type {kind}; a machine with {self.compute.kind} cores needs one of that name"
+                    yield (
+                        "parts",
+                        f"no part {name!r} of type {kind}; a machine with {self.compute.kind} "
+                        f"cores needs one of that name",
+                    )
 
     def _unreachable(self) -> Iterator[tuple[str, str]]:
         for role in ROLES:
@@ -206,7 +251,11 @@ class Machine:
 
     @cached_property
     def dram_name(self) -> str:
-        return next(name for name, part in self.parts.items() if isinstance(part, Memory) and part.management == "backing")
+        return next(
+            name
+            for name, part in self.parts.items()
+            if isinstance(part, Memory) and part.management == "backing"
+        )
 
     def chain(self, role: Role) -> tuple[str, ...]:
         """The memories that a tensor of this role passes through, from DRAM inwards.
@@ -224,14 +273,23 @@ class Machine:
     def _find_chain(self, role: Role) -> tuple[str, ...]:
         import networkx
 
-        inside = [name for name, part in self.parts.items()
-                  if name == self.compute_name or (isinstance(part, Memory) and role in part.holds)]
-        ends = (self.dram_name, self.compute_name) if role != "output" else (self.compute_name, self.dram_name)
+        inside = [
+            name
+            for name, part in self.parts.items()
+            if name == self.compute_name or (isinstance(part, Memory) and role in part.holds)
+        ]
+        ends = (
+            (self.dram_name, self.compute_name)
+            if role != "output"
+            else (self.compute_name, self.dram_name)
+        )
         try:
             path = networkx.shortest_path(self.graph.subgraph(inside), *ends)
         except (networkx.NetworkXNoPath, networkx.NodeNotFound):
-            raise HwsimError(f"no path for the {role}s between {self.dram_name!r} and {self.compute_name!r}; "
-                             f"expected links through parts that hold {role}s") from None
+            raise HwsimError(
+                f"no path for the {role}s between {self.dram_name!r} and {self.compute_name!r}; "
+                f"expected links through parts that hold {role}s"
+            ) from None
         outward = path if role != "output" else path[::-1]
         return tuple(name for name in outward if name != self.compute_name)
 
@@ -242,8 +300,11 @@ class Machine:
 
     @property
     def management(self) -> Literal["implicit", "mixed", "explicit"]:
-        """Who decides what stays on chip, read off the chain (registers, always explicit, do not count)."""
-        kinds = {part.management for part in self.memories.values() if part.kind != "registers"} - {"backing"}
+        """Who decides what stays on chip, read off the chain (registers, always explicit, do not
+        count)."""
+        kinds = {part.management for part in self.memories.values() if part.kind != "registers"} - {
+            "backing"
+        }
         if kinds == {"implicit"}:
             return "implicit"
         return "mixed" if "implicit" in kinds else "explicit"
@@ -252,7 +313,9 @@ class Machine:
         """The part `name`, known to be of class `kind`."""
         part = self.parts[name]
         if not isinstance(part, kind):
-            raise HwsimError(f"{self.name}: part {name!r} is a {part.kind}, expected {kind.__name__}")
+            raise HwsimError(
+                f"{self.name}: part {name!r} is a {part.kind}, expected {kind.__name__}"
+            )
         return part
 
 

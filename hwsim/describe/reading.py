@@ -1,7 +1,8 @@
-"""The one reader: YAML text -> frozen dataclasses, every fault of a file reported at once with its place.
-
-A field says what it takes by its type and, for a quantity, by `quantity("bytes")`. A dataclass with cross-field
-rules has a method `faults()` yielding (field, message); the message stands at that field's place in the file.
+"""The one reader: YAML text -> frozen dataclasses, every fault of a file reported at once with its
+place.
+ A field says what it takes by its type and, for a quantity, by `quantity("bytes")`. A dataclass
+with cross-field rules has a method `faults()` yielding (field, message); the message stands at that
+field's place in the file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,20 @@ MAX_DIGITS = 40
 MAX_NAME = 255  # bytes in UTF-8, as a name may become a file's
 SMALLEST, LARGEST = 1e-15, 1e15  # of a plain number
 
-NAMES = ("name", "layer", "stage", "dataflow", "machine", "links", "from", "tensors", "for", "par", "hold", "on")  # keys of names
+NAMES = (
+    "name",
+    "layer",
+    "stage",
+    "dataflow",
+    "machine",
+    "links",
+    "from",
+    "tensors",
+    "for",
+    "par",
+    "hold",
+    "on",
+)  # keys of names
 
 UNIONS = (types.UnionType, typing.Union)
 
@@ -36,7 +50,8 @@ T = TypeVar("T")
 
 
 def quantity(unit: str, *, default: Any = dataclasses.MISSING, key: str | None = None) -> Any:
-    """A dataclass field written as text with a unit (a key of units.PARSERS), under its own name or `key`."""
+    """A dataclass field written as text with a unit (a key of units.PARSERS), under its own name or
+    `key`."""
     return field(default=default, metadata={"unit": unit, **({"key": key} if key else {})})
 
 
@@ -62,8 +77,12 @@ def per_axis(*, default: Any = dataclasses.MISSING, least: int = 1, sides: bool 
             return _scalar(int, {"least": least}, node, path, doc)
         values = _sequence(int, {"least": least}, node, path, doc)
         if values is not None and len(values) not in lengths:
-            doc.fault(path, f"a list of {len(values)}; expected a whole number, [rows, columns]"
-                            f"{' or [top, left, bottom, right]' if sides else ''}", node)
+            doc.fault(
+                path,
+                f"a list of {len(values)}; expected a whole number, [rows, columns]"
+                f"{' or [top, left, bottom, right]' if sides else ''}",
+                node,
+            )
             return None
         return values
 
@@ -143,11 +162,18 @@ class Document:
         depth = seen = 0
         for event in yaml.parse(text, Loader=LOADER):
             seen += isinstance(event, yaml.NodeEvent)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                event, yaml.CollectionEndEvent
+            )
             alias = isinstance(event, yaml.AliasEvent)
             if alias or depth > MAX_DEPTH or seen > MAX_NODES:
-                what = ("aliases are not accepted; expected the value itself" if alias else
-                        f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"more than {MAX_NODES} values")
+                what = (
+                    "aliases are not accepted; expected the value itself"
+                    if alias
+                    else f"nested deeper than {MAX_DEPTH}"
+                    if depth > MAX_DEPTH
+                    else f"more than {MAX_NODES} values"
+                )
                 mark = cast(yaml.Mark, event.start_mark)
                 self.faults.append(Fault(self.name, mark.line + 1, mark.column + 1, "file", what))
                 return True
@@ -175,16 +201,24 @@ def _first_strange(text: str) -> tuple[int, int, str]:
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
-    """The text of an input file; HwsimError when it cannot be read, is larger than `most` bytes, or no regular file."""
+    """The text of an input file; HwsimError when it cannot be read, is larger than `most` bytes, or
+    no regular file."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise HwsimError(f"{path}: a {'folder' if path.is_dir() else 'device or pipe'}; expected a file")
+            raise HwsimError(
+                f"{path}: a {'folder' if path.is_dir() else 'device or pipe'}; expected a file"
+            )
         if status.st_size > most:
             raise HwsimError(f"{path}: {status.st_size} bytes; expected at most {most}")
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:  # a UnicodeDecodeError is a ValueError, as is a name with a NUL
-        raise HwsimError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # a UnicodeDecodeError is a ValueError, as is a name with a NUL
+        raise HwsimError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 def read(cls: type[T], document: Document) -> T:
@@ -206,15 +240,28 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     names = {_yaml_name(spec): name for name, spec in wanted.items()}
     for key, (key_node, value) in pairs.items():
         if key not in names:
-            doc.fault(_join(path, key), f"unknown key; expected one of {', '.join(sorted(names))}{nearest(key, names)}",
-                      key_node)
+            doc.fault(
+                _join(path, key),
+                f"unknown key; expected one of {', '.join(sorted(names))}{nearest(key, names)}",
+                key_node,
+            )
         else:
             spec = wanted[names[key]]
-            values[spec.name] = _value(hints[spec.name], spec.metadata, value, _join(path, key), doc)
+            values[spec.name] = _value(
+                hints[spec.name], spec.metadata, value, _join(path, key), doc
+            )
     for spec in wanted.values():
-        if spec.name not in values and spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
-            doc.fault(path, f"missing key {_yaml_name(spec)!r}; expected {_describe(hints[spec.name], spec.metadata)}",
-                      node)
+        if (
+            spec.name not in values
+            and spec.default is dataclasses.MISSING
+            and spec.default_factory is dataclasses.MISSING
+        ):
+            doc.fault(
+                path,
+                f"missing key {_yaml_name(spec)!r}; expected "
+                f"{_describe(hints[spec.name], spec.metadata)}",
+                node,
+            )
     if len(doc.faults) > before:
         return None
     try:
@@ -227,7 +274,9 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     return made
 
 
-def mapping(node: yaml.Node, path: str, doc: Document) -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
+def mapping(
+    node: yaml.Node, path: str, doc: Document
+) -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
     """{key: (key node, value node)}, noting duplicates and keys that are not words."""
     if not isinstance(node, yaml.MappingNode):
         doc.fault(path, f"{_kind(node)}; expected a mapping of keys to values", node)
@@ -247,20 +296,28 @@ def mapping(node: yaml.Node, path: str, doc: Document) -> dict[str, tuple[yaml.N
             doc.fault(_join(path, key), f"duplicate key; first given on line {first}", key_node)
             continue
         pairs[key] = (key_node, value)
-        doc.places[_join(path, key)] = Place(doc.name, value.start_mark.line + 1, value.start_mark.column + 1)
+        doc.places[_join(path, key)] = Place(
+            doc.name, value.start_mark.line + 1, value.start_mark.column + 1
+        )
     return pairs
 
 
 def name_fault(name: str) -> str:
-    """What is wrong with a name, '' for one that will do: printable text on one line, not too long."""
+    """What is wrong with a name, '' for one that will do: printable text on one line, not too
+    long."""
     if len(name.encode("utf-8", "replace")) > MAX_NAME:
         return f"{shortened(repr(name))}; expected a name of at most {MAX_NAME} bytes"
     strange = next((character for character in name if not is_plain(character)), None)
-    return f"{shortened(repr(name))} holds {strange!a}; expected printable text on one line" if strange else ""
+    return (
+        f"{shortened(repr(name))} holds {strange!a}; expected printable text on one line"
+        if strange
+        else ""
+    )
 
 
 def _yaml_name(spec: dataclasses.Field[Any]) -> str:
-    """The key of a field in a file: its own name (without a keyword's underscore), or the one it declares."""
+    """The key of a field in a file: its own name (without a keyword's underscore), or the one it
+    declares."""
     return str(spec.metadata.get("key", spec.name.rstrip("_")))
 
 
@@ -295,13 +352,20 @@ def _value(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: 
         return _choice([str(choice) for choice in typing.get_args(hint)], node, path, doc)
     if dataclasses.is_dataclass(hint) and "unit" not in meta:
         return build(hint, node, path, doc)
-    if hint is str and isinstance(node, yaml.ScalarNode) and path.rpartition(".")[2].partition("[")[0] in NAMES and name_fault(node.value):
+    if (
+        hint is str
+        and isinstance(node, yaml.ScalarNode)
+        and path.rpartition(".")[2].partition("[")[0] in NAMES
+        and name_fault(node.value)
+    ):
         doc.fault(path, name_fault(node.value), node)
         return None
     return _scalar(hint, meta, node, path, doc)
 
 
-def _sequence(item: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: Document) -> tuple[Any, ...] | None:
+def _sequence(
+    item: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: Document
+) -> tuple[Any, ...] | None:
     if not isinstance(node, yaml.SequenceNode):
         doc.fault(path, f"{_kind(node)}; expected a list", node)
         return None
@@ -309,16 +373,22 @@ def _sequence(item: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, do
     for index, child in enumerate(node.value):
         if doc.is_full:
             return None
-        doc.places[f"{path}[{index}]"] = Place(doc.name, child.start_mark.line + 1, child.start_mark.column + 1)
+        doc.places[f"{path}[{index}]"] = Place(
+            doc.name, child.start_mark.line + 1, child.start_mark.column + 1
+        )
         values.append(_value(item, meta, child, f"{path}[{index}]", doc))
     return tuple(values)
 
 
-def _dict(item: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: Document) -> dict[str, Any] | None:
+def _dict(
+    item: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: Document
+) -> dict[str, Any] | None:
     pairs = mapping(node, path, doc)
     if pairs is None:
         return None
-    return {key: _value(item, meta, value, _join(path, key), doc) for key, (_, value) in pairs.items()}
+    return {
+        key: _value(item, meta, value, _join(path, key), doc) for key, (_, value) in pairs.items()
+    }
 
 
 def _choice(choices: list[str], node: yaml.Node, path: str, doc: Document) -> Any:
@@ -347,10 +417,14 @@ def _integer(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> int:
             raise ValueError
         value = int(str(yaml.SafeLoader.construct_yaml_int(yaml.SafeLoader(""), node)))
     except ValueError:
-        raise ValueError(f"{shortened(repr(node.value))} is not a whole number; expected {_describe(int, meta)}") from None
+        raise ValueError(
+            f"{shortened(repr(node.value))} is not a whole number; expected {_describe(int, meta)}"
+        ) from None
     least = meta.get("least", 0)
     if not least <= value < 2**53:
-        raise ValueError(f"{shortened(node.value)} is out of range; expected {_describe(int, meta)}")
+        raise ValueError(
+            f"{shortened(node.value)} is out of range; expected {_describe(int, meta)}"
+        )
     return value
 
 
@@ -358,9 +432,14 @@ def _float(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> float:
     try:
         value = float(node.value)
     except ValueError:
-        raise ValueError(f"{shortened(repr(node.value))} is not a number; expected a positive number") from None
+        raise ValueError(
+            f"{shortened(repr(node.value))} is not a number; expected a positive number"
+        ) from None
     if not SMALLEST <= value <= LARGEST:
-        raise ValueError(f"{shortened(repr(node.value))} is out of range; expected a positive number, from {SMALLEST:g} to {LARGEST:g}")
+        raise ValueError(
+            f"{shortened(repr(node.value))} is out of range; expected a positive number, from "
+            f"{SMALLEST:g} to {LARGEST:g}"
+        )
     return value
 
 
@@ -373,20 +452,33 @@ def _boolean(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> bool:
 def _string(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> str:
     if not str(node.value).strip():
         raise ValueError("empty; expected text")
-    strange = next((character for character in node.value if not is_plain(character) and character != "\n"), None)
+    strange = next(
+        (character for character in node.value if not is_plain(character) and character != "\n"),
+        None,
+    )
     if strange is not None:
-        raise ValueError(f"{shortened(repr(node.value))} holds {strange!a}; expected printable text")
+        raise ValueError(
+            f"{shortened(repr(node.value))} holds {strange!a}; expected printable text"
+        )
     return str(node.value)
 
 
 _PLAIN: dict[Any, Callable[[yaml.ScalarNode, Mapping[str, Any]], Any]] = {
-    int: _integer, float: _float, bool: _boolean, str: _string,
+    int: _integer,
+    float: _float,
+    bool: _boolean,
+    str: _string,
 }
 
-_EXAMPLES = {"bytes": "a size such as '24 MiB'", "bandwidth": "a rate such as '34 GB/s' or '64 B/cycle'",
-             "frequency_hz": "a frequency such as '700 MHz'", "duration": "a time such as '100 ns' or '40 cycles'",
-             "energy_pj": "an energy such as '1.3 pJ'", "energy_pj_per_byte": "an energy such as '8 pJ/bit'",
-             "power_w": "a power such as '700 W'"}
+_EXAMPLES = {
+    "bytes": "a size such as '24 MiB'",
+    "bandwidth": "a rate such as '34 GB/s' or '64 B/cycle'",
+    "frequency_hz": "a frequency such as '700 MHz'",
+    "duration": "a time such as '100 ns' or '40 cycles'",
+    "energy_pj": "an energy such as '1.3 pJ'",
+    "energy_pj_per_byte": "an energy such as '8 pJ/bit'",
+    "power_w": "a power such as '700 W'",
+}
 
 
 def _describe(hint: Any, meta: Mapping[str, Any]) -> str:

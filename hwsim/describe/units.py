@@ -1,7 +1,6 @@
 """Quantities are text with a unit: '24 MiB', '34 GB/s', '700 MHz', '100 ns', '8 pJ/bit'.
-
-Every parser takes the text and returns a number in the base unit named by its key in PARSERS, or raises
-ValueError saying what was expected.
+ Every parser takes the text and returns a number in the base unit named by its key in PARSERS, or
+raises ValueError saying what was expected.
 """
 
 from __future__ import annotations
@@ -14,17 +13,38 @@ from typing import Any
 
 from hwsim.errors import shortened
 
-_NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*)(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity))\s*(.*?)\s*", re.I)
+_NUMBER = re.compile(
+    r"\s*([-+]?(?:\d[\d_]*)(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity))\s*(.*?)\s*", re.I
+)
 
-BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
-         "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+BYTES = {
+    "B": 1,
+    "KB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "TB": 1e12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 WATTS = {"W": 1.0, "mW": 1e-3, "kW": 1e3}
 PICOJOULES = {"pJ": 1.0, "fJ": 1e-3, "nJ": 1e3}
 
-DTYPE_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "int32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1, "fp8": 1,
-               "int16x8": 2}  # int16 feature maps times int8 weights
+DTYPE_BYTES = {
+    "fp64": 8,
+    "fp32": 4,
+    "tf32": 4,
+    "int32": 4,
+    "fp16": 2,
+    "bf16": 2,
+    "int16": 2,
+    "int8": 1,
+    "fp8": 1,
+    "int16x8": 2,
+}  # int16 feature maps times int8 weights
 WEIGHT_BYTES = {**DTYPE_BYTES, "int16x8": 1}
 
 
@@ -56,24 +76,53 @@ class Duration:
         return f"{self.value:g} cycles" if self.in_cycles else f"{self.value * 1e9:g} ns"
 
 
-LARGEST = {"size": 2**70, "rate": 1e21, "rate a cycle": 1e15, "frequency": 1e13, "time": 1e6, "cycles": 1e15, "energy": 1e15, "power": 1e9}
-LEAST = {"size": 1, "rate": 1.0, "rate a cycle": 1e-6, "frequency": 1.0, "time": 1e-18, "cycles": 1e-6, "energy": 1e-12, "power": 1e-6}
-SHOWN = {"size": ("1 B", "1 ZiB"), "rate": ("1 B/s", "1e9 TB/s"), "rate a cycle": ("1e-6 B/cycle", "1e15 B/cycle"),
-         "frequency": ("1 Hz", "10000 GHz"), "time": ("1e-6 ps", "1e6 s"), "cycles": ("1e-6 cycles", "1e15 cycles"),
-         "energy": ("1e-9 fJ", "1e12 nJ"), "power": ("0.001 mW", "1e6 kW")}
+LARGEST = {
+    "size": 2**70,
+    "rate": 1e21,
+    "rate a cycle": 1e15,
+    "frequency": 1e13,
+    "time": 1e6,
+    "cycles": 1e15,
+    "energy": 1e15,
+    "power": 1e9,
+}
+LEAST = {
+    "size": 1,
+    "rate": 1.0,
+    "rate a cycle": 1e-6,
+    "frequency": 1.0,
+    "time": 1e-18,
+    "cycles": 1e-6,
+    "energy": 1e-12,
+    "power": 1e-6,
+}
+SHOWN = {
+    "size": ("1 B", "1 ZiB"),
+    "rate": ("1 B/s", "1e9 TB/s"),
+    "rate a cycle": ("1e-6 B/cycle", "1e15 B/cycle"),
+    "frequency": ("1 Hz", "10000 GHz"),
+    "time": ("1e-6 ps", "1e6 s"),
+    "cycles": ("1e-6 cycles", "1e15 cycles"),
+    "energy": ("1e-9 fJ", "1e12 nJ"),
+    "power": ("0.001 mW", "1e6 kW"),
+}
 
 
 def _in_range(kind: str, value: float, text: Any, expected: str) -> float:
     if not LEAST[kind] <= value <= LARGEST[kind]:
         least, most = SHOWN[kind]
-        raise ValueError(f"{shortened(repr(text))} is out of range; expected {expected}, from {least} to {most}")
+        raise ValueError(
+            f"{shortened(repr(text))} is out of range; expected {expected}, from {least} to {most}"
+        )
     return value
 
 
 def _split(text: Any, expected: str) -> tuple[float, str]:
     match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{shortened(repr(text))} is not a number with a unit; expected {expected}")
+        raise ValueError(
+            f"{shortened(repr(text))} is not a number with a unit; expected {expected}"
+        )
     value = float(match[1].replace("_", ""))
     if not math.isfinite(value):
         raise ValueError(f"{shortened(repr(text))} is not finite; expected {expected}")
@@ -87,7 +136,10 @@ def _scale(unit: str, table: dict[str, Any], text: Any, expected: str) -> float:
         return float(table[unit])
     folded = [known for known in table if known.lower() == unit.lower()]
     hint = f"; did you mean {folded[0]!r}?" if folded else ""
-    raise ValueError(f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}{hint}")
+    raise ValueError(
+        f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected "
+        f"{expected}{hint}"
+    )
 
 
 def parse_bytes(text: Any) -> int:
@@ -95,7 +147,9 @@ def parse_bytes(text: Any) -> int:
     value, unit = _split(text, expected)
     size = value * _scale(unit, BYTES, text, expected)
     if size <= LARGEST["size"] and size != int(size):
-        raise ValueError(f"{shortened(repr(text))} is not a whole number of bytes; expected {expected}")
+        raise ValueError(
+            f"{shortened(repr(text))} is not a whole number of bytes; expected {expected}"
+        )
     _in_range("size", size, text, expected)
     return int(size)
 
@@ -105,10 +159,20 @@ def parse_bandwidth(text: Any) -> Bandwidth:
     value, unit = _split(text, expected)
     size, slash, time = unit.partition("/")
     if not slash or time not in ("s", "cycle"):
-        guess = f"; did you mean '{value:g} {unit[:-1]}/s'?" if unit.endswith("s") and unit[:-1] in BYTES else ""
-        raise ValueError(f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}{guess}")
+        guess = (
+            f"; did you mean '{value:g} {unit[:-1]}/s'?"
+            if unit.endswith("s") and unit[:-1] in BYTES
+            else ""
+        )
+        raise ValueError(
+            f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected "
+            f"{expected}{guess}"
+        )
     rate = value * _scale(size, BYTES, text, expected)
-    return Bandwidth(_in_range("rate a cycle" if time == "cycle" else "rate", rate, text, expected), per_cycle=time == "cycle")
+    return Bandwidth(
+        _in_range("rate a cycle" if time == "cycle" else "rate", rate, text, expected),
+        per_cycle=time == "cycle",
+    )
 
 
 def parse_frequency(text: Any) -> float:
@@ -122,7 +186,10 @@ def parse_duration(text: Any) -> Duration:
     value, unit = _split(text, expected)
     if unit in ("cycle", "cycles"):
         return Duration(_in_range("cycles", value, text, expected), in_cycles=True)
-    return Duration(_in_range("time", value * _scale(unit, SECONDS, text, expected), text, expected), in_cycles=False)
+    return Duration(
+        _in_range("time", value * _scale(unit, SECONDS, text, expected), text, expected),
+        in_cycles=False,
+    )
 
 
 def parse_energy(text: Any) -> float:
@@ -138,7 +205,9 @@ def parse_energy_per_byte(text: Any) -> float:
     value, unit = _split(text, expected)
     energy, slash, size = unit.partition("/")
     if not slash or size not in ("bit", "B"):
-        raise ValueError(f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}")
+        raise ValueError(
+            f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected {expected}"
+        )
     whole = value * _scale(energy, PICOJOULES, text, expected) * (8 if size == "bit" else 1)
     return _in_range("energy", whole, text, expected)
 
@@ -165,7 +234,11 @@ def si(value: float, unit: str = "") -> str:
     """A short figure for people: 15346630656 -> '15.3 G'."""
     for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= scale:
-            return f"{value / scale:.3g} {prefix}{unit}" if abs(value) < 999.5 * scale else f"{value / scale:.0f} {prefix}{unit}"
+            return (
+                f"{value / scale:.3g} {prefix}{unit}"
+                if abs(value) < 999.5 * scale
+                else f"{value / scale:.0f} {prefix}{unit}"
+            )
     return f"{value:.3g} {unit}".rstrip()
 
 
@@ -173,7 +246,11 @@ def size_text(count: float) -> str:
     """Bytes for people, in binary units: 25165824 -> '24 MiB'."""
     for scale, prefix in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if count >= scale:
-            return f"{count / scale:.3g} {prefix}" if count < 999.5 * scale else f"{count / scale:.0f} {prefix}"
+            return (
+                f"{count / scale:.3g} {prefix}"
+                if count < 999.5 * scale
+                else f"{count / scale:.0f} {prefix}"
+            )
     return f"{count:.0f} B"
 
 
@@ -181,5 +258,9 @@ def seconds_text(seconds: float) -> str:
     """Seconds for people: 0.00123 -> '1.23 ms'."""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
         if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}" if seconds < 999.5 * scale else f"{seconds / scale:.0f} {unit}"
+            return (
+                f"{seconds / scale:.3g} {unit}"
+                if seconds < 999.5 * scale
+                else f"{seconds / scale:.0f} {unit}"
+            )
     return f"{seconds * 1e9:.3g} ns"

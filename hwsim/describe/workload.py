@@ -29,7 +29,19 @@ from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest, shortene
 if TYPE_CHECKING:
     import networkx
 
-Op = Literal["conv", "conv1d", "convtranspose", "linear", "maxpool", "avgpool", "global_avgpool", "add", "relu", "lrn", "gemm"]
+Op = Literal[
+    "conv",
+    "conv1d",
+    "convtranspose",
+    "linear",
+    "maxpool",
+    "avgpool",
+    "global_avgpool",
+    "add",
+    "relu",
+    "lrn",
+    "gemm",
+]
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,8 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class LayerText:
-    """One entry of a workload's file. `from` names the inputs (default: the entry before); `out` is checked.
+    """One entry of a workload's file. `from` names the inputs (default: the entry before); `out` is
+    checked.
 
     Several may have one name: it then means the last of them before.
     """
@@ -65,11 +78,21 @@ class LayerText:
     out: FeatureMap | None = None
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        needed = {"conv": ("k", "r"), "conv1d": ("k", "r"), "convtranspose": ("k", "r"),
-                  "linear": ("k",), "maxpool": ("r",), "avgpool": ("r",), "gemm": ("m", "n", "k")}
+        needed = {
+            "conv": ("k", "r"),
+            "conv1d": ("k", "r"),
+            "convtranspose": ("k", "r"),
+            "linear": ("k",),
+            "maxpool": ("r",),
+            "avgpool": ("r",),
+            "gemm": ("m", "n", "k"),
+        }
         for name in needed.get(self.op, ()):
             if getattr(self, name) is None:
-                yield "op", f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1"
+                yield (
+                    "op",
+                    f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1",
+                )
         if self.op == "conv1d":
             for name in ("stride", "pad", "dilation"):
                 if not isinstance(getattr(self, name), int):
@@ -116,8 +139,12 @@ class Workload:
 
         graph: networkx.DiGraph[str] = networkx.DiGraph()
         graph.add_nodes_from(self.layers)
-        graph.add_edges_from((source, name) for name, sources in self.inputs.items() for source in sources
-                             if source in self.layers)
+        graph.add_edges_from(
+            (source, name)
+            for name, sources in self.inputs.items()
+            for source in sources
+            if source in self.layers
+        )
         return graph
 
     @property
@@ -126,7 +153,11 @@ class Workload:
 
     @property
     def conv_macs(self) -> int:
-        return sum(layer.macs for layer in self.layers.values() if isinstance(layer, (ConvLayer, ConvTransposeLayer)))
+        return sum(
+            layer.macs
+            for layer in self.layers.values()
+            if isinstance(layer, (ConvLayer, ConvTransposeLayer))
+        )
 
     def only(self, names: tuple[str, ...]) -> Workload:
         """The named layers alone, all of a name that several have. Raises UnknownName."""
@@ -140,12 +171,22 @@ class Workload:
         return replace(self, layers=kept, inputs={name: self.inputs.get(name, ()) for name in kept})
 
     def with_density(self, density: Density) -> Workload:
-        """The same workload with these shares of non-zero weights and activations in every layer that multiplies."""
-        return replace(self, layers={name: layer if isinstance(layer, (PoolLayer, ElementwiseLayer)) else replace(layer, density=density)
-                                     for name, layer in self.layers.items()})
+        """The same workload with these shares of non-zero weights and activations in every layer
+        that multiplies."""
+        return replace(
+            self,
+            layers={
+                name: layer
+                if isinstance(layer, (PoolLayer, ElementwiseLayer))
+                else replace(layer, density=density)
+                for name, layer in self.layers.items()
+            },
+        )
 
     def with_dtype(self, dtype: str) -> Workload:
-        return replace(self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()})
+        return replace(
+            self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()}
+        )
 
 
 def single(layer: Layer, name: str = "layer") -> Workload:
@@ -156,7 +197,8 @@ def single(layer: Layer, name: str = "layer") -> Workload:
 def load_workload(name_or_path: str | Path, batch: int = 1) -> Workload:
     """A shipped network by name, or your own by path, for `batch` images.
 
-    Raises ConfigError with every fault of the file (shapes that do not fit at their line), UnknownName.
+    Raises ConfigError with every fault of the file (shapes that do not fit at their line),
+    UnknownName.
     """
     if batch < 1:
         raise HwsimError(f"batch {batch}; expected at least 1")
@@ -169,7 +211,9 @@ def load_workload(name_or_path: str | Path, batch: int = 1) -> Workload:
     return workload
 
 
-SHAPES: dict[str, tuple[type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer], tuple[str, ...]]] = {
+SHAPES: dict[
+    str, tuple[type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer], tuple[str, ...]]
+] = {
     "gemm": (GemmLayer, ("m", "n", "k")),
     "linear": (LinearLayer, ("n", "c", "k")),
     "conv": (ConvLayer, ("c", "h", "w", "k", "r", "s", "stride", "pad")),
@@ -183,9 +227,12 @@ MOST_DIGITS = 15
 def find_workload(text: str, batch: int = 1) -> Workload:
     """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
 
-    gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)   conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
-    conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name        convtranspose: as conv
-    conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x4     rows x columns; pads also top x left x bottom x right
+    gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)
+    conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
+    conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name        convtranspose:
+    as conv
+    conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x4     rows x columns; pads also top x left x
+    bottom x right
 
     Raises HwsimError for a shape that cannot be read, and as load_workload does.
     """
@@ -209,10 +256,16 @@ def _shape(op: str, text: str, batch: int) -> Layer:
                 raise HwsimError(f"{op}:{text}: more than {len(order)} numbers; expected {form}")
             name, value = order[number], part
         if name.strip() not in known:
-            raise HwsimError(f"{op}:{text}: no field {name.strip()!r}{nearest(name.strip(), known)}; expected {', '.join(known)}")
+            raise HwsimError(
+                f"{op}:{text}: no field {name.strip()!r}{nearest(name.strip(), known)}; expected "
+                f"{', '.join(known)}"
+            )
         parts = value.strip().split("x") if name.strip() in PER_AXIS else [value.strip()]
         if not all(part.isdecimal() and len(part) <= MOST_DIGITS for part in parts):
-            raise HwsimError(f"{op}:{shortened(text)}: {name.strip()} is {shortened(repr(value))}; expected a whole number, as in {form}")
+            raise HwsimError(
+                f"{op}:{shortened(text)}: {name.strip()} is {shortened(repr(value))}; expected a "
+                f"whole number, as in {form}"
+            )
         values[name.strip()] = int(value) if len(parts) == 1 else tuple(int(part) for part in parts)
     missing = [name for name, needed in known.items() if needed and name not in values]
     if missing:
@@ -243,14 +296,19 @@ class _Builder:
                 break
             place = f"layers[{index}]"
             if entry.name == "input":
-                self.document.fault(f"{place}.name", "'input' is the network's own; expected another name")
+                self.document.fault(
+                    f"{place}.name", "'input' is the network's own; expected another name"
+                )
                 continue
             sources = () if entry.op == "gemm" else entry.from_ or (previous,)
             layer = self._layer(entry, sources, place)
             self.shapes[entry.name] = layer.output if layer else None
             name = numbered(entry.name, layers)
             if layer is not None:
-                layers[name], inputs[name] = layer, tuple(self.names.get(source, source) for source in sources)
+                layers[name], inputs[name] = (
+                    layer,
+                    tuple(self.names.get(source, source) for source in sources),
+                )
                 self.names[entry.name] = name
             previous = entry.name
             if layer is not None:
@@ -265,8 +323,11 @@ class _Builder:
             if source not in self.shapes:
                 where = f"{place}.from[{number}]" if entry.from_ else place
                 known = list(self.shapes)
-                self.document.fault(where, f"no layer {source!r} before this one; expected one of "
-                                           f"{', '.join(known[-8:]) or 'a file with an input'}{nearest(source, known)}")
+                self.document.fault(
+                    where,
+                    f"no layer {source!r} before this one; expected one of "
+                    f"{', '.join(known[-8:]) or 'a file with an input'}{nearest(source, known)}",
+                )
                 return None
             shapes.append(self.shapes[source])
         if any(shape is None for shape in shapes):
@@ -284,25 +345,73 @@ class _Builder:
         c, h, w = shapes[0]
         if entry.op == "conv":
             r = entry.r or 1
-            return ConvLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
-                             entry.groups, density=entry.density)
+            return ConvLayer(
+                n,
+                c,
+                h,
+                w,
+                entry.k or 1,
+                r,
+                entry.s or r,
+                entry.stride,
+                entry.pad,
+                entry.dilation,
+                entry.groups,
+                density=entry.density,
+            )
         if entry.op == "conv1d":
             if h != 1:
-                raise HwsimError(f"conv1d of {c}x{h}x{w}; expected one row, its axis being the columns")
-            return ConvLayer(n, c, 1, w, entry.k or 1, 1, entry.r or 1, _columns(entry.stride, 1), _columns(entry.pad, 0),
-                             _columns(entry.dilation, 1), entry.groups, density=entry.density)
+                raise HwsimError(
+                    f"conv1d of {c}x{h}x{w}; expected one row, its axis being the columns"
+                )
+            return ConvLayer(
+                n,
+                c,
+                1,
+                w,
+                entry.k or 1,
+                1,
+                entry.r or 1,
+                _columns(entry.stride, 1),
+                _columns(entry.pad, 0),
+                _columns(entry.dilation, 1),
+                entry.groups,
+                density=entry.density,
+            )
         if entry.op == "convtranspose":
             r = entry.r or 1
-            return ConvTransposeLayer(n, c, h, w, entry.k or 1, r, entry.s or r, entry.stride, entry.pad, entry.dilation,
-                                      entry.groups, entry.output_pad, density=entry.density)
+            return ConvTransposeLayer(
+                n,
+                c,
+                h,
+                w,
+                entry.k or 1,
+                r,
+                entry.s or r,
+                entry.stride,
+                entry.pad,
+                entry.dilation,
+                entry.groups,
+                entry.output_pad,
+                density=entry.density,
+            )
         if entry.op == "linear":
             return LinearLayer(n, c * h * w, entry.k or 1, density=entry.density)
         if entry.op == "global_avgpool":
             return PoolLayer(n, c, h, w, h, w, op="avg")
         if entry.op in ("maxpool", "avgpool"):
             r = entry.r or 1
-            return PoolLayer(n, c, h, w, r, entry.s or r, entry.stride, entry.pad,
-                             "max" if entry.op == "maxpool" else "avg")
+            return PoolLayer(
+                n,
+                c,
+                h,
+                w,
+                r,
+                entry.s or r,
+                entry.stride,
+                entry.pad,
+                "max" if entry.op == "maxpool" else "avg",
+            )
         if any(shape != shapes[0] for shape in shapes):
             raise HwsimError(f"{entry.op} of unequal shapes {shapes}; expected one shape")
         return ElementwiseLayer(n, c, h, w, len(shapes), entry.op)
@@ -312,7 +421,10 @@ class _Builder:
             return
         stated = (entry.out.c, entry.out.h, entry.out.w)
         if stated != layer.output:
-            self.document.fault(f"{place}.out", f"states {stated}, but {layer.summary} gives {layer.output} (c, h, w)")
+            self.document.fault(
+                f"{place}.out",
+                f"states {stated}, but {layer.summary} gives {layer.output} (c, h, w)",
+            )
 
 
 def _columns(value: PerAxis, rows: int) -> PerAxis:

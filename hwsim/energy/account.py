@@ -9,16 +9,26 @@ from hwsim.energy.tables import ASSUMED_DRAM, DRAM_PJ_PER_BIT, EnergyTable, tabl
 from hwsim.ir.stage import Operations
 
 
-def energy_pj(machine: Machine, dtype: str, operations: Operations, bytes_by_part: Mapping[str, int]) -> dict[str, float]:
-    """pJ by part: arithmetic at the compute part, bytes moved at every memory. A machine's own figures come first."""
+def energy_pj(
+    machine: Machine, dtype: str, operations: Operations, bytes_by_part: Mapping[str, int]
+) -> dict[str, float]:
+    """pJ by part: arithmetic at the compute part, bytes moved at every memory. A machine's own
+    figures come first."""
     table = table_for(machine.process_nm)
     accumulations = min(operations.multiplies, operations.additions)
     vector = operations.shifts + operations.additions - accumulations
     own = machine.compute.mac_energy
     product = table.mac_pj(dtype) if own is None else own
-    switching = operations.effectual_multiplies if getattr(machine.compute, "zeros", "multiplied") == "gating" else operations.multiplies
-    spent = {machine.compute_name: switching * product + vector * table.operation_pj(dtype)
-             + operations.constant_multiplies * table.multiply[dtype]}
+    switching = (
+        operations.effectual_multiplies
+        if getattr(machine.compute, "zeros", "multiplied") == "gating"
+        else operations.multiplies
+    )
+    spent = {
+        machine.compute_name: switching * product
+        + vector * table.operation_pj(dtype)
+        + operations.constant_multiplies * table.multiply[dtype]
+    }
     for name, moved in bytes_by_part.items():
         spent[name] = moved * pj_per_byte(machine.memories[name], table)
     return spent
@@ -38,21 +48,45 @@ def pj_per_byte(memory: Memory, table: EnergyTable) -> float:
 def source_text(machine: Machine) -> str:
     """Which table the machine's energies come from, and how near it is."""
     table = table_for(machine.process_nm)
-    how = "as it is" if table.node_nm == machine.process_nm else f"unscaled for {machine.process_nm:g} nm"
-    own = [name for name, part in machine.parts.items()
-           if any(getattr(part, field, None) is not None for field in ("energy", "mac_energy"))]
-    return f"{table.node_nm:g} nm table, {how}" + (f"; of their own: {', '.join(own)}" if own else "") + assumed_text(machine)
+    how = (
+        "as it is"
+        if table.node_nm == machine.process_nm
+        else f"unscaled for {machine.process_nm:g} nm"
+    )
+    own = [
+        name
+        for name, part in machine.parts.items()
+        if any(getattr(part, field, None) is not None for field in ("energy", "mac_energy"))
+    ]
+    return (
+        f"{table.node_nm:g} nm table, {how}"
+        + (f"; of their own: {', '.join(own)}" if own else "")
+        + assumed_text(machine)
+    )
 
 
 def assumed_text(machine: Machine) -> str:
-    """What to say where a machine's file states neither its DRAM's energy nor its technology; '' where it does."""
+    """What to say where a machine's file states neither its DRAM's energy nor its technology; ''
+    where it does."""
     dram = machine.memories[machine.dram_name]
     stated = dram.energy is not None or dram.technology is not None
-    return "" if stated else f"; {machine.dram_name}'s energy is {ASSUMED_DRAM}'s, as its file states neither energy nor technology"
+    return (
+        ""
+        if stated
+        else f"; {machine.dram_name}'s energy is {ASSUMED_DRAM}'s, as its file states neither "
+        f"energy nor technology"
+    )
 
 
-def energy_by_tensor_pj(machine: Machine, moved: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, float]]:
+def energy_by_tensor_pj(
+    machine: Machine, moved: Mapping[str, Mapping[str, int]]
+) -> dict[str, dict[str, float]]:
     """pJ by memory and tensor. moved: bytes read and written, by memory and tensor."""
     table = table_for(machine.process_nm)
-    return {name: {tensor: size * pj_per_byte(machine.memories[name], table) for tensor, size in tensors.items()}
-            for name, tensors in moved.items()}
+    return {
+        name: {
+            tensor: size * pj_per_byte(machine.memories[name], table)
+            for tensor, size in tensors.items()
+        }
+        for name, tensors in moved.items()
+    }

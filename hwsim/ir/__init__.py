@@ -1,1 +1,2 @@
-"""The intermediate form: stages (affine loop nests around one statement) and nests (stages scheduled)."""
+"""The intermediate form: stages (affine loop nests around one statement) and nests (stages
+scheduled)."""

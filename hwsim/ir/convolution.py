@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from hwsim.describe.layer import DENSE, ConvLayer, ConvTransposeLayer, Density, GemmLayer, LinearLayer
+from hwsim.describe.layer import (
+    DENSE,
+    ConvLayer,
+    ConvTransposeLayer,
+    Density,
+    GemmLayer,
+    LinearLayer,
+)
 from hwsim.describe.units import DTYPE_BYTES, WEIGHT_BYTES
 from hwsim.ir.phases import phases_of
 from hwsim.ir.stage import GemmView, Operations, Stage
@@ -36,7 +43,8 @@ def batch_dims(layer: Convolution) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True)
 class Window:
-    """Outputs and taps of one axis that meet without gaps: what of a convolution is itself a plain one.
+    """Outputs and taps of one axis that meet without gaps: what of a convolution is itself a plain
+    one.
 
     input: of output position x dim and tap; output: of output position; filter: of tap.
     """
@@ -49,7 +57,8 @@ class Window:
 
 
 def windows(layer: Convolution) -> list[tuple[Window, Window]]:
-    """(rows, columns) of every plain convolution that a layer consists of: one, but for transposed layers.
+    """(rows, columns) of every plain convolution that a layer consists of: one, but for transposed
+    layers.
 
     Rows are p and r, columns q and s.
     """
@@ -64,7 +73,11 @@ def _windows(layer: Convolution, axis: int) -> list[Window]:
             Window(
                 outputs,
                 taps,
-                Axis(((place, layer.strides[axis]), (tap, layer.dilations[axis])), size, -layer.pads[axis][0]),
+                Axis(
+                    ((place, layer.strides[axis]), (tap, layer.dilations[axis])),
+                    size,
+                    -layer.pads[axis][0],
+                ),
                 along(place, outputs),
                 along(tap, taps),
             )
@@ -72,7 +85,9 @@ def _windows(layer: Convolution, axis: int) -> list[Window]:
     found = []
     for phase in phases_of(layer, axis):
         for number, residue in product(range(phase.phases), range(phase.residues)):
-            first = phase.output.offset + phase.output.phase * number + phase.output.residue * residue
+            first = (
+                phase.output.offset + phase.output.phase * number + phase.output.residue * residue
+            )
             places = min(phase.places, -(-(outputs - first) // phase.output.step))
             if places > 0:
                 found.append(
@@ -80,10 +95,16 @@ def _windows(layer: Convolution, axis: int) -> list[Window]:
                         places,
                         phase.taps,
                         Axis(
-                            ((place, phase.input.step), (tap, phase.input.step)), size, phase.input.offset + phase.input.residue * residue
+                            ((place, phase.input.step), (tap, phase.input.step)),
+                            size,
+                            phase.input.offset + phase.input.residue * residue,
                         ),
                         Axis(((place, phase.output.step),), outputs, first),
-                        Axis(((tap, phase.filter.step),), taps, phase.filter.offset + phase.filter.phase * number),
+                        Axis(
+                            ((tap, phase.filter.step),),
+                            taps,
+                            phase.filter.offset + phase.filter.phase * number,
+                        ),
                     )
                 )
     return found
@@ -91,13 +112,25 @@ def _windows(layer: Convolution, axis: int) -> list[Window]:
 
 def ifmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
     """ifmap[n][g][c][rows][columns]"""
-    axes = (along("n", layer.n), *grouped(layer, along("c", layer.c // layer.groups)), rows, columns)
+    axes = (
+        along("n", layer.n),
+        *grouped(layer, along("c", layer.c // layer.groups)),
+        rows,
+        columns,
+    )
     return Tensor("ifmap", "activation", axes, width(layer.dtype))
 
 
 def filters(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
-    """filter[g][k][c][r][s], stored with k fastest: packed once, before inference, for vectors of filters."""
-    axes = grouped(layer, along("k", layer.k // layer.groups), along("c", layer.c // layer.groups), rows, columns)
+    """filter[g][k][c][r][s], stored with k fastest: packed once, before inference, for vectors of
+    filters."""
+    axes = grouped(
+        layer,
+        along("k", layer.k // layer.groups),
+        along("c", layer.c // layer.groups),
+        rows,
+        columns,
+    )
     k = len(axes) - 4
     layout = (*range(k), k + 1, k + 2, k + 3, k)
     return Tensor("filter", "weight", axes, weight_width(layer.dtype), layout)
@@ -105,19 +138,30 @@ def filters(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
 
 def ofmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
     """ofmap[n][g][k][rows][columns]"""
-    axes = (along("n", layer.n), *grouped(layer, along("k", layer.k // layer.groups)), rows, columns)
+    axes = (
+        along("n", layer.n),
+        *grouped(layer, along("k", layer.k // layer.groups)),
+        rows,
+        columns,
+    )
     return Tensor("ofmap", "output", axes, width(layer.dtype))
 
 
 def effectual(layer: Convolution, rows: Window, columns: Window) -> int:
-    """Multiplications whose activation is not padding and whose operands are not zero, in expectation on densities."""
+    """Multiplications whose activation is not padding and whose operands are not zero, in
+    expectation on densities."""
     inside = layer.n * layer.k * (layer.c // layer.groups) * _inside(rows) * _inside(columns)
     return expected(inside, layer.density)
 
 
 def expected(multiplies: int, density: Density) -> int:
-    """How many of independent products have two non-zero operands, in expectation, to the nearest integer."""
-    return multiplies if density == DENSE else round(multiplies * density.weights * density.activations)
+    """How many of independent products have two non-zero operands, in expectation, to the nearest
+    integer."""
+    return (
+        multiplies
+        if density == DENSE
+        else round(multiplies * density.weights * density.activations)
+    )
 
 
 def _inside(window: Window) -> int:
@@ -133,10 +177,12 @@ def _inside(window: Window) -> int:
 
 
 def conv_stages(layer: Convolution, reduction: tuple[str, ...]) -> tuple[Stage, ...]:
-    """The seven (grouped: eight) loops of a convolution; `reduction`: the dims that a matrix unit takes as its k.
+    """The seven (grouped: eight) loops of a convolution; `reduction`: the dims that a matrix unit
+    takes as its k.
 
     for n, g, k, c, p, q, r, s:
-      ofmap[n][g][k][p][q] += ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad] * filter[g][k][c][r][s]
+      ofmap[n][g][k][p][q] += ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad] *
+      filter[g][k][c][r][s]
 
     Transposed, the outputs of each phase in turn, with the taps that reach them.
     """
@@ -151,7 +197,9 @@ def _numbered(name: str, number: int, of: int) -> str:
     return f"{name}-{number + 1}" if of > 1 else name
 
 
-def _conv_stage(layer: Convolution, rows: Window, columns: Window, reduction: tuple[str, ...], name: str) -> Stage:
+def _conv_stage(
+    layer: Convolution, rows: Window, columns: Window, reduction: tuple[str, ...], name: str
+) -> Stage:
     bounds = (
         ("n", layer.n),
         *batch_dims(layer),

@@ -1,7 +1,8 @@
-"""The values of a plan: every stage computed on arrays, stage after stage, from what its tensors and statement say.
-
-A stage's tensors become strided views of their arrays, one axis a loop dim (and one a patch), padding added around;
-a multiply-accumulate is then a batch of matrix products, any other statement its kernel on all iterations at once.
+"""The values of a plan: every stage computed on arrays, stage after stage, from what its tensors
+and statement say.
+ A stage's tensors become strided views of their arrays, one axis a loop dim (and one a patch),
+padding added around; a multiply-accumulate is then a batch of matrix products, any other statement
+its kernel on all iterations at once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def exactly(values: Array, stage: Stage) -> Array:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How numbers are kept and multiplied. contract: as add_product. store: rounds what a stage writes. zero: of dtype."""
+    """How numbers are kept and multiplied. contract: as add_product. store: rounds what a stage
+    writes. zero: of dtype."""
 
     dtype: npt.DTypeLike = np.float64
     contract: Contract = add_product
@@ -51,7 +53,9 @@ class Arithmetic:
 FLOAT64 = Arithmetic()
 
 
-def evaluate(plan: Plan, operands: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64) -> dict[str, Array]:
+def evaluate(
+    plan: Plan, operands: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64
+) -> dict[str, Array]:
     """{tensor: values} of all that a plan reads and writes, in the shape of its axes."""
     values: dict[str, Array] = {}
     for stage in plan.stages:
@@ -71,21 +75,36 @@ def run_stage(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic 
         dims = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
         patches = [gathered(tensor, stage, values, dims, arithmetic) for tensor in stage.inputs]
         result = np.concatenate([stage.kernel.apply(part) for part in _pieces(patches, stage)])
-        target.write(dims, arithmetic.store(np.broadcast_to(result, (*target.lengths(dims), result.shape[-1])), stage))
+        target.write(
+            dims,
+            arithmetic.store(
+                np.broadcast_to(result, (*target.lengths(dims), result.shape[-1])), stage
+            ),
+        )
     return target.values()
 
 
 def _pieces(patches: list[Array], stage: Stage) -> Iterator[list[Array]]:
-    """The inputs cut along their first dim into pieces that a processor's cache holds with what comes of them."""
+    """The inputs cut along their first dim into pieces that a processor's cache holds with what
+    comes of them."""
     longest = max(patch.shape[0] for patch in patches) if patches[0].ndim > 1 else 1
-    words = max(sum(patch.size for patch in patches), stage.iterations * prod(axis.extent for axis in stage.output.axes))
+    words = max(
+        sum(patch.size for patch in patches),
+        stage.iterations * prod(axis.extent for axis in stage.output.axes),
+    )
     each = max(1, longest * PIECE // words)
     for start in range(0, longest, each):
-        yield [patch if patch.shape[0] == 1 and longest > 1 else patch[start : start + each] for patch in patches]
+        yield [
+            patch if patch.shape[0] == 1 and longest > 1 else patch[start : start + each]
+            for patch in patches
+        ]
 
 
-def _contract(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic, target: Canvas) -> None:
-    """One matrix product a batch for every iteration of the dims that the view leaves out, added up in their order."""
+def _contract(
+    stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic, target: Canvas
+) -> None:
+    """One matrix product a batch for every iteration of the dims that the view leaves out, added up
+    in their order."""
     view, extents = stage.view, stage.extents
     if view is None:
         raise HwsimError(f"{stage.name}: no kernel computes it")
@@ -93,11 +112,16 @@ def _contract(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic,
     outside = [dim for dim, _ in stage.bounds if dim not in (*view.b, *view.m, *view.n, *view.k)]
     a = gathered(left, stage, values, [*outside, *view.b, *view.m, *view.k], arithmetic)
     b = gathered(right, stage, values, [*outside, *view.b, *view.k, *view.n], arithmetic)
-    size = {key: prod(extents[dim] for dim in dims) for key, dims in (("b", view.b), ("m", view.m), ("n", view.n), ("k", view.k))}
+    size = {
+        key: prod(extents[dim] for dim in dims)
+        for key, dims in (("b", view.b), ("m", view.m), ("n", view.n), ("k", view.k))
+    }
     total: Array | None = None
     for place in product(*(range(extents[dim]) for dim in outside)):
         total = arithmetic.contract(
-            total, _at(a, place).reshape(size["b"], size["m"], size["k"]), _at(b, place).reshape(size["b"], size["k"], size["n"])
+            total,
+            _at(a, place).reshape(size["b"], size["m"], size["k"]),
+            _at(b, place).reshape(size["b"], size["k"], size["n"]),
         )
     assert total is not None
     dims = [*view.b, *view.m, *view.n]
@@ -106,12 +130,21 @@ def _contract(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic,
 
 def _at(array: Array, place: tuple[int, ...]) -> Array:
     """One iteration of the leading dims; an operand that a dim does not move has length 1 there."""
-    part: Array = array[tuple(min(index, length - 1) for index, length in zip(place, array.shape, strict=False))]
+    part: Array = array[
+        tuple(min(index, length - 1) for index, length in zip(place, array.shape, strict=False))
+    ]
     return part
 
 
-def gathered(tensor: Tensor, stage: Stage, values: Mapping[str, Array], dims: list[str], arithmetic: Arithmetic) -> Array:
-    """[dims..., patch]: what every iteration touches, zero outside the tensor; length 1 along dims that do not move it."""
+def gathered(
+    tensor: Tensor,
+    stage: Stage,
+    values: Mapping[str, Array],
+    dims: list[str],
+    arithmetic: Arithmetic,
+) -> Array:
+    """[dims..., patch]: what every iteration touches, zero outside the tensor; length 1 along dims
+    that do not move it."""
     source = values[tensor.buffer]
     if tensor.part_of:
         source = source.reshape(-1, tensor.elements)[tensor.part_of[1]]
@@ -126,10 +159,16 @@ def gathered(tensor: Tensor, stage: Stage, values: Mapping[str, Array], dims: li
 class Canvas:
     """The array that a stage writes into, with room around it for what falls outside the tensor."""
 
-    def __init__(self, tensor: Tensor, stage: Stage, before: Array | None, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, tensor: Tensor, stage: Stage, before: Array | None, arithmetic: Arithmetic
+    ) -> None:
         self._tensor, self._stage = tensor, stage
         shape = [axis.size for axis in tensor.axes]
-        start = np.full(shape, arithmetic.zero, arithmetic.dtype) if before is None else before.reshape(shape)
+        start = (
+            np.full(shape, arithmetic.zero, arithmetic.dtype)
+            if before is None
+            else before.reshape(shape)
+        )
         self._padded = np.ascontiguousarray(_padded(start, tensor, stage, arithmetic))
 
     def lengths(self, dims: list[str]) -> list[int]:
@@ -141,12 +180,16 @@ class Canvas:
         patch = [axis.extent for axis in self._tensor.axes]
         order = [names.index(dim) for dim in dims if dim in names]
         view.transpose(*order, *range(len(names), view.ndim))[...] = result.reshape(
-            *(length for dim, length in zip(dims, result.shape, strict=False) if dim in names), *patch
+            *(length for dim, length in zip(dims, result.shape, strict=False) if dim in names),
+            *patch,
         )
 
     def values(self) -> Array:
         inside = [
-            slice(low, low + axis.size) for axis, (low, _) in zip(self._tensor.axes, _margins(self._tensor, self._stage), strict=True)
+            slice(low, low + axis.size)
+            for axis, (low, _) in zip(
+                self._tensor.axes, _margins(self._tensor, self._stage), strict=True
+            )
         ]
         return self._padded[tuple(inside)]
 
@@ -172,7 +215,10 @@ def _view(array: Array, tensor: Tensor, stage: Stage) -> tuple[Array, list[str]]
         strides.append(coefficient * stride)
     lengths += [axis.extent for axis in tensor.axes]
     strides += [axis.step * stride for axis, stride in zip(tensor.axes, array.strides, strict=True)]
-    corner = tuple(slice(axis.offset + low, None) for axis, (low, _) in zip(tensor.axes, _margins(tensor, stage), strict=True))
+    corner = tuple(
+        slice(axis.offset + low, None)
+        for axis, (low, _) in zip(tensor.axes, _margins(tensor, stage), strict=True)
+    )
     return as_strided(array[corner], lengths, strides), names
 
 
@@ -183,12 +229,19 @@ def _terms(tensor: Tensor, array: Array) -> Iterator[tuple[tuple[str, int], int]
 
 
 def operands(layer: Convolution, x: Array, w: Array) -> dict[str, Array]:
-    """x [n, c, h, w] and w [k, c/groups, r, s] (transposed: [c, k/groups, r, s]) as the tensors that stages read."""
+    """x [n, c, h, w] and w [k, c/groups, r, s] (transposed: [c, k/groups, r, s]) as the tensors
+    that stages read."""
     if isinstance(layer, ConvTransposeLayer):
-        w = w.reshape(layer.groups, layer.c // layer.groups, layer.k // layer.groups, layer.r, layer.s).swapaxes(1, 2)[..., ::-1, ::-1]
+        w = w.reshape(
+            layer.groups, layer.c // layer.groups, layer.k // layer.groups, layer.r, layer.s
+        ).swapaxes(1, 2)[..., ::-1, ::-1]
     return {"ifmap": x, "filter": w}
 
 
-def convolve(layer: Convolution, plan: Plan, x: Array, w: Array, arithmetic: Arithmetic = FLOAT64) -> Array:
+def convolve(
+    layer: Convolution, plan: Plan, x: Array, w: Array, arithmetic: Arithmetic = FLOAT64
+) -> Array:
     """[n, k, p, q]: a convolution along a plan's stages."""
-    return evaluate(plan, operands(layer, x, w), arithmetic)["ofmap"].reshape(layer.n, layer.k, layer.p, layer.q)
+    return evaluate(plan, operands(layer, x, w), arithmetic)["ofmap"].reshape(
+        layer.n, layer.k, layer.p, layer.q
+    )

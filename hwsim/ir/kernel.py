@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Kernel(Protocol):
     """operations: of one execution.
 
-    apply: the output's patches from the inputs', [..., words of the patch] each, for many executions at once.
+    apply: the output's patches from the inputs', [..., words of the patch] each, for many
+    executions at once.
     """
 
     @property
@@ -58,7 +59,8 @@ class Add:
 
 @dataclass(frozen=True)
 class Separable:
-    """out = sum over inputs of L in R^T: the program of L on every column, then that of R on every row."""
+    """out = sum over inputs of L in R^T: the program of L on every column, then that of R on every
+    row."""
 
     parts: tuple[tuple[Program, Program], ...]
 
@@ -68,10 +70,15 @@ class Separable:
         for down, across in self.parts:
             total = total + down.operations * across.inputs + across.operations * len(down.outputs)
         down, across = self.parts[0]
-        return total + Operations(additions=(len(self.parts) - 1) * len(down.outputs) * len(across.outputs))
+        return total + Operations(
+            additions=(len(self.parts) - 1) * len(down.outputs) * len(across.outputs)
+        )
 
     def apply(self, patches: list[Values]) -> Values:
-        terms = [self._one(patch, down, across) for patch, (down, across) in zip(patches, self.parts, strict=True)]
+        terms = [
+            self._one(patch, down, across)
+            for patch, (down, across) in zip(patches, self.parts, strict=True)
+        ]
         return Add(len(terms)).apply(terms)
 
     def _one(self, patch: Values, down: Program, across: Program) -> Values:

@@ -6,9 +6,9 @@
       par n in 0..8 step 1 (col)     Loop("n", 1, "col")
         for m in 0..4 step 1         Loop("m", 1)
           C[m][n] += A[m] * B[n]
-
-Loop(dim, tile) cuts what is left of the dim into chunks of `tile`; the last one may be ragged. A spatial loop puts
-its chunks side by side on a mesh axis. A level holds, for each tensor, exactly what the loops inside it touch.
+ Loop(dim, tile) cuts what is left of the dim into chunks of `tile`; the last one may be ragged. A
+spatial loop puts its chunks side by side on a mesh axis. A level holds, for each tensor, exactly
+what the loops inside it touch.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ class Loop:
 class Hold:
     """Level `level` holds these tensors' tiles.
 
-    halo: 'keep' fetches only what the previous tile lacks, 'refetch' the whole tile whenever it changes.
-    buffers: tiles of each tensor held at a time. multicast: neighbours that need the same word share one read of
-    the level below. reduce: neighbours' partial sums of a word are added on their way down. pieces: a tile too large for
-    the level passes through it in so many pieces (the values of a large transform), or is shared by so many threads.
+    halo: 'keep' fetches only what the previous tile lacks, 'refetch' the whole tile whenever it
+    changes. buffers: tiles of each tensor held at a time. multicast: neighbours that need the same
+    word share one read of the level below. reduce: neighbours' partial sums of a word are added on
+    their way down. pieces: a tile too large for the level passes through it in so many pieces (the
+    values of a large transform), or is shared by so many threads.
     """
 
     level: str
@@ -55,8 +56,9 @@ class Hold:
 class Nest:
     """Items outermost first; the first is the backing memory's Hold of every tensor.
 
-    compute_multicast, compute_reduce: the same switches for the innermost level's wires to the multipliers.
-    dataflow: the name of the rule that made it. packed: weights are stored in panels as wide as the tile that is loaded at a time.
+    compute_multicast, compute_reduce: the same switches for the innermost level's wires to the
+    multipliers. dataflow: the name of the rule that made it. packed: weights are stored in panels
+    as wide as the tile that is loaded at a time.
     """
 
     stage: Stage
@@ -78,7 +80,9 @@ class Nest:
         """The loops outside a level; every loop for None, the multipliers."""
         if hold is None:
             return self.loops
-        return tuple(item for item in self.items[: self.items.index(hold)] if isinstance(item, Loop))
+        return tuple(
+            item for item in self.items[: self.items.index(hold)] if isinstance(item, Loop)
+        )
 
     def chain(self, tensor: str) -> tuple[Hold | None, ...]:
         """The levels that hold a tensor, outermost first, and None for the multipliers."""
@@ -99,7 +103,8 @@ class Nest:
         return prod(self.bound(loop) for loop in loops if loop.spatial is not None)
 
     def text(self, notes: Mapping[tuple[str, str], str] | None = None) -> str:
-        """The nest as indented loops, levels where they stand; notes: what to say beside a level's tensors."""
+        """The nest as indented loops, levels where they stand; notes: what to say beside a level's
+        tensors."""
         return "\n".join(self._lines(notes or {}))
 
     def _lines(self, notes: Mapping[tuple[str, str], str]) -> Iterator[str]:

@@ -1,18 +1,18 @@
 """Nests as YAML: what `hwsim map --out` writes and `hwsim run --nest` reads.
 
-    machine: toy-8x8
-    algorithm: direct
-    dtype: int8
-    nests:
-      - layer: gemm
-        shape: {op: gemm, m: 256, n: 256, k: 256}
-        stage: gemm
-        dataflow: mapped
-        nest:
-          - {hold: dram, tensors: [A, B, C]}
-          - {for: m, step: 128}
-          - {hold: gb, tensors: [C]}
-          - {par: k, step: 1, on: row}
+machine: toy-8x8
+algorithm: direct
+dtype: int8
+nests:
+  - layer: gemm
+    shape: {op: gemm, m: 256, n: 256, k: 256}
+    stage: gemm
+    dataflow: mapped
+    nest:
+      - {hold: dram, tensors: [A, B, C]}
+      - {for: m, step: 128}
+      - {hold: gb, tensors: [C]}
+      - {par: k, step: 1, on: row}
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer, PerAxis, lengths
+from hwsim.describe.layer import (
+    ConvLayer,
+    ConvTransposeLayer,
+    GemmLayer,
+    Layer,
+    LinearLayer,
+    PerAxis,
+    lengths,
+)
 from hwsim.describe.machine import Machine
 from hwsim.describe.reading import Document, count, per_axis, read, read_text
 from hwsim.describe.units import DTYPE_BYTES
@@ -36,7 +44,11 @@ from hwsim.ir.verify import verify_nest
 
 AXES = ("row", "column", "set")
 LAYERS: dict[str, type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer]] = {
-    "conv": ConvLayer, "convtranspose": ConvTransposeLayer, "linear": LinearLayer, "gemm": GemmLayer}
+    "conv": ConvLayer,
+    "convtranspose": ConvTransposeLayer,
+    "linear": LinearLayer,
+    "gemm": GemmLayer,
+}
 
 
 @dataclass(frozen=True)
@@ -55,17 +67,38 @@ class Item:
     on: str | None = None
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        kinds = [name for name, value in (("hold", self.hold), ("for", self.for_), ("par", self.par)) if value is not None]
+        kinds = [
+            name
+            for name, value in (("hold", self.hold), ("for", self.for_), ("par", self.par))
+            if value is not None
+        ]
         if len(kinds) != 1:
-            yield "", f"an item with {' and '.join(kinds) or 'neither hold, for nor par'}; expected exactly one of hold, for, par"
-        elif self.hold is not None and (not self.tensors or len(set(self.tensors)) < len(self.tensors)):
-            yield "tensors", f"{', '.join(self.tensors) or 'none'}; expected the names of tensors, each once"
+            yield (
+                "",
+                f"an item with {' and '.join(kinds) or 'neither hold, for nor par'}; expected "
+                f"exactly one of hold, for, par",
+            )
+        elif self.hold is not None and (
+            not self.tensors or len(set(self.tensors)) < len(self.tensors)
+        ):
+            yield (
+                "tensors",
+                f"{', '.join(self.tensors) or 'none'}; expected the names of tensors, each once",
+            )
         elif self.for_ is not None and self.on is not None:
             yield "on", f"a temporal loop on {self.on}; expected par: {self.for_}, or no axis"
         elif self.hold is None and self.step is None:
-            yield "", f"a loop over {self.for_ or self.par} without a step; expected step: a whole number of at least 1"
+            yield (
+                "",
+                f"a loop over {self.for_ or self.par} without a step; expected step: a whole "
+                f"number of at least 1",
+            )
         elif self.par is not None and self.on is None:
-            yield "", f"a spatial loop over {self.par} that says not where; expected on: the name of a mesh axis"
+            yield (
+                "",
+                f"a spatial loop over {self.par} that says not where; expected on: the name of a "
+                f"mesh axis",
+            )
 
 
 @dataclass(frozen=True)
@@ -88,7 +121,11 @@ class Shape:
     output_pad: PerAxis = per_axis(default=0, least=0)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        missing = [name for name, needed in lengths(LAYERS[self.op]).items() if needed and getattr(self, name) is None]
+        missing = [
+            name
+            for name, needed in lengths(LAYERS[self.op]).items()
+            if needed and getattr(self, name) is None
+        ]
         if missing:
             yield "", f"{self.op} without {', '.join(missing)}"
             return
@@ -99,7 +136,9 @@ class Shape:
 
     def layer(self, dtype: str) -> Layer:
         """The layer itself. Raises HwsimError where its lengths do not fit together."""
-        return LAYERS[self.op](**{name: getattr(self, name) for name in lengths(LAYERS[self.op])}, dtype=dtype)
+        return LAYERS[self.op](
+            **{name: getattr(self, name) for name in lengths(LAYERS[self.op])}, dtype=dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -124,25 +163,37 @@ class NestFile:
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.dtype not in DTYPE_BYTES:
-            yield "dtype", f"unknown data type {self.dtype!r}; expected one of {', '.join(DTYPE_BYTES)}{nearest(self.dtype, DTYPE_BYTES)}"
+            yield (
+                "dtype",
+                f"unknown data type {self.dtype!r}; expected one of "
+                f"{', '.join(DTYPE_BYTES)}{nearest(self.dtype, DTYPE_BYTES)}",
+            )
         if not self.nests:
             yield "nests", "no nests; expected at least one"
         for number, entry in enumerate(self.nests):
             for other in self.nests[:number]:
                 if (entry.layer, entry.stage) == (other.layer, other.stage):
-                    yield f"nests[{number}]", f"a second nest of {entry.layer}'s stage {entry.stage}"
+                    yield (
+                        f"nests[{number}]",
+                        f"a second nest of {entry.layer}'s stage {entry.stage}",
+                    )
                 elif entry.layer == other.layer and entry.shape != other.shape:
-                    yield f"nests[{number}].shape", f"another shape for layer {entry.layer} than before"
+                    yield (
+                        f"nests[{number}].shape",
+                        f"another shape for layer {entry.layer} than before",
+                    )
 
 
 def load_nests(path: str | Path) -> tuple[NestFile, Document]:
-    """A file of nests, and its document for faults found later. Raises ConfigError with every fault."""
+    """A file of nests, and its document for faults found later. Raises ConfigError with every
+    fault."""
     document = Document(read_text(Path(path)), str(path))
     return read(NestFile, document), document
 
 
 def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: Document) -> Nest:
-    """Entry `number` as a nest of the stage. Raises ConfigError for names the stage or machine lacks, at their lines."""
+    """Entry `number` as a nest of the stage. Raises ConfigError for names the stage or machine
+    lacks, at their lines."""
     entry = file.nests[number]
     items: list[Loop | Hold] = []
     names = tuple(tensor.name for tensor in stage.tensors)
@@ -150,21 +201,42 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
     for index, item in enumerate(entry.nest):
         place = f"nests[{number}].nest[{index}]"
         if item.hold is not None:
-            levels = (*machine.memories, *((machine.compute_name,) if machine.compute.rows * machine.compute.cols > 1 else ()))
+            levels = (
+                *machine.memories,
+                *(
+                    (machine.compute_name,)
+                    if machine.compute.rows * machine.compute.cols > 1
+                    else ()
+                ),
+            )
             if item.hold not in levels:
-                document.fault(f"{place}.hold", f"no memory {item.hold!r} in {machine.name}{nearest(item.hold, levels)}; "
-                                                f"expected one of {', '.join(levels)}")
+                document.fault(
+                    f"{place}.hold",
+                    f"no memory {item.hold!r} in {machine.name}{nearest(item.hold, levels)}; "
+                    f"expected one of {', '.join(levels)}",
+                )
             for name in item.tensors:
                 if name not in names:
-                    document.fault(f"{place}.tensors", f"no tensor {name!r} in {stage.name}{nearest(name, names)}; "
-                                                       f"expected {', '.join(names)}")
-            items.append(Hold(item.hold, item.tensors, item.halo, item.buffers, item.multicast, item.reduce))
+                    document.fault(
+                        f"{place}.tensors",
+                        f"no tensor {name!r} in {stage.name}{nearest(name, names)}; "
+                        f"expected {', '.join(names)}",
+                    )
+            items.append(
+                Hold(item.hold, item.tensors, item.halo, item.buffers, item.multicast, item.reduce)
+            )
             continue
         dim, step = item.for_ or item.par or "", item.step or 1
         if dim not in left:
-            document.fault(place, f"no dim {dim!r} in {stage.name}{nearest(dim, left)}; expected one of {', '.join(left)}")
+            document.fault(
+                place,
+                f"no dim {dim!r} in {stage.name}{nearest(dim, left)}; expected one of "
+                f"{', '.join(left)}",
+            )
         elif step > left[dim]:
-            document.fault(f"{place}.step", f"a step of {step} over {dim}, of which {left[dim]} are left")
+            document.fault(
+                f"{place}.step", f"a step of {step} over {dim}, of which {left[dim]} are left"
+            )
         else:
             left[dim] = step
         items.append(Loop(dim, step, item.on if item.par is not None else None))
@@ -173,7 +245,10 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
     if not document.faults:
         for dim, step in left.items():
             if step > 1:
-                document.fault(f"nests[{number}].nest", f"dim {dim} ends in steps of {step}; expected a loop of step 1")
+                document.fault(
+                    f"nests[{number}].nest",
+                    f"dim {dim} ends in steps of {step}; expected a loop of step 1",
+                )
     document.check()
     try:
         return verify_nest(Nest(stage, tuple(items), entry.dataflow))
@@ -183,8 +258,16 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
         raise
 
 
-def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], stage: Stage, machine: Machine, document: Document) -> None:
-    """Note what the machine cannot do: levels out of their order or on the wrong side of the array, more neighbours than cells."""
+def _check_machine(
+    file: NestFile,
+    number: int,
+    items: Sequence[Loop | Hold],
+    stage: Stage,
+    machine: Machine,
+    document: Document,
+) -> None:
+    """Note what the machine cannot do: levels out of their order or on the wrong side of the array,
+    more neighbours than cells."""
     reached: dict[str, int] = {}
     used = dict.fromkeys(AXES, 1)
     left = dict(stage.bounds)
@@ -192,28 +275,47 @@ def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], st
     for index, item in enumerate(items):
         place = f"nests[{number}].nest[{index}]"
         if isinstance(item, Hold) and item.level == machine.compute_name:
-            _check_cells(place, item, items[index + 1:], stage, document)
+            _check_cells(place, item, items[index + 1 :], stage, document)
             continue
         if isinstance(item, Hold):
             for name in item.tensors:
                 role = stage.tensor(name).role
                 chain = machine.chain(role)
                 if item.level not in chain:
-                    document.fault(f"{place}.tensors", f"{item.level} holds no {role}s; expected one of {', '.join(chain)}")
+                    document.fault(
+                        f"{place}.tensors",
+                        f"{item.level} holds no {role}s; expected one of {', '.join(chain)}",
+                    )
                 elif chain.index(item.level) < reached.get(name, 0):
-                    document.fault(f"{place}.hold", f"{name} reaches {item.level} again or too late; expected the order {', '.join(chain)}")
+                    document.fault(
+                        f"{place}.hold",
+                        f"{name} reaches {item.level} again or too late; expected the order "
+                        f"{', '.join(chain)}",
+                    )
                 else:
                     reached[name] = chain.index(item.level) + 1
             per_cell = machine.memories[item.level].per == "pe"
             if spatial and not per_cell:
-                document.fault(f"{place}.hold", f"{item.level} is the chip's, inside a spatial loop; expected it outside")
-            if per_cell and any(isinstance(other, Loop) and other.spatial for other in items[index:]):
-                document.fault(f"{place}.hold", f"{item.level} is a cell's own, outside a spatial loop; expected it inside")
+                document.fault(
+                    f"{place}.hold",
+                    f"{item.level} is the chip's, inside a spatial loop; expected it outside",
+                )
+            if per_cell and any(
+                isinstance(other, Loop) and other.spatial for other in items[index:]
+            ):
+                document.fault(
+                    f"{place}.hold",
+                    f"{item.level} is a cell's own, outside a spatial loop; expected it inside",
+                )
             continue
         if item.spatial is not None:
             spatial += 1
             if item.spatial not in AXES:
-                document.fault(f"{place}.on", f"no axis {item.spatial!r}{nearest(item.spatial, AXES)}; expected one of {', '.join(AXES)}")
+                document.fault(
+                    f"{place}.on",
+                    f"no axis {item.spatial!r}{nearest(item.spatial, AXES)}; expected one of "
+                    f"{', '.join(AXES)}",
+                )
             else:
                 used[item.spatial] *= -(-left[item.dim] // item.tile)
         left[item.dim] = item.tile
@@ -221,39 +323,68 @@ def _check_machine(file: NestFile, number: int, items: Sequence[Loop | Hold], st
     _check_array(Nest(stage, tuple(items)), used, machine, f"nests[{number}].nest", document)
 
 
-def _check_cells(place: str, hold: Hold, inside: Sequence[Loop | Hold], stage: Stage, document: Document) -> None:
-    """Note what the cells of an array cannot hold: more than one tensor, or one that the loops inside move."""
+def _check_cells(
+    place: str, hold: Hold, inside: Sequence[Loop | Hold], stage: Stage, document: Document
+) -> None:
+    """Note what the cells of an array cannot hold: more than one tensor, or one that the loops
+    inside move."""
     loops = [item for item in inside if isinstance(item, Loop)]
     if any(loop.spatial is not None for loop in loops):
-        document.fault(f"{place}.hold", f"{hold.level} is outside a spatial loop; expected it inside all of them")
+        document.fault(
+            f"{place}.hold",
+            f"{hold.level} is outside a spatial loop; expected it inside all of them",
+        )
     if len(hold.tensors) != 1:
-        document.fault(f"{place}.tensors", f"{', '.join(hold.tensors)}; expected one tensor, of which each cell holds a word")
+        document.fault(
+            f"{place}.tensors",
+            f"{', '.join(hold.tensors)}; expected one tensor, of which each cell holds a word",
+        )
         return
     tensor = stage.tensor(hold.tensors[0])
     moving = [loop.dim for loop in loops if loop.spatial is None and loop.dim in tensor.dims]
     if moving:
-        document.fault(f"{place}.tensors", f"{tensor.name} moves with the loop over {moving[0]} inside; expected a tensor that stays")
+        document.fault(
+            f"{place}.tensors",
+            f"{tensor.name} moves with the loop over {moving[0]} inside; expected a tensor that "
+            f"stays",
+        )
 
 
-def _check_levels(place: str, items: Sequence[Loop | Hold], stage: Stage, machine: Machine, document: Document) -> None:
-    """Note memories that a tensor passes by: data moves along the links, so each on its way holds it, or lets it by.
+def _check_levels(
+    place: str, items: Sequence[Loop | Hold], stage: Stage, machine: Machine, document: Document
+) -> None:
+    """Note memories that a tensor passes by: data moves along the links, so each on its way holds
+    it, or lets it by.
 
     A tensor may begin in a memory that keeps its kind from layer to layer instead of in DRAM.
     """
     for tensor in stage.tensors if stage.view is not None else ():
-        held = [item.level for item in items if isinstance(item, Hold) and tensor.name in item.tensors]
+        held = [
+            item.level for item in items if isinstance(item, Hold) and tensor.name in item.tensors
+        ]
         chain = machine.chain(tensor.role)
         starts = next((level for level in held if level in chain), "")
         kept = tensor.role in machine.memories[starts].keeps if starts else False
-        needed = chain[chain.index(starts):] if kept else chain
-        missing = [level for level in needed if level not in held and not machine.memories[level].may_pass_by]
+        needed = chain[chain.index(starts) :] if kept else chain
+        missing = [
+            level
+            for level in needed
+            if level not in held and not machine.memories[level].may_pass_by
+        ]
         if missing:
-            document.fault(place, f"{tensor.name} passes by {' and '.join(missing)}; expected every memory from {needed[0]} to the "
-                                  f"multipliers to hold it ({', '.join(needed)}), or bypass: true in {machine.name}")
+            document.fault(
+                place,
+                f"{tensor.name} passes by {' and '.join(missing)}; expected every memory from "
+                f"{needed[0]} to the "
+                f"multipliers to hold it ({', '.join(needed)}), or bypass: true in {machine.name}",
+            )
 
 
-def _check_array(nest: Nest, used: Mapping[str, int], machine: Machine, place: str, document: Document) -> None:
-    """Neighbours along rows and columns, and all of them together; row-stationary bands may be wider than the array."""
+def _check_array(
+    nest: Nest, used: Mapping[str, int], machine: Machine, place: str, document: Document
+) -> None:
+    """Neighbours along rows and columns, and all of them together; row-stationary bands may be
+    wider than the array."""
     sizes = {"row": machine.compute.rows, "column": machine.compute.cols}
     if not keeps_filters(nest, machine):
         for axis, size in sizes.items():
@@ -265,12 +396,25 @@ def _check_array(nest: Nest, used: Mapping[str, int], machine: Machine, place: s
         document.fault(place, f"{everywhere} neighbours on {cells} cells")
 
 
-def nest_text(machine: str, algorithm: str, dtype: str, nests: Sequence[tuple[str, Layer, Nest]]) -> str:
+def nest_text(
+    machine: str, algorithm: str, dtype: str, nests: Sequence[tuple[str, Layer, Nest]]
+) -> str:
     """A file of (layer's name, layer, nest), to be read back by load_nests."""
-    lines = [f"machine: {_word(machine)}", f"algorithm: {_word(algorithm)}", f"dtype: {dtype}", "nests:"]
+    lines = [
+        f"machine: {_word(machine)}",
+        f"algorithm: {_word(algorithm)}",
+        f"dtype: {dtype}",
+        "nests:",
+    ]
     for name, layer, nest in nests:
-        lines += [f"  - layer: {_word(name)}", f"    shape: {_flow(_shape(layer))}", f"    stage: {_word(nest.stage.name)}",
-                  f"    dataflow: {nest.dataflow}", "    nest:", *(f"      - {_flow(_item(item))}" for item in nest.items)]
+        lines += [
+            f"  - layer: {_word(name)}",
+            f"    shape: {_flow(_shape(layer))}",
+            f"    stage: {_word(nest.stage.name)}",
+            f"    dataflow: {nest.dataflow}",
+            "    nest:",
+            *(f"      - {_flow(_item(item))}" for item in nest.items),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -281,10 +425,17 @@ def _shape(layer: Layer) -> dict[str, Any]:
 
 def _item(item: Loop | Hold) -> dict[str, Any]:
     if isinstance(item, Loop):
-        return {"for": item.dim, "step": item.tile} if item.spatial is None else {"par": item.dim, "step": item.tile, "on": item.spatial}
+        return (
+            {"for": item.dim, "step": item.tile}
+            if item.spatial is None
+            else {"par": item.dim, "step": item.tile, "on": item.spatial}
+        )
     plain = Hold(item.level, item.tensors)
-    extra = {name: getattr(item, name) for name in ("halo", "buffers", "multicast", "reduce")
-             if getattr(item, name) != getattr(plain, name)}
+    extra = {
+        name: getattr(item, name)
+        for name in ("halo", "buffers", "multicast", "reduce")
+        if getattr(item, name) != getattr(plain, name)
+    }
     return {"hold": item.level, "tensors": list(item.tensors), **extra}
 
 
@@ -297,7 +448,9 @@ def _word(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_word(each) for each in value)}]"
     if isinstance(value, str):
-        return value if WORD.fullmatch(value) and value.lower() not in NO_TEXT else json.dumps(value)
+        return (
+            value if WORD.fullmatch(value) and value.lower() not in NO_TEXT else json.dumps(value)
+        )
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,12 +1,17 @@
-"""One axis of a strided, dilated or transposed convolution as plain ones: stride 1, dilation 1, fewer taps.
+"""One axis of a strided, dilated or transposed convolution as plain ones: stride 1, dilation 1,
+fewer taps.
 
-    strided, u = 2:      y[p] = sum_r x[2p + r] w[r]                    even taps meet even inputs, odd taps odd ones:
-                      -> y[p] = sum_t x0[p + t] w[2t] + sum_t x1[p + t] w[2t + 1],       x0[i] = x[2i], x1[i] = x[2i + 1]
-    dilated, d = 2:      y[p] = sum_r x[p + 2r] w[r]                    even outputs see even inputs, odd ones odd ones
-    transposed, u = 2:   y[2h + r] += x[h] w[r]                         even outputs see even taps, odd ones odd taps
-
-Taps that fall into one phase make its filter; outputs of one residue are its image. In general, with g = gcd(u, d), taps
-have u/g phases and outputs d/g residues, and neighbours stand lcm(u, d) inputs apart.
+    strided, u = 2:      y[p] = sum_r x[2p + r] w[r]                    even taps meet even inputs,
+    odd taps odd ones:
+                      -> y[p] = sum_t x0[p + t] w[2t] + sum_t x1[p + t] w[2t + 1],       x0[i] =
+                      x[2i], x1[i] = x[2i + 1]
+    dilated, d = 2:      y[p] = sum_r x[p + 2r] w[r]                    even outputs see even
+    inputs, odd ones odd ones
+    transposed, u = 2:   y[2h + r] += x[h] w[r]                         even outputs see even taps,
+    odd ones odd taps
+ Taps that fall into one phase make its filter; outputs of one residue are its image. In general,
+with g = gcd(u, d), taps have u/g phases and outputs d/g residues, and neighbours stand lcm(u, d)
+inputs apart.
 """
 
 from __future__ import annotations
@@ -29,11 +34,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Phases:
-    """Phases of one axis with `taps` taps each: stride-1 correlations of positions 0 ... places - 1 with those taps.
+    """Phases of one axis with `taps` taps each: stride-1 correlations of positions 0 ... places - 1
+    with those taps.
 
-    filter: where tap t of phase u stands; input: where position z = place + tap of residue i and phase u is read; output:
-    where place z of residue i and phase u is written. places: outputs of a residue, the last of some residues outside the
-    image. summed: the phases add up to the same outputs (strided); otherwise each makes outputs of its own (transposed).
+    filter: where tap t of phase u stands; input: where position z = place + tap of residue i and
+    phase u is read; output: where place z of residue i and phase u is written. places: outputs of a
+    residue, the last of some residues outside the image. summed: the phases add up to the same
+    outputs (strided); otherwise each makes outputs of its own (transposed).
     """
 
     taps: int
@@ -49,7 +56,8 @@ class Phases:
 def phases_of(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:
     """The rows' (axis 0) or columns' (axis 1) phases, those with equal numbers of taps together.
 
-    Filters of a transposed convolution are stored with their taps reversed (see ConvTransposeLayer).
+    Filters of a transposed convolution are stored with their taps reversed (see
+    ConvTransposeLayer).
     """
     outputs, taps = ((layer.p, layer.r), (layer.q, layer.s))[axis]
     split = _transposed if isinstance(layer, ConvTransposeLayer) else _strided
@@ -57,7 +65,8 @@ def phases_of(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:
 
 
 def joined_phases(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:
-    """The phases that add up to the same outputs as one, the shorter ones with a last tap that is outside the filter."""
+    """The phases that add up to the same outputs as one, the shorter ones with a last tap that is
+    outside the filter."""
     found = phases_of(layer, axis)
     first = found[0]
     if not first.summed or len(found) == 1:
@@ -91,7 +100,8 @@ def _strided(outputs: int, taps: int, u: int, d: int, pad: int) -> list[Phases]:
 
 
 def _transposed(outputs: int, taps: int, u: int, d: int, pad: int) -> list[Phases]:
-    """Output p gets taps r with (p + pad - r d) divisible by u: with q = (p + pad) div u, x[q - e - d/g t] w[b + u/g t]."""
+    """Output p gets taps r with (p + pad - r d) divisible by u: with q = (p + pad) div u, x[q - e -
+    d/g t] w[b + u/g t]."""
     common = gcd(u, d)
     phases, residues = u // common, d // common
     found: list[Phases] = []
@@ -124,7 +134,8 @@ def _joined(found: list[Phases]) -> list[Phases]:
         last = joined[-1] if joined else None
         if (
             last is not None
-            and (last.taps, last.input, last.places, last.residues) == (phase.taps, phase.input, phase.places, phase.residues)
+            and (last.taps, last.input, last.places, last.residues)
+            == (phase.taps, phase.input, phase.places, phase.residues)
             and phase.output.offset == last.output.offset + last.phases
             and phase.filter.offset == last.filter.offset - last.phases
         ):

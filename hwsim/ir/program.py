@@ -1,7 +1,9 @@
-"""Straight-line programs for multiplication by a small constant matrix, common subexpressions shared.
+"""Straight-line programs for multiplication by a small constant matrix, common subexpressions
+shared.
 
     y0 = x0 + x1/2 + x2/4            t  = x0 + x2/4
-    y1 = x0 - x1/2 + x2/4     ->     y0 = t + x1/2          4 operations become 3, each a fused multiply-add
+    y1 = x0 - x1/2 + x2/4     ->     y0 = t + x1/2          4 operations become 3, each a fused
+    multiply-add
                                      y1 = t - x1/2
 
 Transforms are counted by these programs and computed by them, operation for operation.
@@ -37,12 +39,18 @@ class Step:
         constants = sum(not _power_of_two(value) for value, _ in self.terms)
         shifts = sum(_power_of_two(value) and abs(value) != 1 for value, _ in self.terms)
         additions = len(self.terms) - 1
-        return Operations(constant_multiplies=constants, shifts=shifts, additions=additions, fused=min(additions, constants + shifts))
+        return Operations(
+            constant_multiplies=constants,
+            shifts=shifts,
+            additions=additions,
+            fused=min(additions, constants + shifts),
+        )
 
 
 @dataclass(frozen=True)
 class Program:
-    """inputs: how many values come in, numbered from 0; every step makes the next number; outputs: numbers, None a zero."""
+    """inputs: how many values come in, numbered from 0; every step makes the next number; outputs:
+    numbers, None a zero."""
 
     inputs: int
     steps: tuple[Step, ...]
@@ -50,7 +58,8 @@ class Program:
 
     @cached_property
     def operations(self) -> Operations:
-        """Multiplications by 0 and +-1 are free, by +-2^k shifts, by anything else constant multiplications."""
+        """Multiplications by 0 and +-1 are free, by +-2^k shifts, by anything else constant
+        multiplications."""
         return sum((step.operations for step in self.steps), Operations())
 
     def text(self, input_name: str, output_name: str) -> list[str]:
@@ -77,7 +86,13 @@ class Program:
         for step in self.steps:
             total = None
             for coefficient, number in step.terms:
-                term = known[number] if coefficient == 1 else -known[number] if coefficient == -1 else known[number] * float(coefficient)
+                term = (
+                    known[number]
+                    if coefficient == 1
+                    else -known[number]
+                    if coefficient == -1
+                    else known[number] * float(coefficient)
+                )
                 total = term if total is None else total + term
             known.append(total)
         return [None if number is None else known[number] for number in self.outputs]
@@ -87,22 +102,32 @@ def _sum_text(terms: Sequence[tuple[Coefficient, int]], names: Sequence[str]) ->
     words = []
     for coefficient, number in terms:
         size = abs(coefficient)
-        factor = "" if size == 1 else f"{size if isinstance(size, Fraction) else format(size, '.6g')} "
+        factor = (
+            "" if size == 1 else f"{size if isinstance(size, Fraction) else format(size, '.6g')} "
+        )
         words.append(f"{'-' if coefficient < 0 else '+'} {factor}{names[number]}")
-    return " ".join(words).removeprefix("+ ").replace("- ", "-", 1) if words[0].startswith("-") else " ".join(words).removeprefix("+ ")
+    return (
+        " ".join(words).removeprefix("+ ").replace("- ", "-", 1)
+        if words[0].startswith("-")
+        else " ".join(words).removeprefix("+ ")
+    )
 
 
 def _power_of_two(value: Coefficient) -> bool:
     exact = abs(Fraction(value))
-    return exact.numerator & (exact.numerator - 1) == 0 and exact.denominator & (exact.denominator - 1) == 0
+    return (
+        exact.numerator & (exact.numerator - 1) == 0
+        and exact.denominator & (exact.denominator - 1) == 0
+    )
 
 
 @lru_cache(maxsize=256)
 def program_of(matrix: Matrix) -> Program:
     """A short program for y = matrix x.
 
-    Pairs of terms that several rows hold in the same ratio are computed once, the most frequent first (Hartley 1996, for
-    filters); then each shared value takes the scale that leaves the fewest multiplications no addition can be fused with.
+    Pairs of terms that several rows hold in the same ratio are computed once, the most frequent
+    first (Hartley 1996, for filters); then each shared value takes the scale that leaves the fewest
+    multiplications no addition can be fused with.
     """
     inputs = len(matrix[0])
     rows = [{number: value for number, value in enumerate(row) if value} for row in matrix]
@@ -113,14 +138,16 @@ def program_of(matrix: Matrix) -> Program:
 
 
 def _share_pairs(rows: list[Row], inputs: int) -> list[Row]:
-    """Replace pairs x_i + c x_j found in several rows by new variables, in place; the variables' own rows."""
+    """Replace pairs x_i + c x_j found in several rows by new variables, in place; the variables'
+    own rows."""
     shared: list[Row] = []
     while True:
         found = Counter(pattern for row in [*shared, *rows] for pattern in _pairs(row))
         if not found:
             return shared
         (first, second, ratio), times = max(
-            found.items(), key=lambda item: (item[1], abs(item[0][2]) == 1, -item[0][0], -item[0][1], item[0][2])
+            found.items(),
+            key=lambda item: (item[1], abs(item[0][2]) == 1, -item[0][0], -item[0][1], item[0][2]),
         )
         if times < 2:
             return shared
@@ -151,16 +178,30 @@ def _scaled(rows: list[Row], inputs: int, scales: tuple[Fraction, ...]) -> list[
     result = []
     for position, row in enumerate(rows):
         own = scales[position] if position < len(scales) else Fraction(1)
-        result.append({number: own * value / (scales[number - inputs] if number >= inputs else 1) for number, value in row.items()})
+        result.append(
+            {
+                number: own * value / (scales[number - inputs] if number >= inputs else 1)
+                for number, value in row.items()
+            }
+        )
     return result
 
 
 def _prescales(rows: list[Row]) -> list[tuple[int, Fraction]]:
-    """Terms (variable, |coefficient|) to multiply on their own, so that every row has one term that needs no multiplication."""
+    """Terms (variable, |coefficient|) to multiply on their own, so that every row has one term that
+    needs no multiplication."""
     needing = [row for row in rows if row and all(abs(value) != 1 for value in row.values())]
-    chosen = [next((number, abs(value)) for number, value in row.items()) for row in needing if len(row) == 1]
+    chosen = [
+        next((number, abs(value)) for number, value in row.items())
+        for row in needing
+        if len(row) == 1
+    ]
     chosen = list(dict.fromkeys(chosen))
-    left = [row for row in needing if not any(abs(row.get(number, 0)) == value for number, value in chosen)]
+    left = [
+        row
+        for row in needing
+        if not any(abs(row.get(number, 0)) == value for number, value in chosen)
+    ]
     while left:
         terms = Counter((number, abs(value)) for row in left for number, value in row.items())
         best = max(terms, key=lambda term: (terms[term], -term[0], term[1]))
@@ -195,7 +236,10 @@ def _emit(rows: list[Row], inputs: int, shared: int) -> Program:
         return value, ready(number)
 
     def build(row: Row) -> int:
-        terms = sorted((term(number, value) for number, value in row.items()), key=lambda item: (abs(item[0]) != 1, item[0] != 1, item[1]))
+        terms = sorted(
+            (term(number, value) for number, value in row.items()),
+            key=lambda item: (abs(item[0]) != 1, item[0] != 1, item[1]),
+        )
         if len(terms) == 1:
             return terms[0][1] if terms[0][0] == 1 else add(terms[0])
         place_ = add(terms[0], terms[1])
@@ -208,7 +252,8 @@ def _emit(rows: list[Row], inputs: int, shared: int) -> Program:
 
 
 def transposed(program: Program) -> Program:
-    """The program of the transposed matrix: the same multiplications, every addition a fork and every fork an addition."""
+    """The program of the transposed matrix: the same multiplications, every addition a fork and
+    every fork an addition."""
     width = len(program.outputs)
     steps: list[Step] = []
     pending: dict[int, list[tuple[Coefficient, int]]] = {}

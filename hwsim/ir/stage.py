@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Operations:
     """What is computed: per statement, or summed over a stage, a layer, a network (they add up).
 
-    fused: of the constant multiplications and shifts, those that one fused multiply-add does with an addition.
+    fused: of the constant multiplications and shifts, those that one fused multiply-add does with
+    an addition.
     """
 
     multiplies: int = 0
@@ -39,11 +40,19 @@ class Operations:
 
     @property
     def vector_operations(self) -> int:
-        """Instructions of a vector unit outside multiply-accumulates, a fused multiply-add being one."""
+        """Instructions of a vector unit outside multiply-accumulates, a fused multiply-add being
+        one."""
         return self.constant_multiplies + self.shifts + self.additions - self.fused
 
 
-FIELDS = ("multiplies", "constant_multiplies", "shifts", "additions", "effectual_multiplies", "fused")
+FIELDS = (
+    "multiplies",
+    "constant_multiplies",
+    "shifts",
+    "additions",
+    "effectual_multiplies",
+    "fused",
+)
 
 
 @dataclass(frozen=True)
@@ -63,11 +72,12 @@ class GemmView:
 class Stage:
     """bounds: iterations of each dim, in the order of the textbook loops.
 
-    per_iteration: operations of one execution of the statement. effectual: multiplications whose operands are both inside
-    the tensors (padding excluded) and not zero, expected where the layer states densities. view: how a matrix unit sees
-    the stage, None for a stage that no matrix unit can run. offline: done once before inference (the filter transform),
-    counted but not timed.
-    dtype: of the run, once there is one. kernel: what the statement computes, None for a multiply-accumulate.
+    per_iteration: operations of one execution of the statement. effectual: multiplications whose
+    operands are both inside the tensors (padding excluded) and not zero, expected where the layer
+    states densities. view: how a matrix unit sees the stage, None for a stage that no matrix unit
+    can run. offline: done once before inference (the filter transform), counted but not timed.
+    dtype: of the run, once there is one. kernel: what the statement computes, None for a
+    multiply-accumulate.
     """
 
     name: str
@@ -118,10 +128,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an algorithm lowers a layer to: stages in order, the tensors that pass between them, and the reasons.
+    """What an algorithm lowers a layer to: stages in order, the tensors that pass between them, and
+    the reasons.
 
-    fused_over: dims whose blocks run through all the stages one after another, so that a block's temporaries stay on chip;
-    empty when each stage runs whole.
+    fused_over: dims whose blocks run through all the stages one after another, so that a block's
+    temporaries stay on chip; empty when each stage runs whole.
     """
 
     algorithm: str
@@ -142,5 +153,11 @@ class Plan:
     @property
     def workspace_bytes(self) -> int:
         """Bytes of what the stages write only to read it again."""
-        return sum({tensor.name: tensor.bytes for stage in self.stages for tensor in stage.tensors
-                    if tensor.name in self.temporaries}.values())
+        return sum(
+            {
+                tensor.name: tensor.bytes
+                for stage in self.stages
+                for tensor in stage.tensors
+                if tensor.name in self.temporaries
+            }.values()
+        )

@@ -3,9 +3,8 @@
     for p, r:  out[p] += x[2*p + r - 1]
 
     x: Axis(terms=(("p", 2), ("r", 1)), size=W, offset=-1)      out: Axis((("p", 1),), size=P)
-
-A coordinate outside [0, size) is padding: it is zero, and is never moved. `extent` > 1 means that the statement
-touches that many coordinates at once (a Winograd patch), `step` apart.
+ A coordinate outside [0, size) is padding: it is zero, and is never moved. `extent` > 1 means that
+the statement touches that many coordinates at once (a Winograd patch), `step` apart.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from hwsim.describe.machine import Role
 
 @dataclass(frozen=True)
 class Axis:
-    """index = offset + sum(coefficient * dim) + step * [0, extent), kept where 0 <= index < size."""
+    """index = offset + sum(coefficient * dim) + step * [0, extent), kept where 0 <= index <
+    size."""
 
     terms: tuple[tuple[str, int], ...]
     size: int
@@ -33,7 +33,11 @@ class Axis:
 
     def overhang(self, extents: Mapping[str, int]) -> tuple[int, int]:
         """How many coordinates iterations reach below 0 and beyond the size."""
-        last = self.offset + sum(coefficient * (extents[dim] - 1) for dim, coefficient in self.terms) + self.span
+        last = (
+            self.offset
+            + sum(coefficient * (extents[dim] - 1) for dim, coefficient in self.terms)
+            + self.span
+        )
         return max(0, -self.offset), max(0, last - self.size)
 
     @property
@@ -51,9 +55,10 @@ def along(dim: str, size: int) -> Axis:
 class Tensor:
     """A tensor that a statement touches.
 
-    layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element. part_of: (buffer, i)
-    when the tensor is the i-th of the equal pieces of a larger one that another stage writes under the buffer's name.
-    coded: share of its bytes that crosses DRAM's port, where the machine compresses what goes there.
+    layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element.
+    part_of: (buffer, i) when the tensor is the i-th of the equal pieces of a larger one that
+    another stage writes under the buffer's name. coded: share of its bytes that crosses DRAM's
+    port, where the machine compresses what goes there.
     """
 
     name: str

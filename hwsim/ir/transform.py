@@ -13,7 +13,9 @@ from hwsim.ir.stage import Stage
 MAX_CUTS = 24
 
 
-def tiles(sizes: Mapping[str, int], order: Iterable[str], spatial: str | None = None) -> tuple[Loop, ...]:
+def tiles(
+    sizes: Mapping[str, int], order: Iterable[str], spatial: str | None = None
+) -> tuple[Loop, ...]:
     """One loop per dim of `order`, stepping by its tile.
 
     for m in 0..M:            for m in 0..M step 4:
@@ -55,7 +57,8 @@ def drop_idle(stage: Stage, items: Iterable[Loop | Hold]) -> tuple[Loop | Hold, 
 
 @lru_cache(maxsize=1 << 16)
 def temporal_steps(length: int, loops: tuple[tuple[int, bool], ...], lengths: bool = False) -> int:
-    """Steps that a dim's loops, as (tile, is spatial), make of a chunk, following the first spatial position.
+    """Steps that a dim's loops, as (tile, is spatial), make of a chunk, following the first spatial
+    position.
 
     lengths: each step counted as long as its last chunk.
     """
@@ -65,15 +68,20 @@ def temporal_steps(length: int, loops: tuple[tuple[int, bool], ...], lengths: bo
     if spatial:
         return temporal_steps(min(length, tile), rest, lengths)
     whole, left = divmod(length, tile)
-    return whole * temporal_steps(tile, rest, lengths) + (temporal_steps(left, rest, lengths) if left else 0)
+    return whole * temporal_steps(tile, rest, lengths) + (
+        temporal_steps(left, rest, lengths) if left else 0
+    )
 
 
 def split_group(dims: tuple[str, ...], extents: Mapping[str, int], budget: int) -> dict[str, int]:
-    """Tile sizes of a group of dims whose product is at most `budget`, covering the group in the fewest boxes.
+    """Tile sizes of a group of dims whose product is at most `budget`, covering the group in the
+    fewest boxes.
 
     The innermost dims are preferred whole among equals, so that a tile is contiguous.
     """
-    return dict(zip(dims, _fewest_boxes(tuple(extents[dim] for dim in dims), max(budget, 1)), strict=True))
+    return dict(
+        zip(dims, _fewest_boxes(tuple(extents[dim] for dim in dims), max(budget, 1)), strict=True)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -86,7 +94,8 @@ def _fewest_boxes(extents: tuple[int, ...], budget: int) -> tuple[int, ...]:
 
 
 def _even_cuts(extent: int, pieces: int) -> Iterator[int]:
-    """The lengths of a dim cut evenly into at least so many pieces, each length once, longest first."""
+    """The lengths of a dim cut evenly into at least so many pieces, each length once, longest
+    first."""
     while pieces <= extent:
         size = -(-extent // pieces)
         yield size
@@ -96,7 +105,8 @@ def _even_cuts(extent: int, pieces: int) -> Iterator[int]:
 
 
 def _boxes(extents: tuple[int, ...], budget: int) -> Iterator[tuple[int, ...]]:
-    """Sizes whose product is at most `budget`, each cutting its extent evenly; at most MAX_CUTS cuts a dim."""
+    """Sizes whose product is at most `budget`, each cutting its extent evenly; at most MAX_CUTS
+    cuts a dim."""
     if not extents:
         yield ()
         return

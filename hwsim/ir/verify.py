@@ -1,9 +1,9 @@
-"""Checks between the arrows: a stage or nest that breaks a rule of the form is an error, before anything runs."""
+"""Checks between the arrows: a stage or nest that breaks a rule of the form is an error, before
+anything runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import takewhile
 
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Nest
@@ -41,7 +41,9 @@ def _stage_faults(stage: Stage) -> Iterator[str]:
         used = [dim for axis in tensor.axes for dim in axis.dims]
         if len(used) != len(set(used)):
             yield f"{tensor.name} uses a dim on two axes; expected each dim on at most one"
-        yield from (f"{tensor.name} uses an unknown dim {dim}" for dim in used if dim not in extents)
+        yield from (
+            f"{tensor.name} uses an unknown dim {dim}" for dim in used if dim not in extents
+        )
 
 
 def _nest_faults(nest: Nest) -> Iterator[str]:
@@ -64,6 +66,10 @@ def _nest_faults(nest: Nest) -> Iterator[str]:
         for name in hold.tensors:
             if name not in names:
                 yield f"level {hold.level} holds {name}, which the stage does not have"
-    outermost = {name for hold in takewhile(lambda item: isinstance(item, Hold), nest.items) for name in hold.tensors}  # type: ignore[union-attr]
+    outermost: set[str] = set()
+    for item in nest.items:
+        if not isinstance(item, Hold):
+            break
+        outermost |= set(item.tensors)
     for name in sorted(names - outermost):
         yield f"{name} is in no memory outside the loops"

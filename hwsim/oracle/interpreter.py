@@ -1,6 +1,7 @@
-"""The executed loops: walk a nest step by step, track what every buffer holds, and compute the values.
-
-Written to be read beside the definition in hwsim.ir.nest, for small nests; it shares no code with the closed form.
+"""The executed loops: walk a nest step by step, track what every buffer holds, and compute the
+values.
+ Written to be read beside the definition in hwsim.ir.nest, for small nests; it shares no code with
+the closed form.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Word = tuple[int, ...]
 
 @dataclass
 class _Buffer:
-    """One instance of a level: the words it holds of one tensor, and of which of them a partial sum lies here."""
+    """One instance of a level: the words it holds of one tensor, and of which of them a partial sum
+    lies here."""
 
     words: frozenset[Word] = frozenset()
     begun: set[Word] = field(default_factory=set)
@@ -44,13 +46,16 @@ def execute(nest: Nest) -> NestCounts:
         walk = _TensorWalk(nest, tensor)
         walk.run()
         traffic.update(walk.traffic())
-    instances = {hold.level: len(list(_positions(nest, nest.loops_above(hold)))) for hold in nest.holds}
+    instances = {
+        hold.level: len(list(_positions(nest, nest.loops_above(hold)))) for hold in nest.holds
+    }
     instances[COMPUTE] = len(list(_positions(nest, nest.loops)))
     return NestCounts(traffic, instances)
 
 
 def compute(nest: Nest, operands: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """The output of a multiply-accumulate nest, each product added in the order in which the nest runs it."""
+    """The output of a multiply-accumulate nest, each product added in the order in which the nest
+    runs it."""
     stage = nest.stage
     out = np.zeros([axis.size for axis in stage.output.axes])
     for step in _steps(nest, nest.loops):
@@ -69,7 +74,8 @@ def _value(array: npt.NDArray[np.float64], tensor: Tensor, point: dict[str, int]
 
 
 class _TensorWalk:
-    """Steps one tensor through its chain of levels, outermost first, at every step of all the temporal loops."""
+    """Steps one tensor through its chain of levels, outermost first, at every step of all the
+    temporal loops."""
 
     def __init__(self, nest: Nest, tensor: Tensor) -> None:
         self.nest, self.tensor = nest, tensor
@@ -97,10 +103,15 @@ class _TensorWalk:
 
     def _tiles(self, depth: int, step: tuple[int, ...]) -> dict[tuple[int, ...], frozenset[Word]]:
         loops = self.nest.loops_above(self.chain[depth])
-        temporal = [index for index, loop in zip(step, _temporal(self.nest.loops), strict=True)
-                    if any(loop is own for own in loops)]
-        return {place: frozenset(_words(self.tensor, _chunks(self.nest, loops, tuple(temporal), place)))
-                for place in self.buffers[depth]}
+        temporal = [
+            index
+            for index, loop in zip(step, _temporal(self.nest.loops), strict=True)
+            if any(loop is own for own in loops)
+        ]
+        return {
+            place: frozenset(_words(self.tensor, _chunks(self.nest, loops, tuple(temporal), place)))
+            for place in self.buffers[depth]
+        }
 
     def _leave(self, depth: int, tiles: dict[tuple[int, ...], frozenset[Word]]) -> None:
         hold, tally = self.chain[depth], self.tallies[depth]
@@ -122,7 +133,9 @@ class _TensorWalk:
             begun = self.buffers[depth - 1][parent].begun
             arriving = 1 if reduce else times
             outside.updates += arriving
-            outside.serves += arriving if word in begun else arriving - 1  # what lies there is read to be added to
+            outside.serves += (
+                arriving if word in begun else arriving - 1
+            )  # what lies there is read to be added to
             begun.add(word)
 
     def _enter(self, depth: int, tiles: dict[tuple[int, ...], frozenset[Word]]) -> None:
@@ -134,8 +147,15 @@ class _TensorWalk:
             buffer.words = tiles[place]
             buffer.peak = max(buffer.peak, len(buffer.words))
 
-    def _request(self, depth: int, place: tuple[int, ...], word: Word, asked: set[tuple[tuple[int, ...], Word]],
-                 hold: Hold | None, tally: _Tally) -> None:
+    def _request(
+        self,
+        depth: int,
+        place: tuple[int, ...],
+        word: Word,
+        asked: set[tuple[tuple[int, ...], Word]],
+        hold: Hold | None,
+        tally: _Tally,
+    ) -> None:
         if depth == 0:
             return
         parent = self._parent(depth, place)
@@ -167,8 +187,13 @@ class _TensorWalk:
         result = {}
         for depth, hold in enumerate(self.chain):
             if hold is not None:
-                tally, peak = self.tallies[depth], max(buffer.peak for buffer in self.buffers[depth].values())
-                result[hold.level, self.tensor.name] = Traffic(tally.fills, tally.serves, tally.updates, tally.drains, peak)
+                tally, peak = (
+                    self.tallies[depth],
+                    max(buffer.peak for buffer in self.buffers[depth].values()),
+                )
+                result[hold.level, self.tensor.name] = Traffic(
+                    tally.fills, tally.serves, tally.updates, tally.drains, peak
+                )
         return result
 
 
@@ -200,7 +225,9 @@ def _steps(nest: Nest, loops: tuple[Loop, ...]) -> Iterator[tuple[int, ...]]:
     return run(0, dict(nest.stage.bounds))
 
 
-def _chunks(nest: Nest, loops: tuple[Loop, ...], step: tuple[int, ...], position: tuple[int, ...]) -> Chunks:
+def _chunks(
+    nest: Nest, loops: tuple[Loop, ...], step: tuple[int, ...], position: tuple[int, ...]
+) -> Chunks:
     """The chunk of every dim at a temporal step and a spatial position (empty: start >= end)."""
     chunks = {dim: (0, bound) for dim, bound in nest.stage.bounds}
     times, places = iter(step), iter(position)

@@ -1,6 +1,7 @@
-"""A plan executed number by number, every operation tallied as it happens: what the plan's own counts must equal.
-
-Written for small layers, to be trusted rather than fast; it shares with the counts only what a statement means.
+"""A plan executed number by number, every operation tallied as it happens: what the plan's own
+counts must equal.
+ Written for small layers, to be trusted rather than fast; it shares with the counts only what a
+statement means.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Number:
         return Number(self.value * other, self.tally)
 
 
-def execute_plan(plan: Plan, operands: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Operations]]:
+def execute_plan(
+    plan: Plan, operands: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, Operations]]:
     """({tensor: float64 values}, {stage: the operations that happened})."""
     values: dict[str, Array] = {}
     counts: dict[str, Operations] = {}
@@ -79,9 +82,17 @@ def _execute_stage(stage: Stage, values: Mapping[str, Array]) -> tuple[Array, Op
     tally = Tally()
     number = np.vectorize(lambda value: Number(float(value), tally), otypes=[object])
     inside = {name: number(array) for name, array in values.items() if array.size}
-    result = run_stage(stage, inside, Arithmetic(np.object_, _multiply_and_add, zero=Number(0.0, tally)))
+    result = run_stage(
+        stage, inside, Arithmetic(np.object_, _multiply_and_add, zero=Number(0.0, tally))
+    )
     plain = np.vectorize(lambda item: item.value, otypes=[np.float64])(result)
-    return plain, Operations(tally.multiplies, tally.constant_multiplies, tally.shifts, tally.additions, tally.effectual_multiplies)
+    return plain, Operations(
+        tally.multiplies,
+        tally.constant_multiplies,
+        tally.shifts,
+        tally.additions,
+        tally.effectual_multiplies,
+    )
 
 
 def _multiply_and_add(total: Array | None, a: Array, b: Array) -> Array:
@@ -97,5 +108,6 @@ def _multiply_and_add(total: Array | None, a: Array, b: Array) -> Array:
 
 
 def counted(operations: Operations) -> Operations:
-    """A plan's counts as an execution sees them: it does not know which operations a fused unit would do at once."""
+    """A plan's counts as an execution sees them: it does not know which operations a fused unit
+    would do at once."""
     return replace(operations, fused=0)

@@ -1,16 +1,18 @@
-"""A systolic array register by register: what every cell holds in every cycle, on real values. For small products.
+"""A systolic array register by register: what every cell holds in every cycle, on real values. For
+small products.
 
             x  ->  [cell] -> [cell] ->          cell (i, j), each cycle:
                       |         |                   x moves right
-            x  ->  [cell] -> [cell] ->              y moves down: a sum (weights stay), or a weight (sums stay)
+            x  ->  [cell] -> [cell] ->              y moves down: a sum (weights stay), or a weight
+            (sums stay)
                       v         v                   one product
 
     weights or inputs stay:   y' = y + x * stays
     outputs stay:             stays' = stays + x * y
-
-Every value travels with a tag that says what it is; a cell that would pair values that do not belong together, or lose
-one that is still needed, raises Hazard. So a schedule is not only fast: it is shown to be one that registers can follow.
-The array of H. T. Kung, "Why Systolic Architectures?", IEEE Computer 15(1), 1982.
+ Every value travels with a tag that says what it is; a cell that would pair values that do not
+belong together, or lose one that is still needed, raises Hazard. So a schedule is not only fast: it
+is shown to be one that registers can follow. The array of H. T. Kung, "Why Systolic
+Architectures?", IEEE Computer 15(1), 1982.
 """
 
 from __future__ import annotations
@@ -22,7 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.errors import HwsimError
-from hwsim.timing.systolic.folds import Folds, Stationary, Timing, even_tile, mapped, product_folds, schedule
+from hwsim.timing.systolic.folds import (
+    Folds,
+    Stationary,
+    Timing,
+    even_tile,
+    mapped,
+    product_folds,
+    schedule,
+)
 
 Floats = npt.NDArray[np.float64]
 EMPTY = -1
@@ -34,7 +44,8 @@ class Hazard(Exception):
 
 @dataclass(frozen=True)
 class Fold:
-    """stays: the r x c tile in the cells (None: sums). x [T, r], y [T, c]: vectors from the left and from the top.
+    """stays: the r x c tile in the cells (None: sums). x [T, r], y [T, c]: vectors from the left
+    and from the top.
 
     into: the rows (a slice, or their numbers) and columns of the product that its results add to.
     """
@@ -57,7 +68,8 @@ class Fold:
 
 @dataclass(frozen=True)
 class Stepped:
-    """values [M, N]: the product. cycles: until the last result left. products: multiplications; switched: of two non-zeros."""
+    """values [M, N]: the product. cycles: until the last result left. products: multiplications;
+    switched: of two non-zeros."""
 
     values: Floats
     cycles: int
@@ -65,18 +77,33 @@ class Stepped:
     switched: int
 
 
-def step_product(a: Floats, b: Floats, stationary: Stationary, rows: int, columns: int, timing: Timing, *, whole: bool = False,
-                 depth: int | None = None, skip_zeros: bool = False) -> Stepped:
-    """a [M, K] times b [K, N] on rows x columns cells, cycle by cycle, folds in the order of hwsim.timing.systolic.folds.product_folds.
+def step_product(
+    a: Floats,
+    b: Floats,
+    stationary: Stationary,
+    rows: int,
+    columns: int,
+    timing: Timing,
+    *,
+    whole: bool = False,
+    depth: int | None = None,
+    skip_zeros: bool = False,
+) -> Stepped:
+    """a [M, K] times b [K, N] on rows x columns cells, cycle by cycle, folds in the order of
+    hwsim.timing.systolic.folds.product_folds.
 
     skip_zeros: vectors that are zero all over, and folds whose stationary tile is, are left out.
-    Raises HwsimError for operands or an array that cannot be, Hazard if the schedule were one that registers cannot follow.
+    Raises HwsimError for operands or an array that cannot be, Hazard if the schedule were one that
+    registers cannot follow.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0] or 0 in (*a.shape, *b.shape):
         raise HwsimError(f"operands {a.shape} and {b.shape}; expected a [M, K] and b [K, N]")
     if min(rows, columns, timing.stages, depth or 1) < 1:
-        raise HwsimError(f"{rows} x {columns} cells of {timing.stages} stages, depth {depth}; expected at least 1 of each")
+        raise HwsimError(
+            f"{rows} x {columns} cells of {timing.stages} stages, depth {depth}; expected at "
+            f"least 1 of each"
+        )
     mapped(a.shape[0], b.shape[1], a.shape[1], stationary)
     folds = _folds(a, b, stationary, rows, columns, whole, depth)
     values = np.zeros((a.shape[0], b.shape[1]))
@@ -84,14 +111,29 @@ def step_product(a: Floats, b: Floats, stationary: Stationary, rows: int, column
         folds = [fold for fold in map(_without_zeros, folds) if fold is not None]
     if not folds:
         return Stepped(values, 0, 0, 0)
-    shapes = Folds(np.array([fold.rows for fold in folds]), np.array([fold.columns for fold in folds]),
-                   np.array([float(len(fold.x)) for fold in folds]))
+    shapes = Folds(
+        np.array([fold.rows for fold in folds]),
+        np.array([fold.columns for fold in folds]),
+        np.array([float(len(fold.x)) for fold in folds]),
+    )
     starts = schedule(shapes, timing, stationary).starts.astype(int).tolist()
-    array = _SumsStay(rows, columns, timing, folds, starts) if stationary == "os" else _TileStays(rows, columns, timing, folds, starts)
+    array = (
+        _SumsStay(rows, columns, timing, folds, starts)
+        if stationary == "os"
+        else _TileStays(rows, columns, timing, folds, starts)
+    )
     return array.run(values.T if stationary == "is" else values, values)
 
 
-def _folds(a: Floats, b: Floats, stationary: Stationary, rows: int, columns: int, whole: bool, depth: int | None) -> list[Fold]:
+def _folds(
+    a: Floats,
+    b: Floats,
+    stationary: Stationary,
+    rows: int,
+    columns: int,
+    whole: bool,
+    depth: int | None,
+) -> list[Fold]:
     """Cut the operands as product_folds cuts their sizes."""
     (m, k), n = a.shape, b.shape[1]
     if stationary == "is":  # inputs stay: the transposed product, weights streaming
@@ -104,12 +146,20 @@ def _folds(a: Floats, b: Floats, stationary: Stationary, rows: int, columns: int
         for t in range(0, stream, strip):
             for i in range(0, down, high):
                 if stationary == "os":
-                    x, y, stays = a[i:i + high].T, b[:, j:j + wide], None
+                    x, y, stays = a[i : i + high].T, b[:, j : j + wide], None
                     into = (slice(i, i + x.shape[1]), slice(j, j + y.shape[1]))
                 else:
-                    x, stays, y = a[t:t + strip, i:i + high], b[i:i + high, j:j + wide], None
+                    x, stays, y = (
+                        a[t : t + strip, i : i + high],
+                        b[i : i + high, j : j + wide],
+                        None,
+                    )
                     into = (slice(t, t + len(x)), slice(j, j + stays.shape[1]))
-                made.append(_padded(Fold(stays, x, y, into), rows, columns) if whole else Fold(stays, x, y, into))
+                made.append(
+                    _padded(Fold(stays, x, y, into), rows, columns)
+                    if whole
+                    else Fold(stays, x, y, into)
+                )
     return made
 
 
@@ -119,11 +169,17 @@ def _padded(fold: Fold, rows: int, columns: int) -> Fold:
     if fold.stays is None:
         assert fold.y is not None
         return Fold(None, x, np.pad(fold.y, ((0, 0), (0, columns - fold.y.shape[1]))), fold.into)
-    return Fold(np.pad(fold.stays, ((0, rows - fold.stays.shape[0]), (0, columns - fold.stays.shape[1]))), x, None, fold.into)
+    return Fold(
+        np.pad(fold.stays, ((0, rows - fold.stays.shape[0]), (0, columns - fold.stays.shape[1]))),
+        x,
+        None,
+        fold.into,
+    )
 
 
 def _without_zeros(fold: Fold) -> Fold | None:
-    """The fold without vectors that add nothing; None when nothing is left of it. Results keep their rows."""
+    """The fold without vectors that add nothing; None when nothing is left of it. Results keep
+    their rows."""
     if fold.stays is not None and not fold.stays.any():
         return None
     useful = fold.x.any(axis=1) if fold.y is None else fold.x.any(axis=1) & fold.y.any(axis=1)
@@ -138,12 +194,20 @@ def _without_zeros(fold: Fold) -> Fold | None:
 class _Array:
     """What both kinds share: x moving right, skewed row by row; the results as they leave."""
 
-    def __init__(self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]) -> None:
+    def __init__(
+        self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]
+    ) -> None:
         self.shape, self.timing, self.folds, self.starts = (rows, columns), timing, folds, starts
-        self.x, self.x_fold, self.x_at = np.zeros(self.shape), np.full(self.shape, EMPTY), np.full(self.shape, EMPTY)
+        self.x, self.x_fold, self.x_at = (
+            np.zeros(self.shape),
+            np.full(self.shape, EMPTY),
+            np.full(self.shape, EMPTY),
+        )
         self.products = self.switched = 0
         self.left = 0  # results of all folds that have left
-        self.due = sum(fold.columns * (len(fold.x) if fold.stays is not None else fold.rows) for fold in folds)
+        self.due = sum(
+            fold.columns * (len(fold.x) if fold.stays is not None else fold.rows) for fold in folds
+        )
 
     def run(self, into: Floats, values: Floats) -> Stepped:
         cycle = 0
@@ -170,12 +234,17 @@ class _Array:
         for row in range(self.shape[0]):
             number, at = self._entering(cycle - row * skew)
             if number != EMPTY and row < self.folds[number].rows:
-                self.x[row, 0], self.x_fold[row, 0], self.x_at[row, 0] = self.folds[number].x[at, row], number, at
+                self.x[row, 0], self.x_fold[row, 0], self.x_at[row, 0] = (
+                    self.folds[number].x[at, row],
+                    number,
+                    at,
+                )
             else:
                 self.x[row, 0], self.x_fold[row, 0], self.x_at[row, 0] = 0.0, EMPTY, EMPTY
 
     def _at_work(self) -> npt.NDArray[np.bool_]:
-        """Cells that hold an x of a fold they belong to (x passes cells right of a narrow fold unused)."""
+        """Cells that hold an x of a fold they belong to (x passes cells right of a narrow fold
+        unused)."""
         widths = np.array([*(fold.columns for fold in self.folds), 0])
         return np.asarray((self.x_fold != EMPTY) & (np.arange(self.shape[1]) < widths[self.x_fold]))
 
@@ -187,13 +256,20 @@ class _Array:
 class _TileStays(_Array):
     """Weights (or inputs) stay; sums move down, a cell's L stages each."""
 
-    def __init__(self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]) -> None:
+    def __init__(
+        self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]
+    ) -> None:
         super().__init__(rows, columns, timing, folds, starts)
-        self.tile, self.tile_tag = np.zeros(self.shape), np.full(self.shape, EMPTY)  # tag = fold * rows + row of its tile
+        self.tile, self.tile_tag = (
+            np.zeros(self.shape),
+            np.full(self.shape, EMPTY),
+        )  # tag = fold * rows + row of its tile
         self.next, self.next_tag = np.zeros(self.shape), np.full(self.shape, EMPTY)
         self.sums = np.zeros((timing.stages, *self.shape))
         self.sum_tags = np.full((timing.stages, *self.shape), EMPTY)
-        self.loading = [(0, 0)] * columns  # of each column: the fold that shifts in, and how many of its rows have
+        self.loading = [
+            (0, 0)
+        ] * columns  # of each column: the fold that shifts in, and how many of its rows have
         self.most = max(len(fold.x) for fold in folds)
 
     def _cycle(self, cycle: int, into: Floats) -> None:
@@ -225,7 +301,10 @@ class _TileStays(_Array):
         if not fits[work].all():
             raise Hazard("a sum does not arrive with its vector")
         self.sums[1:], self.sum_tags[1:] = self.sums[:-1].copy(), self.sum_tags[:-1].copy()
-        self.sums[0], self.sum_tags[0] = np.where(work, above + self.x * self.tile, 0.0), np.where(work, tags, EMPTY)
+        self.sums[0], self.sum_tags[0] = (
+            np.where(work, above + self.x * self.tile, 0.0),
+            np.where(work, tags, EMPTY),
+        )
         self._tally(self.x[work], self.tile[work])
         self._leave(into)
 
@@ -239,28 +318,41 @@ class _TileStays(_Array):
                 rows, columns = fold.into
                 first = columns.start + column
                 if first < min(columns.stop, into.shape[1]):
-                    into[rows.start + at if isinstance(rows, slice) else rows[at], first] += finished[row, column]
+                    into[rows.start + at if isinstance(rows, slice) else rows[at], first] += (
+                        finished[row, column]
+                    )
                 self.left += 1
 
     def _shift_in(self, cycle: int, column: int) -> None:
-        """One more row of the next tile into a column, if the row it pushes the others on to is free."""
+        """One more row of the next tile into a column, if the row it pushes the others on to is
+        free."""
         number, done = self.loading[column]
         while number < len(self.folds) and self.folds[number].columns <= column:
             number, done = number + 1, 0
         self.loading[column] = (number, done)
         if number == len(self.folds) or not self._free(cycle, number, done, column):
             return
-        value, owner = (self.next, self.next_tag) if self.timing.hidden else (self.tile, self.tile_tag)
+        value, owner = (
+            (self.next, self.next_tag) if self.timing.hidden else (self.tile, self.tile_tag)
+        )
         fold, row = self.folds[number], self.folds[number].rows - 1 - done
         assert fold.stays is not None
-        for register, new in ((value, fold.stays[row, column]), (owner, number * self.shape[0] + row)):
-            register[1:done + 1, column] = register[:done, column].copy()
+        for register, new in (
+            (value, fold.stays[row, column]),
+            (owner, number * self.shape[0] + row),
+        ):
+            register[1 : done + 1, column] = register[:done, column].copy()
             register[0, column] = new
         self.loading[column] = (number, done + 1) if row else (number + 1, 0)
 
     def _free(self, cycle: int, number: int, row: int, column: int) -> bool:
         """Does nothing that is still needed lie where the tile's front moves to?"""
-        if not self.timing.overlap and not self.timing.hidden and number and not self._left_by(number):
+        if (
+            not self.timing.overlap
+            and not self.timing.hidden
+            and number
+            and not self._left_by(number)
+        ):
             return False
         if self.timing.hidden:
             return bool(self.next_tag[row, column] == EMPTY)
@@ -273,19 +365,34 @@ class _TileStays(_Array):
 
     def _last_used(self, cycle: int, number: int, row: int, column: int) -> bool:
         """Has the last vector of a fold reached the cell?"""
-        return cycle >= self.starts[number] + len(self.folds[number].x) - 1 + row * self.timing.stages + column
-
+        return (
+            cycle
+            >= self.starts[number]
+            + len(self.folds[number].x)
+            - 1
+            + row * self.timing.stages
+            + column
+        )
 
 
 class _SumsStay(_Array):
     """Outputs stay until their reduction is done, then shift down and out; weights move down."""
 
-    def __init__(self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]) -> None:
+    def __init__(
+        self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]
+    ) -> None:
         super().__init__(rows, columns, timing, folds, starts)
-        self.y, self.y_fold, self.y_at = np.zeros(self.shape), np.full(self.shape, EMPTY), np.full(self.shape, EMPTY)
+        self.y, self.y_fold, self.y_at = (
+            np.zeros(self.shape),
+            np.full(self.shape, EMPTY),
+            np.full(self.shape, EMPTY),
+        )
         self.sums, self.sum_fold = np.zeros(self.shape), np.full(self.shape, EMPTY)
         self.pipe: list[tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-        self.out, self.out_tag = np.zeros(self.shape), np.full(self.shape, EMPTY)  # on the way out: tag = fold * rows + row
+        self.out, self.out_tag = (
+            np.zeros(self.shape),
+            np.full(self.shape, EMPTY),
+        )  # on the way out: tag = fold * rows + row
 
     def _cycle(self, cycle: int, into: Floats) -> None:
         self._shift_right(cycle, 1)
@@ -302,19 +409,33 @@ class _SumsStay(_Array):
             if number != EMPTY and column < self.folds[number].columns:
                 y = self.folds[number].y
                 assert y is not None
-                self.y[0, column], self.y_fold[0, column], self.y_at[0, column] = y[at, column], number, at
+                self.y[0, column], self.y_fold[0, column], self.y_at[0, column] = (
+                    y[at, column],
+                    number,
+                    at,
+                )
             else:
                 self.y[0, column], self.y_fold[0, column], self.y_at[0, column] = 0.0, EMPTY, EMPTY
 
     def _multiply(self) -> None:
         work = self._at_work()
-        if (self.y_fold[work] != self.x_fold[work]).any() or (self.y_at[work] != self.x_at[work]).any():
+        if (self.y_fold[work] != self.x_fold[work]).any() or (
+            self.y_at[work] != self.x_at[work]
+        ).any():
             raise Hazard("an x meets a y that is not its own")
-        self.pipe.insert(0, (np.where(work, self.x * self.y, 0.0), np.where(work, self.x_fold, EMPTY), np.where(work, self.x_at, EMPTY)))
+        self.pipe.insert(
+            0,
+            (
+                np.where(work, self.x * self.y, 0.0),
+                np.where(work, self.x_fold, EMPTY),
+                np.where(work, self.x_at, EMPTY),
+            ),
+        )
         self._tally(self.x[work], self.y[work])
 
     def _add(self) -> npt.NDArray[np.bool_]:
-        """Products that have passed their stages join the cells' sums; which sums are complete with that."""
+        """Products that have passed their stages join the cells' sums; which sums are complete with
+        that."""
         if len(self.pipe) < self.timing.stages:
             return np.zeros(self.shape, np.bool_)
         product, number, at = self.pipe.pop()
@@ -343,7 +464,8 @@ class _SumsStay(_Array):
             raise Hazard("a sum on its way out meets one that has begun")
 
     def _move_down(self, arriving: npt.NDArray[np.bool_], into: Floats) -> None:
-        """From the bottom up: a sum moves if the register below is free and no sum of that cell's own comes in."""
+        """From the bottom up: a sum moves if the register below is free and no sum of that cell's
+        own comes in."""
         for column in range(self.shape[1]):
             for row in range(self.shape[0] - 1, -1, -1):
                 tag = int(self.out_tag[row, column])
@@ -352,20 +474,38 @@ class _SumsStay(_Array):
                 if row == self.folds[tag // self.shape[0]].rows - 1:
                     self._result(row, column, into)
                 elif self.out_tag[row + 1, column] == EMPTY and not arriving[row + 1, column]:
-                    self.out[row + 1, column], self.out_tag[row + 1, column] = self.out[row, column], tag
+                    self.out[row + 1, column], self.out_tag[row + 1, column] = (
+                        self.out[row, column],
+                        tag,
+                    )
                     self.out_tag[row, column] = EMPTY
 
     def _result(self, row: int, column: int, into: Floats) -> None:
         number, own = divmod(int(self.out_tag[row, column]), self.shape[0])
         rows, columns = self.folds[number].into
-        if rows.start + own < min(rows.stop, into.shape[0]) and columns.start + column < min(columns.stop, into.shape[1]):
+        if rows.start + own < min(rows.stop, into.shape[0]) and columns.start + column < min(
+            columns.stop, into.shape[1]
+        ):
             into[rows.start + own, columns.start + column] += self.out[row, column]
         self.out_tag[row, column] = EMPTY
         self.left += 1
 
 
-
-def product_cycles(m: int, n: int, k: int, stationary: Stationary, rows: int, columns: int, timing: Timing, *, whole: bool = False,
-                   depth: int | None = None) -> float:
+def product_cycles(
+    m: int,
+    n: int,
+    k: int,
+    stationary: Stationary,
+    rows: int,
+    columns: int,
+    timing: Timing,
+    *,
+    whole: bool = False,
+    depth: int | None = None,
+) -> float:
     """The cycles of a product in closed form: what step_product takes, without stepping."""
-    return schedule(product_folds(m, n, k, stationary, rows, columns, whole=whole, depth=depth), timing, stationary).cycles
+    return schedule(
+        product_folds(m, n, k, stationary, rows, columns, whole=whole, depth=depth),
+        timing,
+        stationary,
+    ).cycles

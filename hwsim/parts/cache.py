@@ -1,4 +1,5 @@
-"""An implicit memory: a set-associative LRU cache that sees line addresses and decides by itself."""
+"""An implicit memory: a set-associative LRU cache that sees line addresses and decides by
+itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ LARGEST = 4 * 2**30
 @PARTS.register("cache")
 @dataclass(frozen=True)
 class Cache(Memory):
-    """Write-allocate, write-back, LRU. `per: core` gives every core its own; bandwidth is per instance.
+    """Write-allocate, write-back, LRU. `per: core` gives every core its own; bandwidth is per
+    instance.
 
     write_fetch: a write miss fetches the rest of its line (false where whole sectors are written).
     """
@@ -37,10 +39,26 @@ class Cache(Memory):
         if self.line & (self.line - 1):
             yield "line", f"a line of {self.line} bytes; expected a power of two"
         elif self.capacity > LARGEST:
-            yield "capacity", f"{size_text(self.capacity)}; expected at most {size_text(LARGEST)}, as every line is simulated"
+            yield (
+                "capacity",
+                f"{size_text(self.capacity)}; expected at most {size_text(LARGEST)}, as every "
+                f"line is simulated",
+            )
         elif self.capacity % self.line:
-            yield "line", f"a line of {self.line} bytes does not divide the capacity of {self.capacity}; expected a divisor"
+            yield (
+                "line",
+                f"a line of {self.line} bytes does not divide the capacity of {self.capacity}; "
+                f"expected a divisor",
+            )
         elif self.ways > self.capacity // self.line:
-            yield "ways", f"{self.ways} ways, but only {self.capacity // self.line} lines; expected at most that"
+            yield (
+                "ways",
+                f"{self.ways} ways, but only {self.capacity // self.line} lines; expected at most "
+                f"that",
+            )
         elif self.capacity % (self.line * self.ways):
-            yield "ways", f"{self.ways} ways do not divide {self.capacity // self.line} lines; expected a divisor"
+            yield (
+                "ways",
+                f"{self.ways} ways do not divide {self.capacity // self.line} lines; expected a "
+                f"divisor",
+            )

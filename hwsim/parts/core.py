@@ -31,7 +31,10 @@ class Core(Compute):
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.vector & (self.vector - 1) or self.vector < 8:
-            yield "vector", f"a vector of {self.vector} bytes; expected a power of two of at least 8"
+            yield (
+                "vector",
+                f"a vector of {self.vector} bytes; expected a power of two of at least 8",
+            )
 
     @property
     def units(self) -> int:

@@ -1,4 +1,5 @@
-"""Main memory: a peak bandwidth shared by reads and writes, or channels of a device with rows, banks and refresh."""
+"""Main memory: a peak bandwidth shared by reads and writes, or channels of a device with rows,
+banks and refresh."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from hwsim.errors import nearest
 class Dram(Memory):
     """capacity in bytes; bandwidth for reads and writes together; latency of a first word.
 
-    timing: a device of hwsim.describe.dram, `channels` of which make up the bandwidth; without it, the bandwidth is always
-    reached. ports: 'shared' by all tensors, or a 'separate' one of the whole bandwidth for each. burst: transfers are whole
-    bursts of so many bytes.
+    timing: a device of hwsim.describe.dram, `channels` of which make up the bandwidth; without it,
+    the bandwidth is always reached. ports: 'shared' by all tensors, or a 'separate' one of the
+    whole bandwidth for each. burst: transfers are whole bursts of so many bytes.
 
-    technology: whose energy per bit is taken where `energy` gives none; without either one is assumed, and runs say so.
-    compression: 'rlc' when feature maps whose density is
-    stated cross the port run-length coded (hwsim.rewrite.run_length).
+    technology: whose energy per bit is taken where `energy` gives none; without either one is
+    assumed, and runs say so. compression: 'rlc' when feature maps whose density is stated cross the
+    port run-length coded (hwsim.rewrite.run_length).
     """
 
     kind: ClassVar[str] = "dram"
@@ -43,10 +44,18 @@ class Dram(Memory):
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.timing is not None and self.timing not in DEVICES:
-            yield "timing", f"{self.timing!r}{nearest(self.timing, DEVICES)}; expected one of {', '.join(DEVICES)}"
+            yield (
+                "timing",
+                f"{self.timing!r}{nearest(self.timing, DEVICES)}; expected one of "
+                f"{', '.join(DEVICES)}",
+            )
         elif self.device is not None and not self.bandwidth.per_cycle:
             peak = self.channels * self.device.peak_bytes_per_ns * 1e9
             if abs(self.bandwidth.value / peak - 1) > 0.02:
-                yield "bandwidth", f"{self.bandwidth}; {self.channels} channels of {self.timing} have {peak / 1e9:.4g} GB/s"
+                yield (
+                    "bandwidth",
+                    f"{self.bandwidth}; {self.channels} channels of {self.timing} have "
+                    f"{peak / 1e9:.4g} GB/s",
+                )
         elif self.device is not None:
             yield "bandwidth", f"{self.bandwidth}; expected GB/s beside a timing"

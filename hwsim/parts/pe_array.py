@@ -1,4 +1,5 @@
-"""A spatial array of processing elements, each with its own small scratchpads, fed by multicast buses."""
+"""A spatial array of processing elements, each with its own small scratchpads, fed by multicast
+buses."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,10 +12,11 @@ from hwsim.describe.units import DTYPE_BYTES, Bandwidth
 @PARTS.register("pe_array")
 @dataclass(frozen=True)
 class PeArray(Compute):
-    """rows x cols PEs of one multiply-accumulate a cycle; one bus per tensor from the buffer to the array.
+    """rows x cols PEs of one multiply-accumulate a cycle; one bus per tensor from the buffer to the
+    array.
 
-    zeros: 'gating' when a product with a zero operand takes its cycle but switches no multiplier and reads no filter
-    from the PE's scratchpad.
+    zeros: 'gating' when a product with a zero operand takes its cycle but switches no multiplier
+    and reads no filter from the PE's scratchpad.
     """
 
     kind: ClassVar[str] = "pe_array"

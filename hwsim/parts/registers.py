@@ -10,7 +10,8 @@ from hwsim.describe.reading import count, quantity
 @PARTS.register("registers")
 @dataclass(frozen=True)
 class Registers(Memory):
-    """capacity is per core, SM or PE. banks: equal parts of it, of which an access costs the energy of one."""
+    """capacity is per core, SM or PE. banks: equal parts of it, of which an access costs the energy
+    of one."""
 
     kind: ClassVar[str] = "registers"
     per: Literal["core", "sm", "pe"] = "core"

@@ -12,14 +12,16 @@ from hwsim.describe.units import Bandwidth
 @PARTS.register("scratchpad")
 @dataclass(frozen=True)
 class Scratchpad(Memory):
-    """roles: which tensors it holds. bandwidth: of one instance (all its banks), for reads and for writes.
+    """roles: which tensors it holds. bandwidth: of one instance (all its banks), for reads and for
+    writes.
 
     buffers: tiles of a tensor at once: 2 loads the next one while one is used, n runs n - 1 ahead.
-    bypass: a nest may leave out tensors that the memory could hold; they pass it by.
-    word_bytes: the width at which partial sums are kept (accumulators).
-    banks: equal parts of it; with whole_banks each belongs to one tensor, else words lie across them in turn.
-    keeps: tensors that stay here when they fit, and do not go through DRAM: feature maps between layers, weights loaded once.
-    phases: bulk-synchronous: what moves through its port moves between computing, not beside it.
+    bypass: a nest may leave out tensors that the memory could hold; they pass it by. word_bytes:
+    the width at which partial sums are kept (accumulators). banks: equal parts of it; with
+    whole_banks each belongs to one tensor, else words lie across them in turn. keeps: tensors that
+    stay here when they fit, and do not go through DRAM: feature maps between layers, weights loaded
+    once. phases: bulk-synchronous: what moves through its port moves between computing, not beside
+    it.
     """
 
     kind: ClassVar[str] = "scratchpad"
@@ -44,7 +46,8 @@ class Scratchpad(Memory):
         return self.bypass
 
     def occupied(self, size: int) -> int:
-        """Bytes that a tensor's tile of `size` bytes takes: whole banks where each belongs to one tensor."""
+        """Bytes that a tensor's tile of `size` bytes takes: whole banks where each belongs to one
+        tensor."""
         bank = self.capacity // self.banks
         return -(-size // bank) * bank if self.whole_banks else size
 
@@ -56,9 +59,15 @@ class Scratchpad(Memory):
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, role in enumerate(self.keeps):
             if role not in self.roles:
-                yield f"keeps[{index}]", f"{role!r} is none of its roles; expected one of {', '.join(self.roles)}"
+                yield (
+                    f"keeps[{index}]",
+                    f"{role!r} is none of its roles; expected one of {', '.join(self.roles)}",
+                )
         if self.capacity % self.banks:
-            yield "banks", f"{self.banks}; expected a divisor of the capacity, {self.capacity} bytes"
+            yield (
+                "banks",
+                f"{self.banks}; expected a divisor of the capacity, {self.capacity} bytes",
+            )
         for index, role in enumerate(self.roles):
             if role in self.roles[:index]:
                 yield f"roles[{index}]", f"{role!r} given twice"

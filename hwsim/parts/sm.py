@@ -13,13 +13,14 @@ from hwsim.ir.stage import Stage
 @PARTS.register("sm")
 @dataclass(frozen=True)
 class StreamingMultiprocessor(Compute):
-    """sms of them; macs_per_cycle per SM by dtype, tensor_macs_per_cycle where tensor cores serve the dtype.
+    """sms of them; macs_per_cycle per SM by dtype, tensor_macs_per_cycle where tensor cores serve
+    the dtype.
 
-    sparse: the N:M patterns of weights whose zeros the tensor cores skip.
-    tensor_threads threads together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
-    instruction adds tensor_depth bytes of the reduction to each sum.
-    launch is the time from one kernel's end to the next one's end when both are empty; l2_latency,
-    shared_latency and barrier are what one step of a blocked loop waits for when nothing else hides it.
+    sparse: the N:M patterns of weights whose zeros the tensor cores skip. tensor_threads threads
+    together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
+    instruction adds tensor_depth bytes of the reduction to each sum. launch is the time from one
+    kernel's end to the next one's end when both are empty; l2_latency, shared_latency and barrier
+    are what one step of a blocked loop waits for when nothing else hides it.
     """
 
     kind: ClassVar[str] = "sm"
@@ -58,9 +59,15 @@ class StreamingMultiprocessor(Compute):
         for field in ("macs_per_cycle", "tensor_macs_per_cycle"):
             for dtype in getattr(self, field) or {}:
                 if dtype not in DTYPE_BYTES:
-                    yield f"{field}.{dtype}", f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}"
+                    yield (
+                        f"{field}.{dtype}",
+                        f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}",
+                    )
         if "fp32" not in self.macs_per_cycle:
-            yield "macs_per_cycle", "no rate for fp32, in which transforms and pooling run; expected one"
+            yield (
+                "macs_per_cycle",
+                "no rate for fp32, in which transforms and pooling run; expected one",
+            )
 
     def macs_per_cycle_per_sm(self, dtype: str) -> float:
         return (self.tensor_macs_per_cycle or {}).get(dtype) or self.macs_per_cycle[dtype]
@@ -69,9 +76,14 @@ class StreamingMultiprocessor(Compute):
         return dtype in (self.tensor_macs_per_cycle or {})
 
     def on_tensor_cores(self, stage: Stage) -> bool:
-        """Tensor cores take products of a type that they multiply, at least one fragment of 8 wide and deep."""
+        """Tensor cores take products of a type that they multiply, at least one fragment of 8 wide
+        and deep."""
         view = stage.view
-        return view is not None and self.uses_tensor_cores(stage.dtype) and min(stage.group(view.n), stage.group(view.k)) >= 8
+        return (
+            view is not None
+            and self.uses_tensor_cores(stage.dtype)
+            and min(stage.group(view.n), stage.group(view.k)) >= 8
+        )
 
     def vector_ops_per_cycle_per_sm(self, dtype: str) -> float:
         """Additions and multiplications outside the tensor cores."""

@@ -12,18 +12,19 @@ from hwsim.describe.units import DTYPE_BYTES
 @PARTS.register("systolic")
 @dataclass(frozen=True)
 class SystolicArray(Compute):
-    """arrays: of rows x cols cells each, side by side. A product's columns are spread over them first; arrays that are left take
-    a share of the vectors, with a copy of the weights.
+    """arrays: of rows x cols cells each, side by side. A product's columns are spread over them
+    first; arrays that are left take a share of the vectors, with a copy of the weights.
 
     rates: share of the peak rate by operand dtype (TPU v1: int8 1, int16 0.25).
 
-    preload_hidden: the next fold's stationary tile shifts in while this one computes (double-buffered cells).
-    overlap_folds: a fold's first input enters right behind the last of the fold before it.
-    drain: sums that stayed in the cells shift out through the cells below (output-stationary).
-    partial_folds: 'real' when a fold smaller than the array takes only as long as its own rows and columns, or 'whole'.
-    mac_stages: pipeline stages of a cell's multiply-accumulate.
-    zeros: 'gating' when a product with a zero switches no multiplier; 'skipping' when blocks of weights as large as the array
-    that are zero all over are left out, too.
+    preload_hidden: the next fold's stationary tile shifts in while this one computes
+    (double-buffered cells). overlap_folds: a fold's first input enters right behind the last of the
+    fold before it. drain: sums that stayed in the cells shift out through the cells below
+    (output-stationary). partial_folds: 'real' when a fold smaller than the array takes only as long
+    as its own rows and columns, or 'whole'. mac_stages: pipeline stages of a cell's
+    multiply-accumulate. zeros: 'gating' when a product with a zero switches no multiplier;
+    'skipping' when blocks of weights as large as the array that are zero all over are left out,
+    too.
     """
 
     kind: ClassVar[str] = "systolic"
@@ -45,7 +46,10 @@ class SystolicArray(Compute):
     def faults(self) -> Iterator[tuple[str, str]]:
         for dtype, rate in self.rates.items():
             if dtype not in DTYPE_BYTES:
-                yield f"rates.{dtype}", f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}"
+                yield (
+                    f"rates.{dtype}",
+                    f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}",
+                )
             if rate > 1:
                 yield f"rates.{dtype}", f"{rate:g} of the peak; expected at most 1"
 

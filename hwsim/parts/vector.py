@@ -1,4 +1,5 @@
-"""A vector unit beside a tensor unit: activations, pooling, and the transforms of fast convolution."""
+"""A vector unit beside a tensor unit: activations, pooling, and the transforms of fast
+convolution."""
 
 from dataclasses import dataclass
 from typing import ClassVar

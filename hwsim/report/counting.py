@@ -18,7 +18,8 @@ SCHEMA = "hwsim.counts/1"
 
 
 def counts_text(title: str, rows: Sequence[Counted]) -> str:
-    """A line an algorithm. gain: multiplications of direct convolution, zeros and all, for each effectual one."""
+    """A line an algorithm. gain: multiplications of direct convolution, zeros and all, for each
+    effectual one."""
     cells = [
         [
             row.algorithm,
@@ -39,7 +40,9 @@ def counts_text(title: str, rows: Sequence[Counted]) -> str:
             said.setdefault((note, layers), []).append(row.algorithm)
     for (note, layers), names in said.items():
         which = ", ".join(layers[:4]) + (f" and {len(layers) - 4} more" if len(layers) > 4 else "")
-        lines += textwrap.wrap(f"note: {', '.join(names)}: {note} ({which})", WIDTH, subsequent_indent="  ")
+        lines += textwrap.wrap(
+            f"note: {', '.join(names)}: {note} ({which})", WIDTH, subsequent_indent="  "
+        )
     return "\n".join(lines)
 
 
@@ -68,19 +71,31 @@ ERRORS = "hwsim.errors/1"
 
 
 def errors_text(found: Mapping[str, Sequence[Error]]) -> str:
-    """A line a layer, format and algorithm; the last column is relative to the size of the outputs."""
+    """A line a layer, format and algorithm; the last column is relative to the size of the
+    outputs."""
     rows = []
     for layer, errors in found.items():
         direct = {error.format: error.largest for error in errors if error.algorithm == "direct"}
         for number, error in enumerate(errors):
-            ratio = f"{error.largest / direct[error.format]:.2f}" if direct.get(error.format) else "-"
+            ratio = (
+                f"{error.largest / direct[error.format]:.2f}" if direct.get(error.format) else "-"
+            )
             rows.append(
-                [layer if number == 0 else "", error.algorithm, error.format, f"{error.largest:.2e}", ratio, f"{error.relative:.1e}"]
+                [
+                    layer if number == 0 else "",
+                    error.algorithm,
+                    error.format,
+                    f"{error.largest:.2e}",
+                    ratio,
+                    f"{error.relative:.1e}",
+                ]
             )
     return text_table(ERROR_HEAD, rows, left=3)
 
 
-def errors_document(workload: str, seed: int, found: Mapping[str, Sequence[Error]]) -> dict[str, Any]:
+def errors_document(
+    workload: str, seed: int, found: Mapping[str, Sequence[Error]]
+) -> dict[str, Any]:
     """The errors as plain data."""
     return {
         "schema": ERRORS,

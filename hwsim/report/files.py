@@ -1,6 +1,6 @@
 """Outputs appear whole or not at all: everything is written beside its place, then renamed into it.
-
-What is no regular file (a device, a pipe) cannot be replaced and is written through, as a link is to what it points to.
+ What is no regular file (a device, a pipe) cannot be replaced and is written through, as a link is
+to what it points to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ AT_FDCWD, EXCHANGE = -100, 2  # of Linux' renameat2
 
 
 def check_file(path: Path) -> None:
-    """Refuse, before any work, a file that could not be written. Raises HwsimError with the reason."""
+    """Refuse, before any work, a file that could not be written. Raises HwsimError with the
+    reason."""
     try:
         target = path.resolve()
         status = target.stat() if target.exists() else None
@@ -87,10 +88,16 @@ def check_folder(folder: Path, force: bool) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         raise _cannot(folder, error) from None
     if entries and not force:
-        raise HwsimError(f"{folder} exists and is not empty; expected a new folder, or --force to replace a report in it")
+        raise HwsimError(
+            f"{folder} exists and is not empty; expected a new folder, or --force to replace a "
+            f"report in it"
+        )
     inner = next((entry for entry in entries if entry.is_dir()), None)
     if inner is not None:
-        raise HwsimError(f"{folder} holds a folder, {inner.name}; expected a new folder, or one of a report and files beside it")
+        raise HwsimError(
+            f"{folder} holds a folder, {inner.name}; expected a new folder, or one of a report "
+            f"and files beside it"
+        )
     above = next(parent for parent in folder.parents if parent.exists())
     if not os.access(above, os.W_OK):
         raise HwsimError(f"{folder}: cannot be written: no permission in {above}")
@@ -108,7 +115,9 @@ def write_folder(folder: Path, files: Mapping[str, str | bytes], force: bool) ->
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh.mkdir()
         for name, content in files.items():
-            (fresh / name).write_bytes(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            (fresh / name).write_bytes(
+                content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+            )
         if target.exists():
             fresh.chmod(stat.S_IMODE(target.stat().st_mode))
             for entry in target.iterdir():
@@ -128,7 +137,10 @@ def _exchange(fresh: Path, target: Path) -> None:
     """Swap two folders at once where the system can; else one rename after the other."""
     library = ctypes.CDLL(None, use_errno=True)
     if hasattr(library, "renameat2"):
-        if library.renameat2(AT_FDCWD, os.fsencode(fresh), AT_FDCWD, os.fsencode(target), EXCHANGE) == 0:
+        if (
+            library.renameat2(AT_FDCWD, os.fsencode(fresh), AT_FDCWD, os.fsencode(target), EXCHANGE)
+            == 0
+        ):
             return
         if ctypes.get_errno() == getattr(os, "EBUSY", 16):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

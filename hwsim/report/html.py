@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from hwsim.results.comparison import Comparison
 
 CAPTIONS = {
-    "time": "Whole network, layer after layer; every layer starts with its data in DRAM, or where the chip keeps it.",
-    "multiplications": "Data times data only. Constants of the transforms, shifts and additions are in the table of counts.",
-    "layers": "Winograd's tiles share products between outputs; where a map is no multiple of the tile, edge tiles are computed whole.",
+    "time": "Whole network, layer after layer; every layer starts with its data in DRAM, or where "
+    "the chip keeps it.",
+    "multiplications": "Data times data only. Constants of the transforms, shifts and additions "
+    "are in the table of counts.",
+    "layers": "Winograd's tiles share products between outputs; where a map is no multiple of the "
+    "tile, edge tiles are computed whole.",
     "dram": "1 means that every input, weight and output crossed the DRAM pins exactly once.",
     "footprint": "Peak of one instance of each explicit memory, double buffers included.",
-    "roofline": "A point is a layer. On the slope it waits for DRAM, under the flat part for something else.",
+    "roofline": "A point is a layer. On the slope it waits for DRAM, under the flat part for "
+    "something else.",
 }
 
 
@@ -44,8 +48,10 @@ def report_files(comparison: Comparison, command: str) -> dict[str, str | bytes]
     figures = plots.plots(comparison.results)
     try:
         drawings = {name: plots.svg(figure) for name, figure in figures.items()}
-        files: dict[str, str | bytes] = {f"{name}.svg": '<?xml version="1.0" encoding="utf-8"?>\n' + text
-                                         for name, text in drawings.items()}
+        files: dict[str, str | bytes] = {
+            f"{name}.svg": '<?xml version="1.0" encoding="utf-8"?>\n' + text
+            for name, text in drawings.items()
+        }
         files.update({f"{name}.png": plots.png(figure) for name, figure in figures.items()})
     finally:
         plots.close(figures)
@@ -67,14 +73,24 @@ def render(comparison: Comparison, drawings: dict[str, str], command: str) -> st
     import jinja2
 
     template = Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.from_string(template).render(
-        comparison=comparison, drawings=[(name, text, CAPTIONS[name]) for name, text in drawings.items()], command=command,
-        head=COMPARE_HEAD, rows=comparison_rows(comparison.results), layer_head=LAYER_HEAD, layer_row=layer_row,
-        reuse_head=DRAM_REUSE_HEAD, reuse_row=dram_reuse_row,
-        counts_head=COUNTS_HEAD, counts=[counts_row(result) for result in comparison.results],
+        comparison=comparison,
+        drawings=[(name, text, CAPTIONS[name]) for name, text in drawings.items()],
+        command=command,
+        head=COMPARE_HEAD,
+        rows=comparison_rows(comparison.results),
+        layer_head=LAYER_HEAD,
+        layer_row=layer_row,
+        reuse_head=DRAM_REUSE_HEAD,
+        reuse_row=dram_reuse_row,
+        counts_head=COUNTS_HEAD,
+        counts=[counts_row(result) for result in comparison.results],
         findings=[*findings(comparison.results), *fallback_notes(comparison.results)],
-        size_text=size_text)
+        size_text=size_text,
+    )
 
 
 COUNTS_HEAD = ["machine", "algorithm", "multiplies", "constant", "shifts", "additions", "effectual"]
@@ -82,7 +98,13 @@ COUNTS_HEAD = ["machine", "algorithm", "multiplies", "constant", "shifts", "addi
 
 def counts_row(result: Result) -> list[str]:
     counts = result.counts
-    numbers = (counts.multiplies, counts.constant_multiplies, counts.shifts, counts.additions, counts.effectual_multiplies)
+    numbers = (
+        counts.multiplies,
+        counts.constant_multiplies,
+        counts.shifts,
+        counts.additions,
+        counts.effectual_multiplies,
+    )
     return [result.machine, result.algorithm, *(si(number) for number in numbers)]
 
 
@@ -90,7 +112,10 @@ def findings(results: tuple[Result, ...]) -> list[str]:
     """The comparison in sentences: the fastest on each machine, and what the rest pay."""
     lines = []
     for machine in dict.fromkeys(result.machine for result in results):
-        own = sorted((result for result in results if result.machine == machine), key=lambda result: result.seconds)
+        own = sorted(
+            (result for result in results if result.machine == machine),
+            key=lambda result: result.seconds,
+        )
         best, worst = own[0], own[-1]
         text = f"{machine}: {best.algorithm} is fastest, {seconds_text(best.seconds)}"
         if worst.seconds > 1.005 * best.seconds:
@@ -103,21 +128,38 @@ def findings(results: tuple[Result, ...]) -> list[str]:
 
 def markdown(comparison: Comparison, command: str) -> str:
     """The report without its pictures inside."""
-    lines = [f"# {inert(comparison.workload.name)}: {len(comparison.machines)} machines, {len(comparison.algorithms)} algorithms", ""]
+    lines = [
+        f"# {inert(comparison.workload.name)}: {len(comparison.machines)} machines, "
+        f"{len(comparison.algorithms)} algorithms",
+        "",
+    ]
     lines += [f"`{printable(command).replace('`', chr(39))}`", ""] if command else []
-    lines += [f"- {inert(finding)}" for finding in (*findings(comparison.results), *fallback_notes(comparison.results))] + [""]
+    lines += [
+        f"- {inert(finding)}"
+        for finding in (*findings(comparison.results), *fallback_notes(comparison.results))
+    ] + [""]
     lines += _markdown_table(COMPARE_HEAD, comparison_rows(comparison.results))
     lines += [f"![{name}]({name}.svg)\n\n{caption}\n" for name, caption in CAPTIONS.items()]
-    lines += ["## Counts", "", *_markdown_table(COUNTS_HEAD, [counts_row(result) for result in comparison.results])]
+    lines += [
+        "## Counts",
+        "",
+        *_markdown_table(COUNTS_HEAD, [counts_row(result) for result in comparison.results]),
+    ]
     for result in comparison.results:
         lines += [f"## {inert(result.machine)}, {inert(result.algorithm)}", ""]
         lines += _markdown_table(LAYER_HEAD, [layer_row(layer) for layer in result.layers])
-        lines += _markdown_table(DRAM_REUSE_HEAD, [dram_reuse_row(layer) for layer in result.layers if layer.operations.multiplies])
+        lines += _markdown_table(
+            DRAM_REUSE_HEAD,
+            [dram_reuse_row(layer) for layer in result.layers if layer.operations.multiplies],
+        )
     return "\n".join(lines) + "\n"
 
 
 def _markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *([inert(cell) for cell in row] for row in rows))] + [""]
+    return [
+        f"| {' | '.join(row)} |"
+        for row in (head, ["---"] * len(head), *([inert(cell) for cell in row] for row in rows))
+    ] + [""]
 
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
@@ -125,14 +167,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def inert(text: str) -> str:
-    """A user's words in Markdown: characters that mean something there are escaped, so that they stand as they are.
+    """A user's words in Markdown: characters that mean something there are escaped, so that they
+    stand as they are.
 
     Words of letters, digits, dots and dashes are left alone.
     """
     text = " ".join(printable(text).split())
     if PLAIN_WORDS.fullmatch(text):
         return text
-    return MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return (
+        MARKDOWN.sub(r"\\\1", text)
+        .replace("&", "&amp;")
+        .replace("\\<", "&lt;")
+        .replace("\\>", "&gt;")
+    )
 
 
 PLAIN_WORDS = re.compile(r"[\w .,:;%/()~-]*")
@@ -143,9 +191,27 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-CSV_HEAD = ["machine", "workload", "algorithm", "dtype", "layer", "used_algorithm", "cycles", "seconds", "multiplies",
-            "constant_multiplies", "shifts", "additions", "effectual_multiplies", "dram_read_bytes", "dram_write_bytes",
-            "compulsory_bytes", "utilization", "energy_pj", "notes"]
+CSV_HEAD = [
+    "machine",
+    "workload",
+    "algorithm",
+    "dtype",
+    "layer",
+    "used_algorithm",
+    "cycles",
+    "seconds",
+    "multiplies",
+    "constant_multiplies",
+    "shifts",
+    "additions",
+    "effectual_multiplies",
+    "dram_read_bytes",
+    "dram_write_bytes",
+    "compulsory_bytes",
+    "utilization",
+    "energy_pj",
+    "notes",
+]
 
 
 def csv_text(results: tuple[Result, ...]) -> str:
@@ -156,9 +222,29 @@ def csv_text(results: tuple[Result, ...]) -> str:
     for result in results:
         for layer in result.layers:
             counts = layer.operations
-            words = [result.machine, result.workload, result.algorithm, result.dtype, layer.name, layer.algorithm]
-            numbers = [round(layer.cycles.total, 3), f"{layer.seconds:.9g}", counts.multiplies, counts.constant_multiplies,
-                       counts.shifts, counts.additions, counts.effectual_multiplies, layer.dram_read_bytes,
-                       layer.dram_write_bytes, layer.compulsory_bytes, f"{layer.utilization:.6g}", f"{sum(layer.energy_pj.values()):.9g}"]
-            writer.writerow([*(_cell(word) for word in words), *numbers, _cell("; ".join(layer.notes))])
+            words = [
+                result.machine,
+                result.workload,
+                result.algorithm,
+                result.dtype,
+                layer.name,
+                layer.algorithm,
+            ]
+            numbers = [
+                round(layer.cycles.total, 3),
+                f"{layer.seconds:.9g}",
+                counts.multiplies,
+                counts.constant_multiplies,
+                counts.shifts,
+                counts.additions,
+                counts.effectual_multiplies,
+                layer.dram_read_bytes,
+                layer.dram_write_bytes,
+                layer.compulsory_bytes,
+                f"{layer.utilization:.6g}",
+                f"{sum(layer.energy_pj.values()):.9g}",
+            ]
+            writer.writerow(
+                [*(_cell(word) for word in words), *numbers, _cell("; ".join(layer.notes))]
+            )
     return buffer.getvalue()

@@ -1,4 +1,5 @@
-"""The roofline of S. Williams et al., CACM 2009: rate against multiplications per byte of DRAM traffic."""
+"""The roofline of S. Williams et al., CACM 2009: rate against multiplications per byte of DRAM
+traffic."""
 
 from __future__ import annotations
 
@@ -35,8 +36,16 @@ class Roof:
 
 def roofs(results: Sequence[Result]) -> Roof:
     """The roof of one machine's results."""
-    points = tuple(Point(layer.name, result.algorithm, layer.operations.multiplies / layer.dram_bytes,
-                         layer.operations.multiplies / layer.seconds)
-                   for result in results for layer in result.layers if layer.operations.multiplies and layer.dram_bytes)
+    points = tuple(
+        Point(
+            layer.name,
+            result.algorithm,
+            layer.operations.multiplies / layer.dram_bytes,
+            layer.operations.multiplies / layer.seconds,
+        )
+        for result in results
+        for layer in result.layers
+        if layer.operations.multiplies and layer.dram_bytes
+    )
     first = results[0]
     return Roof(first.peak_macs_per_cycle * first.clock_hz, first.dram_bytes_per_second, points)

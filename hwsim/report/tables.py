@@ -14,20 +14,36 @@ ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is nam
 Rows = list[list[str]]
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
-COMPARE_HEAD = ["machine", "algorithm", "time", "util", "multiplies", "additions", "DRAM", "xmin", "workspace", "energy"]
+COMPARE_HEAD = [
+    "machine",
+    "algorithm",
+    "time",
+    "util",
+    "multiplies",
+    "additions",
+    "DRAM",
+    "xmin",
+    "workspace",
+    "energy",
+]
 TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "workspace", "energy"]
 
 
 def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
-    """Aligned columns; the first `left` and the last one to the left, numbers to the right; cut at WIDTH."""
+    """Aligned columns; the first `left` and the last one to the left, numbers to the right; cut at
+    WIDTH."""
     widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
     lines = []
     rule = ["-" * width for width in widths]
     for row in [list(head), rule, *rows]:
-        cells = [cell.ljust(width) if column < left or head[column] == "waits for" else cell.rjust(width)
-                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if column < left or head[column] == "waits for" else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         line = "  ".join(cells).rstrip()
-        lines.append(line[:WIDTH] if row is rule or len(line) <= WIDTH else f"{line[:WIDTH - 1]}\u2026")
+        lines.append(
+            line[:WIDTH] if row is rule or len(line) <= WIDTH else f"{line[: WIDTH - 1]}\u2026"
+        )
     return "\n".join(lines)
 
 
@@ -36,12 +52,29 @@ def run_table(result: Result) -> str:
     rows = [layer_row(layer) for layer in result.layers]
     if result.start_seconds:
         rows.insert(0, ["start", "", seconds_text(result.start_seconds), *[""] * 5])
-    total = ["total", "", seconds_text(result.seconds), f"{result.utilization:.0%}", si(result.counts.multiplies),
-             size_text(result.dram_bytes), f"{result.dram_ratio:.2f}", ""]
+    total = [
+        "total",
+        "",
+        seconds_text(result.seconds),
+        f"{result.utilization:.0%}",
+        si(result.counts.multiplies),
+        size_text(result.dram_bytes),
+        f"{result.dram_ratio:.2f}",
+        "",
+    ]
     head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"
-    return "\n".join([head, "", text_table(LAYER_HEAD, [*rows, total]), "", footprint_lines(result), energy_line(result),
-                      *pipeline_lines(result),
-                      *note_lines(result)])
+    return "\n".join(
+        [
+            head,
+            "",
+            text_table(LAYER_HEAD, [*rows, total]),
+            "",
+            footprint_lines(result),
+            energy_line(result),
+            *pipeline_lines(result),
+            *note_lines(result),
+        ]
+    )
 
 
 def pipeline_lines(result: Result) -> list[str]:
@@ -49,24 +82,42 @@ def pipeline_lines(result: Result) -> list[str]:
     side = result.pipelined
     if side is None:
         return []
-    return _wrap(f"pipelined over layers: an image every {seconds_text(side.interval)}, through in {seconds_text(side.latency)}; "
-                 f"{min(side.units)} to {max(side.units)} units a layer")
+    return _wrap(
+        f"pipelined over layers: an image every {seconds_text(side.interval)}, through in "
+        f"{seconds_text(side.latency)}; "
+        f"{min(side.units)} to {max(side.units)} units a layer"
+    )
 
 
 def layer_row(layer: LayerResult) -> list[str]:
     ratio = layer.dram_ratio
-    return [layer.name, layer.algorithm, seconds_text(layer.seconds), f"{layer.utilization:.0%}", si(layer.operations.multiplies),
-            size_text(layer.dram_bytes), f"{ratio:.2f}", main_stall(layer)]
+    return [
+        layer.name,
+        layer.algorithm,
+        seconds_text(layer.seconds),
+        f"{layer.utilization:.0%}",
+        si(layer.operations.multiplies),
+        size_text(layer.dram_bytes),
+        f"{ratio:.2f}",
+        main_stall(layer),
+    ]
 
 
 def main_stall(layer: LayerResult) -> str:
-    """The resource that most of the time beyond computing is lost to, and how much of all time that is; its tensor if it is one."""
+    """The resource that most of the time beyond computing is lost to, and how much of all time that
+    is; its tensor if it is one."""
     total = layer.cycles.total
     if not total or not layer.cycles.stall:
         return "-"
     resource, lost = max(layer.cycles.by_resource.items(), key=lambda item: item[1])
-    cause, most = max(layer.cycles.stall.items(), key=lambda item: (resource_of(item[0]) == resource, item[1]))
-    return f"{lost / total:.0%} {cause if most > ONE_TENSOR * lost else resource}" if lost > 0.02 * total else "-"
+    cause, most = max(
+        layer.cycles.stall.items(), key=lambda item: (resource_of(item[0]) == resource, item[1])
+    )
+    return (
+        f"{lost / total:.0%} {cause if most > ONE_TENSOR * lost else resource}"
+        if lost > 0.02 * total
+        else "-"
+    )
 
 
 def footprint_lines(result: Result) -> str:
@@ -74,7 +125,10 @@ def footprint_lines(result: Result) -> str:
     lines = ["peak footprint, of one instance of each part:"]
     for part, size in result.footprint_bytes.items():
         capacity = result.capacities[part]
-        lines.append(f"  {part:<16} {size_text(size):>10} of {size_text(capacity):>8} ({size / capacity:.0%})")
+        lines.append(
+            f"  {part:<16} {size_text(size):>10} of {size_text(capacity):>8} "
+            f"({size / capacity:.0%})"
+        )
     return "\n".join(lines)
 
 
@@ -96,12 +150,16 @@ def note_lines(result: Result) -> list[str]:
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
     lines.append(f"fidelity: {'; '.join(short)}")
-    lines += [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []
+    lines += (
+        [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []
+    )
     return [piece for line in lines for piece in _wrap(line)]
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return (
+        ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    )
 
 
 def _wrap(line: str) -> list[str]:
@@ -130,7 +188,10 @@ def reuse_text(result: Result) -> str:
             for tensor, reuse in stage.reuse.items():
                 if stage.operations.multiplies:
                     rows.append([layer.name, tensor, "ideal", *_factors(reuse.ideal)])
-                    rows += [["", "", level, *_factors(factors)] for level, factors in reuse.achieved.items()]
+                    rows += [
+                        ["", "", level, *_factors(factors)]
+                        for level, factors in reuse.achieved.items()
+                    ]
     title = "reuse: multiplications for each word that comes into a level"
     return "\n".join(["", title, "", text_table(REUSE_HEAD, rows, left=3)])
 
@@ -139,32 +200,66 @@ DRAM_REUSE_HEAD = ["reuse at DRAM", "activations", "weights", "outputs"]
 
 
 def dram_reuse_row(layer: LayerResult) -> list[str]:
-    """Uses of a word each time it crosses the DRAM pins, of the layer's stage that multiplies most."""
+    """Uses of a word each time it crosses the DRAM pins, of the layer's stage that multiplies
+    most."""
     stage = max(layer.online, key=lambda stage: stage.operations.multiplies)
     cells = []
     for tensor, reuse in stage.reuse.items():
         reached = reuse.achieved.get(stage.dram)
-        cells.append(f"{tensor} {'on chip' if reached is None else f'{reached.total:,.0f}'} of {reuse.ideal.total:,.0f}")
+        cells.append(
+            f"{tensor} {'on chip' if reached is None else f'{reached.total:,.0f}'} of "
+            f"{reuse.ideal.total:,.0f}"
+        )
     return [layer.name, *(cells + [""] * 3)[:3]]
 
 
 def _factors(reuse: Reuse) -> list[str]:
-    return ["-" if value is None else f"{value:,.4g}" if value < 1e4 else si(value)
-            for value in (reuse.total, reuse.convolutional, reuse.fmap, reuse.filter, reuse.accumulation)]
+    return [
+        "-" if value is None else f"{value:,.4g}" if value < 1e4 else si(value)
+        for value in (
+            reuse.total,
+            reuse.convolutional,
+            reuse.fmap,
+            reuse.filter,
+            reuse.accumulation,
+        )
+    ]
 
 
 def comparison_rows(results: Sequence[Result]) -> Rows:
     """Cells of COMPARE_HEAD."""
-    return [[result.machine, result.algorithm, seconds_text(result.seconds), f"{result.utilization:.0%}",
-             si(result.counts.multiplies), si(result.counts.additions), size_text(result.dram_bytes),
-             f"{result.dram_ratio:.2f}", size_text(result.workspace_bytes),
-             f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ"] for result in results]
+    return [
+        [
+            result.machine,
+            result.algorithm,
+            seconds_text(result.seconds),
+            f"{result.utilization:.0%}",
+            si(result.counts.multiplies),
+            si(result.counts.additions),
+            size_text(result.dram_bytes),
+            f"{result.dram_ratio:.2f}",
+            size_text(result.workspace_bytes),
+            f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ",
+        ]
+        for result in results
+    ]
 
 
 def comparison_table(results: Sequence[Result]) -> str:
     """One line an algorithm under each machine, and which layers fell back on another algorithm."""
     rows: Rows = []
-    for machine, algorithm, time, _, multiplies, additions, moved, _, workspace, energy in comparison_rows(results):
+    for (
+        machine,
+        algorithm,
+        time,
+        _,
+        multiplies,
+        additions,
+        moved,
+        _,
+        workspace,
+        energy,
+    ) in comparison_rows(results):
         if all(row[0] != machine for row in rows):
             rows.append([machine, *[""] * (len(TERMINAL_HEAD) - 1)])
         rows.append([f"  {algorithm}", time, multiplies, additions, moved, workspace, energy])
@@ -173,7 +268,8 @@ def comparison_table(results: Sequence[Result]) -> str:
 
 
 def fallback_notes(results: Sequence[Result]) -> list[str]:
-    """Why algorithms did not apply, each reason once, with the algorithms and the layers it is about."""
+    """Why algorithms did not apply, each reason once, with the algorithms and the layers it is
+    about."""
     layers: dict[tuple[str, str], dict[str, None]] = {}
     for result in results:
         for layer in result.layers:
@@ -184,12 +280,18 @@ def fallback_notes(results: Sequence[Result]) -> list[str]:
     names: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (name, reason), own in layers.items():
         names.setdefault((reason, tuple(own)), []).append(name)
-    return [f"{', '.join(algorithms)} {'does' if len(algorithms) == 1 else 'do'} not apply: {reason} ({_some(list(own))})"
-            for (reason, own), algorithms in names.items()]
+    return [
+        f"{', '.join(algorithms)} {'does' if len(algorithms) == 1 else 'do'} not apply: {reason} "
+        f"({_some(list(own))})"
+        for (reason, own), algorithms in names.items()
+    ]
 
 
 def html_table(results: Sequence[Result]) -> str:
     """The comparison as an HTML table."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in COMPARE_HEAD)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in comparison_rows(results))
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in comparison_rows(results)
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

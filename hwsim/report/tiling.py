@@ -23,13 +23,29 @@ MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seco
 
 
 def tiling_text(tiled: Tiled, outside: str = "DRAM accesses") -> str:
-    """The loops before and after, and every count three ways. outside: what words are that the tiles' memory takes in and lets out."""
-    rows = [[name, formula, f"{value:,.10g}", f"{tiled.closed[name]:,}", "-" if tiled.executed is None else f"{tiled.executed[name]:,}"]
-            for name, (formula, value) in tiled.formulas.items()]
-    lines = [f"C[{tiled.m}][{tiled.n}] += A[{tiled.m}][{tiled.k}] * B[{tiled.k}][{tiled.n}]", "", *_loops(tiled), "",
-             text_table(["words", "formula", "value", "exact", "executed"], rows), "",
-             f"footprint     {tiled.footprint:,} words",
-             f"{outside} {tiled.accesses:,} words, {_untiled(tiled) / tiled.accesses:.3g} times fewer than untiled"]
+    """The loops before and after, and every count three ways. outside: what words are that the
+    tiles' memory takes in and lets out."""
+    rows = [
+        [
+            name,
+            formula,
+            f"{value:,.10g}",
+            f"{tiled.closed[name]:,}",
+            "-" if tiled.executed is None else f"{tiled.executed[name]:,}",
+        ]
+        for name, (formula, value) in tiled.formulas.items()
+    ]
+    lines = [
+        f"C[{tiled.m}][{tiled.n}] += A[{tiled.m}][{tiled.k}] * B[{tiled.k}][{tiled.n}]",
+        "",
+        *_loops(tiled),
+        "",
+        text_table(["words", "formula", "value", "exact", "executed"], rows),
+        "",
+        f"footprint     {tiled.footprint:,} words",
+        f"{outside} {tiled.accesses:,} words, {_untiled(tiled) / tiled.accesses:.3g} times fewer "
+        f"than untiled",
+    ]
     return "\n".join([*lines, *_why(tiled)])
 
 
@@ -38,12 +54,23 @@ def _untiled(tiled: Tiled) -> int:
 
 
 def _loops(tiled: Tiled) -> list[str]:
-    before = ["before:", f"for m in 0..{tiled.m}:", f"  for n in 0..{tiled.n}:", f"    for k in 0..{tiled.k}:",
-              "      C[m][n] += A[m][k] * B[k][n]"]
-    after = ["after:", f"for m0 in 0..{tiled.m} step {tiled.v1}:", f"  for n0 in 0..{tiled.n} step {tiled.v2}:",
-             f"    # C[{tiled.v1}][{tiled.v2}] in registers", f"    for k0 in 0..{tiled.k} step {tiled.v3}:",
-             f"      # load A[{tiled.v1}][{tiled.v3}], B[{tiled.v3}][{tiled.v2}]", "      for m, n, k of the tiles:",
-             "        C[m][n] += A[m][k] * B[k][n]"]
+    before = [
+        "before:",
+        f"for m in 0..{tiled.m}:",
+        f"  for n in 0..{tiled.n}:",
+        f"    for k in 0..{tiled.k}:",
+        "      C[m][n] += A[m][k] * B[k][n]",
+    ]
+    after = [
+        "after:",
+        f"for m0 in 0..{tiled.m} step {tiled.v1}:",
+        f"  for n0 in 0..{tiled.n} step {tiled.v2}:",
+        f"    # C[{tiled.v1}][{tiled.v2}] in registers",
+        f"    for k0 in 0..{tiled.k} step {tiled.v3}:",
+        f"      # load A[{tiled.v1}][{tiled.v3}], B[{tiled.v3}][{tiled.v2}]",
+        "      for m, n, k of the tiles:",
+        "        C[m][n] += A[m][k] * B[k][n]",
+    ]
     before += [""] * (len(after) - len(before))
     return [f"{left:<36}{right}".rstrip() for left, right in zip(before, after, strict=True)]
 
@@ -54,8 +81,16 @@ def _why(tiled: Tiled) -> list[str]:
     if any(size % tile for size, tile in ((tiled.m, tiled.v1), (tiled.n, tiled.v2))):
         reasons.append("ragged: the last tile is smaller, but its loads are whole rows and columns")
     if tiled.v3 == tiled.k:
-        reasons.append("with v3 = k the tile of A stays while n advances, so it is not loaded again")
-    return [piece for reason in reasons for piece in textwrap.wrap(f"exact is not the formula: {reason}", WIDTH, subsequent_indent="  ")]
+        reasons.append(
+            "with v3 = k the tile of A stays while n advances, so it is not loaded again"
+        )
+    return [
+        piece
+        for reason in reasons
+        for piece in textwrap.wrap(
+            f"exact is not the formula: {reason}", WIDTH, subsequent_indent="  "
+        )
+    ]
 
 
 def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
@@ -63,22 +98,30 @@ def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
 
     Raises UnknownName, or HwsimError for a cache, which nobody can place tiles in.
     """
-    explicit = {part: memory for part, memory in machine.memories.items() if memory.management == "explicit"}
+    explicit = {
+        part: memory for part, memory in machine.memories.items() if memory.management == "explicit"
+    }
     if name is None:
         chosen = max(explicit, key=lambda part: explicit[part].capacity)
         return chosen, explicit[chosen].capacity
     if name not in machine.memories:
         raise UnknownName(f"memory of {machine.name}", name, explicit)
     if name not in explicit:
-        raise HwsimError(f"{machine.name}: {name} is {machine.memories[name].management}; expected one of {', '.join(explicit)}")
+        raise HwsimError(
+            f"{machine.name}: {name} is {machine.memories[name].management}; expected one of "
+            f"{', '.join(explicit)}"
+        )
     return name, explicit[name].capacity
 
 
 def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
-    """The tiles on a machine, beside the best that fit the memory; with caches, what each memory serves."""
+    """The tiles on a machine, beside the best that fit the memory; with caches, what each memory
+    serves."""
     level, capacity = memory_for(machine, memory)
     words = capacity // DTYPE_BYTES[machine.dtype]
-    title = f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words"
+    title = (
+        f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words"
+    )
     pairs = (("these", tiled), ("best", best_tiles(tiled.m, tiled.n, tiled.k, words)))
     if machine.management == "explicit":
         rows = [_machine_row(name, tiles, machine, level, words) for name, tiles in pairs]
@@ -87,18 +130,32 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
     runs = [(name, tiles, _simulated(tiles, machine)) for name, tiles in pairs]
     levels = [part for part in machine.chain("activation")[::-1] if part != "registers"]
     head = ["tiles", "v1,v2,v3", level, "words in", *levels, "time"]
-    rows = [[name, f"{tiles.v1},{tiles.v2},{tiles.v3}", _share(tiles, words), si(sum(tiles.loads)), *_served(run, levels)]
-            for name, tiles, run in runs]
+    rows = [
+        [
+            name,
+            f"{tiles.v1},{tiles.v2},{tiles.v3}",
+            _share(tiles, words),
+            si(sum(tiles.loads)),
+            *_served(run, levels),
+        ]
+        for name, tiles, run in runs
+    ]
     notes = [f"{name}: {run}" for name, _, run in runs if isinstance(run, str)]
-    what = f"words in: loads of A and B by the formula; then what each memory serves, simulated{_on(machine)}: {_units(machine, levels)}"
+    what = (
+        f"words in: loads of A and B by the formula; then what each memory serves, "
+        f"simulated{_on(machine)}: {_units(machine, levels)}"
+    )
     lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
     return "\n".join(["", f"{title}:", "", text_table(head, rows), "", *lines])
 
 
 def _simulated(tiled: Tiled, machine: Machine) -> LayerResult | str:
     """The tiles run on the machine, or why they are not."""
-    steps = tiled.m * tiled.n * tiled.k if machine.management == "mixed" or not fits_registers(tiled, machine) else (
-        tiled.m * tiled.n * tiled.k // (tiled.v1 * tiled.v2 * tiled.v3))
+    steps = (
+        tiled.m * tiled.n * tiled.k
+        if machine.management == "mixed" or not fits_registers(tiled, machine)
+        else (tiled.m * tiled.n * tiled.k // (tiled.v1 * tiled.v2 * tiled.v3))
+    )
     most = MOST_STEPS if machine.management == "implicit" else MOST_STEPS_OF_BLOCKS
     if steps > most:
         return f"not simulated, as it takes {si(steps)} steps and {si(most)} are the most"
@@ -112,7 +169,13 @@ def _served(run: LayerResult | str, levels: list[str]) -> list[str]:
     if isinstance(run, str):
         return ["-" for _ in (*levels, "time")]
     (stage,) = run.online
-    return [*(si(sum(access.reads for access in stage.accesses.get(level, {}).values())) for level in levels), seconds_text(run.seconds)]
+    return [
+        *(
+            si(sum(access.reads for access in stage.accesses.get(level, {}).values()))
+            for level in levels
+        ),
+        seconds_text(run.seconds),
+    ]
 
 
 def _on(machine: Machine) -> str:
@@ -124,22 +187,40 @@ def _units(machine: Machine, levels: list[str]) -> str:
     lines = [part for level in levels if isinstance(part := machine.parts[level], Cache)]
     cached = [level for level in levels if machine.memories[level].management != "explicit"]
     words = [level for level in levels if level not in cached]
-    return f"{', '.join(words)} words, " * bool(words) + f"{', '.join(cached)} lines of {lines[-1].line} bytes"
+    return (
+        f"{', '.join(words)} words, " * bool(words)
+        + f"{', '.join(cached)} lines of {lines[-1].line} bytes"
+    )
 
 
 def _share(tiled: Tiled, words: int) -> str:
-    return f"{tiled.footprint / words:.0%}" if tiled.footprint <= words else f"{tiled.footprint / words:.3g}x: no"
+    return (
+        f"{tiled.footprint / words:.0%}"
+        if tiled.footprint <= words
+        else f"{tiled.footprint / words:.3g}x: no"
+    )
 
 
 def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
-    """DRAM energy, energy of arithmetic in pJ, and the least seconds by DRAM and by the multipliers."""
+    """DRAM energy, energy of arithmetic in pJ, and the least seconds by DRAM and by the
+    multipliers."""
     moved = tiled.accesses * DTYPE_BYTES[machine.dtype]
     memory: Memory = machine.memories[machine.dram_name]
     work = tiled.m * tiled.n * tiled.k
-    rate = machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz
-    return {"dram_pj": moved * pj_per_byte(memory, table_for(machine.process_nm)),
-            "compute_pj": sum(energy_pj(machine, machine.dtype, tiled.nest.stage.operations, {}).values()),
-            "dram_seconds": moved / rate, "compute_seconds": work / machine.compute.peak_macs_per_cycle(machine.dtype) / machine.clock_hz}
+    rate = (
+        machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+        * machine.clock_hz
+    )
+    return {
+        "dram_pj": moved * pj_per_byte(memory, table_for(machine.process_nm)),
+        "compute_pj": sum(
+            energy_pj(machine, machine.dtype, tiled.nest.stage.operations, {}).values()
+        ),
+        "dram_seconds": moved / rate,
+        "compute_seconds": work
+        / machine.compute.peak_macs_per_cycle(machine.dtype)
+        / machine.clock_hz,
+    }
 
 
 def _machine_row(name: str, tiled: Tiled, machine: Machine, level: str, words: int) -> list[str]:
@@ -147,61 +228,120 @@ def _machine_row(name: str, tiled: Tiled, machine: Machine, level: str, words: i
     seconds = max(spent["dram_seconds"], spent["compute_seconds"])
     accesses = f"{tiled.accesses:,}" if tiled.accesses < 10**12 else f"{tiled.accesses:.4g}"
     energy = f"{spent['dram_pj'] / 1e6:.4g} uJ"
-    return [name, f"{tiled.v1},{tiled.v2},{tiled.v3}", _share(tiled, words), accesses, energy, seconds_text(seconds),
-            "DRAM" if spent["dram_seconds"] > spent["compute_seconds"] else "multipliers"]
+    return [
+        name,
+        f"{tiled.v1},{tiled.v2},{tiled.v3}",
+        _share(tiled, words),
+        accesses,
+        energy,
+        seconds_text(seconds),
+        "DRAM" if spent["dram_seconds"] > spent["compute_seconds"] else "multipliers",
+    ]
 
 
 def sweep_text(tiles: list[Tiled]) -> str:
     """The Pareto front of footprint and accesses."""
     front = pareto(tiles)
     shown = front if len(front) <= MOST_ROWS else front[:: -(-len(front) // MOST_ROWS)]
-    rows = [[f"{tiled.v1},{tiled.v2},{tiled.v3}", f"{tiled.footprint:,}", f"{tiled.accesses:,}", f"{_untiled(tiled) / tiled.accesses:.3g}"]
-            for tiled in shown]
+    rows = [
+        [
+            f"{tiled.v1},{tiled.v2},{tiled.v3}",
+            f"{tiled.footprint:,}",
+            f"{tiled.accesses:,}",
+            f"{_untiled(tiled) / tiled.accesses:.3g}",
+        ]
+        for tiled in shown
+    ]
     some = f", {len(rows)} of them:" if len(shown) < len(front) else ":"
-    head = f"\n{len(tiles)} tiles tried (powers of two in long dims), {len(front)} on the Pareto front{some}"
-    return "\n".join([head, "", text_table(["v1,v2,v3", "footprint", "DRAM accesses", "times fewer"], rows, left=1)])
+    head = (
+        f"\n{len(tiles)} tiles tried (powers of two in long dims), {len(front)} on the Pareto "
+        f"front{some}"
+    )
+    return "\n".join(
+        [
+            head,
+            "",
+            text_table(["v1,v2,v3", "footprint", "DRAM accesses", "times fewer"], rows, left=1),
+        ]
+    )
 
 
 def sweep_csv(tiles: list[Tiled]) -> str:
     """Every tile tried: footprint and accesses in words, and whether another beats it."""
     front = set(pareto(tiles))
-    rows = [f"{tiled.v1},{tiled.v2},{tiled.v3},{tiled.footprint},{tiled.accesses},{int(tiled in front)}" for tiled in tiles]
+    rows = [
+        f"{tiled.v1},{tiled.v2},{tiled.v3},{tiled.footprint},{tiled.accesses},{int(tiled in front)}"
+        for tiled in tiles
+    ]
     return "\n".join(["v1,v2,v3,footprint_words,dram_words,pareto", *rows]) + "\n"
 
 
-def tiling_document(tiled: Tiled, machine: Machine | None, memory: str | None, tiles: list[Tiled]) -> dict[str, Any]:
+def tiling_document(
+    tiled: Tiled, machine: Machine | None, memory: str | None, tiles: list[Tiled]
+) -> dict[str, Any]:
     """Everything as plain data."""
     document: dict[str, Any] = {
-        "schema": SCHEMA, "m": tiled.m, "n": tiled.n, "k": tiled.k, "tiles": [tiled.v1, tiled.v2, tiled.v3],
-        "formulas": {name: value for name, (_, value) in tiled.formulas.items()}, "exact": tiled.closed, "executed": tiled.executed,
-        "footprint_words": tiled.footprint, "dram_words": tiled.accesses}
+        "schema": SCHEMA,
+        "m": tiled.m,
+        "n": tiled.n,
+        "k": tiled.k,
+        "tiles": [tiled.v1, tiled.v2, tiled.v3],
+        "formulas": {name: value for name, (_, value) in tiled.formulas.items()},
+        "exact": tiled.closed,
+        "executed": tiled.executed,
+        "footprint_words": tiled.footprint,
+        "dram_words": tiled.accesses,
+    }
     if machine is not None:
         level, capacity = memory_for(machine, memory)
         best = best_tiles(tiled.m, tiled.n, tiled.k, capacity // DTYPE_BYTES[machine.dtype])
-        document["machine"] = {"name": machine.name, "memory": level, "capacity_bytes": capacity, **_machine_document(tiled, machine),
-                               "best": {"tiles": [best.v1, best.v2, best.v3], "footprint_words": best.footprint,
-                                        **_machine_document(best, machine)}}
+        document["machine"] = {
+            "name": machine.name,
+            "memory": level,
+            "capacity_bytes": capacity,
+            **_machine_document(tiled, machine),
+            "best": {
+                "tiles": [best.v1, best.v2, best.v3],
+                "footprint_words": best.footprint,
+                **_machine_document(best, machine),
+            },
+        }
     if tiles:
         front = set(pareto(tiles))
-        document["sweep"] = [{"tiles": [other.v1, other.v2, other.v3], "footprint_words": other.footprint, "dram_words": other.accesses,
-                              "pareto": other in front} for other in tiles]
+        document["sweep"] = [
+            {
+                "tiles": [other.v1, other.v2, other.v3],
+                "footprint_words": other.footprint,
+                "dram_words": other.accesses,
+                "pareto": other in front,
+            }
+            for other in tiles
+        ]
     return document
 
 
 def _machine_document(tiled: Tiled, machine: Machine) -> dict[str, Any]:
-    """Explicit machines: DRAM words and their cost. Others: words that enter the registers, and what each memory served."""
+    """Explicit machines: DRAM words and their cost. Others: words that enter the registers, and
+    what each memory served."""
     if machine.management == "explicit":
         return {"dram_words": tiled.accesses, **cost(tiled, machine)}
     run = _simulated(tiled, machine)
     if isinstance(run, str):
         return {"words_in": sum(tiled.loads), "simulated": None, "note": run}
     (stage,) = run.online
-    served = {level: {name: sum(getattr(access, name) for access in tensors.values()) for name in ("reads", "read_bytes")}
-              for level, tensors in stage.accesses.items()}
+    served = {
+        level: {
+            name: sum(getattr(access, name) for access in tensors.values())
+            for name in ("reads", "read_bytes")
+        }
+        for level, tensors in stage.accesses.items()
+    }
     return {"words_in": sum(tiled.loads), "simulated": {"seconds": run.seconds, "served": served}}
 
 
-def sweep_files(tiled: Tiled, tiles: list[Tiled], machine: Machine | None, memory: str | None) -> dict[str, str | bytes]:
+def sweep_files(
+    tiled: Tiled, tiles: list[Tiled], machine: Machine | None, memory: str | None
+) -> dict[str, str | bytes]:
     """sweep.csv and the plot of footprint against accesses."""
     from hwsim.report.plots import close, png, svg, tiling_plot
 
@@ -209,9 +349,17 @@ def sweep_files(tiled: Tiled, tiles: list[Tiled], machine: Machine | None, memor
     if machine is not None:
         level, capacity = memory_for(machine, memory)
         budget = (f"{machine.name} {level}", capacity // DTYPE_BYTES[machine.dtype])
-    figure = tiling_plot([other.footprint for other in tiles], [other.accesses for other in tiles],
-                         [(other.footprint, other.accesses) for other in pareto(tiles)],
-                         f"Tiles of the {tiled.m} x {tiled.n} x {tiled.k} product", budget)
-    files: dict[str, str | bytes] = {"sweep.csv": sweep_csv(tiles), "sweep.svg": svg(figure), "sweep.png": png(figure)}
+    figure = tiling_plot(
+        [other.footprint for other in tiles],
+        [other.accesses for other in tiles],
+        [(other.footprint, other.accesses) for other in pareto(tiles)],
+        f"Tiles of the {tiled.m} x {tiled.n} x {tiled.k} product",
+        budget,
+    )
+    files: dict[str, str | bytes] = {
+        "sweep.csv": sweep_csv(tiles),
+        "sweep.svg": svg(figure),
+        "sweep.png": png(figure),
+    }
     close({"sweep": figure})
     return files

@@ -1,4 +1,5 @@
-"""A run as Chrome trace events, which Perfetto (ui.perfetto.dev) and chrome://tracing open: one row a port, array and stall.
+"""A run as Chrome trace events, which Perfetto (ui.perfetto.dev) and chrome://tracing open: one row
+a port, array and stall.
 
 Format: "Trace Event Format", Google, 2016; complete events ("ph": "X"), times in microseconds.
 """
@@ -22,21 +23,39 @@ def trace_text(result: Result) -> str:
     """The run as one JSON document."""
     rows: dict[str, int] = {"layers": LAYERS, "compute": COMPUTE, "stalls": STALLS}
     events = list(_run_events(result, rows))
-    names: list[Event] = [{"ph": "M", "name": "process_name", "pid": 1, "args": {"name": f"{result.workload} on {result.machine}"}}]
-    names += [{"ph": "M", "name": "thread_name", "pid": 1, "tid": row, "args": {"name": name}} for name, row in rows.items()]
+    names: list[Event] = [
+        {
+            "ph": "M",
+            "name": "process_name",
+            "pid": 1,
+            "args": {"name": f"{result.workload} on {result.machine}"},
+        }
+    ]
+    names += [
+        {"ph": "M", "name": "thread_name", "pid": 1, "tid": row, "args": {"name": name}}
+        for name, row in rows.items()
+    ]
     return json.dumps({"traceEvents": [*names, *events], "displayTimeUnit": "ns"})
 
 
 def _run_events(result: Result, rows: dict[str, int]) -> Iterator[Event]:
     now = 0.0
     for layer in result.layers:
-        yield _event(layer.name, LAYERS, now, now + layer.seconds * 1e6, {"algorithm": layer.algorithm, "shape": layer.shape})
+        yield _event(
+            layer.name,
+            LAYERS,
+            now,
+            now + layer.seconds * 1e6,
+            {"algorithm": layer.algorithm, "shape": layer.shape},
+        )
         for stage in layer.online:
             yield from _stage_events(layer, stage, now, rows)
             now += stage.seconds * 1e6
 
 
-def _stage_events(layer: LayerResult, stage: StageResult, start: float, rows: dict[str, int]) -> Iterator[Event]:
+def _stage_events(
+    layer: LayerResult, stage: StageResult, start: float, rows: dict[str, int]
+) -> Iterator[Event]:
     scale = 1e6 / stage.clock_hz
     name = f"{layer.name}: {stage.name}"
     if stage.timeline is None:
@@ -46,18 +65,34 @@ def _stage_events(layer: LayerResult, stage: StageResult, start: float, rows: di
         for tensor, times in spans.items():
             if len(times):
                 row = rows.setdefault(f"{stage.dram}: {tensor} {direction}", len(rows))
-                yield from (_event(f"{tensor} {direction}", row, start + begin * scale, start + end * scale, {"tile": tile})
-                            for tile, (begin, end) in enumerate(times.tolist()))
-    yield from (_event(name, COMPUTE, start + begin * scale, start + end * scale, {"step": step})
-                for step, (begin, end) in enumerate(stage.timeline.steps.tolist()))
+                yield from (
+                    _event(
+                        f"{tensor} {direction}",
+                        row,
+                        start + begin * scale,
+                        start + end * scale,
+                        {"tile": tile},
+                    )
+                    for tile, (begin, end) in enumerate(times.tolist())
+                )
+    yield from (
+        _event(name, COMPUTE, start + begin * scale, start + end * scale, {"step": step})
+        for step, (begin, end) in enumerate(stage.timeline.steps.tolist())
+    )
     yield from _stalls(stage.timeline, stage, start, scale)
 
 
 def _stalls(timeline: Timeline, stage: StageResult, start: float, scale: float) -> Iterator[Event]:
-    """What the array waits for between steps: what was critical meanwhile, and at the end what its last results need to leave."""
+    """What the array waits for between steps: what was critical meanwhile, and at the end what its
+    last results need to leave."""
     ends = np.concatenate([[0.0], timeline.steps[:, 1]])
     begins = np.append(timeline.steps[:, 0], stage.cycles.total)
-    path = sorted((begin, end, cause) for cause, spans in timeline.critical.items() for begin, end in spans.tolist() if end > begin)
+    path = sorted(
+        (begin, end, cause)
+        for cause, spans in timeline.critical.items()
+        for begin, end in spans.tolist()
+        if end > begin
+    )
     number, over = 0, max((end for _, end, _ in path), default=0.0)
     for begin, end in zip(ends.tolist(), begins.tolist(), strict=True):
         while number < len(path) and path[number][1] <= begin:
@@ -69,7 +104,13 @@ def _stalls(timeline: Timeline, stage: StageResult, start: float, scale: float) 
             at += 1
     last = max(over, float(ends[-1]))
     if stage.cycles.total > last:
-        yield _event("wait: results leave", STALLS, start + last * scale, start + stage.cycles.total * scale, {})
+        yield _event(
+            "wait: results leave",
+            STALLS,
+            start + last * scale,
+            start + stage.cycles.total * scale,
+            {},
+        )
 
 
 def _summary(name: str, stage: StageResult, start: float, scale: float) -> Iterator[Event]:
@@ -82,4 +123,12 @@ def _summary(name: str, stage: StageResult, start: float, scale: float) -> Itera
 
 
 def _event(name: str, row: int, start: float, end: float, args: Event) -> Event:
-    return {"name": name, "ph": "X", "pid": 1, "tid": row, "ts": round(start, 6), "dur": round(end - start, 6), "args": args}
+    return {
+        "name": name,
+        "ph": "X",
+        "pid": 1,
+        "tid": row,
+        "ts": round(start, 6),
+        "dur": round(end - start, 6),
+        "args": args,
+    }

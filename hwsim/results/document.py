@@ -16,16 +16,28 @@ COMPARISON = "hwsim.comparison/1"
 def result_document(result: Result) -> dict[str, Any]:
     """One workload on one machine."""
     return {
-        "schema": SCHEMA, "machine": result.machine, "workload": result.workload, "algorithm": result.algorithm,
-        "dtype": result.dtype, "clock_hz": result.clock_hz,
-        "cycles": _cycles(sum((layer.cycles for layer in result.layers), Cycles())), "seconds": result.seconds,
-        "start_seconds": result.start_seconds, "counts": _counts(result.counts),
-        "dram": {"read_bytes": sum(layer.dram_read_bytes for layer in result.layers),
-                 "write_bytes": sum(layer.dram_write_bytes for layer in result.layers),
-                 "compulsory_bytes": result.compulsory_bytes},
-        "footprint_bytes": result.footprint_bytes, "capacity_bytes": dict(result.capacities),
-        "utilization": result.utilization, "energy_pj": result.energy_pj, "edp_js": result.edp_js,
-        "machine_fidelity": result.machine_fidelity, "layers": [_layer(layer) for layer in result.layers],
+        "schema": SCHEMA,
+        "machine": result.machine,
+        "workload": result.workload,
+        "algorithm": result.algorithm,
+        "dtype": result.dtype,
+        "clock_hz": result.clock_hz,
+        "cycles": _cycles(sum((layer.cycles for layer in result.layers), Cycles())),
+        "seconds": result.seconds,
+        "start_seconds": result.start_seconds,
+        "counts": _counts(result.counts),
+        "dram": {
+            "read_bytes": sum(layer.dram_read_bytes for layer in result.layers),
+            "write_bytes": sum(layer.dram_write_bytes for layer in result.layers),
+            "compulsory_bytes": result.compulsory_bytes,
+        },
+        "footprint_bytes": result.footprint_bytes,
+        "capacity_bytes": dict(result.capacities),
+        "utilization": result.utilization,
+        "energy_pj": result.energy_pj,
+        "edp_js": result.edp_js,
+        "machine_fidelity": result.machine_fidelity,
+        "layers": [_layer(layer) for layer in result.layers],
     }
 
 
@@ -36,33 +48,64 @@ def comparison_document(results: Sequence[Result]) -> dict[str, Any]:
 
 def _layer(layer: LayerResult) -> dict[str, Any]:
     return {
-        "name": layer.name, "shape": layer.shape, "algorithm": layer.algorithm, "notes": list(layer.notes),
-        "cycles": _cycles(layer.cycles), "seconds": layer.seconds, "counts": _counts(layer.operations), "macs": layer.macs,
+        "name": layer.name,
+        "shape": layer.shape,
+        "algorithm": layer.algorithm,
+        "notes": list(layer.notes),
+        "cycles": _cycles(layer.cycles),
+        "seconds": layer.seconds,
+        "counts": _counts(layer.operations),
+        "macs": layer.macs,
         "workspace_bytes": layer.workspace_bytes,
-        "dram": {"read_bytes": layer.dram_read_bytes, "write_bytes": layer.dram_write_bytes,
-                 "compulsory_bytes": layer.compulsory_bytes},
-        "footprint_bytes": layer.footprint_bytes, "utilization": layer.utilization, "energy_pj": layer.energy_pj,
+        "dram": {
+            "read_bytes": layer.dram_read_bytes,
+            "write_bytes": layer.dram_write_bytes,
+            "compulsory_bytes": layer.compulsory_bytes,
+        },
+        "footprint_bytes": layer.footprint_bytes,
+        "utilization": layer.utilization,
+        "energy_pj": layer.energy_pj,
         "stages": [_stage(stage) for stage in layer.stages],
     }
 
 
 def _stage(stage: StageResult) -> dict[str, Any]:
-    sampling = None if stage.sampling is None else {"share": stage.sampling.share, "error": stage.sampling.error}
+    sampling = (
+        None
+        if stage.sampling is None
+        else {"share": stage.sampling.share, "error": stage.sampling.error}
+    )
     return {
-        "name": stage.name, "dataflow": stage.dataflow, "nest": stage.nest, "fidelity": stage.fidelity,
-        "offline": stage.offline, "sampling": sampling, "cycles": _cycles(stage.cycles), "seconds": stage.seconds,
-        "counts": _counts(stage.operations), "accesses": _accesses(stage.accesses),
+        "name": stage.name,
+        "dataflow": stage.dataflow,
+        "nest": stage.nest,
+        "fidelity": stage.fidelity,
+        "offline": stage.offline,
+        "sampling": sampling,
+        "cycles": _cycles(stage.cycles),
+        "seconds": stage.seconds,
+        "counts": _counts(stage.operations),
+        "accesses": _accesses(stage.accesses),
         "dram": {"read_bytes": stage.dram_read_bytes, "write_bytes": stage.dram_write_bytes},
         "footprint_bytes": {part: dict(tensors) for part, tensors in stage.footprint_bytes.items()},
-        "utilization": stage.utilization, "energy_pj": dict(stage.energy_pj),
-        "energy_by_tensor_pj": {part: dict(tensors) for part, tensors in stage.energy_by_tensor_pj.items()}, "reuse": _reuse(stage),
+        "utilization": stage.utilization,
+        "energy_pj": dict(stage.energy_pj),
+        "energy_by_tensor_pj": {
+            part: dict(tensors) for part, tensors in stage.energy_by_tensor_pj.items()
+        },
+        "reuse": _reuse(stage),
     }
 
 
 def _reuse(stage: StageResult) -> dict[str, Any]:
     """Factors that do not apply to a tensor are left out."""
-    return {tensor: {"ideal": _factors(reuse.ideal), "achieved": {level: _factors(factors) for level, factors in reuse.achieved.items()}}
-            for tensor, reuse in stage.reuse.items()}
+    return {
+        tensor: {
+            "ideal": _factors(reuse.ideal),
+            "achieved": {level: _factors(factors) for level, factors in reuse.achieved.items()},
+        }
+        for tensor, reuse in stage.reuse.items()
+    }
 
 
 def _factors(reuse: Reuse) -> dict[str, float]:
@@ -78,6 +121,15 @@ def _counts(operations: Operations) -> dict[str, int]:
 
 
 def _accesses(accesses: Accesses) -> dict[str, Any]:
-    return {part: {tensor: {"reads": access.reads, "writes": access.writes, "read_bytes": access.read_bytes,
-                            "write_bytes": access.write_bytes} for tensor, access in tensors.items()}
-            for part, tensors in accesses.items()}
+    return {
+        part: {
+            tensor: {
+                "reads": access.reads,
+                "writes": access.writes,
+                "read_bytes": access.read_bytes,
+                "write_bytes": access.write_bytes,
+            }
+            for tensor, access in tensors.items()
+        }
+        for part, tensors in accesses.items()
+    }

@@ -17,10 +17,11 @@ Energy = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Sampling:
-    """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks by batch.
+    """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks
+    by batch.
 
-    error: an estimate, relative to each level's own misses (and to the first level's look-ups), or (GPU) to the lines from DRAM.
-    every_line: were all lines touched, so that what must move did?
+    error: an estimate, relative to each level's own misses (and to the first level's look-ups), or
+    (GPU) to the lines from DRAM. every_line: were all lines touched, so that what must move did?
     """
 
     share: float
@@ -30,7 +31,8 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Access:
-    """Words read and written at a part, and the bytes that makes (on a cache or DRAM, whole lines or bursts)."""
+    """Words read and written at a part, and the bytes that makes (on a cache or DRAM, whole lines
+    or bursts)."""
 
     reads: int = 0
     writes: int = 0
@@ -38,11 +40,20 @@ class Access:
     write_bytes: int = 0
 
     def __add__(self, other: Access) -> Access:
-        return Access(self.reads + other.reads, self.writes + other.writes, self.read_bytes + other.read_bytes,
-                      self.write_bytes + other.write_bytes)
+        return Access(
+            self.reads + other.reads,
+            self.writes + other.writes,
+            self.read_bytes + other.read_bytes,
+            self.write_bytes + other.write_bytes,
+        )
 
     def __mul__(self, times: int) -> Access:
-        return Access(self.reads * times, self.writes * times, self.read_bytes * times, self.write_bytes * times)
+        return Access(
+            self.reads * times,
+            self.writes * times,
+            self.read_bytes * times,
+            self.write_bytes * times,
+        )
 
 
 Accesses = dict[str, dict[str, Access]]
@@ -81,7 +92,8 @@ class Cycles:
 
 @dataclass(frozen=True)
 class StageResult:
-    """One stage on a machine. footprint_bytes: the most at any time, per part (one instance of it) and tensor.
+    """One stage on a machine. footprint_bytes: the most at any time, per part (one instance of it)
+    and tensor.
 
     timeline: when tiles moved and steps ran, where that was asked for and simulated as events.
     """
@@ -119,7 +131,11 @@ class StageResult:
     @property
     def utilization(self) -> float:
         """Multiplications a cycle, as a share of the machine's peak."""
-        return self.operations.multiplies / (self.cycles.total * self.peak_macs_per_cycle) if self.cycles.total else 0.0
+        return (
+            self.operations.multiplies / (self.cycles.total * self.peak_macs_per_cycle)
+            if self.cycles.total
+            else 0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -168,7 +184,8 @@ class LayerResult:
 
     @property
     def dram_ratio(self) -> float:
-        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and nothing does."""
+        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and
+        nothing does."""
         return self.dram_bytes / self.compulsory_bytes if self.compulsory_bytes else 1.0
 
     @property
@@ -214,7 +231,11 @@ class Result:
     @property
     def pipelined(self) -> Pipelined | None:
         """The layers side by side, where the machine runs them so."""
-        return pipelined([layer.seconds for layer in self.layers], self.pipeline_units) if self.pipeline_units else None
+        return (
+            pipelined([layer.seconds for layer in self.layers], self.pipeline_units)
+            if self.pipeline_units
+            else None
+        )
 
     @property
     def seconds(self) -> float:
@@ -239,7 +260,8 @@ class Result:
 
     @property
     def dram_ratio(self) -> float:
-        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and nothing does."""
+        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and
+        nothing does."""
         return self.dram_bytes / self.compulsory_bytes if self.compulsory_bytes else 1.0
 
     @property
@@ -258,7 +280,11 @@ class Result:
 
     @property
     def utilization(self) -> float:
-        return self.counts.multiplies / (self.cycles * self.peak_macs_per_cycle) if self.cycles else 0.0
+        return (
+            self.counts.multiplies / (self.cycles * self.peak_macs_per_cycle)
+            if self.cycles
+            else 0.0
+        )
 
     @property
     def footprint_bytes(self) -> dict[str, int]:

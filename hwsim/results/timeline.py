@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Timeline:
-    """When things happened, in cycles. loads, stores: by tensor, (start, end) of each transfer [n, 2]; steps [n, 2] likewise.
+    """When things happened, in cycles. loads, stores: by tensor, (start, end) of each transfer [n,
+    2]; steps [n, 2] likewise.
 
     critical: by cause, from when to when it was what held everything up [n, 2], in order of time.
     """

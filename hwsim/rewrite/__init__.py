@@ -1,1 +1,2 @@
-"""Plan to plan: zeros that a machine exploits, stages that run block by block, tensors that stay on the chip."""
+"""Plan to plan: zeros that a machine exploits, stages that run block by block, tensors that stay on
+the chip."""

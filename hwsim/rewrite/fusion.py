@@ -1,4 +1,5 @@
-"""Fused plans: blocks small enough for their temporaries to stay on chip, each run through all the stages.
+"""Fused plans: blocks small enough for their temporaries to stay on chip, each run through all the
+stages.
 
 for n, p, k: V[p] = f(x[p])                       for blocks of p:
 for n, p, k: M[p] += V[p] * U             ->        V = f(x[block]); M += V * U; y[block] = g(M)
@@ -31,9 +32,11 @@ class Block:
 
 
 def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
-    """The blocks of a plan, and why it is run whole when it is fused and not even its smallest block fits.
+    """The blocks of a plan, and why it is run whole when it is fused and not even its smallest
+    block fits.
 
-    Blocks that differ only in where they lie are one block several times on explicit machines; caches see every block.
+    Blocks that differ only in where they lie are one block several times on explicit machines;
+    caches see every block.
     """
     if not plan.fused_over:
         return [Block(plan, 1)], []
@@ -43,7 +46,10 @@ def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
     if all(len(own) == 1 for own in chunks.values()):
         return [Block(plan, 1)], [f"fused on {machine.name}: one block is the whole layer"]
     places = [dict(zip(chunks, place, strict=True)) for place in product(*chunks.values())]
-    pieces = [replace(plan, stages=tuple(_cut(stage, place, plan.temporaries) for stage in plan.stages)) for place in places]
+    pieces = [
+        replace(plan, stages=tuple(_cut(stage, place, plan.temporaries) for stage in plan.stages))
+        for place in places
+    ]
     if machine.management != "explicit":
         return [Block(piece, 1) for piece in pieces], []
     likes = [_likeness(piece) for piece in pieces]
@@ -58,7 +64,8 @@ def room_for_temporaries(machine: Machine) -> tuple[str, int]:
 
 
 def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]] | str:
-    """Cut the dims that blocks run over, outermost first, until a block's temporaries fit; or why they never do."""
+    """Cut the dims that blocks run over, outermost first, until a block's temporaries fit; or why
+    they never do."""
     level, room = room_for_temporaries(machine)
     online = [stage for stage in plan.stages if not stage.offline]
     extents = {dim: online[0].extents[dim] for dim in plan.fused_over if dim in online[0].extents}
@@ -67,15 +74,28 @@ def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]] | str:
         while _temporary_bytes(plan, sizes, machine) > room and sizes[dim] > 1:
             sizes[dim] = -(-sizes[dim] // 2)
     if (least := _temporary_bytes(plan, sizes, machine)) > room:
-        return f"one block's temporaries take {size_text(least)}, half of {level} is {size_text(room)}"
-    return {dim: [(start, min(size, extents[dim] - start)) for start in range(0, extents[dim], size)] for dim, size in sizes.items()}
+        return (
+            f"one block's temporaries take {size_text(least)}, half of {level} is {size_text(room)}"
+        )
+    return {
+        dim: [(start, min(size, extents[dim] - start)) for start in range(0, extents[dim], size)]
+        for dim, size in sizes.items()
+    }
 
 
 def _temporary_bytes(plan: Plan, sizes: Mapping[str, int], machine: Machine) -> int:
     """Bytes of a block's temporaries; sums kept in the buffer are as wide as accumulators."""
-    tensors = {tensor.name: tensor for stage in plan.stages for tensor in stage.tensors if tensor.name in plan.temporaries}
+    tensors = {
+        tensor.name: tensor
+        for stage in plan.stages
+        for tensor in stage.tensors
+        if tensor.name in plan.temporaries
+    }
     wide = machine.compute.accumulator_bytes if machine.management == "explicit" else 1
-    return sum(prod(_axis_size(axis, sizes) for axis in tensor.axes) * max(tensor.width, wide) for tensor in tensors.values())
+    return sum(
+        prod(_axis_size(axis, sizes) for axis in tensor.axes) * max(tensor.width, wide)
+        for tensor in tensors.values()
+    )
 
 
 def _axis_size(axis: Axis, sizes: Mapping[str, int]) -> int:
@@ -86,7 +106,11 @@ def _cut(stage: Stage, place: Mapping[str, Chunk], temporaries: Sequence[str]) -
     if stage.offline:
         return stage
     bounds = tuple((dim, place[dim][1] if dim in place else bound) for dim, bound in stage.bounds)
-    block = replace(stage, bounds=bounds, tensors=tuple(_cut_tensor(tensor, place, temporaries) for tensor in stage.tensors))
+    block = replace(
+        stage,
+        bounds=bounds,
+        tensors=tuple(_cut_tensor(tensor, place, temporaries) for tensor in stage.tensors),
+    )
     return replace(block, effectual=stage.effectual * block.iterations // stage.iterations)
 
 
@@ -94,31 +118,46 @@ def _cut_tensor(tensor: Tensor, place: Mapping[str, Chunk], temporaries: Sequenc
     """A temporary shrinks to the block; of any other tensor the block touches a piece."""
     if tensor.buffer in temporaries:
         sizes = {dim: length for dim, (_, length) in place.items()}
-        return replace(tensor, axes=tuple(replace(axis, size=_axis_size(axis, sizes)) for axis in tensor.axes))
+        return replace(
+            tensor, axes=tuple(replace(axis, size=_axis_size(axis, sizes)) for axis in tensor.axes)
+        )
     axes = (
-        replace(axis, offset=axis.offset + sum(coefficient * place[dim][0] for dim, coefficient in axis.terms if dim in place))
+        replace(
+            axis,
+            offset=axis.offset
+            + sum(coefficient * place[dim][0] for dim, coefficient in axis.terms if dim in place),
+        )
         for axis in tensor.axes
     )
     return replace(tensor, axes=tuple(axes))
 
 
 def _likeness(plan: Plan) -> tuple[object, ...]:
-    """What blocks must have in common to cost the same: their sizes, and how far they reach into the padding."""
+    """What blocks must have in common to cost the same: their sizes, and how far they reach into
+    the padding."""
     return tuple(
-        (stage.bounds, tuple(axis.overhang(stage.extents) for tensor in stage.tensors for axis in tensor.axes))
+        (
+            stage.bounds,
+            tuple(axis.overhang(stage.extents) for tensor in stage.tensors for axis in tensor.axes),
+        )
         for stage in plan.stages
         if not stage.offline
     )
 
 
-def together(results: Sequence[tuple[StageResult, int]], operations: Operations, blocks: int) -> StageResult:
+def together(
+    results: Sequence[tuple[StageResult, int]], operations: Operations, blocks: int
+) -> StageResult:
     """One stage's results over all blocks, each so many times."""
     first = results[0][0]
     if blocks == 1:
         return first
     cycles = sum(
         (
-            Cycles(result.cycles.compute * times, {cause: time * times for cause, time in result.cycles.stall.items()})
+            Cycles(
+                result.cycles.compute * times,
+                {cause: time * times for cause, time in result.cycles.stall.items()},
+            )
             for result, times in results
         ),
         Cycles(),
@@ -136,12 +175,22 @@ def together(results: Sequence[tuple[StageResult, int]], operations: Operations,
         cycles=cycles,
         footprint_bytes=footprint,
         accesses=add_accesses(
-            {part: {tensor: access * times for tensor, access in tensors.items()} for part, tensors in result.accesses.items()}
+            {
+                part: {tensor: access * times for tensor, access in tensors.items()}
+                for part, tensors in result.accesses.items()
+            }
             for result, times in results
         ),
-        energy_pj=add_energy({part: energy * times for part, energy in result.energy_pj.items()} for result, times in results),
+        energy_pj=add_energy(
+            {part: energy * times for part, energy in result.energy_pj.items()}
+            for result, times in results
+        ),
         energy_by_tensor_pj=_by_tensor(results),
-        sampling=max((result.sampling for result, _ in results if result.sampling), key=lambda sampling: sampling.error, default=None),
+        sampling=max(
+            (result.sampling for result, _ in results if result.sampling),
+            key=lambda sampling: sampling.error,
+            default=None,
+        ),
         reuse={},
     )
 

@@ -1,4 +1,5 @@
-"""What stays on the chip: temporaries between a layer's stages, maps between layers, weights from image to image."""
+"""What stays on the chip: temporaries between a layer's stages, maps between layers, weights from
+image to image."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from hwsim.parts.scratchpad import Scratchpad
 
 @dataclass(frozen=True)
 class Kept:
-    """Tensors that stay in an explicit memory instead of in DRAM. reserved: bytes of it that they take."""
+    """Tensors that stay in an explicit memory instead of in DRAM. reserved: bytes of it that they
+    take."""
 
     level: str
     tensors: frozenset[str]
@@ -25,7 +27,8 @@ class Kept:
 
 @dataclass(frozen=True)
 class Placement:
-    """What stays on the chip: temporaries between a layer's stages, maps between layers, weights from image to image."""
+    """What stays on the chip: temporaries between a layer's stages, maps between layers, weights
+    from image to image."""
 
     kept: tuple[Kept, ...] = ()
 
@@ -40,55 +43,81 @@ class Placement:
 
     def room(self, machine: Machine, level: str) -> int:
         """Bytes of a memory left for a stage's tiles."""
-        return machine.memories[level].capacity - sum(kept.reserved for kept in self.kept if kept.level == level)
+        return machine.memories[level].capacity - sum(
+            kept.reserved for kept in self.kept if kept.level == level
+        )
 
     def backing(self, stage: Stage, machine: Machine) -> tuple[Hold, ...]:
         """The outermost levels: DRAM for what comes and goes, explicit memories for what stays."""
-        others = tuple(tensor.name for tensor in stage.tensors if tensor.buffer not in self.resident)
+        others = tuple(
+            tensor.name for tensor in stage.tensors if tensor.buffer not in self.resident
+        )
         holds = [Hold(machine.dram_name, others)] if others else []
         for kept in self.kept:
             names = tuple(tensor.name for tensor in stage.tensors if tensor.buffer in kept.tensors)
             holds += [Hold(kept.level, names)] if names else []
         return tuple(holds)
 
-    def moving(self, stage: Stage, machine: Machine, level: str, roles: tuple[Role, ...]) -> tuple[str, ...]:
-        """Names of a stage's tensors of these roles that come into a memory: they stay neither in it nor further in."""
-        return tuple(tensor.name for tensor in stage.tensors
-                     if tensor.role in roles and level in self._inside(machine, tensor))
+    def moving(
+        self, stage: Stage, machine: Machine, level: str, roles: tuple[Role, ...]
+    ) -> tuple[str, ...]:
+        """Names of a stage's tensors of these roles that come into a memory: they stay neither in
+        it nor further in."""
+        return tuple(
+            tensor.name
+            for tensor in stage.tensors
+            if tensor.role in roles and level in self._inside(machine, tensor)
+        )
 
     def _inside(self, machine: Machine, tensor: Tensor) -> tuple[str, ...]:
         """The memories between where a tensor comes from and the array."""
         chain = machine.chain(tensor.role)
-        home = next((kept.level for kept in self.kept if tensor.buffer in kept.tensors), machine.dram_name)
-        return chain[chain.index(home) + 1:]
+        home = next(
+            (kept.level for kept in self.kept if tensor.buffer in kept.tensors), machine.dram_name
+        )
+        return chain[chain.index(home) + 1 :]
 
 
 def held_width(machine: Machine, stage: Stage, tensor: Tensor) -> int:
-    """Bytes a word takes in the chip's buffer: a partial sum's where sums are added there, for want of accumulators."""
+    """Bytes a word takes in the chip's buffer: a partial sum's where sums are added there, for want
+    of accumulators."""
     accumulator = machine.compute.accumulator_bytes
     summed = tensor.role == "output" and bool(stage.reduction) and len(machine.chain("output")) == 2
     return max(accumulator, tensor.width) if summed else tensor.width
 
 
 def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
-    """What stays in the chip's explicit memories: temporaries and maps in its buffer, weights where they are kept.
+    """What stays in the chip's explicit memories: temporaries and maps in its buffer, weights where
+    they are kept.
 
-    Temporaries stay when they take at most half of the buffer; what a memory keeps stays when it fits beside them.
+    Temporaries stay when they take at most half of the buffer; what a memory keeps stays when it
+    fits beside them.
     """
     buffer = next(iter(machine.chain("activation")[1:]), "")
-    kept = [_kept_in(name, part, plan, machine, plan.temporaries if name == buffer else ())
-            for name, part in machine.memories.items() if isinstance(part, Scratchpad) and part.per == "chip"]
+    kept = [
+        _kept_in(name, part, plan, machine, plan.temporaries if name == buffer else ())
+        for name, part in machine.memories.items()
+        if isinstance(part, Scratchpad) and part.per == "chip"
+    ]
     return Placement(tuple(each for each in kept if each is not None))
 
 
-def _kept_in(name: str, part: Scratchpad, plan: Plan, machine: Machine, temporaries: tuple[str, ...]) -> Kept | None:
-    """The tensors of a plan that stay in one memory; temporaries: those that may, as the chip's buffer holds outputs."""
+def _kept_in(
+    name: str, part: Scratchpad, plan: Plan, machine: Machine, temporaries: tuple[str, ...]
+) -> Kept | None:
+    """The tensors of a plan that stay in one memory; temporaries: those that may, as the chip's
+    buffer holds outputs."""
     passing = temporaries if "output" in part.roles else ()
-    written = {stage.output.buffer for stage in plan.stages if not stage.offline} & set(plan.temporaries)
+    written = {stage.output.buffer for stage in plan.stages if not stage.offline} & set(
+        plan.temporaries
+    )
     sizes: dict[str, int] = {}
     for stage in plan.stages:
         for tensor in stage.tensors:
-            if not stage.offline and (tensor.buffer in passing or (tensor.role in part.keeps and tensor.buffer not in written)):
+            if not stage.offline and (
+                tensor.buffer in passing
+                or (tensor.role in part.keeps and tensor.buffer not in written)
+            ):
                 size = tensor.elements * held_width(machine, stage, tensor)
                 sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
     between = {tensor: size for tensor, size in sizes.items() if tensor in passing}
@@ -102,19 +131,43 @@ def _kept_in(name: str, part: Scratchpad, plan: Plan, machine: Machine, temporar
 def kept_roles(plan: Plan, machine: Machine) -> frozenset[Role]:
     """Of tensors that come and go, the roles of those that stay on the chip."""
     resident = keep_on_chip(plan, machine).resident - set(plan.temporaries)
-    return frozenset(tensor.role for stage in plan.stages for tensor in stage.tensors if tensor.buffer in resident)
+    return frozenset(
+        tensor.role
+        for stage in plan.stages
+        for tensor in stage.tensors
+        if tensor.buffer in resident
+    )
 
 
 def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
-    """The machine; if the network's weights do not all fit the memory that would keep them, one that loads each layer's."""
-    name = next((name for name, part in machine.parts.items() if isinstance(part, Scratchpad) and "weight" in part.keeps), None)
+    """The machine; if the network's weights do not all fit the memory that would keep them, one
+    that loads each layer's."""
+    name = next(
+        (
+            name
+            for name, part in machine.parts.items()
+            if isinstance(part, Scratchpad) and "weight" in part.keeps
+        ),
+        None,
+    )
     if name is None:
         return machine
     part: Scratchpad = machine.part(name, Scratchpad)
-    weights = sum(tensor.bytes for layer in workload.layers.values() if layer.macs for stage in lower(layer, DIRECT).stages
-                  for tensor in stage.tensors if tensor.role == "weight")
+    weights = sum(
+        tensor.bytes
+        for layer in workload.layers.values()
+        if layer.macs
+        for stage in lower(layer, DIRECT).stages
+        for tensor in stage.tensors
+        if tensor.role == "weight"
+    )
     if weights <= part.capacity:
         return machine
     loading = replace(part, keeps=tuple(role for role in part.keeps if role != "weight"))
-    reason = f" The network's weights, {size_text(weights)}, do not fit {name} together: every layer's come from {machine.dram_name}."
-    return replace(machine, parts={**machine.parts, name: loading}, fidelity=machine.fidelity + reason)
+    reason = (
+        f" The network's weights, {size_text(weights)}, do not fit {name} together: every "
+        f"layer's come from {machine.dram_name}."
+    )
+    return replace(
+        machine, parts={**machine.parts, name: loading}, fidelity=machine.fidelity + reason
+    )

@@ -1,8 +1,10 @@
-"""Run-length coding of feature maps, as on Eyeriss' link to DRAM: zeros before a value, then the value.
+"""Run-length coding of feature maps, as on Eyeriss' link to DRAM: zeros before a value, then the
+value.
 
-    0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)   three pairs of 5 + 16 bits and a last-word flag in 64 bits
-
-A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1), 2017, section IV-B, figure 8.
+    0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)   three pairs of 5 + 16 bits and a
+    last-word flag in 64 bits
+ A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1),
+2017, section IV-B, figure 8.
 """
 
 from __future__ import annotations
@@ -41,10 +43,11 @@ def coded_bytes(pairs: int) -> int:
 
 
 def coded_share(density: float) -> float:
-    """Coded size over plain size of many values of which a share `density` is not zero, lying anywhere.
+    """Coded size over plain size of many values of which a share `density` is not zero, lying
+    anywhere.
 
-    A pair stands for up to 31 zeros and the value after them: 1 + z + ... + z^31 values on average, z = 1 - density. A map
-    that coding would lengthen travels as it is, so the share is at most 1.
+    A pair stands for up to 31 zeros and the value after them: 1 + z + ... + z^31 values on average,
+    z = 1 - density. A map that coding would lengthen travels as it is, so the share is at most 1.
     """
     values_in_pair = sum((1 - density) ** zeros for zeros in range(LONGEST_RUN + 1))
     return min(1.0, WORD_BYTES / PAIRS_IN_WORD / values_in_pair / VALUE_BYTES)

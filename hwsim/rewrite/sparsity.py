@@ -1,9 +1,13 @@
-"""Zeros of the weights that a machine can skip: the products it is spared, by the structure of the zeros.
+"""Zeros of the weights that a machine can skip: the products it is spared, by the structure of the
+zeros.
 
-2:4        for c: out += x[c] * w[c]      ->     for c/2: out += (one of x[4i ... 4i+3]) * w[c/2]      tensor cores that select
-blocks     the same with whole blocks left out, where a block fills what the machine multiplies at a time
+2:4        for c: out += x[c] * w[c]      ->     for c/2: out += (one of x[4i ... 4i+3]) * w[c/2]
+tensor cores that select
+blocks     the same with whole blocks left out, where a block fills what the machine multiplies at a
+time
 channels   a smaller layer, for everyone (hwsim.algorithms)
-anything else is multiplied like any number; a machine that gates zeros saves the multiplier's energy
+anything else is multiplied like any number; a machine that gates zeros saves the multiplier's
+energy
 """
 
 from __future__ import annotations
@@ -25,29 +29,52 @@ LEAST_BLOCK = 16  # of filters and channels, for a tensor core's fragments
 
 
 def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]]:
-    """The plan with the products left out that the machine need not do, and what became of the zeros."""
+    """The plan with the products left out that the machine need not do, and what became of the
+    zeros."""
     density: Density = getattr(layer, "density", DENSE)
     plan, notes = _compressed_maps(plan, density, machine), list(plan.notes)
     if density.weights == 1.0 or density.structure == "channels":
         return plan, notes
     reason = _why_not(density, layer, machine)
-    stages = plan.stages if reason else tuple(_skipped(stage, layer, density, machine) for stage in plan.stages)
+    stages = (
+        plan.stages
+        if reason
+        else tuple(_skipped(stage, layer, density, machine) for stage in plan.stages)
+    )
     if stages != plan.stages:
-        return replace(plan, stages=stages), [*notes, f"{machine.name} skips the {density.structure} zeros of the weights"]
+        return replace(plan, stages=stages), [
+            *notes,
+            f"{machine.name} skips the {density.structure} zeros of the weights",
+        ]
     gates = machine.compute.zeros == "gating"
-    why = reason or "these products are not those of the pruned weights, or not for its sparse units"
-    return plan, [*notes, f"{machine.name} {'spends no multiplier energy on' if gates else 'multiplies'} zeros of the weights: {why}"]
+    why = (
+        reason or "these products are not those of the pruned weights, or not for its sparse units"
+    )
+    return plan, [
+        *notes,
+        f"{machine.name} {'spends no multiplier energy on' if gates else 'multiplies'} zeros of "
+        f"the weights: {why}",
+    ]
 
 
 def _compressed_maps(plan: Plan, density: Density, machine: Machine) -> Plan:
-    """The plan with the feature maps that come and go coded, where the machine codes them and zeros are stated."""
+    """The plan with the feature maps that come and go coded, where the machine codes them and zeros
+    are stated."""
     if machine.part(machine.dram_name, Dram).compression == "none":
         return plan
     share = {"activation": coded_share(density.activations), "output": coded_share(density.outputs)}
-    stages = tuple(replace(stage, tensors=tuple(
-        tensor if tensor.buffer in plan.temporaries or tensor.width != VALUE_BYTES else replace(tensor, coded=share.get(tensor.role, 1.0))
-        for tensor in stage.tensors))
-        for stage in plan.stages)
+    stages = tuple(
+        replace(
+            stage,
+            tensors=tuple(
+                tensor
+                if tensor.buffer in plan.temporaries or tensor.width != VALUE_BYTES
+                else replace(tensor, coded=share.get(tensor.role, 1.0))
+                for tensor in stage.tensors
+            ),
+        )
+        for stage in plan.stages
+    )
     return replace(plan, stages=stages)
 
 
@@ -59,16 +86,24 @@ def _why_not(density: Density, layer: Layer, machine: Machine) -> str | None:
         if density.of_group[1] > channels:
             return f"{channels} channels are fewer than {density.of_group[1]}"
         sparse = (
-            isinstance(compute, StreamingMultiprocessor) and compute.uses_tensor_cores(layer.dtype) and density.structure in compute.sparse
+            isinstance(compute, StreamingMultiprocessor)
+            and compute.uses_tensor_cores(layer.dtype)
+            and density.structure in compute.sparse
         )
         return None if sparse else f"it has no {density.structure} products of {layer.dtype}"
     if density.block is not None:
         if density.block[0] > filters or density.block[1] > channels:
             return f"{filters} filters of {channels} channels are smaller than a block"
         least = _least_block(machine)
-        if least is not None and all(side % own == 0 for side, own in zip(density.block, least, strict=True)):
+        if least is not None and all(
+            side % own == 0 for side, own in zip(density.block, least, strict=True)
+        ):
             return None
-        return f"it skips whole blocks of {least[0]}x{least[1]} only" if least else "it skips no blocks"
+        return (
+            f"it skips whole blocks of {least[0]}x{least[1]} only"
+            if least
+            else "it skips no blocks"
+        )
     return "they lie anywhere"
 
 
@@ -81,36 +116,53 @@ def _matrix(layer: Layer) -> tuple[int, int]:
 
 
 def _skipped(stage: Stage, layer: Layer, density: Density, machine: Machine) -> Stage:
-    """The stage without the zeros' products, where its weights are the pruned ones and the unit that runs it skips them."""
+    """The stage without the zeros' products, where its weights are the pruned ones and the unit
+    that runs it skips them."""
     weights = [tensor.name for tensor in stage.tensors if tensor.role == "weight"]
-    transformed = density.block is not None and bool(weights) and weights[0].startswith("U")  # blocks outlive transforms of the taps
+    transformed = (
+        density.block is not None and bool(weights) and weights[0].startswith("U")
+    )  # blocks outlive transforms of the taps
     if stage.view is None or not weights or not (weights[0] in ("filter", "B") or transformed):
         return stage
     shorter = _compressed(stage, density.weights, _matrix(layer)[1])
     compute = machine.compute
-    if density.of_group is not None and isinstance(compute, StreamingMultiprocessor) and not compute.on_tensor_cores(shorter):
+    if (
+        density.of_group is not None
+        and isinstance(compute, StreamingMultiprocessor)
+        and not compute.on_tensor_cores(shorter)
+    ):
         return stage
     return shorter
 
 
 def _least_block(machine: Machine) -> tuple[int, int] | None:
-    """Filters x channels that a machine multiplies at a time: a vector by one, a fragment, an array."""
+    """Filters x channels that a machine multiplies at a time: a vector by one, a fragment, an
+    array."""
     compute = machine.compute
     if isinstance(compute, Core):
         return compute.vector // 4, 1
     if isinstance(compute, StreamingMultiprocessor):
         return LEAST_BLOCK, LEAST_BLOCK
-    return (compute.cols, compute.rows) if isinstance(compute, SystolicArray) and compute.zeros == "skipping" else None
+    return (
+        (compute.cols, compute.rows)
+        if isinstance(compute, SystolicArray) and compute.zeros == "skipping"
+        else None
+    )
 
 
 def _compressed(stage: Stage, share: float, channels: int) -> Stage:
-    """The first dim of the reduction shortened to its share of channels; a product selects one of ceil(1/share) inputs."""
+    """The first dim of the reduction shortened to its share of channels; a product selects one of
+    ceil(1/share) inputs."""
     assert stage.view is not None
     dim = stage.view.k[0]
     left = ceil(channels * share) * (stage.extents[dim] // channels)
     ratio = ceil(1 / share)
     bounds = tuple((name, left if name == dim else bound) for name, bound in stage.bounds)
-    return replace(stage, bounds=bounds, tensors=tuple(_compressed_tensor(tensor, dim, left, ratio) for tensor in stage.tensors))
+    return replace(
+        stage,
+        bounds=bounds,
+        tensors=tuple(_compressed_tensor(tensor, dim, left, ratio) for tensor in stage.tensors),
+    )
 
 
 def _compressed_tensor(tensor: Tensor, dim: str, left: int, ratio: int) -> Tensor:
@@ -122,6 +174,12 @@ def _compressed_tensor(tensor: Tensor, dim: str, left: int, ratio: int) -> Tenso
             axes.append(replace(axis, size=left))
         else:
             axes.append(
-                replace(axis, terms=tuple((name, step * ratio if name == dim else step) for name, step in axis.terms), extent=ratio)
+                replace(
+                    axis,
+                    terms=tuple(
+                        (name, step * ratio if name == dim else step) for name, step in axis.terms
+                    ),
+                    extent=ratio,
+                )
             )
     return replace(tensor, axes=tuple(axes))

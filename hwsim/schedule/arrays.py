@@ -15,7 +15,11 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
 from hwsim.schedule.dataflows import tile_bytes
 
-STATIONARY = {"weight-stationary": "ws", "input-stationary": "is", "output-stationary": "os"}  # as SCALE-Sim names them
+STATIONARY = {
+    "weight-stationary": "ws",
+    "input-stationary": "is",
+    "output-stationary": "os",
+}  # as SCALE-Sim names them
 
 
 def needs_cells(stage: Stage, machine: Machine) -> str | None:
@@ -33,7 +37,10 @@ def pad(machine: Machine, level: str) -> Scratchpad:
 def buffer(machine: Machine) -> str:
     chain = machine.chain("activation")
     if len(chain) < 2:
-        raise HwsimError(f"{machine.name}: no on-chip memory holds activations; expected a scratchpad between DRAM and the array")
+        raise HwsimError(
+            f"{machine.name}: no on-chip memory holds activations; expected a scratchpad between "
+            f"DRAM and the array"
+        )
     return chain[1]
 
 
@@ -44,14 +51,25 @@ def inner_levels(machine: Machine, role: Role) -> tuple[str, ...]:
     return tuple(name for name in chain[1:] if name != first)
 
 
-def chip_holds(stage: Stage, machine: Machine, placement: Placement, role: Role) -> tuple[Hold, ...]:
+def chip_holds(
+    stage: Stage, machine: Machine, placement: Placement, role: Role
+) -> tuple[Hold, ...]:
     """The chip's memories of a role inside its buffer."""
-    holds = (Hold(level, placement.moving(stage, machine, level, (role,)), buffers=pad(machine, level).buffers)
-             for level in inner_levels(machine, role) if pad(machine, level).per == "chip")
+    holds = (
+        Hold(
+            level,
+            placement.moving(stage, machine, level, (role,)),
+            buffers=pad(machine, level).buffers,
+        )
+        for level in inner_levels(machine, role)
+        if pad(machine, level).per == "chip"
+    )
     return tuple(hold for hold in holds if hold.tensors)
 
 
-def cell_holds(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
+def cell_holds(
+    stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]
+) -> tuple[Hold, ...]:
     names = tuple(tensor.name for tensor in stage.tensors if tensor.role == role)
     return tuple(Hold(level, names) for level in levels if pad(machine, level).per == "pe")
 
@@ -69,20 +87,29 @@ def buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[H
 
 
 def accumulator_rows(machine: Machine, placement: Placement) -> int:
-    """How many rows of the output the innermost chip-wide memory of partial sums holds, all columns wide."""
+    """How many rows of the output the innermost chip-wide memory of partial sums holds, all columns
+    wide."""
     array = machine.compute
     assert isinstance(array, (SystolicArray, PeArray))
     levels = [level for level in machine.chain("output")[1:] if pad(machine, level).per == "chip"]
     part = pad(machine, levels[-1])
     width = part.word_bytes or array.accumulator_bytes
-    return max(1, placement.room(machine, levels[-1]) // (width * array.columns * part.buffers * (2 if len(levels) == 1 else 1)))
+    return max(
+        1,
+        placement.room(machine, levels[-1])
+        // (width * array.columns * part.buffers * (2 if len(levels) == 1 else 1)),
+    )
 
 
-def buffer_block(stage: Stage, machine: Machine, placement: Placement, view: GemmView, strip: dict[str, int]) -> dict[str, int]:
-    """The box of m whose activations and outputs are in the buffer at a time: the strip, halved until it fits.
+def buffer_block(
+    stage: Stage, machine: Machine, placement: Placement, view: GemmView, strip: dict[str, int]
+) -> dict[str, int]:
+    """The box of m whose activations and outputs are in the buffer at a time: the strip, halved
+    until it fits.
 
-    Halos are kept from one box to the next, so small boxes cost no traffic and let loads hide behind compute.
-    Raises HwsimError naming the buffer and the tensor when one row of m does not fit.
+    Halos are kept from one box to the next, so small boxes cost no traffic and let loads hide
+    behind compute. Raises HwsimError naming the buffer and the tensor when one row of m does not
+    fit.
     """
     level = buffer(machine)
     part = pad(machine, level)
@@ -92,25 +119,38 @@ def buffer_block(stage: Stage, machine: Machine, placement: Placement, view: Gem
     whole = {dim: bound for dim, bound in stage.bounds if dim not in (*view.m, *view.b)}
 
     def needs(block: dict[str, int]) -> int:
-        return sum(tile_bytes(replace(tensor, width=held_width(machine, stage, tensor)), {**whole, **block})
-                   for tensor in moving) * part.buffers
+        return (
+            sum(
+                tile_bytes(
+                    replace(tensor, width=held_width(machine, stage, tensor)), {**whole, **block}
+                )
+                for tensor in moving
+            )
+            * part.buffers
+        )
 
     block = dict(strip)
     while needs(block) > room:
         dim = next((dim for dim in view.m if block[dim] > 1), None)
         if dim is None:
             worst = max(moving, key=lambda tensor: tile_bytes(tensor, {**whole, **block}))
-            raise HwsimError(f"{machine.name}: {stage.name}: the smallest tile needs {size_text(needs(block))} of {level}, "
-                             f"which has {size_text(room)}; most of it is {worst.name}")
+            raise HwsimError(
+                f"{machine.name}: {stage.name}: the smallest tile needs {size_text(needs(block))} "
+                f"of {level}, "
+                f"which has {size_text(room)}; most of it is {worst.name}"
+            )
         block[dim] = -(-block[dim] // 2)
     return block
 
 
 def weight_words(stage: Stage, machine: Machine, placement: Placement) -> int:
-    """Weights that one tile of the last chip-wide memory before the cells holds, all its buffers counted; no limit without one."""
+    """Weights that one tile of the last chip-wide memory before the cells holds, all its buffers
+    counted; no limit without one."""
     width = next(tensor for tensor in stage.inputs if tensor.role == "weight").width
-    rooms = [placement.room(machine, hold.level) // (width * hold.buffers)
-             for hold in chip_holds(stage, machine, placement, "weight")]
+    rooms = [
+        placement.room(machine, hold.level) // (width * hold.buffers)
+        for hold in chip_holds(stage, machine, placement, "weight")
+    ]
     return min(rooms, default=stage.iterations)
 
 

@@ -1,4 +1,5 @@
-"""Timings: how long a nest takes on a kind of compute part, and what it moves. A compute part names its timing.
+"""Timings: how long a nest takes on a kind of compute part, and what it moves. A compute part names
+its timing.
 
     nest, machine ->  TIMINGS[machine.compute.timing].run(...)  ->  Run: cycles, accesses, footprint
 
@@ -27,8 +28,9 @@ Footprint = dict[str, dict[str, int]]
 class Run:
     """What one stage did.
 
-    nest: as it ran. accesses, footprint: by part and tensor. fidelity: how it was simulated, in words. counts: of every
-    level that the nest places, None where caches decide. sampling: None when nothing was left out.
+    nest: as it ran. accesses, footprint: by part and tensor. fidelity: how it was simulated, in
+    words. counts: of every level that the nest places, None where caches decide. sampling: None
+    when nothing was left out.
     """
 
     nest: Nest
@@ -43,7 +45,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a stage finds of the stages before it. caches: warm, None on a machine without. last: the layer ends with it."""
+    """What a stage finds of the stages before it. caches: warm, None on a machine without. last:
+    the layer ends with it."""
 
     caches: ImplicitChain | None = None
     last: bool = True
@@ -56,7 +59,8 @@ class Surroundings:
 
 
 class Timing(Protocol):
-    """Times nests. refuses: why it cannot run one, or None. run: raises HwsimError where the nest does not fit."""
+    """Times nests. refuses: why it cannot run one, or None. run: raises HwsimError where the nest
+    does not fit."""
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None: ...
 

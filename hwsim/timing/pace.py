@@ -1,4 +1,5 @@
-"""How fast an array goes if no tile is missing: what the timing of each kind of array finds, step by step."""
+"""How fast an array goes if no tile is missing: what the timing of each kind of array finds, step
+by step."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ Waits = dict[str, Floats]
 class Passing:
     """A nest on an array, step by step.
 
-    boundary: the item of the nest at which the array begins. tiles: of every level outside it. counts: of the whole nest.
+    boundary: the item of the nest at which the array begins. tiles: of every level outside it.
+    counts: of the whole nest.
     """
 
     nest: Nest
@@ -35,10 +37,12 @@ class Passing:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast the cells go if no tile is missing, step by step: cycles of work, and of waiting by cause.
+    """How fast the cells go if no tile is missing, step by step: cycles of work, and of waiting by
+    cause.
 
-    after (gaps): after each step, until the next may begin. shifting: in which a step's stationary tile shifts in. results: until
-    those of a step have left. ends: the first tile's shifting in and the last results' way out.
+    after (gaps): after each step, until the next may begin. shifting: in which a step's stationary
+    tile shifts in. results: until those of a step have left. ends: the first tile's shifting in and
+    the last results' way out.
     """
 
     kind: str

@@ -1,4 +1,5 @@
-"""What no machine can break, asserted on every run: a violation is a bug of a model, shown with its numbers."""
+"""What no machine can break, asserted on every run: a violation is a bug of a model, shown with its
+numbers."""
 
 from __future__ import annotations
 
@@ -18,26 +19,39 @@ def check_stage(stage: StageResult, machine: Machine) -> StageResult:
     cycles = stage.cycles.total
     floor = stage.operations.multiplies / stage.peak_macs_per_cycle
     if cycles < floor * (1 - TOLERANCE):
-        broken.append(f"{cycles:.0f} cycles for {stage.operations.multiplies} multiplications, peak {stage.peak_macs_per_cycle:g} a cycle")
+        broken.append(
+            f"{cycles:.0f} cycles for {stage.operations.multiplies} multiplications, peak "
+            f"{stage.peak_macs_per_cycle:g} a cycle"
+        )
     for name, tensors in stage.accesses.items():
         least = port_cycles(machine, name, tensors.values())
         if cycles < least * (1 - TOLERANCE):
             broken.append(f"{cycles:.0f} cycles for what moves at {name}, which takes {least:.0f}")
-        broken.extend(f"negative accesses of {tensor} at {name}: {access}" for tensor, access in tensors.items()
-                      if min(access.reads, access.writes, access.read_bytes, access.write_bytes) < 0)
+        broken.extend(
+            f"negative accesses of {tensor} at {name}: {access}"
+            for tensor, access in tensors.items()
+            if min(access.reads, access.writes, access.read_bytes, access.write_bytes) < 0
+        )
     for name, sizes in stage.footprint_bytes.items():
         if sum(sizes.values()) > machine.memories[name].capacity:
-            broken.append(f"{sum(sizes.values())} bytes in {name}, which has {machine.memories[name].capacity}")
-    broken.extend(f"negative stall {cause}: {time}" for cause, time in stage.cycles.stall.items() if time < 0)
+            broken.append(
+                f"{sum(sizes.values())} bytes in {name}, which has "
+                f"{machine.memories[name].capacity}"
+            )
+    broken.extend(
+        f"negative stall {cause}: {time}" for cause, time in stage.cycles.stall.items() if time < 0
+    )
     _raise(f"{machine.name}: {stage.name}", broken)
     return stage
 
 
 def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> float:
-    """The least cycles that a memory's ports take, all instances sharing the work evenly; 0 where no bandwidth is stated.
+    """The least cycles that a memory's ports take, all instances sharing the work evenly; 0 where
+    no bandwidth is stated.
 
-    DRAM reads and writes through one port, scratchpads through one each. A cache's is the port towards the multipliers.
-    An SM's shared memory gives a word to many threads at once, so only what is written there is a lower bound.
+    DRAM reads and writes through one port, scratchpads through one each. A cache's is the port
+    towards the multipliers. An SM's shared memory gives a word to many threads at once, so only
+    what is written there is a lower bound.
     """
     part = machine.memories[name]
     bandwidth = part.bandwidth
@@ -46,8 +60,11 @@ def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> floa
     rows = list(accesses)
     reads, writes = sum(row.read_bytes for row in rows), sum(row.write_bytes for row in rows)
     if name == machine.dram_name:
-        moved = reads + writes if part.ports == "shared" else max(
-            (row.read_bytes + row.write_bytes for row in rows), default=0)
+        moved = (
+            reads + writes
+            if part.ports == "shared"
+            else max((row.read_bytes + row.write_bytes for row in rows), default=0)
+        )
     elif isinstance(part, Cache):
         moved = reads
     else:
@@ -59,24 +76,38 @@ def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> floa
 def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
     """The layer itself, or PhysicsError: DRAM moves at least what must come and go.
 
-    Where a sample left lines untouched, what it moved is an estimate, and its stated error is allowed for.
+    Where a sample left lines untouched, what it moved is an estimate, and its stated error is
+    allowed for.
     """
     broken = []
-    unsure = max((stage.sampling.error for stage in layer.online if stage.sampling and not stage.sampling.every_line), default=0.0)
+    unsure = max(
+        (
+            stage.sampling.error
+            for stage in layer.online
+            if stage.sampling and not stage.sampling.every_line
+        ),
+        default=0.0,
+    )
     if layer.dram_bytes < layer.compulsory_bytes * (1 - unsure):
-        broken.append(f"{layer.dram_bytes} bytes at {machine.dram_name}, compulsory {layer.compulsory_bytes}")
+        broken.append(
+            f"{layer.dram_bytes} bytes at {machine.dram_name}, compulsory {layer.compulsory_bytes}"
+        )
     _raise(f"{machine.name}: {layer.name}", broken)
     return layer
 
 
 def power_note(layer: LayerResult, machine: Machine) -> str | None:
-    """What to say of a layer whose energies would draw more than the machine's stated power; None where they do not."""
+    """What to say of a layer whose energies would draw more than the machine's stated power; None
+    where they do not."""
     if machine.power is None or not layer.seconds:
         return None
     watts = sum(layer.energy_pj.values()) * 1e-12 / layer.seconds
     if watts <= machine.power:
         return None
-    return f"{watts:.3g} W on average, more than the {machine.power:g} W of {machine.name}: its energies are too high here"
+    return (
+        f"{watts:.3g} W on average, more than the {machine.power:g} W of {machine.name}: its "
+        f"energies are too high here"
+    )
 
 
 def _raise(where: str, broken: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Models beside data that nobody here made: one file a check, named as its reference file.
-
-A check turns the rows of a data file into pairs of expected and modelled numbers; this module scores them.
+ A check turns the rows of a data file into pairs of expected and modelled numbers; this module
+scores them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Pair:
-    """One number of one row: what the data says and what the model says. groups: labels to score by.
+    """One number of one row: what the data says and what the model says. groups: labels to score
+    by.
 
     scale: what the error is relative to where the data is zero.
     """
@@ -38,7 +39,8 @@ class Pair:
 
     @property
     def error(self) -> float:
-        """Relative to the data; where the data is zero, to the scale; infinite without one unless the model is zero too."""
+        """Relative to the data; where the data is zero, to the scale; infinite without one unless
+        the model is zero too."""
         if self.expected == self.modelled:
             return 0.0
         against = abs(self.expected) or self.scale
@@ -50,8 +52,8 @@ class Pair:
 
 
 class Check(Protocol):
-    """file: the reference file's name. pairs: one data file's rows as pairs; ValueError, KeyError or TypeError where a
-    row lacks what the format asks for."""
+    """file: the reference file's name. pairs: one data file's rows as pairs; ValueError, KeyError
+    or TypeError where a row lacks what the format asks for."""
 
     file: str
     summary: str
@@ -87,22 +89,39 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "name": self.name, "rows": self.rows,
+            "name": self.name,
+            "rows": self.rows,
             "metrics": {metric: vars(score) for metric, score in self.metrics.items()},
-            "groups": {kind: {value: {metric: vars(score) for metric, score in scores.items()} for value, scores in members.items()}
-                       for kind, members in self.groups.items()},
-            "worst": [{"row": pair.row, "metric": pair.metric, "expected": pair.expected, "modelled": pair.modelled,
-                       "abs_rel_err": pair.error} for pair in self.worst],
+            "groups": {
+                kind: {
+                    value: {metric: vars(score) for metric, score in scores.items()}
+                    for value, scores in members.items()
+                }
+                for kind, members in self.groups.items()
+            },
+            "worst": [
+                {
+                    "row": pair.row,
+                    "metric": pair.metric,
+                    "expected": pair.expected,
+                    "modelled": pair.modelled,
+                    "abs_rel_err": pair.error,
+                }
+                for pair in self.worst
+            ],
             **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
 
 
-def run_check(name: str, data: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Report:
+def run_check(
+    name: str, data: Path | None = None, progress: Callable[[int, int], None] | None = None
+) -> Report:
     """Score one check on its reference file, or on other rows in the same format.
 
     progress(pairs so far, 0) is called as rows are modelled.
 
-    Raises UnknownName, or HwsimError for a file that cannot be read or lacks what its format asks for.
+    Raises UnknownName, or HwsimError for a file that cannot be read or lacks what its format asks
+    for.
     """
     check = CHECKS[name]
     pairs: list[Pair] = []
@@ -113,15 +132,26 @@ def run_check(name: str, data: Path | None = None, progress: Callable[[int, int]
             check_like(content, _load(data_folder("reference") / check.file))
         for pair in check.pairs(content):
             if isinstance(pair.expected, bool) or not isinstance(pair.expected, (int, float)):
-                raise HwsimError(f"{pair.row}: {pair.metric} is {pair.expected!r}; expected a number")
+                raise HwsimError(
+                    f"{pair.row}: {pair.metric} is {pair.expected!r}; expected a number"
+                )
             pairs.append(pair)
             if progress is not None:
                 progress(len(pairs), 0)
     except HwsimError as error:
         raise HwsimError(f"{path}: {error}") from None
     except KeyError as error:
-        raise HwsimError(f"{path}: a row has no {error}; expected the format of reference/{check.file}") from None
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, MemoryError) as error:
+        raise HwsimError(
+            f"{path}: a row has no {error}; expected the format of reference/{check.file}"
+        ) from None
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         what = f"after {len(pairs)} numbers: {shortened(str(error))}"
         raise HwsimError(f"{path}: {what}; expected the format of reference/{check.file}") from None
     if not pairs:
@@ -142,16 +172,25 @@ def _load(path: Path) -> Any:
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise HwsimError(f"{path}: not valid YAML: {' '.join(shortened(str(error), 300).split())}") from None
+        raise HwsimError(
+            f"{path}: not valid YAML: {' '.join(shortened(str(error), 300).split())}"
+        ) from None
 
 
 def score(name: str, pairs: list[Pair]) -> Report:
     """All scores of a check's pairs."""
     kinds = dict.fromkeys(kind for pair in pairs for kind in pair.groups)
-    groups = {kind: {value: _by_metric(pair for pair in pairs if pair.groups.get(kind) == value)
-                     for value in dict.fromkeys(pair.groups[kind] for pair in pairs if kind in pair.groups)} for kind in kinds}
+    groups = {
+        kind: {
+            value: _by_metric(pair for pair in pairs if pair.groups.get(kind) == value)
+            for value in dict.fromkeys(pair.groups[kind] for pair in pairs if kind in pair.groups)
+        }
+        for kind in kinds
+    }
     off = sorted((pair for pair in pairs if not pair.exact), key=lambda pair: -pair.error)
-    return Report(name, len({pair.row for pair in pairs}), _by_metric(pairs), groups, tuple(off[:WORST]))
+    return Report(
+        name, len({pair.row for pair in pairs}), _by_metric(pairs), groups, tuple(off[:WORST])
+    )
 
 
 def _by_metric(pairs: Iterable[Pair]) -> dict[str, Score]:
@@ -163,4 +202,6 @@ def _by_metric(pairs: Iterable[Pair]) -> dict[str, Score]:
 
 def _score(pairs: list[Pair]) -> Score:
     errors = [pair.error for pair in pairs]
-    return Score(len(pairs), sum(pair.exact for pair in pairs), fmean(errors), median(errors), max(errors))
+    return Score(
+        len(pairs), sum(pair.exact for pair in pairs), fmean(errors), median(errors), max(errors)
+    )

@@ -1,9 +1,10 @@
 """Eyeriss v1's measurements, layer by layer, beside the row-stationary simulation of eyeriss-v1.
-
-Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, table V (and rows like its). As on the chip, feature maps lie in memory with their padding (the
-H and W of table III), and the share of zeros that the table gives of a layer's input is an input here. An output has the zeros
-of the next layer's input (the last one its own input's), and at least half of it is zero: a ReLU of values as often above
-zero as below leaves half, and pooling before the next layer, which takes the maximum, only takes zeros away.
+ Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, table V (and rows like its). As on the chip, feature
+maps lie in memory with their padding (the H and W of table III), and the share of zeros that the
+table gives of a layer's input is an input here. An output has the zeros of the next layer's input
+(the last one its own input's), and at least half of it is zero: a ReLU of values as often above
+zero as below leaves half, and pooling before the next layer, which takes the maximum, only takes
+zeros away.
 """
 
 from __future__ import annotations
@@ -28,16 +29,24 @@ from hwsim.validate import CHECKS, Pair
 
 MACHINE, TABLE = "eyeriss-v1", "table_V_alexnet_N4_1V_200MHz_60MHz"
 HALF = 0.5
-COLUMNS = {"processing_latency": "processing_latency_ms", "active_pes": "active_PEs", "glb_bytes": "GLB_accesses_MB_per_batch",
-           "dram_bytes": "DRAM_accesses_MB_per_batch", "power": "power_mW"}
+COLUMNS = {
+    "processing_latency": "processing_latency_ms",
+    "active_pes": "active_PEs",
+    "glb_bytes": "GLB_accesses_MB_per_batch",
+    "dram_bytes": "DRAM_accesses_MB_per_batch",
+    "power": "power_mW",
+}
 ZEROS = "zeros_in_ifmap_pct"
 
 
 class Eyeriss:
-    """Rows are layers of a network: milliseconds without DRAM, PEs at work, megabytes of the buffer and of DRAM, milliwatts."""
+    """Rows are layers of a network: milliseconds without DRAM, PEs at work, megabytes of the buffer
+    and of DRAM, milliwatts."""
 
     file = "eyeriss.yaml"
-    summary = "the chip: latency, active PEs, buffer and DRAM traffic, power of AlexNet's convolutions"
+    summary = (
+        "the chip: latency, active PEs, buffer and DRAM traffic, power of AlexNet's convolutions"
+    )
 
     def pairs(self, data: Any) -> Iterator[Pair]:
         table = {"network": "alexnet", "batch": 4, **data[TABLE]} if TABLE in data else data
@@ -55,7 +64,9 @@ class Eyeriss:
 
 def _named(columns: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
     if len(row) != len(columns):
-        raise HwsimError(f"row {row}: {len(row)} values; expected one for each of {', '.join(columns)}")
+        raise HwsimError(
+            f"row {row}: {len(row)} values; expected one for each of {', '.join(columns)}"
+        )
     return dict(zip(columns, row, strict=True))
 
 
@@ -70,7 +81,9 @@ def _layer(layers: Mapping[str, Any], name: str) -> ConvLayer:
     return layer
 
 
-def _as_stored(layer: ConvLayer, row: Mapping[str, Any], following: Mapping[str, Any] | None) -> ConvLayer:
+def _as_stored(
+    layer: ConvLayer, row: Mapping[str, Any], following: Mapping[str, Any] | None
+) -> ConvLayer:
     """The layer with its padding stored, and with the zeros of its input and output."""
     inputs = 1 - float(row[ZEROS]) / 100
     outputs = min(HALF, 1 - float((following or row)[ZEROS]) / 100)
@@ -79,23 +92,35 @@ def _as_stored(layer: ConvLayer, row: Mapping[str, Any], following: Mapping[str,
 
 
 def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
-    """The five metrics of one layer. processing_latency leaves out what the PEs wait for DRAM, as the paper's does."""
+    """The five metrics of one layer. processing_latency leaves out what the PEs wait for DRAM, as
+    the paper's does."""
     plan = lower(replace(layer, dtype=machine.dtype), "direct")
     mapping = Space(plan.stages[0], machine, Placement()).best()
-    stage = simulate(layer, machine, "direct", dataflow=f"row-stationary:{mapping.text}", timeline=True).layers[0].online[0]
+    stage = (
+        simulate(layer, machine, "direct", dataflow=f"row-stationary:{mapping.text}", timeline=True)
+        .layers[0]
+        .online[0]
+    )
     assert stage.timeline is not None
     processing = float(np.diff(stage.timeline.steps).sum())
     chip = sum(energy for part, energy in stage.energy_pj.items() if part != stage.dram)
-    return {"processing_latency": round(processing / machine.clock_hz * 1e3, 2),
-            "active_pes": layer.r * mapping.e * mapping.r * mapping.t,
-            "glb_bytes": round(_array_side_bytes(stage, layer) / 1e6, 1),
-            "dram_bytes": round((stage.dram_read_bytes + stage.dram_write_bytes) / 1e6, 2),
-            "power": round(chip * 1e-9 / (processing / machine.clock_hz))}
+    return {
+        "processing_latency": round(processing / machine.clock_hz * 1e3, 2),
+        "active_pes": layer.r * mapping.e * mapping.r * mapping.t,
+        "glb_bytes": round(_array_side_bytes(stage, layer) / 1e6, 1),
+        "dram_bytes": round((stage.dram_read_bytes + stage.dram_write_bytes) / 1e6, 2),
+        "power": round(chip * 1e-9 / (processing / machine.clock_hz)),
+    }
 
 
 def _array_side_bytes(stage: StageResult, layer: ConvLayer) -> int:
-    """What the PEs read from and write to the buffers; filling them from DRAM and emptying them is not counted."""
-    inputs, filters, sums = stage.accesses["glb"]["ifmap"], stage.accesses["filter_glb"]["filter"], stage.accesses["glb"]["ofmap"]
+    """What the PEs read from and write to the buffers; filling them from DRAM and emptying them is
+    not counted."""
+    inputs, filters, sums = (
+        stage.accesses["glb"]["ifmap"],
+        stage.accesses["filter_glb"]["filter"],
+        stage.accesses["glb"]["ofmap"],
+    )
     emptied = layer.n * layer.k * layer.p * layer.q * (sums.write_bytes // sums.writes)
     return inputs.read_bytes + filters.read_bytes + sums.read_bytes - emptied + sums.write_bytes
 

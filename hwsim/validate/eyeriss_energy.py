@@ -1,4 +1,5 @@
-"""Row-stationary energy by part, of AlexNet's eight layers at batch 16: mapped for least energy, beside ISCA 2016's figure 10."""
+"""Row-stationary energy by part, of AlexNet's eight layers at batch 16: mapped for least energy,
+beside ISCA 2016's figure 10."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ class EyerissEnergy:
     """Rows are layers: energy of the ALUs, of DRAM and of the PEs' scratchpads, in 1e9 products."""
 
     file = "eyeriss.yaml"
-    summary = "ISCA 2016's energy by part (ALU, DRAM, scratchpads) of AlexNet on a row-stationary array"
+    summary = (
+        "ISCA 2016's energy by part (ALU, DRAM, scratchpads) of AlexNet on a row-stationary array"
+    )
 
     def pairs(self, data: Any) -> Iterator[Pair]:
         machine = load_machine("eyeriss-isca16")
@@ -29,7 +32,13 @@ class EyerissEnergy:
             groups = {"layers": "convolutions" if name.startswith("conv") else "fully connected"}
             yield Pair(name, "alu", alu, round(spent["pes"] / 1e9, 2), groups)
             yield Pair(name, "dram", dram, round(spent["dram"] / 1e9, 2), groups)
-            yield Pair(name, "scratchpads", scratchpads, round(sum(spent[part] for part in SCRATCHPADS) / 1e9, 2), groups)
+            yield Pair(
+                name,
+                "scratchpads",
+                scratchpads,
+                round(sum(spent[part] for part in SCRATCHPADS) / 1e9, 2),
+                groups,
+            )
 
 
 CHECKS.register("eyeriss-energy")(EyerissEnergy())

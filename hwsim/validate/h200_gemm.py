@@ -1,4 +1,5 @@
-"""Times of cuBLAS products on an H200, beside the shared-memory tiled model. Nothing in the model was fitted to them."""
+"""Times of cuBLAS products on an H200, beside the shared-memory tiled model. Nothing in the model
+was fitted to them."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from hwsim.validate import CHECKS, Pair
 
 
 class Gemm:
-    """Rows give M, N, K and a data type; the time with cold caches is compared, as every layer starts cold."""
+    """Rows give M, N, K and a data type; the time with cold caches is compared, as every layer
+    starts cold."""
 
     file = "h200_gemm.json"
     summary = "an H200's cuBLAS products: times with cold caches"
@@ -20,9 +22,17 @@ class Gemm:
     def pairs(self, data: Any) -> Iterator[Pair]:
         machine = load_machine("h200")
         for number, row in enumerate(data["rows"] if isinstance(data, dict) else data):
-            result = simulate(GemmLayer(row["M"], row["N"], row["K"]), machine, "direct", dtype=row["dtype"])
+            result = simulate(
+                GemmLayer(row["M"], row["N"], row["K"]), machine, "direct", dtype=row["dtype"]
+            )
             size = "x".join(str(row[name]) for name in ("M", "N", "K"))
-            yield Pair(f"{number} {size} {row['dtype']}", "microseconds", row["us_cold"], result.seconds * 1e6, {"dtype": row["dtype"]})
+            yield Pair(
+                f"{number} {size} {row['dtype']}",
+                "microseconds",
+                row["us_cold"],
+                result.seconds * 1e6,
+                {"dtype": row["dtype"]},
+            )
 
 
 CHECKS.register("h200-gemm")(Gemm())

@@ -1,6 +1,6 @@
 """Is a user's data file of the same shape as the reference file it stands in for?
-
-What a number may be is read off the reference: whole or not, negative or zero where some row of it is, and finite.
+ What a number may be is read off the reference: whole or not, negative or zero where some row of it
+is, and finite.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ class Range:
         kind = "a whole number" if self.whole else "a number"
         limit = max(self.most * TIMES_LARGER, LEAST_LIMIT)
         expected = f"{kind}{self._least}, up to {limit:g}"
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (self.whole and not isinstance(value, int)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or (self.whole and not isinstance(value, int))
+        ):
             return expected
         if isinstance(value, float) and not math.isfinite(value):
             return expected
@@ -50,21 +54,29 @@ class Range:
 
 
 def check_like(content: Any, reference: Any) -> None:
-    """Raises HwsimError naming the first row and field whose number is none that the reference could have."""
+    """Raises HwsimError naming the first row and field whose number is none that the reference
+    could have."""
     ranges: dict[Path, Range] = {}
-    if isinstance(content, list) and isinstance(reference, dict) and isinstance(reference.get("rows"), list):
+    if (
+        isinstance(content, list)
+        and isinstance(reference, dict)
+        and isinstance(reference.get("rows"), list)
+    ):
         reference = reference["rows"]
     _collect(reference, (), ranges)
     _check(content, (), "", ranges)
 
 
 def _parts(value: Any) -> list[tuple[str, str, Any]]:
-    """(place in general, place in words, part) of a mapping or list: rows of a list are alike, columns of a row are not."""
+    """(place in general, place in words, part) of a mapping or list: rows of a list are alike,
+    columns of a row are not."""
     if isinstance(value, dict):
         return [(str(key), f".{shortened(str(key))}", part) for key, part in value.items()]
     if isinstance(value, list):
         rows = any(isinstance(part, (dict, list)) for part in value)
-        return [("*" if rows else str(number), f"[{number}]", part) for number, part in enumerate(value)]
+        return [
+            ("*" if rows else str(number), f"[{number}]", part) for number, part in enumerate(value)
+        ]
     return []
 
 
@@ -80,7 +92,9 @@ def _check(value: Any, place: Path, words: str, ranges: dict[Path, Range]) -> No
     expected = found.refuses(value) if found is not None else None
     if expected is None and isinstance(value, float) and not math.isfinite(value):
         expected = "a finite number"
-    if expected is not None and not (isinstance(value, str) and found is not None and not found.whole):
+    if expected is not None and not (
+        isinstance(value, str) and found is not None and not found.whole
+    ):
         raise HwsimError(f"{words.lstrip('.')}: {shortened(repr(value))}; expected {expected}")
     for general, own, part in _parts(value):
         _check(part, (*place, general), words + own, ranges)

@@ -14,13 +14,32 @@ def validation_text(report: Report) -> str:
     """Scores by metric, then by group, then the worst rows."""
     rows = [_row(metric, "all", score) for metric, score in report.metrics.items()]
     for kind, members in report.groups.items():
-        rows += [_row(metric, f"{kind} {value}", score) for value, scores in members.items() for metric, score in scores.items()]
+        rows += [
+            _row(metric, f"{kind} {value}", score)
+            for value, scores in members.items()
+            for metric, score in scores.items()
+        ]
     lines = [f"{report.name}: {report.rows} rows", text_table(HEAD, rows)]
-    lines += [f"worst: {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} ({pair.error:.1%} off)" for pair in report.worst]
-    lines += [piece for remark in report.remarks for piece in textwrap.wrap(remark, WIDTH, subsequent_indent="  ")]
+    lines += [
+        f"worst: {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} "
+        f"({pair.error:.1%} off)"
+        for pair in report.worst
+    ]
+    lines += [
+        piece
+        for remark in report.remarks
+        for piece in textwrap.wrap(remark, WIDTH, subsequent_indent="  ")
+    ]
     return "\n".join(lines)
 
 
 def _row(metric: str, group: str, score: Score) -> list[str]:
-    return [metric, group, str(score.n), str(score.exact), f"{score.mean_abs_rel_err:.2%}", f"{score.median_abs_rel_err:.2%}",
-            f"{score.max_abs_rel_err:.2%}"]
+    return [
+        metric,
+        group,
+        str(score.n),
+        str(score.exact),
+        f"{score.mean_abs_rel_err:.2%}",
+        f"{score.median_abs_rel_err:.2%}",
+        f"{score.max_abs_rel_err:.2%}",
+    ]

@@ -1,17 +1,20 @@
-"""TPU v1's performance counters beside the simulation of tpu-v1, on six applications of assumed layer sizes.
-
-Jouppi et al., ISCA 2017: table 1 gives layers, weights and batch of each application, table 3 what the matrix unit's cycles
-went to. Layer sizes are not published. Assumed here: equal layers in whole weight tiles that come near the published weights.
+"""TPU v1's performance counters beside the simulation of tpu-v1, on six applications of assumed
+layer sizes.
+ Jouppi et al., ISCA 2017: table 1 gives layers, weights and batch of each application, table 3 what
+the matrix unit's cycles went to. Layer sizes are not published. Assumed here: equal layers in whole
+weight tiles that come near the published weights.
 
     MLP0    5 x 2048-2048                        21.0 M (20 M)   batch 200
-    LSTM0   24 x 1024-2048, 34 vector layers     50.3 M (52 M)   batch 64, 16-bit activations: its 3.7 TOPS at 8.2% active
-    CNN0    16 convolutions of 256-256 on 19 x 19, two of them 1 x 1   8.4 M (8 M)   batch 8: 2888 operations a weight byte
+    LSTM0   24 x 1024-2048, 34 vector layers     50.3 M (52 M)   batch 64, 16-bit activations: its
+    3.7 TOPS at 8.2% active
+    CNN0    16 convolutions of 256-256 on 19 x 19, two of them 1 x 1   8.4 M (8 M)   batch 8: 2888
+    operations a weight byte
     MLP1, LSTM1, CNN1 likewise; they count only in the sensitivity
-
-Weights are fetched ahead, from one layer into the next. Columns of outputs are activated on the vector unit while the next
-ones are multiplied, so a layer's last 256 are waited for. Of the matrix unit's cycles, those in which vectors enter are active;
-those in which a tile shifts in with nothing else to do are weight shift; those without a tile from DDR3 are weight stall, once
-the last results have left; the rest is non-matrix. Input over PCIe is taken to come in time.
+ Weights are fetched ahead, from one layer into the next. Columns of outputs are activated on the
+vector unit while the next ones are multiplied, so a layer's last 256 are waited for. Of the matrix
+unit's cycles, those in which vectors enter are active; those in which a tile shifts in with nothing
+else to do are weight shift; those without a tile from DDR3 are weight stall, once the last results
+have left; the rest is non-matrix. Input over PCIe is taken to come in time.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from hwsim.algorithms import lower
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.units import Bandwidth
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import keep_on_chip
 from hwsim.schedule.dataflows import applicable
 from hwsim.timing.explicit.array import ArrayRun
@@ -37,18 +42,29 @@ from hwsim.validate import CHECKS, Pair
 MACHINE, BLOCK = "tpu-v1", "table3_counters_pct"
 LAST_COLUMNS = 256
 METRICS = ("array_active", "weight_stall", "weight_shift", "non_matrix")
-PUBLISHED_GAINS = {"memory bandwidth x4, mean of the six": 3.0, "clock x4, convolutional ones": 2.0, "clock x4, the others": 1.0}
+PUBLISHED_GAINS = {
+    "memory bandwidth x4, mean of the six": 3.0,
+    "clock x4, convolutional ones": 2.0,
+    "clock x4, the others": 1.0,
+}
 
 
 def application(name: str) -> list[Layer]:
     """The layers of one of the six. Raises KeyError for another name."""
-    made = {"MLP0": lambda: _products(5, 200, 2048, 2048, 5), "MLP1": lambda: _products(4, 168, 1280, 1024, 4),
-            "LSTM0": lambda: _products(24, 64, 1024, 2048, 34, "int16x8"), "LSTM1": lambda: _products(37, 96, 768, 1280, 19, "int16x8"),
-            "CNN0": lambda: _board(8), "CNN1": lambda: _images(32)}
+    made = {
+        "MLP0": lambda: _products(5, 200, 2048, 2048, 5),
+        "MLP1": lambda: _products(4, 168, 1280, 1024, 4),
+        "LSTM0": lambda: _products(24, 64, 1024, 2048, 34, "int16x8"),
+        "LSTM1": lambda: _products(37, 96, 768, 1280, 19, "int16x8"),
+        "CNN0": lambda: _board(8),
+        "CNN1": lambda: _images(32),
+    }
     return made[name]()
 
 
-def _products(count: int, batch: int, k: int, n: int, vectors: int, dtype: str = "int8") -> list[Layer]:
+def _products(
+    count: int, batch: int, k: int, n: int, vectors: int, dtype: str = "int8"
+) -> list[Layer]:
     product: Layer = GemmLayer(batch, n, k, dtype=dtype)
     vector: Layer = ElementwiseLayer(batch, min(n, LAST_COLUMNS), 1, 1, dtype=dtype)
     return [*[product, vector] * count, *[vector] * (vectors - count)]
@@ -77,20 +93,36 @@ class TpuV1:
 
     def pairs(self, data: Any) -> Iterator[Pair]:
         table = data.get(BLOCK, data)
-        rows = {row[0]: dict(zip(table["columns"][1:], row[1:], strict=True)) for row in table["rows"]}
+        rows = {
+            row[0]: dict(zip(table["columns"][1:], row[1:], strict=True)) for row in table["rows"]
+        }
         machine = load_machine(MACHINE)
         for name in table["columns"][1:]:
             modelled = play(application(name), machine).shares
             for metric in METRICS:
                 if metric in rows:
-                    yield Pair(name, metric, float(rows[metric][name]), round(modelled[metric], 1), {"application": name}, 100.0)
+                    yield Pair(
+                        name,
+                        metric,
+                        float(rows[metric][name]),
+                        round(modelled[metric], 1),
+                        {"application": name},
+                        100.0,
+                    )
 
     def remarks(self, data: Any) -> list[str]:
-        """The paper's figures beside the counters: the 600 x 600 example, and what faster memory or a faster clock bring."""
+        """The paper's figures beside the counters: the 600 x 600 example, and what faster memory or
+        a faster clock bring."""
         machine = load_machine(MACHINE)
         small, large = (_microseconds(replace_array(machine, size), size) for size in (256, 512))
-        lines = [f"a 600 x 600 matrix in whole tiles: {small:.1f} us on 256 x 256 cells (paper: 18), {large:.1f} us on 512 x 512 (32)"]
-        return lines + [f"{what}: {gain:.2f} (paper: {PUBLISHED_GAINS[what]:g})" for what, gain in sensitivity(machine).items()]
+        lines = [
+            f"a 600 x 600 matrix in whole tiles: {small:.1f} us on 256 x 256 cells (paper: 18), "
+            f"{large:.1f} us on 512 x 512 (32)"
+        ]
+        return lines + [
+            f"{what}: {gain:.2f} (paper: {PUBLISHED_GAINS[what]:g})"
+            for what, gain in sensitivity(machine).items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -110,18 +142,25 @@ class Run:
         """What the matrix unit's cycles went to, in percent."""
         stalled, shifting = _weight_counters(self.work, self.played)
         known = {"array_active": self.active, "weight_stall": stalled, "weight_shift": shifting}
-        return {name: 100 * cycles / self.cycles for name, cycles in {**known, "non_matrix": self.cycles - sum(known.values())}.items()}
+        return {
+            name: 100 * cycles / self.cycles
+            for name, cycles in {**known, "non_matrix": self.cycles - sum(known.values())}.items()
+        }
 
 
 def _weight_counters(work: Work, played: Played) -> tuple[float, float]:
-    """(weight stall, weight shift): what the array waits for a tile once the last results have left it, less the tile's own shifting in;
-    and that shifting, or the gap behind the fold before."""
+    """(weight stall, weight shift): what the array waits for a tile once the last results have left
+    it, less the tile's own shifting in; and that shifting, or the gap behind the fold before."""
     plan, log = played.plan, played.log
     _, gaps = work.spans(work.marks)
     stalled = shifting = now = earliest = 0.0
     passing = 0.0
-    waits = [plan.waits[start:end].tolist() for start, end in itertools.pairwise(plan.wait_at.tolist())]
-    for tiles, began, span, gap in zip(waits, log.began.tolist(), plan.spans.tolist(), gaps.tolist(), strict=True):
+    waits = [
+        plan.waits[start:end].tolist() for start, end in itertools.pairwise(plan.wait_at.tolist())
+    ]
+    for tiles, began, span, gap in zip(
+        waits, log.began.tolist(), plan.spans.tolist(), gaps.tolist(), strict=True
+    ):
         for tile in tiles:
             waited = max(0.0, float(log.ready[tile]) - now)
             first = min(waited, passing)
@@ -147,41 +186,71 @@ def on_array(layer: Layer, machine: Machine) -> ArrayRun:
     """One layer by its rule: its stage's pipeline, not yet chained."""
     plan = lower(layer, "direct" if layer.macs else "memory-bound")
     stage, placement = plan.stages[0], keep_on_chip(plan, machine)
-    return run_folds(applicable(stage, machine)[0].schedule(stage, machine, placement), machine, layer.dtype or machine.dtype)
+    return run_folds(
+        applicable(stage, machine)[0].schedule(stage, machine, placement),
+        machine,
+        layer.dtype or machine.dtype,
+    )
 
 
 def replace_array(machine: Machine, size: int) -> Machine:
     """TPU v1 with a square array of another size, and a weight FIFO for four of its tiles."""
-    array, fifo = machine.parts["array"], machine.parts["weight_fifo"]
-    parts = {**machine.parts, "array": replace(array, rows=size, cols=size), "weight_fifo": replace(fifo, capacity=4 * size * size)}  # type: ignore[call-arg]
+    array = machine.part("array", SystolicArray)
+    fifo = machine.part("weight_fifo", Scratchpad)
+    parts = {
+        **machine.parts,
+        "array": replace(array, rows=size, cols=size),
+        "weight_fifo": replace(fifo, capacity=4 * size * size),
+    }
     return replace(machine, parts=parts)
 
 
 def _microseconds(machine: Machine, size: int) -> float:
     """A product with a 600 x 600 matrix, padded to whole tiles of size x size."""
     whole = -(-600 // size) * size
-    return play([GemmLayer(96, whole, whole, dtype="int8")], machine).cycles / machine.clock_hz * 1e6
+    return (
+        play([GemmLayer(96, whole, whole, dtype="int8")], machine).cycles / machine.clock_hz * 1e6
+    )
 
 
 def sensitivity(machine: Machine) -> dict[str, float]:
-    """How many times faster the applications run with four times the memory bandwidth, and with four times the clock.
+    """How many times faster the applications run with four times the memory bandwidth, and with
+    four times the clock.
 
-    The faster clock comes with as many times the accumulators, so that weights need not be fetched more often (clock+ in the
-    paper's figure 11).
+    The faster clock comes with as many times the accumulators, so that weights need not be fetched
+    more often (clock+ in the paper's figure 11).
     """
     dram: Any = machine.parts[machine.dram_name]
-    faster = replace(dram, bandwidth=Bandwidth(4 * dram.bandwidth.value, False), channels=4 * dram.channels)
+    faster = replace(
+        dram, bandwidth=Bandwidth(4 * dram.bandwidth.value, False), channels=4 * dram.channels
+    )
     wide = replace(machine, parts={**machine.parts, machine.dram_name: faster})
     accumulators: Any = machine.parts["accumulators"]
-    more = {**machine.parts, "accumulators": replace(accumulators, capacity=4 * accumulators.capacity)}
+    more = {
+        **machine.parts,
+        "accumulators": replace(accumulators, capacity=4 * accumulators.capacity),
+    }
     quick = replace(machine, clock_hz=4 * machine.clock_hz, parts=more)
     names = ("MLP0", "MLP1", "LSTM0", "LSTM1", "CNN0", "CNN1")
-    seconds = {(name, kind): play(application(name), other).cycles / other.clock_hz
-               for name in names for kind, other in (("as it is", machine), ("memory", wide), ("clock", quick))}
-    gain = {(name, kind): seconds[name, "as it is"] / took for (name, kind), took in seconds.items()}
-    return dict(zip(PUBLISHED_GAINS, (fmean(gain[name, "memory"] for name in names),
-                                      fmean(gain[name, "clock"] for name in names if name.startswith("CNN")),
-                                      fmean(gain[name, "clock"] for name in names if not name.startswith("CNN"))), strict=True))
+    seconds = {
+        (name, kind): play(application(name), other).cycles / other.clock_hz
+        for name in names
+        for kind, other in (("as it is", machine), ("memory", wide), ("clock", quick))
+    }
+    gain = {
+        (name, kind): seconds[name, "as it is"] / took for (name, kind), took in seconds.items()
+    }
+    return dict(
+        zip(
+            PUBLISHED_GAINS,
+            (
+                fmean(gain[name, "memory"] for name in names),
+                fmean(gain[name, "clock"] for name in names if name.startswith("CNN")),
+                fmean(gain[name, "clock"] for name in names if not name.startswith("CNN")),
+            ),
+            strict=True,
+        )
+    )
 
 
 CHECKS.register("tpu-v1")(TpuV1())

@@ -1,11 +1,13 @@
-"""Convolution by tiles in a transformed domain, the loops that Winograd's and Fourier's methods share.
+"""Convolution by tiles in a transformed domain, the loops that Winograd's and Fourier's methods
+share.
 
     for every patch of the input:   V[:][c][patch] = forward(patch)                 input transform
-    for every point e:              M[e][k][patch] += V[e][c][patch] * U[e][k][c]   products: a matrix product per point
+    for every point e:              M[e][k][patch] += V[e][c][patch] * U[e][k][c]   products: a
+    matrix product per point
     for every tile of the output:   tile = inverse(M[:][k][patch])                  output transform
-
-Strided, dilated and transposed layers are split into plain ones first (hwsim.ir.phases): phases of the taps are further
-channels to sum over (strided) or further filters (transposed), residues of the outputs are further images.
+ Strided, dilated and transposed layers are split into plain ones first (hwsim.ir.phases): phases of
+the taps are further channels to sum over (strided) or further filters (transposed), residues of the
+outputs are further images.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from hwsim.ir.stage import GemmView, Operations, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
 Ints = npt.NDArray[np.int64]
-Supports = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]  # for every point the rows and columns of the patch behind it
+Supports = tuple[
+    tuple[tuple[int, ...], tuple[int, ...]], ...
+]  # for every point the rows and columns of the patch behind it
 Bounds = tuple[tuple[str, int], ...]
 
 
@@ -33,9 +37,9 @@ Bounds = tuple[tuple[str, int], ...]
 class Method:
     """A transformed domain for outputs of rows x columns at a time and taps of `filter_shape`.
 
-    points: values of a transformed tile. parts: 2 where a point is complex and its product an ordinary one of twice the
-    depth and twice the filters, else 1. forward, filter: kernels from a patch and from the taps. *_support: which inputs
-    each point depends on.
+    points: values of a transformed tile. parts: 2 where a point is complex and its product an
+    ordinary one of twice the depth and twice the filters, else 1. forward, filter: kernels from a
+    patch and from the taps. *_support: which inputs each point depends on.
     """
 
     tile: tuple[int, int]
@@ -68,7 +72,10 @@ class Side:
     def places(self) -> Bounds:
         """Residue and tile dims; a residue dim of one is left out."""
         tile, residue, _ = self.names
-        return (*(((residue, self.phases.residues),) if self.phases.residues > 1 else ()), (tile, self.tiles))
+        return (
+            *(((residue, self.phases.residues),) if self.phases.residues > 1 else ()),
+            (tile, self.tiles),
+        )
 
     @property
     def phase(self) -> Bounds:
@@ -94,7 +101,13 @@ class Side:
         line = self.phases.filter
         if phase is not None:
             return Axis((), self.taps, line.offset + line.phase * phase, extent, line.step)
-        return Axis(((self.names[2], line.phase),) if self.phases.phases > 1 else (), self.taps, line.offset, extent, line.step)
+        return Axis(
+            ((self.names[2], line.phase),) if self.phases.phases > 1 else (),
+            self.taps,
+            line.offset,
+            extent,
+            line.step,
+        )
 
     def inside(self, positions: Sequence[int]) -> Ints:
         """[phase, residue and tile]: how many of these positions of the patch are not padding."""
@@ -111,7 +124,12 @@ class Side:
     def taps_inside(self, positions: Sequence[int]) -> Ints:
         """[phase, 1]: how many of these taps each has."""
         line = self.phases.filter
-        return _within(line.offset + line.phase * np.arange(self.phases.phases)[:, None], line.step, positions, self.taps)
+        return _within(
+            line.offset + line.phase * np.arange(self.phases.phases)[:, None],
+            line.step,
+            positions,
+            self.taps,
+        )
 
 
 def _within(starts: Ints, step: int, positions: Sequence[int], size: int) -> Ints:
@@ -119,7 +137,9 @@ def _within(starts: Ints, step: int, positions: Sequence[int], size: int) -> Int
     return np.asarray(((places >= 0) & (places < size)).sum(axis=-1), np.int64)
 
 
-def sides(layer: Convolution, rows: Phases, columns: Phases, tile: tuple[int, int]) -> tuple[Side, Side]:
+def sides(
+    layer: Convolution, rows: Phases, columns: Phases, tile: tuple[int, int]
+) -> tuple[Side, Side]:
     return (
         Side(rows, tile[0], layer.r, layer.h, layer.p, ("y", "i", "u")),
         Side(columns, tile[1], layer.s, layer.w, layer.q, ("x", "j", "v")),
@@ -128,7 +148,8 @@ def sides(layer: Convolution, rows: Phases, columns: Phases, tile: tuple[int, in
 
 @dataclass(frozen=True)
 class TiledPart:
-    """The stages of one pair of phases up to M; `mark` tells its tensors from those of other pairs."""
+    """The stages of one pair of phases up to M; `mark` tells its tensors from those of other
+    pairs."""
 
     layer: Convolution
     rows: Side
@@ -158,7 +179,11 @@ class TiledPart:
         return (("n", self.layer.n), *self.rows.places, *self.columns.places)
 
     def _points(self, whole: bool) -> Axis:
-        return Axis((), self.method.points, 0, self.method.points) if whole else along("e", self.method.points)
+        return (
+            Axis((), self.method.points, 0, self.method.points)
+            if whole
+            else along("e", self.method.points)
+        )
 
     def _part(self, dim: str, whole: bool) -> tuple[Axis, ...]:
         parts = self.method.parts
@@ -179,7 +204,12 @@ class TiledPart:
             *grouped(self.layer, along("c", self._c)),
             *(along(dim, bound) for dim, bound in (*self._summed_dims(), *self.places)),
         )
-        return Tensor(f"V{self.mark}", "output" if role == "output" else "activation", axes, width(self.layer.dtype))
+        return Tensor(
+            f"V{self.mark}",
+            "output" if role == "output" else "activation",
+            axes,
+            width(self.layer.dtype),
+        )
 
     def m(self, whole: bool, role: str = "output") -> Tensor:
         """M[e][o][g][k][u, v][n][i, y][j, x]"""
@@ -189,7 +219,12 @@ class TiledPart:
             *grouped(self.layer, along("k", self._k)),
             *(along(dim, bound) for dim, bound in (*self._filter_dims(), *self.places)),
         )
-        return Tensor(f"M{self.mark}", "output" if role == "output" else "activation", axes, width(self.layer.dtype))
+        return Tensor(
+            f"M{self.mark}",
+            "output" if role == "output" else "activation",
+            axes,
+            width(self.layer.dtype),
+        )
 
     def _u_axes(self, whole: bool, phases: tuple[int | None, int | None]) -> tuple[Axis, ...]:
         fixed = []
@@ -205,20 +240,37 @@ class TiledPart:
         )
 
     def filter_transforms(self) -> list[Stage]:
-        """for g, k, c, u, v:  U[:][g][k][c][u][v] = transform(filter[g][k][c][taps of u][taps of v])"""
+        """for g, k, c, u, v:  U[:][g][k][c][u][v] = transform(filter[g][k][c][taps of u][taps of
+        v])"""
         down, across = self.rows.phases.filter.phase, self.columns.phases.filter.phase
         choices = [
             [None] if direction >= 0 or not side.phase else list(range(side.phases.phases))
             for direction, side in ((down, self.rows), (across, self.columns))
         ]
-        return [self._filter_transform((row, column), number) for number, (row, column) in enumerate(product(*choices))]
+        return [
+            self._filter_transform((row, column), number)
+            for number, (row, column) in enumerate(product(*choices))
+        ]
 
     def _filter_transform(self, phases: tuple[int | None, int | None], number: int) -> Stage:
         layer = self.layer
-        taps = (self.rows.filter(phases[0], self.rows.phases.taps), self.columns.filter(phases[1], self.columns.phases.taps))
-        kernel = Tensor("filter", "activation", grouped(layer, along("k", self._k), along("c", self._c), *taps), width(layer.dtype))
+        taps = (
+            self.rows.filter(phases[0], self.rows.phases.taps),
+            self.columns.filter(phases[1], self.columns.phases.taps),
+        )
+        kernel = Tensor(
+            "filter",
+            "activation",
+            grouped(layer, along("k", self._k), along("c", self._c), *taps),
+            width(layer.dtype),
+        )
         u = Tensor(f"U{self.mark}", "output", self._u_axes(True, phases), width(layer.dtype))
-        moving = [bound for side, phase in zip((self.rows, self.columns), phases, strict=True) if phase is None for bound in side.phase]
+        moving = [
+            bound
+            for side, phase in zip((self.rows, self.columns), phases, strict=True)
+            if phase is None
+            for bound in side.phase
+        ]
         bounds = (*batch_dims(layer), ("k", self._k), ("c", self._c), *moving)
         name = f"filter-transform{self.mark}" + (f"-{number + 1}" if number else "")
         return Stage(
@@ -234,11 +286,23 @@ class TiledPart:
     def input_transform(self) -> Stage:
         """for n, g, c, tiles:  V[:][g][c][tile] = transform(ifmap[n][g][c][patch of the tile])"""
         layer = self.layer
-        rows, columns = (side.patch(extent) for side, extent in zip((self.rows, self.columns), self.method.patch, strict=True))
-        image = Tensor(
-            "ifmap", "activation", (along("n", layer.n), *grouped(layer, along("c", self._c)), rows, columns), width(layer.dtype)
+        rows, columns = (
+            side.patch(extent)
+            for side, extent in zip((self.rows, self.columns), self.method.patch, strict=True)
         )
-        bounds = (("n", layer.n), *batch_dims(layer), ("c", self._c), *self._summed_dims(), *self.places[1:])
+        image = Tensor(
+            "ifmap",
+            "activation",
+            (along("n", layer.n), *grouped(layer, along("c", self._c)), rows, columns),
+            width(layer.dtype),
+        )
+        bounds = (
+            ("n", layer.n),
+            *batch_dims(layer),
+            ("c", self._c),
+            *self._summed_dims(),
+            *self.places[1:],
+        )
         return Stage(
             f"input-transform{self.mark}",
             bounds,
@@ -260,7 +324,9 @@ class TiledPart:
         outputs: Bounds = (("k", self._k), *self._filter_dims(), *wide)
         sums: Bounds = (("c", self._c), *self._summed_dims(), *deep)
         batch: Bounds = (("e", self.method.points), *batch_dims(layer))
-        view = GemmView(*(tuple(dim for dim, _ in dims) for dims in (self.places, outputs, sums, batch)))
+        view = GemmView(
+            *(tuple(dim for dim, _ in dims) for dims in (self.places, outputs, sums, batch))
+        )
         tensors = (self.v(False), u, self.m(False))
         return Stage(
             f"products{self.mark}",
@@ -273,24 +339,40 @@ class TiledPart:
         )
 
     def output(self) -> Tensor:
-        axes = (along("n", self.layer.n), *grouped(self.layer, along("k", self._k)), self.rows.tile(), self.columns.tile())
+        axes = (
+            along("n", self.layer.n),
+            *grouped(self.layer, along("k", self._k)),
+            self.rows.tile(),
+            self.columns.tile(),
+        )
         return Tensor("ofmap", "output", axes, width(self.layer.dtype))
 
     def _effectual(self) -> int:
-        """Products of two numbers that are not zero, in expectation: a transformed value is zero when all behind it are."""
+        """Products of two numbers that are not zero, in expectation: a transformed value is zero
+        when all behind it are."""
         density = self.layer.density
-        taps_density, kept = (1.0, density.weights) if density.spares_taps else (density.weights, 1.0)
+        taps_density, kept = (
+            (1.0, density.weights) if density.spares_taps else (density.weights, 1.0)
+        )
         layer, both = self.layer, (self.rows, self.columns)
         images = [
-            {support: side.inside(support) for support in {points[axis] for points in self.method.input_support}}
+            {
+                support: side.inside(support)
+                for support in {points[axis] for points in self.method.input_support}
+            }
             for axis, side in enumerate(both)
         ]
         taps = [
-            {support: side.taps_inside(support) for support in {points[axis] for points in self.method.filter_support}}
+            {
+                support: side.taps_inside(support)
+                for support in {points[axis] for points in self.method.filter_support}
+            }
             for axis, side in enumerate(both)
         ]
         total = 0.0
-        for (image, filter_), times in Counter(zip(self.method.input_support, self.method.filter_support, strict=True)).items():
+        for (image, filter_), times in Counter(
+            zip(self.method.input_support, self.method.filter_support, strict=True)
+        ).items():
             v = _nonzero(images[0][image[0]], images[1][image[1]], density.activations)
             u = _nonzero(taps[0][filter_[0]], taps[1][filter_[1]], taps_density)
             total += times * float((v * u).sum())
@@ -298,7 +380,8 @@ class TiledPart:
 
 
 def _nonzero(rows: Ints, columns: Ints, density: float) -> npt.NDArray[np.float64]:
-    """[row phases, column phases]: expected numbers of values that are not zero, each behind rows x columns numbers."""
+    """[row phases, column phases]: expected numbers of values that are not zero, each behind rows x
+    columns numbers."""
     result = np.zeros((len(rows), len(columns)))
     for place in np.ndindex(result.shape):
         down, down_times = np.unique(rows[place[0]], return_counts=True)
@@ -309,10 +392,19 @@ def _nonzero(rows: Ints, columns: Ints, density: float) -> npt.NDArray[np.float6
     return result
 
 
-def output_transform(parts: Sequence[TiledPart], kernel: Kernel, name: str = "output-transform") -> Stage:
-    """for n, g, k, tiles:  ofmap[n][g][k][tile] = transform(M[:][g][k][tile]), the parts' added up"""
+def output_transform(
+    parts: Sequence[TiledPart], kernel: Kernel, name: str = "output-transform"
+) -> Stage:
+    """for n, g, k, tiles:  ofmap[n][g][k][tile] = transform(M[:][g][k][tile]), the parts' added
+    up"""
     first = parts[0]
-    bounds = (("n", first.layer.n), *batch_dims(first.layer), ("k", first._k), *first._filter_dims(), *first.places[1:])
+    bounds = (
+        ("n", first.layer.n),
+        *batch_dims(first.layer),
+        ("k", first._k),
+        *first._filter_dims(),
+        *first.places[1:],
+    )
     inputs = tuple(part.m(True, "activation") for part in parts)
     return Stage(
         name,

@@ -21,7 +21,8 @@ DEVICES.register("ddr3-1600")(
         read_to_precharge=6,
         refresh_every=6240,
         refresh=208,
-        source="11-11-11, 4 Gb x8: Ramulator 2, DRAMsim3 DDR3_4Gb_x8_1600, gem5 DDR3_1600_8x8 agree",
+        source="11-11-11, 4 Gb x8: Ramulator 2, DRAMsim3 DDR3_4Gb_x8_1600, gem5 DDR3_1600_8x8 "
+        "agree",
     )
 )
 

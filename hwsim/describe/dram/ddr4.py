@@ -21,7 +21,8 @@ DEVICES.register("ddr4-2400")(
         read_to_precharge=9,
         refresh_every=9360,
         refresh=420,
-        source="17-17-17, 8 Gb x8: DRAMsim3 DDR4_8Gb_x8_2400, gem5 DDR4_2400_8x8 (tRFC 360 ns in Ramulator 2)",
+        source="17-17-17, 8 Gb x8: DRAMsim3 DDR4_8Gb_x8_2400, gem5 DDR4_2400_8x8 (tRFC 360 ns in "
+        "Ramulator 2)",
     )
 )
 

@@ -21,7 +21,8 @@ DEVICES.register("hbm2-2000")(
         read_to_precharge=5,
         refresh_every=3900,
         refresh=260,
-        source="4 Gb a pseudo channel: Ramulator 2 HBM2_2000Mbps; DRAMsim3 HBM2_8Gb_x128 has tCCD_L 2, tFAW 30",
+        source="4 Gb a pseudo channel: Ramulator 2 HBM2_2000Mbps; DRAMsim3 HBM2_8Gb_x128 has "
+        "tCCD_L 2, tFAW 30",
     )
 )
 
@@ -44,6 +45,7 @@ DEVICES.register("hbm3-6400")(
         read_to_precharge=9,
         refresh_every=6240,
         refresh=560,
-        source="8 Gb a channel: Ramulator 2 HBM3_6400Mbps; vendors' row timings are not public, others differ by a third",
+        source="8 Gb a channel: Ramulator 2 HBM3_6400Mbps; vendors' row timings are not public, "
+        "others differ by a third",
     )
 )

@@ -21,6 +21,7 @@ DEVICES.register("lpddr4-3200")(
         read_to_precharge=12,
         refresh_every=6246,
         refresh=448,
-        source="8 Gb a channel: DRAMSys JEDEC_512Mbx16_LPDDR4-3200, CL 28 and tDQSCK 3; all-bank refresh",
+        source="8 Gb a channel: DRAMSys JEDEC_512Mbx16_LPDDR4-3200, CL 28 and tDQSCK 3; all-bank "
+        "refresh",
     )
 )

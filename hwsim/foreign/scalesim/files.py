@@ -1,14 +1,16 @@
-"""SCALE-Sim's input files: a .cfg of the array and its buffers, a .csv of convolutions or of products.
+"""SCALE-Sim's input files: a .cfg of the array and its buffers, a .csv of convolutions or of
+products.
 
-    [architecture_presets]                        Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width,
+    [architecture_presets]                        Layer name, IFMAP Height, IFMAP Width, Filter
+    Height, Filter Width,
     ArrayHeight:    32                                        Channels, Num Filter, Strides,
     ArrayWidth:     32                            Conv1, 224, 224, 7, 7, 3, 64, 2,
     IfmapSramSzkB:  64     ...
     Dataflow : ws                                 Layer, M, N, K,
     Bandwidth : 10                                fc, 32, 1000, 4096,
-
-Columns are found by their names, in any order, between commas, semicolons or tabs. Beside the usual ones there may be strides by
-axis, a batch, padding, dilation, and a sparsity N:M. 'DP' in a name makes every channel a layer of its own.
+ Columns are found by their names, in any order, between commas, semicolons or tabs. Beside the
+usual ones there may be strides by axis, a batch, padding, dilation, and a sparsity N:M. 'DP' in a
+name makes every channel a layer of its own.
 """
 
 from __future__ import annotations
@@ -31,37 +33,118 @@ from hwsim.describe.workload import Workload, numbered
 from hwsim.errors import ConfigError, Fault, HwsimError, nearest, shortened
 
 SECTION = "architecture_presets"
-NUMBERS = {"arrayheight": "rows", "arraywidth": "columns", "ifmapsramszkb": "ifmap_kb", "filtersramszkb": "filter_kb",
-           "ofmapsramszkb": "ofmap_kb"}
-LARGEST = {"rows": 1 << 16, "columns": 1 << 16, "ifmap_kb": 1 << 30, "filter_kb": 1 << 30, "ofmap_kb": 1 << 30}
+NUMBERS = {
+    "arrayheight": "rows",
+    "arraywidth": "columns",
+    "ifmapsramszkb": "ifmap_kb",
+    "filtersramszkb": "filter_kb",
+    "ofmapsramszkb": "ofmap_kb",
+}
+LARGEST = {
+    "rows": 1 << 16,
+    "columns": 1 << 16,
+    "ifmap_kb": 1 << 30,
+    "filter_kb": 1 << 30,
+    "ofmap_kb": 1 << 30,
+}
 MOST_WORDS = 1e9  # a cycle
 WITHOUT_EFFECT = {  # keys of SCALE-Sim's own configs that change none of the counts here
-    "general": ("run_name",), SECTION: ("ifmapoffset", "filteroffset", "ofmapoffset", "dataflow", "bandwidth", "memorybanks",
-                                        "readrequestbuffer", "writerequestbuffer", *NUMBERS),
-    "layout": None, "sparsity": ("sparsitysupport", "sparserep", "optimizedmapping", "blocksize", "randomnumbergeneratorseed"),
-    "run_presets": ("interfacebandwidth", "useramulatortrace"), "network_presets": None, "energy": None, "power": None}
-UNMODELLED = {("layout", "ifmapcustomlayout"): "the IFMAP's layout", ("layout", "filtercustomlayout"): "the filters' layout",
-              ("sparsity", "optimizedmapping"): "a sparsity of each row's own", ("run_presets", "useramulatortrace"): "Ramulator's DRAM"}
+    "general": ("run_name",),
+    SECTION: (
+        "ifmapoffset",
+        "filteroffset",
+        "ofmapoffset",
+        "dataflow",
+        "bandwidth",
+        "memorybanks",
+        "readrequestbuffer",
+        "writerequestbuffer",
+        *NUMBERS,
+    ),
+    "layout": None,
+    "sparsity": (
+        "sparsitysupport",
+        "sparserep",
+        "optimizedmapping",
+        "blocksize",
+        "randomnumbergeneratorseed",
+    ),
+    "run_presets": ("interfacebandwidth", "useramulatortrace"),
+    "network_presets": None,
+    "energy": None,
+    "power": None,
+}
+UNMODELLED = {
+    ("layout", "ifmapcustomlayout"): "the IFMAP's layout",
+    ("layout", "filtercustomlayout"): "the filters' layout",
+    ("sparsity", "optimizedmapping"): "a sparsity of each row's own",
+    ("run_presets", "useramulatortrace"): "Ramulator's DRAM",
+}
 
-CONV = {"IFMAP Height": "h", "IFMAP Width": "w", "Filter Height": "r", "Filter Width": "s", "Channels": "channels", "Num Filter": "filters"}
+CONV = {
+    "IFMAP Height": "h",
+    "IFMAP Width": "w",
+    "Filter Height": "r",
+    "Filter Width": "s",
+    "Channels": "channels",
+    "Num Filter": "filters",
+}
 GEMM = {"M": "m", "N": "n", "K": "k"}
-MORE = {"Strides": "stride", "Stride H": "stride_h", "Stride W": "stride_w", "Padding": "pad", "Padding H": "pad_h", "Padding W": "pad_w",
-        "Dilation": "dilation", "Dilation H": "dilation_h", "Dilation W": "dilation_w", "Batch": "batch", "Sparsity": "sparsity"}
-ALSO = {"inputheight": "h", "inputwidth": "w", "ifmaph": "h", "ifmapw": "w", "filterh": "r", "filterw": "s", "kernelheight": "r",
-        "kernelwidth": "s", "channel": "channels", "inputchannels": "channels", "numchannels": "channels", "numfilters": "filters",
-        "filters": "filters", "numberoffilters": "filters", "outputchannels": "filters", "stride": "stride", "strideheight": "stride_h",
-        "stridewidth": "stride_w", "pad": "pad", "padh": "pad_h", "padw": "pad_w", "paddingheight": "pad_h", "paddingwidth": "pad_w",
-        "dilationheight": "dilation_h", "dilationwidth": "dilation_w", "batchsize": "batch", "sparsityratio": "sparsity", "nm": "sparsity",
-        "sparsitynm": "sparsity"}
+MORE = {
+    "Strides": "stride",
+    "Stride H": "stride_h",
+    "Stride W": "stride_w",
+    "Padding": "pad",
+    "Padding H": "pad_h",
+    "Padding W": "pad_w",
+    "Dilation": "dilation",
+    "Dilation H": "dilation_h",
+    "Dilation W": "dilation_w",
+    "Batch": "batch",
+    "Sparsity": "sparsity",
+}
+ALSO = {
+    "inputheight": "h",
+    "inputwidth": "w",
+    "ifmaph": "h",
+    "ifmapw": "w",
+    "filterh": "r",
+    "filterw": "s",
+    "kernelheight": "r",
+    "kernelwidth": "s",
+    "channel": "channels",
+    "inputchannels": "channels",
+    "numchannels": "channels",
+    "numfilters": "filters",
+    "filters": "filters",
+    "numberoffilters": "filters",
+    "outputchannels": "filters",
+    "stride": "stride",
+    "strideheight": "stride_h",
+    "stridewidth": "stride_w",
+    "pad": "pad",
+    "padh": "pad_h",
+    "padw": "pad_w",
+    "paddingheight": "pad_h",
+    "paddingwidth": "pad_w",
+    "dilationheight": "dilation_h",
+    "dilationwidth": "dilation_w",
+    "batchsize": "batch",
+    "sparsityratio": "sparsity",
+    "nm": "sparsity",
+    "sparsitynm": "sparsity",
+}
 LARGEST_LENGTH = 10**9
 Stationary = Literal["ws", "os", "is"]
 
 
 @dataclass(frozen=True)
 class ScaleSimConfig:
-    """What a .cfg says of the machine. bandwidth: words a cycle of each of the three interfaces (the first of a list); None: enough.
+    """What a .cfg says of the machine. bandwidth: words a cycle of each of the three interfaces
+    (the first of a list); None: enough.
 
-    sparse: rows with a sparsity N:M are computed with so much of K. notes: what it says and hwsim does not model.
+    sparse: rows with a sparsity N:M are computed with so much of K. notes: what it says and hwsim
+    does not model.
     """
 
     name: str
@@ -80,8 +163,9 @@ class ScaleSimConfig:
 class ScaleSimLayer:
     """One row of a topology: the layer, and the product (m, n, k) that SCALE-Sim makes of it.
 
-    times: layers of their own that it stands for (a depthwise one's channels). batch: products with operands of their own, run as
-    one layer. rounded: SCALE-Sim rounds a last, partial step of the window up to an output, which the layer does not have.
+    times: layers of their own that it stands for (a depthwise one's channels). batch: products with
+    operands of their own, run as one layer. rounded: SCALE-Sim rounds a last, partial step of the
+    window up to an output, which the layer does not have.
     """
 
     name: str
@@ -107,15 +191,31 @@ def load_config(path: str | Path) -> ScaleSimConfig:
     try:
         parser.read_string(text, str(path))
     except configparser.Error as error:
-        raise HwsimError(f"{path}: not a SCALE-Sim config: {shortened(' '.join(str(error).split()), 300)}") from None
+        raise HwsimError(
+            f"{path}: not a SCALE-Sim config: {shortened(' '.join(str(error).split()), 300)}"
+        ) from None
     faults: list[Fault] = []
 
     def fault(key: str, what: str) -> None:
-        lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip().lower().startswith(key)]
+        lines = [
+            number
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip().lower().startswith(key)
+        ]
         faults.append(Fault(str(path), lines[0] if lines else 1, 1, key, what))
 
     if not parser.has_section(SECTION):
-        raise ConfigError([Fault(str(path), 1, 1, SECTION, f"no section [{SECTION}]{nearest(SECTION, parser.sections())}; expected it")])
+        raise ConfigError(
+            [
+                Fault(
+                    str(path),
+                    1,
+                    1,
+                    SECTION,
+                    f"no section [{SECTION}]{nearest(SECTION, parser.sections())}; expected it",
+                )
+            ]
+        )
     values = dict(parser.items(SECTION))
     numbers = {}
     for key, field in NUMBERS.items():
@@ -123,7 +223,9 @@ def load_config(path: str | Path) -> ScaleSimConfig:
         if value is None:
             fault(key, f"missing in [{SECTION}]{nearest(key, values)}; expected a whole number")
         elif _whole(value, LARGEST[field]) is None:
-            fault(key, f"{shortened(repr(value))}; expected a whole number from 1 to {LARGEST[field]}")
+            fault(
+                key, f"{shortened(repr(value))}; expected a whole number from 1 to {LARGEST[field]}"
+            )
         else:
             numbers[field] = int(value)
     dataflow = values.get("dataflow", "").strip().lower()
@@ -135,15 +237,25 @@ def load_config(path: str | Path) -> ScaleSimConfig:
     given = mode == "USER"
     bandwidth = values.get("bandwidth", "").split(",")[0].strip()
     if given and not _positive(bandwidth):
-        fault("bandwidth", f"{shortened(repr(bandwidth))}; expected words a cycle, up to {MOST_WORDS:g}, as InterfaceBandwidth is USER")
+        fault(
+            "bandwidth",
+            f"{shortened(repr(bandwidth))}; expected words a cycle, up to {MOST_WORDS:g}, as "
+            f"InterfaceBandwidth is USER",
+        )
     name = parser.get("general", "run_name", fallback=Path(path).stem).strip()
     if not name:
         fault("run_name", "empty; expected a name, or no such line")
     if faults:
         raise ConfigError(faults)
     sparse = _is_on(parser, "sparsity", "sparsitysupport")
-    return ScaleSimConfig(name, dataflow=dataflow, bandwidth=float(bandwidth) if given else None, sparse=sparse,  # type: ignore[arg-type]
-                          notes=tuple(_config_notes(parser)), **numbers)
+    return ScaleSimConfig(
+        name,
+        dataflow=dataflow,  # type: ignore[arg-type]
+        bandwidth=float(bandwidth) if given else None,
+        sparse=sparse,
+        notes=tuple(_config_notes(parser)),
+        **numbers,
+    )
 
 
 def _is_on(parser: configparser.ConfigParser, section: str, key: str) -> bool:
@@ -158,7 +270,11 @@ def _config_notes(parser: configparser.ConfigParser) -> Iterator[str]:
     unread = []
     for section in parser.sections():
         known = WITHOUT_EFFECT.get(section, ())
-        unread += [f"[{section}] {key}" for key in dict(parser.items(section)) if known is not None and key not in known]
+        unread += [
+            f"[{section}] {key}"
+            for key in dict(parser.items(section))
+            if known is not None and key not in known
+        ]
     if unread:
         yield shortened(f"not read: {', '.join(unread)}", 300)
 
@@ -166,17 +282,25 @@ def _config_notes(parser: configparser.ConfigParser) -> Iterator[str]:
 def _whole(text: str, most: int, least: int = 1) -> int | None:
     """The whole number a cell says, None where it says none in range."""
     text = text.strip()
-    return int(text) if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most else None
+    return (
+        int(text)
+        if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most
+        else None
+    )
 
 
 def scalesim_machine(config: ScaleSimConfig, dtype: str = "int8") -> Machine:
-    """The array and its three double-buffered memories, each with an interface of its own; folds one after another, each whole.
+    """The array and its three double-buffered memories, each with an interface of its own; folds
+    one after another, each whole.
 
     dtype: of the words. Raises HwsimError for one that is none.
     """
     if dtype not in DTYPE_BYTES:
         known = ", ".join(DTYPE_BYTES)
-        raise HwsimError(f"unknown data type {shortened(repr(dtype))}{nearest(dtype, DTYPE_BYTES)}; expected one of {known}")
+        raise HwsimError(
+            f"unknown data type {shortened(repr(dtype))}{nearest(dtype, DTYPE_BYTES)}; expected "
+            f"one of {known}"
+        )
     width = DTYPE_BYTES[dtype]
     words = f"{1000000 * width}" if config.bandwidth is None else f"{config.bandwidth * width:.17g}"
     enough = f"{4 * width * config.rows * config.columns} B/cycle"
@@ -185,16 +309,28 @@ def scalesim_machine(config: ScaleSimConfig, dtype: str = "int8") -> Machine:
         description: {config.rows}x{config.columns} array of a SCALE-Sim config
         clock: 1 GHz
         dtype: {dtype}
-        assumptions: 1 GHz, a latency of one cycle (the config gives none); memories on the chip are as fast as the array
+        assumptions: 1 GHz, a latency of one cycle (the config gives none); memories on the chip are
+          as fast as the array
         parts:
-          dram: {{type: dram, capacity: 1 TiB, bandwidth: {words} B/cycle, latency: 1 cycles, ports: separate}}
-          ifmap_sram: {{type: scratchpad, capacity: {config.ifmap_kb} KiB, bandwidth: {enough}, roles: [activation]}}
-          filter_sram: {{type: scratchpad, capacity: {config.filter_kb} KiB, bandwidth: {enough}, roles: [weight]}}
-          ofmap_sram: {{type: scratchpad, capacity: {config.ofmap_kb} KiB, bandwidth: {enough}, roles: [output]}}
-          array: {{type: systolic, rows: {config.rows}, cols: {config.columns}, rates: {{{dtype}: 1}}, preload_hidden: false,
-                  overlap_folds: false, drain: false, partial_folds: whole, accumulator_bytes: {width}}}
-        links: [dram -> ifmap_sram, dram -> filter_sram, ifmap_sram -> array, filter_sram -> array, array -> ofmap_sram,
-                ofmap_sram <-> dram]
+          dram:
+            {{type: dram, capacity: 1 TiB, bandwidth: {words} B/cycle, latency: 1 cycles,
+             ports: separate}}
+          ifmap_sram:
+            {{type: scratchpad, capacity: {config.ifmap_kb} KiB, bandwidth: {enough},
+             roles: [activation]}}
+          filter_sram:
+            {{type: scratchpad, capacity: {config.filter_kb} KiB, bandwidth: {enough},
+             roles: [weight]}}
+          ofmap_sram:
+            {{type: scratchpad, capacity: {config.ofmap_kb} KiB, bandwidth: {enough},
+             roles: [output]}}
+          array:
+            {{type: systolic, rows: {config.rows}, cols: {config.columns}, rates: {{{dtype}: 1}},
+             preload_hidden: false, overlap_folds: false, drain: false, partial_folds: whole,
+             accumulator_bytes: {width}}}
+        links:
+          [dram -> ifmap_sram, dram -> filter_sram, ifmap_sram -> array, filter_sram -> array,
+           array -> ofmap_sram, ofmap_sram <-> dram]
     """
     return read(Machine, Document(text, config.name))
 
@@ -215,12 +351,19 @@ def _positive(text: str) -> bool:
 
 
 def load_topology(path: str | Path) -> list[ScaleSimLayer]:
-    """Read a .csv of convolutions or products, with or without separators at the ends of lines. Raises ConfigError with every fault."""
+    """Read a .csv of convolutions or products, with or without separators at the ends of lines.
+    Raises ConfigError with every fault."""
     text = read_text(Path(path))
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=first.count)
-    lines = [(number, [cell.strip() for cell in line.strip(" \r\n").rstrip(separator + " ").split(separator)])
-             for number, line in enumerate(text.splitlines(), 1) if line.strip(separator + " \t\r")]
+    lines = [
+        (
+            number,
+            [cell.strip() for cell in line.strip(" \r\n").rstrip(separator + " ").split(separator)],
+        )
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip(separator + " \t\r")
+    ]
     if len(lines) < 2:
         raise HwsimError(f"{path}: no layers; expected a line of column names and one line a layer")
     columns = _columns(str(path), *lines[0])
@@ -248,37 +391,75 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-KNOWN = {**{_plain(name): field for table in (CONV, GEMM, MORE) for name, field in table.items()}, **ALSO}
+KNOWN = {
+    **{_plain(name): field for table in (CONV, GEMM, MORE) for name, field in table.items()},
+    **ALSO,
+}
 NAMES = {field: name for table in (CONV, GEMM, MORE) for name, field in table.items()}
 
 
 def _columns(path: str, line: int, cells: Sequence[str]) -> list[str]:
-    """The field of every column behind the first, from the line of names. Raises ConfigError for a name that is none, or missing."""
+    """The field of every column behind the first, from the line of names. Raises ConfigError for a
+    name that is none, or missing."""
     if len(cells) > 1 and cells[1].isdecimal():
         names = ", ".join(CONV)
-        raise ConfigError([Fault(path, line, 1, shortened(cells[0]), f"a layer; expected a line of names first: {names}, Strides")])
+        raise ConfigError(
+            [
+                Fault(
+                    path,
+                    line,
+                    1,
+                    shortened(cells[0]),
+                    f"a layer; expected a line of names first: {names}, Strides",
+                )
+            ]
+        )
     found, faults = [], []
     for cell in cells[1:]:
         field = KNOWN.get(_plain(cell), "")
         if not field:
             near = nearest(cell, [*CONV, *GEMM, *MORE])
-            faults.append(Fault(path, line, 1, shortened(cell) or "column", f"unknown column{near}; expected one of "
-                                                                            f"{', '.join([*CONV, *MORE])}, or {', '.join(GEMM)}"))
+            faults.append(
+                Fault(
+                    path,
+                    line,
+                    1,
+                    shortened(cell) or "column",
+                    f"unknown column{near}; expected one of "
+                    f"{', '.join([*CONV, *MORE])}, or {', '.join(GEMM)}",
+                )
+            )
         elif field in found:
-            faults.append(Fault(path, line, 1, shortened(cell), f"{NAMES[field]} stands there twice"))
+            faults.append(
+                Fault(path, line, 1, shortened(cell), f"{NAMES[field]} stands there twice")
+            )
         found.append(field)
     needed = GEMM if "m" in found or "k" in found else CONV
     missing = [name for name, field in needed.items() if field not in found]
-    if "m" not in found and not {"stride"} & set(found) and not {"stride_h", "stride_w"} <= set(found):
+    if (
+        "m" not in found
+        and not {"stride"} & set(found)
+        and not {"stride_h", "stride_w"} <= set(found)
+    ):
         missing.append("Strides")
     if missing and not faults:
-        faults.append(Fault(path, line, 1, shortened(cells[0]), f"no column {', '.join(missing)}; expected {', '.join(needed)}"))
+        faults.append(
+            Fault(
+                path,
+                line,
+                1,
+                shortened(cells[0]),
+                f"no column {', '.join(missing)}; expected {', '.join(needed)}",
+            )
+        )
     if faults:
         raise ConfigError(faults)
     return found
 
 
-def _row(cells: Sequence[str], columns: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+def _row(
+    cells: Sequence[str], columns: Sequence[str]
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """(a layer's cells by field, what is wrong with them)."""
     row, wrong = {"name": cells[0]}, []
     if not cells[0]:
@@ -286,7 +467,13 @@ def _row(cells: Sequence[str], columns: Sequence[str]) -> tuple[dict[str, str], 
     for number, cell in enumerate(cells[1:]):
         field = columns[number] if number < len(columns) else "sparsity" if ":" in cell else ""
         if not field:
-            wrong.append(("columns", f"{shortened(repr(cell))} stands under no name; expected at most {1 + len(columns)} columns"))
+            wrong.append(
+                (
+                    "columns",
+                    f"{shortened(repr(cell))} stands under no name; expected at most "
+                    f"{1 + len(columns)} columns",
+                )
+            )
             continue
         if field in row:
             wrong.append((NAMES[field], "stands there twice"))
@@ -295,11 +482,19 @@ def _row(cells: Sequence[str], columns: Sequence[str]) -> tuple[dict[str, str], 
         if field == "sparsity":
             wrong += [(NAMES[field], what) for what in _ratio_faults(cell)]
         elif _whole(cell, LARGEST_LENGTH, least) is None:
-            wrong.append((NAMES[field], f"{shortened(repr(cell))}; expected a whole number from {least} to {LARGEST_LENGTH}"))
+            wrong.append(
+                (
+                    NAMES[field],
+                    f"{shortened(repr(cell))}; expected a whole number from {least} to "
+                    f"{LARGEST_LENGTH}",
+                )
+            )
     optional = {"sparsity", "batch"}
-    for field in columns[len(cells) - 1:]:
+    for field in columns[len(cells) - 1 :]:
         if field not in optional:
-            wrong.append((NAMES[field], f"missing: {len(cells)} columns; expected {1 + len(columns)}"))
+            wrong.append(
+                (NAMES[field], f"missing: {len(cells)} columns; expected {1 + len(columns)}")
+            )
     return row, wrong
 
 
@@ -316,7 +511,8 @@ def _density(row: Mapping[str, str]) -> Density:
 
 
 def _product(row: Mapping[str, str]) -> ScaleSimLayer:
-    """A batch of products is a convolution of 1 x 1 in groups: each product has both operands of its own."""
+    """A batch of products is a convolution of 1 x 1 in groups: each product has both operands of
+    its own."""
     m, n, k, batch = (int(row.get(name, "1")) for name in ("m", "n", "k", "batch"))
     density = _density(row)
     layer: Layer = GemmLayer(m, n, k, density=density)
@@ -326,8 +522,11 @@ def _product(row: Mapping[str, str]) -> ScaleSimLayer:
 
 
 def _convolution(row: Mapping[str, str]) -> ScaleSimLayer:
-    """The outputs are counted as SCALE-Sim counts them: (height - filter + stride) / stride, rounded up."""
-    h, w, r, s, channels, filters, batch = (int(row.get(name, "1")) for name in ("h", "w", "r", "s", "channels", "filters", "batch"))
+    """The outputs are counted as SCALE-Sim counts them: (height - filter + stride) / stride,
+    rounded up."""
+    h, w, r, s, channels, filters, batch = (
+        int(row.get(name, "1")) for name in ("h", "w", "r", "s", "channels", "filters", "batch")
+    )
 
     def axes(name: str, otherwise: str) -> tuple[int, int]:
         both = row.get(name, otherwise)
@@ -335,23 +534,59 @@ def _convolution(row: Mapping[str, str]) -> ScaleSimLayer:
 
     stride, pad, dilation = axes("stride", "1"), axes("pad", "0"), axes("dilation", "1")
     groups = channels if "DP" in row["name"] else 1
-    layer = ConvLayer(batch, channels, h, w, filters * groups, r, s, stride, pad, dilation, groups, density=_density(row))
-    outputs = [ceil((size + 2 * margin - (apart * (taps - 1) + 1) + step) / step)
-               for size, taps, step, margin, apart in zip((h, w), (r, s), stride, pad, dilation, strict=True)]
-    return ScaleSimLayer(row["name"], layer, batch * outputs[0] * outputs[1], filters, r * s * (channels // groups), groups,
-                         rounded=outputs != [layer.p, layer.q])
+    layer = ConvLayer(
+        batch,
+        channels,
+        h,
+        w,
+        filters * groups,
+        r,
+        s,
+        stride,
+        pad,
+        dilation,
+        groups,
+        density=_density(row),
+    )
+    outputs = [
+        ceil((size + 2 * margin - (apart * (taps - 1) + 1) + step) / step)
+        for size, taps, step, margin, apart in zip(
+            (h, w), (r, s), stride, pad, dilation, strict=True
+        )
+    ]
+    return ScaleSimLayer(
+        row["name"],
+        layer,
+        batch * outputs[0] * outputs[1],
+        filters,
+        r * s * (channels // groups),
+        groups,
+        rounded=outputs != [layer.p, layer.q],
+    )
 
 
 def topology_notes(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> list[str]:
-    """What of the files is not modelled, or differs between SCALE-Sim and the layers as they are, each said once."""
+    """What of the files is not modelled, or differs between SCALE-Sim and the layers as they are,
+    each said once."""
     notes = list(config.notes)
     rounded = [layer for layer in layers if layer.rounded]
     if rounded:
         of, first = getattr(rounded[0].layer, "n", 1), rounded[0]
-        size = f"{first.m // of} outputs in SCALE-Sim, {first.layer.output[1] * first.layer.output[2]} simulated"
-        notes.append(f"SCALE-Sim rounds a window's last step up, hwsim's layers down: {first.name} has {size}"
-                     + (f"; so has {len(rounded) - 1} more" if len(rounded) > 1 else ""))
+        size = (
+            f"{first.m // of} outputs in SCALE-Sim, "
+            f"{first.layer.output[1] * first.layer.output[2]} simulated"
+        )
+        notes.append(
+            f"SCALE-Sim rounds a window's last step up, hwsim's layers down: {first.name} has "
+            f"{size}" + (f"; so has {len(rounded) - 1} more" if len(rounded) > 1 else "")
+        )
     sparse = [layer.name for layer in layers if layer.sparsity is not None]
     if sparse and not config.sparse:
-        notes.append(shortened(f"sparsity is not counted, as [sparsity] SparsitySupport is not true: {', '.join(sparse)}", 300))
+        notes.append(
+            shortened(
+                f"sparsity is not counted, as [sparsity] SparsitySupport is not true: "
+                f"{', '.join(sparse)}",
+                300,
+            )
+        )
     return notes

@@ -1,4 +1,5 @@
-"""Dataflows: rules that schedule a stage on a machine. One file each, with a picture of who stays still."""
+"""Dataflows: rules that schedule a stage on a machine. One file each, with a picture of who stays
+still."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from hwsim.rewrite.placement import Placement
 
 
 class Dataflow(Protocol):
-    """A rule from a stage and a machine to a nest. default: whether it is tried when the user names none."""
+    """A rule from a stage and a machine to a nest. default: whether it is tried when the user names
+    none."""
 
     name: str
     summary: str
@@ -31,9 +33,11 @@ DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.schedule.dataflows")
 
 
 def find_dataflow(name: str) -> Dataflow:
-    """A dataflow by its name, or with its mapping fixed: 'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
+    """A dataflow by its name, or with its mapping fixed:
+    'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
 
-    Raises UnknownName, or HwsimError for parameters that are wrong or that the dataflow does not take.
+    Raises UnknownName, or HwsimError for parameters that are wrong or that the dataflow does not
+    take.
     """
     base, colon, parameters = name.partition(":")
     flow = DATAFLOWS[base]
@@ -47,10 +51,14 @@ def find_dataflow(name: str) -> Dataflow:
 
 
 def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[Dataflow]:
-    """The named dataflow, if it applies, and every default that does. Raises UnknownName, or HwsimError when none does."""
+    """The named dataflow, if it applies, and every default that does. Raises UnknownName, or
+    HwsimError when none does."""
     flows, reasons = [], []
     asked = [find_dataflow(name)] if name is not None else []
-    others = [DATAFLOWS[candidate] for candidate in sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))]
+    others = [
+        DATAFLOWS[candidate]
+        for candidate in sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))
+    ]
     for flow in [*asked, *(flow for flow in others if flow.default)]:
         reason = flow.refuses(stage, machine)
         if reason is None:
@@ -66,6 +74,9 @@ def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
     """Bytes that a tile of these sizes touches at most (dims not named: one iteration)."""
     words = 1
     for axis in tensor.axes:
-        reach = sum(coefficient * (sizes.get(dim, 1) - 1) for dim, coefficient in axis.terms) + axis.span
+        reach = (
+            sum(coefficient * (sizes.get(dim, 1) - 1) for dim, coefficient in axis.terms)
+            + axis.span
+        )
         words *= min(axis.size, reach, axis.extent * prod(sizes.get(dim, 1) for dim in axis.dims))
     return words * tensor.width

@@ -1,11 +1,12 @@
-"""Input-stationary: a tile of activations stays in the array while weights stream past and sums step down.
+"""Input-stationary: a tile of activations stays in the array while weights stream past and sums
+step down.
 
-              columns: output pixels
-            a00 a01 a02 a03   <- stay
-    w  ->   a10 a11 a12 a13
-    w  ->   a20 a21 a22 a23      rows: the reduction (k of the product)
-             |   |   |   |
-             v   v   v   v    accumulators
+          columns: output pixels
+        a00 a01 a02 a03   <- stay
+w  ->   a10 a11 a12 a13
+w  ->   a20 a21 a22 a23      rows: the reduction (k of the product)
+         |   |   |   |
+         v   v   v   v    accumulators
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
 
 class InputStationary:
-    """for b, m-block: [buffer] for m-fold, n-tile: [accumulators] for taps, k-fold: [weights] par k, par m: [cells] for n."""
+    """for b, m-block: [buffer] for m-fold, n-tile: [accumulators] for taps, k-fold: [weights] par
+    k, par m: [cells] for n."""
 
     name = "input-stationary"
     summary = "an activation tile stays in the array, weights stream past"
@@ -46,11 +48,19 @@ class InputStationary:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, (SystolicArray, PeArray))
         extents = dict(stage.bounds)
-        rows, columns = split_group(view.k, extents, array.rows), split_group(view.m, extents, array.columns)
-        wide = min(accumulator_rows(machine, placement), weight_words(stage, machine, placement) // array.rows)
+        rows, columns = (
+            split_group(view.k, extents, array.rows),
+            split_group(view.m, extents, array.columns),
+        )
+        wide = min(
+            accumulator_rows(machine, placement),
+            weight_words(stage, machine, placement) // array.rows,
+        )
         stream = split_group(view.n, extents, wide)
         block = buffer_block(stage, machine, placement, view, dict(columns))
-        activation, weight, output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
+        activation, weight, output = (
+            inner_levels(machine, role) for role in ("activation", "weight", "output")
+        )
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b),

@@ -1,10 +1,11 @@
-"""No local reuse: cells keep nothing; every operand comes from the chip's buffer, every sum goes back there.
+"""No local reuse: cells keep nothing; every operand comes from the chip's buffer, every sum goes
+back there.
 
-    buffer ==a==>  [x] [x] [x]      rows: channels, added up down each column
-           ==w==>  [x] [x] [x]
-           ==a==>  [x] [x] [x]      columns: filters
-                    |   |   |
-                    v   v   v       back to the buffer, every cycle
+buffer ==a==>  [x] [x] [x]      rows: channels, added up down each column
+       ==w==>  [x] [x] [x]
+       ==a==>  [x] [x] [x]      columns: filters
+                |   |   |
+                v   v   v       back to the buffer, every cycle
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Output-stationary: every cell keeps one output's sum while activations come along rows and weights down columns.
+"""Output-stationary: every cell keeps one output's sum while activations come along rows and
+weights down columns.
 
-              columns: filters
-               w    w    w
-               |    |    |
-    a  ->    [sum][sum][sum]      rows: output pixels
-    a  ->    [sum][sum][sum]      stay until the reduction is done, then leave
+          columns: filters
+           w    w    w
+           |    |    |
+a  ->    [sum][sum][sum]      rows: output pixels
+a  ->    [sum][sum][sum]      stay until the reduction is done, then leave
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
 
 class OutputStationary:
-    """for b, m-block: [buffer] for m-fold, n-fold: [accumulators] for k-slices: [weights] par m, par n: for taps, k."""
+    """for b, m-block: [buffer] for m-fold, n-fold: [accumulators] for k-slices: [weights] par m,
+    par n: for taps, k."""
 
     name = "output-stationary"
     summary = "every cell keeps an output's sum, operands stream past"
@@ -44,11 +46,18 @@ class OutputStationary:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, (SystolicArray, PeArray))
         extents, others = dict(stage.bounds), other_dims(stage, view)
-        rows, columns = split_group(view.m, extents, array.rows), split_group(view.n, extents, array.columns)
+        rows, columns = (
+            split_group(view.m, extents, array.rows),
+            split_group(view.n, extents, array.columns),
+        )
         taps = stage.group(others)
-        slices = split_group(view.k, extents, weight_words(stage, machine, placement) // (array.columns * taps))
+        slices = split_group(
+            view.k, extents, weight_words(stage, machine, placement) // (array.columns * taps)
+        )
         block = buffer_block(stage, machine, placement, view, dict(rows))
-        activation, weight, output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
+        activation, weight, output = (
+            inner_levels(machine, role) for role in ("activation", "weight", "output")
+        )
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b),

@@ -1,4 +1,5 @@
-"""Register-tiled product for CPUs: a tile of sums stays in vector registers, panels are blocked for the caches.
+"""Register-tiled product for CPUs: a tile of sums stays in vector registers, panels are blocked for
+the caches.
 
     for k-block:                 weight panel: half of the first cache
       for m-block:               activation block: half of the second
@@ -22,7 +23,8 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
 
 class RegisterTiled:
-    """Vectors of filters times broadcast activations; vectors of pixels where a group has few filters."""
+    """Vectors of filters times broadcast activations; vectors of pixels where a group has few
+    filters."""
 
     name = "register-tiled"
     summary = "a tile of sums stays in vector registers, panels blocked for the caches"
@@ -37,18 +39,28 @@ class RegisterTiled:
         view, core = stage.view, machine.compute
         assert view is not None and isinstance(core, Core)
         extents = dict(stage.bounds)
-        others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
+        others = tuple(
+            dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
+        )
         inside = (*(dim for dim in view.k if dim not in others), *others)
         tile = register_tile(stage, view, core)
         shares = share_cores(stage, view, tile, core.cores)
         first, second = _private_caches(machine)
         width = stage.output.width
-        columns = stage.group(view.n) if stage.group(view.n) < tile_size(tile, view.n) else tile_size(tile, view.n)
+        columns = (
+            stage.group(view.n)
+            if stage.group(view.n) < tile_size(tile, view.n)
+            else tile_size(tile, view.n)
+        )
         panel = max(1, first // 2 // (columns * width))
         taps = max(1, stage.group(others))
         deep = split_group(view.k, extents, max(1, panel // taps))
         left = {**extents, **shares}
-        block = split_group(view.m, left, max(tile_size(tile, view.m), second // 2 // (tile_size(deep, view.k) * taps * width)))
+        block = split_group(
+            view.m,
+            left,
+            max(tile_size(tile, view.m), second // 2 // (tile_size(deep, view.k) * taps * width)),
+        )
         block = {dim: max(block[dim], tile[dim]) for dim in view.m}
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
@@ -76,15 +88,17 @@ def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:
 def _private_caches(machine: Machine) -> tuple[int, int]:
     """Capacities of the first and second cache of a core (the first twice when there is one)."""
     chain = [machine.parts[name] for name in machine.chain("activation")[::-1]]
-    inner = [part.capacity for part in chain if isinstance(part, Cache) and part.per == "core"] or [32 * 1024]
+    inner = [part.capacity for part in chain if isinstance(part, Cache) and part.per == "core"] or [
+        32 * 1024
+    ]
     return inner[0], inner[min(1, len(inner) - 1)]
 
 
 def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
     """Sums that fit the vector registers, two vectors wide where that many filters exist.
 
-    Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are broadcast. Sums are
-    kept in at least 4 bytes.
+    Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are
+    broadcast. Sums are kept in at least 4 bytes.
     """
     extents = dict(stage.bounds)
     lanes = max(1, core.vector // max(4, stage.output.width))
@@ -93,8 +107,11 @@ def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
         vectors = 2 if filters >= 2 * lanes else 1
         tile = split_group(view.n, extents, vectors * lanes)
         broadcasts = core.vector // stage.output.width
-        pixels = max(m for m in range(1, core.vector_registers) if m == 1 or
-                     vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers)
+        pixels = max(
+            m
+            for m in range(1, core.vector_registers)
+            if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
+        )
         tile.update(split_group(view.m, extents, pixels))
         return tile
     inner = view.m[-1]
@@ -104,7 +121,8 @@ def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
 
 
 def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) -> dict[str, int]:
-    """Chunks of up to two dims, one chunk a core, that finish soonest: batch, pixels or filters, in whole tiles."""
+    """Chunks of up to two dims, one chunk a core, that finish soonest: batch, pixels or filters, in
+    whole tiles."""
     extents = dict(stage.bounds)
     units = {dim: -(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n)}
     dims = [dim for dim, count in units.items() if count > 1]
@@ -115,7 +133,7 @@ def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) 
     best = (longest, 0, {})
     for number, first in enumerate(dims):
         for ways in range(2, min(cores, units[first]) + 1):
-            for second in [*dims[number + 1:], ""]:
+            for second in [*dims[number + 1 :], ""]:
                 more = min(cores // ways, units[second]) if second else 1
                 share = {first: -(-units[first] // ways)}
                 if second:
@@ -125,7 +143,10 @@ def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) 
                     work = work // units[dim] * chunk
                 key = (work, number)
                 if key < best[:2]:
-                    chunks = {dim: min(extents[dim], chunk * tile.get(dim, 1)) for dim, chunk in share.items()}
+                    chunks = {
+                        dim: min(extents[dim], chunk * tile.get(dim, 1))
+                        for dim, chunk in share.items()
+                    }
                     best = (*key, chunks)
     return {dim: chunk for dim, chunk in best[2].items() if chunk < extents[dim]}
 

@@ -1,13 +1,14 @@
-"""Row-stationary: each PE slides one filter row along one input row; sums of a row of windows add up the column.
+"""Row-stationary: each PE slides one filter row along one input row; sums of a row of windows add
+up the column.
 
              columns: output rows 0 1 2
     filter row 0   [in 0] [in 1] [in 2]      filter rows run along the array's rows,
     filter row 1   [in 1] [in 2] [in 3]      input rows along its diagonals,
     filter row 2   [in 2] [in 3] [in 4]      partial sums down its columns
                       |      |      |
-
-Chen, Emer, Sze, "Eyeriss", ISCA 2016. A set is R x e PEs; r x t sets work on different channels and filters; a PE
-keeps p filters x q channels of its row; the buffer keeps the sums of m filters of n images.
+ Chen, Emer, Sze, "Eyeriss", ISCA 2016. A set is R x e PEs; r x t sets work on different channels
+and filters; a PE keeps p filters x q channels of its row; the buffer keeps the sums of m filters of
+n images.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 class Mapping:
     """The letters of table II of Chen et al., JSSC 2017.
 
-    m filters whose sums stay in the buffer, n images in a pass, e output rows, p filters and q channels in a PE, r sets of
-    PEs on different channels, t sets on different filters.
+    m filters whose sums stay in the buffer, n images in a pass, e output rows, p filters and q
+    channels in a PE, r sets of PEs on different channels, t sets on different filters.
     """
 
     m: int
@@ -46,14 +47,18 @@ class Mapping:
 
     @property
     def text(self) -> str:
-        return ",".join(f"{field.name}={value}" for field, value in zip(fields(self), astuple(self), strict=True))
+        return ",".join(
+            f"{field.name}={value}"
+            for field, value in zip(fields(self), astuple(self), strict=True)
+        )
 
 
 class RowStationary:
-    """The mapping that moves the fewest words to and from DRAM; among those the soonest done, then the least buffer traffic.
+    """The mapping that moves the fewest words to and from DRAM; among those the soonest done, then
+    the least buffer traffic.
 
-    Tiles are even ones, as all of table III are: n divides the batch, p t divides m, m divides the filters. `given`
-    fixes the mapping by hand.
+    Tiles are even ones, as all of table III are: n divides the batch, p t divides m, m divides the
+    filters. `given` fixes the mapping by hand.
     """
 
     name = "row-stationary"
@@ -64,7 +69,8 @@ class RowStationary:
         self.given = given
 
     def with_parameters(self, text: str) -> RowStationary:
-        """The dataflow with its mapping fixed: 'm=64,n=4,e=13,p=16,q=3,r=2,t=2'. Raises HwsimError for what is missing or wrong."""
+        """The dataflow with its mapping fixed: 'm=64,n=4,e=13,p=16,q=3,r=2,t=2'. Raises HwsimError
+        for what is missing or wrong."""
         return RowStationary(read_mapping(text))
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
@@ -80,13 +86,18 @@ class RowStationary:
             return f"{stage.extents['r']} filter rows on {machine.compute.rows} rows of PEs"
         spad = machine.part(machine.chain("activation")[-1], Scratchpad)
         window = stage.extents["s"] * stage.inputs[0].width
-        return None if window <= spad.capacity else f"a filter row of {window} bytes in a scratchpad of {spad.capacity}"
+        return (
+            None
+            if window <= spad.capacity
+            else f"a filter row of {window} bytes in a scratchpad of {spad.capacity}"
+        )
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
         space = Space(stage, machine, placement)
         mapping = space.checked(self.given) if self.given else space.best()
         (buffer, ifmap_spad), (filter_buffer, filter_spad), (_, psum_spad) = (
-            machine.chain(role)[1:] for role in ("activation", "weight", "output"))
+            machine.chain(role)[1:] for role in ("activation", "weight", "output")
+        )
         activation, weight = (tensor.name for tensor in stage.inputs)
         output = stage.output.name
         items: list[Loop | Hold] = [
@@ -114,21 +125,33 @@ class RowStationary:
 
 
 def read_mapping(text: str) -> Mapping:
-    """A mapping from 'm=64,n=4,...'. Raises HwsimError for a letter that is missing, unknown or no positive integer."""
+    """A mapping from 'm=64,n=4,...'. Raises HwsimError for a letter that is missing, unknown or no
+    positive integer."""
     letters = [field.name for field in fields(Mapping)]
     given: dict[str, int] = {}
     for piece in text.split(","):
         letter, _, value = piece.partition("=")
         if letter.strip() not in letters:
-            raise HwsimError(f"row-stationary: {piece!r}{nearest(letter, letters)}; expected {', '.join(f'{name}=N' for name in letters)}")
+            raise HwsimError(
+                f"row-stationary: {piece!r}{nearest(letter, letters)}; expected "
+                f"{', '.join(f'{name}=N' for name in letters)}"
+            )
         if not value.strip().isdecimal() or not 1 <= int(value) < 1 << 31:
-            raise HwsimError(f"row-stationary: {piece!r}; expected a positive integer, as in {letter.strip()}=4")
+            raise HwsimError(
+                f"row-stationary: {piece!r}; expected a positive integer, as in {letter.strip()}=4"
+            )
         if letter.strip() in given:
-            raise HwsimError(f"row-stationary: {letter.strip()} given twice; expected {', '.join(f'{name}=N' for name in letters)}")
+            raise HwsimError(
+                f"row-stationary: {letter.strip()} given twice; expected "
+                f"{', '.join(f'{name}=N' for name in letters)}"
+            )
         given[letter.strip()] = int(value)
     missing = [letter for letter in letters if letter not in given]
     if missing:
-        raise HwsimError(f"row-stationary: {', '.join(missing)} missing; expected {', '.join(f'{name}=N' for name in letters)}")
+        raise HwsimError(
+            f"row-stationary: {', '.join(missing)} missing; expected "
+            f"{', '.join(f'{name}=N' for name in letters)}"
+        )
     return Mapping(**given)
 
 
@@ -153,7 +176,9 @@ class Space:
         self.size = {"n": 1, **stage.extents}
         self.width = stage.output.width
         self.ifmap_words, self.weight_words, self.sum_words = (
-            machine.part(machine.chain(role)[-1], Scratchpad).capacity // self.width for role in ("activation", "weight", "output"))
+            machine.part(machine.chain(role)[-1], Scratchpad).capacity // self.width
+            for role in ("activation", "weight", "output")
+        )
         rows, columns = stage.inputs[0].axes[-2:]
         self.stride, self.dilation = dict(rows.terms)["p"], dict(rows.terms).get("r", 1)
         self.input_rows, self.input_columns = rows.size, columns.size
@@ -162,18 +187,24 @@ class Space:
         """Raises HwsimError when not even one row of one filter fits the buffers."""
         legal = [mapping for mapping in self.mappings() if self.misfit(mapping) is None]
         if not legal:
-            raise HwsimError(f"{self.machine.name}: {self.stage.name}: not even one output row of one filter fits the buffers")
+            raise HwsimError(
+                f"{self.machine.name}: {self.stage.name}: not even one output row of one filter "
+                f"fits the buffers"
+            )
         return min(legal, key=lambda mapping: (*self.cost(mapping), -mapping.p))
 
     def checked(self, mapping: Mapping) -> Mapping:
         """A mapping given by hand. Raises HwsimError naming what it overflows, and by how much."""
         wrong = self.misfit(mapping)
         if wrong:
-            raise HwsimError(f"{self.machine.name}: {self.stage.name}: row-stationary {mapping.text}: {wrong}")
+            raise HwsimError(
+                f"{self.machine.name}: {self.stage.name}: row-stationary {mapping.text}: {wrong}"
+            )
         return mapping
 
     def mappings(self) -> Iterator[Mapping]:
-        """Even tiles that the array and the PEs hold; m as many filters as the buffer has room for."""
+        """Even tiles that the array and the PEs hold; m as many filters as the buffer has room
+        for."""
         size = self.size
         for e in dict.fromkeys(ceil(size["p"] / bands) for bands in range(1, size["p"] + 1)):
             sets = sets_of(self.array, size["r"], e)
@@ -183,7 +214,8 @@ class Space:
                         yield from self._filled(e, q, r, filters, sets // r)
 
     def _filled(self, e: int, q: int, r: int, filters: int, most_sets: int) -> Iterator[Mapping]:
-        """p t = filters in a pass, in as few filters a PE as there are sets for; n images; m by the room that is left."""
+        """p t = filters in a pass, in as few filters a PE as there are sets for; n images; m by the
+        room that is left."""
         t = max((t for t in _divisors(filters) if t <= most_sets), default=0)
         if t == 0 or filters // t > min(self.sum_words, self.weight_words // (q * self.size["s"])):
             return
@@ -199,30 +231,54 @@ class Space:
         size, array = self.size, self.array
         sets = sets_of(array, size["r"], mapping.e)
         if mapping.r * mapping.t > sets:
-            return f"r t = {mapping.r * mapping.t} sets of {size['r']} x {mapping.e} PEs; {array.rows} x {array.cols} hold {sets}"
-        for what, need, have in (("q s input words", mapping.q * size["s"], self.ifmap_words),
-                                 ("p q s filter words", mapping.p * mapping.q * size["s"], self.weight_words),
-                                 ("p sums", mapping.p, self.sum_words)):
+            return (
+                f"r t = {mapping.r * mapping.t} sets of {size['r']} x {mapping.e} PEs; "
+                f"{array.rows} x {array.cols} hold {sets}"
+            )
+        for what, need, have in (
+            ("q s input words", mapping.q * size["s"], self.ifmap_words),
+            ("p q s filter words", mapping.p * mapping.q * size["s"], self.weight_words),
+            ("p sums", mapping.p, self.sum_words),
+        ):
             if need > have:
                 return f"{need} {what} in a PE that holds {have}"
         filters = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"] * self.width
         filter_buffer, buffer = self.machine.chain("weight")[1], self.machine.chain("activation")[1]
         if filters > self.placement.room(self.machine, filter_buffer):
-            return f"{size_text(filters)} of filters in {filter_buffer} of {size_text(self.placement.room(self.machine, filter_buffer))}"
+            return (
+                f"{size_text(filters)} of filters in {filter_buffer} of "
+                f"{size_text(self.placement.room(self.machine, filter_buffer))}"
+            )
         part = self.machine.part(buffer, Scratchpad)
-        inputs = mapping.n * mapping.q * mapping.r * self._rows(mapping.e) * self.input_columns * self.width
+        inputs = (
+            mapping.n
+            * mapping.q
+            * mapping.r
+            * self._rows(mapping.e)
+            * self.input_columns
+            * self.width
+        )
         sums = mapping.n * min(mapping.m, size["k"]) * mapping.e * size["q"] * self.width
-        need, room = part.occupied(inputs) + part.occupied(sums), self.placement.room(self.machine, buffer)
+        need, room = (
+            part.occupied(inputs) + part.occupied(sums),
+            self.placement.room(self.machine, buffer),
+        )
         if need > room:
-            return f"{size_text(inputs)} of inputs and {size_text(sums)} of sums in {buffer} of {size_text(room)}{part.by_banks}"
+            return (
+                f"{size_text(inputs)} of inputs and {size_text(sums)} of sums in {buffer} of "
+                f"{size_text(room)}{part.by_banks}"
+            )
         return None
 
     def _rows(self, e: int) -> int:
         """Input rows under e output rows."""
-        return min(self.input_rows, (e - 1) * self.stride + (self.size["r"] - 1) * self.dilation + 1)
+        return min(
+            self.input_rows, (e - 1) * self.stride + (self.size["r"] - 1) * self.dilation + 1
+        )
 
     def cost(self, mapping: Mapping) -> tuple[float, float, float]:
-        """(words to and from DRAM, cycles of all passes, words to and from the buffer), of one group."""
+        """(words to and from DRAM, cycles of all passes, words to and from the buffer), of one
+        group."""
         size = self.size
         bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
         filter_groups = ceil(size["k"] / mapping.m)
@@ -237,16 +293,26 @@ class Space:
         return dram, bands * images * passes_k * passes_c * self._pass_cycles(mapping), buffer
 
     def _pass_cycles(self, mapping: Mapping) -> float:
-        """A whole pass: its filters in, then the slowest of the PEs and the busses (hwsim.timing.spatial.passes has every pass its own)."""
+        """A whole pass: its filters in, then the slowest of the PEs and the busses
+        (hwsim.timing.spatial.passes has every pass its own)."""
         size, clock = self.size, self.machine.clock_hz
-        weight, activation, output = (bus.bytes_per_cycle(clock) / self.width
-                                      for bus in (self.array.weight_bus, self.array.activation_bus, self.array.output_bus))
+        weight, activation, output = (
+            bus.bytes_per_cycle(clock) / self.width
+            for bus in (self.array.weight_bus, self.array.activation_bus, self.array.output_bus)
+        )
         steps = mapping.n * size["q"] * mapping.p * mapping.q * size["s"]
         rows = self._rows(mapping.e) * mapping.q * mapping.r
-        inputs, sums = mapping.n * rows * self.input_columns, mapping.n * mapping.p * mapping.t * mapping.e * size["q"]
+        inputs, sums = (
+            mapping.n * rows * self.input_columns,
+            mapping.n * mapping.p * mapping.t * mapping.e * size["q"],
+        )
         filters = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"]
-        return (filters / weight + rows * size["s"] / activation + max(steps, inputs / activation, sums / output)
-                + mapping.p * mapping.t * mapping.e / output)
+        return (
+            filters / weight
+            + rows * size["s"] / activation
+            + max(steps, inputs / activation, sums / output)
+            + mapping.p * mapping.t * mapping.e / output
+        )
 
 
 def _divisors(number: int) -> list[int]:
@@ -254,7 +320,8 @@ def _divisors(number: int) -> list[int]:
 
 
 def sets_of(array: PeArray, rows: int, e: int) -> int:
-    """Sets of rows x e PEs: side by side in a band of `rows` rows, or, when wider than the array, over several bands."""
+    """Sets of rows x e PEs: side by side in a band of `rows` rows, or, when wider than the array,
+    over several bands."""
     bands = array.rows // rows
     return bands * (array.cols // e) if e <= array.cols else bands // ceil(e / array.cols)
 

@@ -1,4 +1,5 @@
-"""Shared-memory tiled product for GPUs: a block computes a tile of the output, a slice of k at a time.
+"""Shared-memory tiled product for GPUs: a block computes a tile of the output, a slice of k at a
+time.
 
     par m-tile, n-tile:              blocks, no two share anything but the L2
       for k-slice:                   copied to shared memory by all threads together
@@ -25,12 +26,15 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
 THREAD, GROUP = "thread", "tensor group"
-WORKING_REGISTERS = 24  # addresses, loop counters and staging of a compiled kernel, beside its tiles
+WORKING_REGISTERS = (
+    24  # addresses, loop counters and staging of a compiled kernel, beside its tiles
+)
 
 
 @dataclass(frozen=True)
 class BlockTile:
-    """A block's BM x BN outputs, BK of the reduction at a time, TM x TN outputs a thread (or tensor core group)."""
+    """A block's BM x BN outputs, BK of the reduction at a time, TM x TN outputs a thread (or tensor
+    core group)."""
 
     bm: int
     bn: int
@@ -39,19 +43,43 @@ class BlockTile:
     tn: int
 
 
-TILES = (BlockTile(256, 128, 8, 16, 8), BlockTile(128, 128, 8, 8, 8), BlockTile(128, 64, 8, 8, 4), BlockTile(64, 64, 16, 4, 4),
-         BlockTile(64, 32, 16, 4, 2), BlockTile(32, 64, 16, 2, 4), BlockTile(32, 32, 16, 2, 2), BlockTile(16, 64, 16, 2, 2),
-         BlockTile(8, 128, 16, 1, 4), BlockTile(1, 256, 16, 1, 1))
-TENSOR_SHAPES = ((128, 256), (256, 128), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (64, 16))
+TILES = (
+    BlockTile(256, 128, 8, 16, 8),
+    BlockTile(128, 128, 8, 8, 8),
+    BlockTile(128, 64, 8, 8, 4),
+    BlockTile(64, 64, 16, 4, 4),
+    BlockTile(64, 32, 16, 4, 2),
+    BlockTile(32, 64, 16, 2, 4),
+    BlockTile(32, 32, 16, 2, 2),
+    BlockTile(16, 64, 16, 2, 2),
+    BlockTile(8, 128, 16, 1, 4),
+    BlockTile(1, 256, 16, 1, 1),
+)
+TENSOR_SHAPES = (
+    (128, 256),
+    (256, 128),
+    (128, 128),
+    (128, 64),
+    (64, 128),
+    (64, 64),
+    (64, 32),
+    (64, 16),
+)
 TENSOR_SLICE = 64  # bytes of k a step: one shared-memory row of 16-byte chunks, times four
 
 
-def block_tiles(stage: Stage, sm: StreamingMultiprocessor, tensor_cores: bool) -> tuple[BlockTile, ...]:
-    """The tiles to choose from: squares of sums a thread, or what groups of threads hold for the tensor cores."""
+def block_tiles(
+    stage: Stage, sm: StreamingMultiprocessor, tensor_cores: bool
+) -> tuple[BlockTile, ...]:
+    """The tiles to choose from: squares of sums a thread, or what groups of threads hold for the
+    tensor cores."""
     if not tensor_cores:
         return TILES
     depth = max(8, TENSOR_SLICE // stage.output.width)
-    return tuple(BlockTile(bm, bn, depth, min(bm, sm.tensor_rows), min(bn, sm.tensor_cols)) for bm, bn in TENSOR_SHAPES)
+    return tuple(
+        BlockTile(bm, bn, depth, min(bm, sm.tensor_rows), min(bn, sm.tensor_cols))
+        for bm, bn in TENSOR_SHAPES
+    )
 
 
 class SharedTiled:
@@ -70,20 +98,32 @@ class SharedTiled:
         view, sm = stage.view, machine.compute
         assert view is not None and isinstance(sm, StreamingMultiprocessor)
         tensor_cores = sm.on_tensor_cores(stage)
-        fitting = [tile for tile in block_tiles(stage, sm, tensor_cores) if _shared_bytes(stage, view, tile) <= sm.shared_per_block
-                   and _registers(stage, view, tile, sm, tensor_cores) <= sm.max_registers_per_thread]
+        fitting = [
+            tile
+            for tile in block_tiles(stage, sm, tensor_cores)
+            if _shared_bytes(stage, view, tile) <= sm.shared_per_block
+            and _registers(stage, view, tile, sm, tensor_cores) <= sm.max_registers_per_thread
+        ]
         if not fitting:
-            raise HwsimError(f"{machine.name}: no tile of {stage.name} fits {sm.shared_per_block} bytes of shared memory and "
-                             f"{sm.max_registers_per_thread} registers a thread")
+            raise HwsimError(
+                f"{machine.name}: no tile of {stage.name} fits {sm.shared_per_block} bytes of "
+                f"shared memory and "
+                f"{sm.max_registers_per_thread} registers a thread"
+            )
         rates = _Rates.of(machine, sm, stage, tensor_cores)
         tile = min(fitting, key=lambda tile: _work(stage, view, tile, sm, rates))
         extents = dict(stage.bounds)
         sizes = _sizes(stage, view, tile)
         within = {**extents, **sizes}
-        per_thread = {**split_group(view.m, within, tile.tm), **split_group(view.n, within, tile.tn)}
+        per_thread = {
+            **split_group(view.m, within, tile.tm),
+            **split_group(view.n, within, tile.tn),
+        }
         names = tuple(tensor.name for tensor in stage.tensors)
         inputs = tuple(tensor.name for tensor in stage.inputs)
-        taps = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
+        taps = tuple(
+            dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
+        )
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b, "block"),
@@ -102,8 +142,11 @@ class SharedTiled:
 def _sizes(stage: Stage, view: GemmView, tile: BlockTile) -> dict[str, int]:
     extents = dict(stage.bounds)
     slices = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
-    return {**split_group(view.m, extents, tile.bm), **split_group(view.n, extents, tile.bn),
-            **split_group(slices, extents, tile.bk)}
+    return {
+        **split_group(view.m, extents, tile.bm),
+        **split_group(view.n, extents, tile.bn),
+        **split_group(slices, extents, tile.bk),
+    }
 
 
 def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
@@ -113,8 +156,11 @@ def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
     return sum(tile_bytes(tensor, sizes) for tensor in stage.inputs)
 
 
-def _registers(stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, tensor_cores: bool) -> int:
-    """Registers of a thread: its sums, in 4 bytes or more, a column and a row of operands, and what a kernel needs beside."""
+def _registers(
+    stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, tensor_cores: bool
+) -> int:
+    """Registers of a thread: its sums, in 4 bytes or more, a column and a row of operands, and what
+    a kernel needs beside."""
     sizes, width = _sizes(stage, view, tile), stage.output.width
     m, n = min(tile.tm, _product(sizes, view.m)), min(tile.tn, _product(sizes, view.n))
     holders = sm.tensor_threads if tensor_cores else 1
@@ -123,22 +169,36 @@ def _registers(stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMulti
 
 @dataclass(frozen=True)
 class _Rates:
-    """What an SM gets a cycle: multiply-accumulates, bytes of shared memory, and its share of the L2's bytes."""
+    """What an SM gets a cycle: multiply-accumulates, bytes of shared memory, and its share of the
+    L2's bytes."""
 
     macs: float
     shared: float
     l2: float
 
     @classmethod
-    def of(cls, machine: Machine, sm: StreamingMultiprocessor, stage: Stage, tensor_cores: bool) -> _Rates:
+    def of(
+        cls, machine: Machine, sm: StreamingMultiprocessor, stage: Stage, tensor_cores: bool
+    ) -> _Rates:
         dtype = stage.dtype or machine.dtype
-        macs = sm.macs_per_cycle_per_sm(dtype) if tensor_cores else sm.vector_ops_per_cycle_per_sm(dtype)
+        macs = (
+            sm.macs_per_cycle_per_sm(dtype)
+            if tensor_cores
+            else sm.vector_ops_per_cycle_per_sm(dtype)
+        )
         shared, l2 = machine.part("shared", Scratchpad), machine.part("l2", Cache)
-        return cls(macs, shared.bandwidth.bytes_per_cycle(machine.clock_hz), l2.bandwidth.bytes_per_cycle(machine.clock_hz) / sm.sms)
+        return cls(
+            macs,
+            shared.bandwidth.bytes_per_cycle(machine.clock_hz),
+            l2.bandwidth.bytes_per_cycle(machine.clock_hz) / sm.sms,
+        )
 
 
-def _work(stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, rates: _Rates) -> tuple[float, int]:
-    """(cycles a step of k takes in all waves, by the slowest of arithmetic, shared memory and L2; minus the tile's size)."""
+def _work(
+    stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, rates: _Rates
+) -> tuple[float, int]:
+    """(cycles a step of k takes in all waves, by the slowest of arithmetic, shared memory and L2;
+    minus the tile's size)."""
     extents, sizes = dict(stage.bounds), _sizes(stage, view, tile)
     blocks = stage.group(view.b)
     for dim in (*view.m, *view.n):

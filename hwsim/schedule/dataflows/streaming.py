@@ -1,8 +1,8 @@
 """Streaming: for stages that no matrix unit runs. Outputs in order, each window read as it comes.
 
-    par outer dims:                  cores, blocks, or none
-      for tiles of the output:       as much as the memory nearest to the vector unit holds
-        for window: out = f(in)
+par outer dims:                  cores, blocks, or none
+  for tiles of the output:       as much as the memory nearest to the vector unit holds
+    for window: out = f(in)
 """
 
 from __future__ import annotations
@@ -44,14 +44,18 @@ class Streaming:
             items = _on_blocks(stage, outer, window)
         else:
             items = _through_buffer(stage, machine, placement, outer, window)
-        return Nest(stage, drop_idle(stage, [*placement.backing(stage, machine), *items]), self.name)
+        return Nest(
+            stage, drop_idle(stage, [*placement.backing(stage, machine), *items]), self.name
+        )
 
 
 def _names(stage: Stage) -> tuple[str, ...]:
     return tuple(tensor.name for tensor in stage.tensors)
 
 
-def _on_cores(stage: Stage, core: Core, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
+def _on_cores(
+    stage: Stage, core: Core, outer: list[str], window: tuple[str, ...]
+) -> list[Loop | Hold]:
     """Cores share the longest outer dims; a vector of the innermost dim at a time."""
     extents = dict(stage.bounds)
     left, shares = core.cores, []
@@ -67,8 +71,13 @@ def _on_cores(stage: Stage, core: Core, outer: list[str], window: tuple[str, ...
     while vector[outer[-1]] > 1 and _bytes(stage, {**whole, **vector}) > registers:
         vector[outer[-1]] //= 2
     pieces = -(-_bytes(stage, {**whole, **vector}) // registers)
-    return [*shares, *points(outer[:-1]), *tiles(vector, outer[-1:]),
-            Hold("registers", _names(stage), halo="refetch", pieces=pieces), *points((*outer[-1:], *window))]
+    return [
+        *shares,
+        *points(outer[:-1]),
+        *tiles(vector, outer[-1:]),
+        Hold("registers", _names(stage), halo="refetch", pieces=pieces),
+        *points((*outer[-1:], *window)),
+    ]
 
 
 def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
@@ -76,18 +85,29 @@ def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
 
 
 def _on_blocks(stage: Stage, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
-    """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their windows share.
+    """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their
+    windows share.
 
     A transform of more than THREAD_BYTES is shared by several threads.
     """
-    pieces = -(-_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES)
+    pieces = -(
+        -_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES
+    )
     sizes = split_group(tuple(outer), dict(stage.bounds), max(1, THREADS // pieces))
-    return [*tiles(sizes, outer, "block"), Hold("shared", _names(stage), multicast=False),
-            *points(outer, "thread"), Hold("registers", _names(stage), multicast=False, pieces=pieces), *points(window)]
+    return [
+        *tiles(sizes, outer, "block"),
+        Hold("shared", _names(stage), multicast=False),
+        *points(outer, "thread"),
+        Hold("registers", _names(stage), multicast=False, pieces=pieces),
+        *points(window),
+    ]
 
 
-def _through_buffer(stage: Stage, machine: Machine, placement: Placement, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
-    """A tile grown from the innermost dim: what fits the buffer, and at most a PIECES-th of all, so that loads overlap."""
+def _through_buffer(
+    stage: Stage, machine: Machine, placement: Placement, outer: list[str], window: tuple[str, ...]
+) -> list[Loop | Hold]:
+    """A tile grown from the innermost dim: what fits the buffer, and at most a PIECES-th of all, so
+    that loads overlap."""
     level = machine.chain("activation")[1]
     part: Scratchpad = machine.part(level, Scratchpad)
     names = placement.moving(stage, machine, level, part.roles)
@@ -99,14 +119,19 @@ def _through_buffer(stage: Stage, machine: Machine, placement: Placement, outer:
         return sum(tile_bytes(tensor, tile) for tensor in moving) * part.buffers
 
     if needs(sizes) > room:
-        raise HwsimError(f"{machine.name}: {stage.name}: one output's window needs {size_text(needs(sizes))} of {level}, "
-                         f"which has {size_text(room)}")
+        raise HwsimError(
+            f"{machine.name}: {stage.name}: one output's window needs {size_text(needs(sizes))} "
+            f"of {level}, "
+            f"which has {size_text(room)}"
+        )
     room = min(room, max(needs(extents) // PIECES, LEAST_TILE, needs(sizes)))
     for dim in reversed(outer):
         low, high = 1, extents[dim]
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if needs({**sizes, dim: middle}) <= room else (low, middle - 1)
+            low, high = (
+                (middle, high) if needs({**sizes, dim: middle}) <= room else (low, middle - 1)
+            )
         sizes[dim] = low
         if low < extents[dim]:
             break

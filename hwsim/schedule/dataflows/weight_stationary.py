@@ -1,11 +1,12 @@
-"""Weight-stationary: a tile of weights stays in the array while activations stream past and sums step down.
+"""Weight-stationary: a tile of weights stays in the array while activations stream past and sums
+step down.
 
-              columns: filters
-            w00 w01 w02 w03   <- stay
-    a  ->   w10 w11 w12 w13
-    a  ->   w20 w21 w22 w23      rows: the reduction (k of the product)
-             |   |   |   |
-             v   v   v   v    accumulators
+          columns: filters
+        w00 w01 w02 w03   <- stay
+a  ->   w10 w11 w12 w13
+a  ->   w20 w21 w22 w23      rows: the reduction (k of the product)
+         |   |   |   |
+         v   v   v   v    accumulators
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
 
 class WeightStationary:
-    """for b, m-block: [buffer] for m-tile, n-fold: [accumulators] for taps, k-fold: [weights] par k, par n: for m.
+    """for b, m-block: [buffer] for m-tile, n-fold: [accumulators] for taps, k-fold: [weights] par
+    k, par n: for m.
 
-    Where m is cut and all weights fit their memory, it holds them from the start: [weights] for m-block: ...
+    Where m is cut and all weights fit their memory, it holds them from the start: [weights] for
+    m-block: ...
     """
 
     name = "weight-stationary"
@@ -47,14 +50,20 @@ class WeightStationary:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, (SystolicArray, PeArray))
         extents = dict(stage.bounds)
-        others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
+        others = tuple(
+            dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
+        )
         rows = split_group(view.k, extents, array.rows)
         columns = split_group(view.n, extents, _columns_that_fit(stage, machine, placement, array))
         strip = split_group(view.m, extents, accumulator_rows(machine, placement))
         block = buffer_block(stage, machine, placement, view, strip)
-        inner_activation, inner_weight, inner_output = (inner_levels(machine, role) for role in ("activation", "weight", "output"))
+        inner_activation, inner_weight, inner_output = (
+            inner_levels(machine, role) for role in ("activation", "weight", "output")
+        )
         held = chip_holds(stage, machine, placement, "weight")
-        again = any(min(strip[dim], block[dim]) < extents[dim] for dim in view.m)  # vectors in several strips want the weights again
+        again = any(
+            min(strip[dim], block[dim]) < extents[dim] for dim in view.m
+        )  # vectors in several strips want the weights again
         once = held if again and _all_fit(stage, machine, placement, held) else ()
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
@@ -79,19 +88,26 @@ class WeightStationary:
 
 
 def _all_fit(stage: Stage, machine: Machine, placement: Placement, held: tuple[Hold, ...]) -> bool:
-    """Do all weights of a group fit the memories before the cells, so that they need to come only once?"""
+    """Do all weights of a group fit the memories before the cells, so that they need to come only
+    once?"""
     view, weights = stage.view, next(tensor for tensor in stage.inputs if tensor.role == "weight")
     assert view is not None
     size = tile_bytes(weights, {dim: bound for dim, bound in stage.bounds if dim not in view.b})
     return all(size <= placement.room(machine, hold.level) for hold in held)
 
 
-def _columns_that_fit(stage: Stage, machine: Machine, placement: Placement, array: SystolicArray | PeArray) -> int:
-    """Columns of the array that a weight tile as high as it may fill, all buffers of it in the memory before the cells."""
+def _columns_that_fit(
+    stage: Stage, machine: Machine, placement: Placement, array: SystolicArray | PeArray
+) -> int:
+    """Columns of the array that a weight tile as high as it may fill, all buffers of it in the
+    memory before the cells."""
     weights = next(tensor for tensor in stage.inputs if tensor.role == "weight")
     columns = array.columns
     for hold in chip_holds(stage, machine, placement, "weight"):
-        columns = min(columns, placement.room(machine, hold.level) // (array.rows * weights.width * hold.buffers))
+        columns = min(
+            columns,
+            placement.room(machine, hold.level) // (array.rows * weights.width * hold.buffers),
+        )
     return max(1, columns)
 
 

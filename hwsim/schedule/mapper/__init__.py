@@ -1,4 +1,5 @@
-"""The best mapping of a stage onto a machine: a stated space, exact costs, and a proof (docs/mapping.md).
+"""The best mapping of a stage onto a machine: a stated space, exact costs, and a proof
+(docs/mapping.md).
 
 found = best_mapping(stage, machine, "edp")
 found.nest, found.cost, found.gap          # gap 0: nothing in the space is better
@@ -35,21 +36,26 @@ def best_mapping(
 ) -> Found:
     """Search the machine's space of mappings.
 
-    seconds, most: stop after so long, or after so many bounds and evaluations, with the best so far.
+    seconds, most: stop after so long, or after so many bounds and evaluations, with the best so
+    far.
 
-    Raises UnknownName for an objective that is none, HwsimError when the machine has no space or nothing fits.
+    Raises UnknownName for an objective that is none, HwsimError when the machine has no space or
+    nothing fits.
     """
     levels = max(len(machine.chain(tensor.role)) for tensor in stage.tensors)
     if levels > MOST_LEVELS:
-        raise HwsimError(f"{machine.name}: {levels} memories one inside the other; expected at most {MOST_LEVELS} to search mappings of")
+        raise HwsimError(
+            f"{machine.name}: {levels} memories one inside the other; expected at most "
+            f"{MOST_LEVELS} to search mappings of"
+        )
     from hwsim.schedule.mapper.model import Model
     from hwsim.schedule.mapper.search import OBJECTIVES, Search
 
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
-    return Search(Model(find_space(stage, machine, placement or Placement(), options or Options())), objective).run(
-        seconds, progress, workers, most
-    )
+    return Search(
+        Model(find_space(stage, machine, placement or Placement(), options or Options())), objective
+    ).run(seconds, progress, workers, most)
 
 
 __all__ = ["Options", "best_mapping", "is_quick"]

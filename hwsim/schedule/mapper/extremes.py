@@ -18,9 +18,9 @@ from hwsim.schedule.mapper.tables import Floats
 class Extremes:
     """Least and most of new and kept over the tilings that keep to a skeleton's running loops.
 
-    keeps [groups, rows]: which candidates do.
-    inner [groups, inner, columns, 4] over outer choices; spread [groups, spread, columns, 4] over cells as well; an inner
-    choice that no outer choice goes with is not `open`.
+    keeps [groups, rows]: which candidates do. inner [groups, inner, columns, 4] over outer choices;
+    spread [groups, spread, columns, 4] over cells as well; an inner choice that no outer choice
+    goes with is not `open`.
     """
 
     keeps: npt.NDArray[np.bool_]
@@ -32,7 +32,10 @@ class Extremes:
 
 def extremes_of(model: Model, running: tuple[str, str, str]) -> Extremes:
     """Extremes of all groups' factors under one choice of running loops."""
-    parts = [_group_extremes(group, model.table(number), model.space, running) for number, group in enumerate(model.groups)]
+    parts = [
+        _group_extremes(group, model.table(number), model.space, running)
+        for number, group in enumerate(model.groups)
+    ]
     widest = max(part[0].shape[1] for part in parts)
 
     def padded(arrays: list[Floats], fill: float) -> Floats:
@@ -58,7 +61,9 @@ def extremes_of(model: Model, running: tuple[str, str, str]) -> Extremes:
     )
 
 
-def _group_extremes(group: Group, table: Floats, space: Space, running: tuple[str, str, str]) -> Any:
+def _group_extremes(
+    group: Group, table: Floats, space: Space, running: tuple[str, str, str]
+) -> Any:
     """(extremes by inner choice, is it open, extremes by spread, is it open) of one group."""
     cube = table.reshape(len(group.outer), len(group.inner), table.shape[1], 2)
     kept: Any = keeps(group, space, running).reshape(len(group.outer), len(group.inner), 1)
@@ -73,7 +78,15 @@ def _group_extremes(group: Group, table: Floats, space: Space, running: tuple[st
         spread_open.append(bool(some.any()))
         block = block[some] if some.any() else np.ones((1, *block.shape[1:]))
         spread.append(
-            np.stack([block[..., 0].min(axis=0), block[..., 1].max(axis=0), block[..., 2].min(axis=0), block[..., 3].max(axis=0)], axis=-1)
+            np.stack(
+                [
+                    block[..., 0].min(axis=0),
+                    block[..., 1].max(axis=0),
+                    block[..., 2].min(axis=0),
+                    block[..., 3].max(axis=0),
+                ],
+                axis=-1,
+            )
         )
     inner[~is_open] = 1.0
     return inner, is_open, np.stack(spread), np.array(spread_open)

@@ -1,4 +1,5 @@
-"""Dims whose tiles are chosen together, and every choice of them: the candidates that the factor tables describe."""
+"""Dims whose tiles are chosen together, and every choice of them: the candidates that the factor
+tables describe."""
 
 from __future__ import annotations
 
@@ -19,10 +20,11 @@ from hwsim.schedule.mapper.tables import Floats, Ints, OwnLoop
 
 @dataclass(frozen=True)
 class Group:
-    """Dims whose tiles are chosen together, since an axis uses them both; every choice is a candidate.
+    """Dims whose tiles are chosen together, since an axis uses them both; every choice is a
+    candidate.
 
-    rows of the factor tables are x * len(inner) + y. outer: tiles x by choice; inner: (f, t) by choice, and where the
-    choices of each f begin and end.
+    rows of the factor tables are x * len(inner) + y. outer: tiles x by choice; inner: (f, t) by
+    choice, and where the choices of each f begin and end.
     """
 
     dims: tuple[str, ...]
@@ -77,46 +79,74 @@ def groups_of(space: Space) -> Iterator[Group]:
         dims = tuple(dim for dim in space.dims if root(dim) == top)
         spreads = sorted({tuple(spread[dim] for dim in dims) for spread in space.spreads})
         cells = list(itertools.product(*(space.cell[dim] for dim in dims)))
-        inner = tuple((spread, cell) for spread in spreads for cell in cells if _useful(space, dims, spread, cell))
+        inner = tuple(
+            (spread, cell)
+            for spread in spreads
+            for cell in cells
+            if _useful(space, dims, spread, cell)
+        )
         yield Group(dims, tuple(itertools.product(*(space.outer[dim] for dim in dims))), inner)
 
 
-def _useful(space: Space, dims: tuple[str, ...], spread: tuple[int, ...], cell: tuple[int, ...]) -> bool:
+def _useful(
+    space: Space, dims: tuple[str, ...], spread: tuple[int, ...], cell: tuple[int, ...]
+) -> bool:
     """False where a neighbour would never have work: fewer neighbours do the same."""
-    return all(f == 1 or (f - 1) * t < space.stage.extents[dim] for dim, f, t in zip(dims, spread, cell, strict=True))
+    return all(
+        f == 1 or (f - 1) * t < space.stage.extents[dim]
+        for dim, f, t in zip(dims, spread, cell, strict=True)
+    )
 
 
 def keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDArray[np.bool_]:
-    """Candidates whose loops run where the skeleton says so, in a ragged last pass too, and idle where it says that."""
+    """Candidates whose loops run where the skeleton says so, in a ragged last pass too, and idle
+    where it says that."""
     belongs = np.ones(len(group.chains), np.bool_)
     for place, dim in enumerate(group.dims):
         x, a = group.chains[:, 4 * place], group.chains[:, 4 * place + 1]
         bound = space.stage.extents[dim]
         last = bound % x
-        for block, (runs, always) in enumerate(((x < bound, x < bound), (a < x, (a < x) & ((last == 0) | (last > a))))):
+        for block, (runs, always) in enumerate(
+            ((x < bound, x < bound), (a < x, (a < x) & ((last == 0) | (last > a))))
+        ):
             if running[block] == dim:
                 belongs &= always
-            elif running[block] == IDLE and (block or len(space.outer[dim]) > 1):  # a dim with one tile runs as it must
+            elif running[block] == IDLE and (
+                block or len(space.outer[dim]) > 1
+            ):  # a dim with one tile runs as it must
                 belongs &= np.logical_not(runs)
         if running[2] == dim:
             belongs &= (a < x) & ((last == 0) | (last > a))
-        elif running[2] == IDLE and dim != running[1] and dim not in beside_of(space.stage, running[1], space.dims):
+        elif (
+            running[2] == IDLE
+            and dim != running[1]
+            and dim not in beside_of(space.stage, running[1], space.dims)
+        ):
             belongs &= ~(a < x)
     return belongs
 
 
-def span(group: Group, stage: Stage, tensor: Tensor, tiles: Mapping[str, int], first: bool) -> Floats:
-    """[candidates] the group's part of the words that a tensor's tile spans; tiles: by dim, the column of its tile.
+def span(
+    group: Group, stage: Stage, tensor: Tensor, tiles: Mapping[str, int], first: bool
+) -> Floats:
+    """[candidates] the group's part of the words that a tensor's tile spans; tiles: by dim, the
+    column of its tile.
 
     Axes without dims count once, with the first group.
     """
     words = np.ones(len(group.chains))
     for axis in tensor.axes:
-        own = [(group.dims.index(dim), dim, coefficient) for dim, coefficient in axis.terms if dim in group.dims]
+        own = [
+            (group.dims.index(dim), dim, coefficient)
+            for dim, coefficient in axis.terms
+            if dim in group.dims
+        ]
         if own:
             reach = np.full(len(group.chains), axis.extent, np.int64)
             for place, dim, coefficient in own:
-                length = group.chains[:, 4 * place + tiles[dim]] if dim in tiles else stage.extents[dim]
+                length = (
+                    group.chains[:, 4 * place + tiles[dim]] if dim in tiles else stage.extents[dim]
+                )
                 reach = reach + coefficient * (length - 1)
             words = words * np.minimum(reach, axis.size)
         elif not axis.terms and first:
@@ -124,13 +154,19 @@ def span(group: Group, stage: Stage, tensor: Tensor, tiles: Mapping[str, int], f
     return words
 
 
-def step_block(group: Group, extents: Mapping[str, int], loops: tuple[OwnLoop, ...], deep: set[str]) -> Floats:
-    """[candidates, 1, 2]: temporal steps, following the first neighbour; of dims in `deep` the sum of the chunks' lengths."""
+def step_block(
+    group: Group, extents: Mapping[str, int], loops: tuple[OwnLoop, ...], deep: set[str]
+) -> Floats:
+    """[candidates, 1, 2]: temporal steps, following the first neighbour; of dims in `deep` the sum
+    of the chunks' lengths."""
     total = np.ones(len(group.chains))
     for place, dim in enumerate(group.dims):
         own = [loop for loop in loops if loop.dim == place]
         kinds = tuple(loop.spatial for loop in own)
         chains = [tuple(row) for row in group.chains[:, [loop.column for loop in own]].tolist()]
-        steps = {chain: temporal_steps(extents[dim], tuple(zip(chain, kinds, strict=True)), dim in deep) for chain in dict.fromkeys(chains)}
+        steps = {
+            chain: temporal_steps(extents[dim], tuple(zip(chain, kinds, strict=True)), dim in deep)
+            for chain in dict.fromkeys(chains)
+        }
         total = total * np.array([steps[chain] for chain in chains], np.float64)
     return np.stack([total, np.zeros_like(total)], axis=1)[:, None, :]

@@ -1,4 +1,5 @@
-"""Branch and bound inside one subproblem, and many mappings at once: the compiled half of hwsim.schedule.mapper.search."""
+"""Branch and bound inside one subproblem, and many mappings at once: the compiled half of
+hwsim.schedule.mapper.search."""
 
 from __future__ import annotations
 
@@ -28,7 +29,15 @@ def _score(kind: int, metrics: Any, tie: float) -> float:
 
 @jit
 def _bound(
-    kind: int, tie: float, weights: Any, constant: Any, new_low: Any, new_high: Any, kept_low: Any, kept_high: Any, metrics: Any
+    kind: int,
+    tie: float,
+    weights: Any,
+    constant: Any,
+    new_low: Any,
+    new_high: Any,
+    kept_low: Any,
+    kept_high: Any,
+    metrics: Any,
 ) -> float:
     """The score with every unknown factor at its best; leaves the metrics' bounds in `metrics`."""
     for metric in range(len(metrics)):
@@ -47,11 +56,26 @@ def _bound(
 
 @jit
 def root_bounds(
-    kind: int, tie: float, columns: Any, weights: Any, constant: Any, least: Any, is_open: Any, outer_least: Any, spreads: Any, result: Any
+    kind: int,
+    tie: float,
+    columns: Any,
+    weights: Any,
+    constant: Any,
+    least: Any,
+    is_open: Any,
+    outer_least: Any,
+    spreads: Any,
+    result: Any,
 ) -> None:
-    """Bounds of a skeleton under every spread. least [groups][spread of the group, column, 4]: extremes of the factors."""
+    """Bounds of a skeleton under every spread. least [groups][spread of the group, column, 4]:
+    extremes of the factors."""
     terms = columns.shape[0]
-    new_low, new_high, kept_low, kept_high = np.ones(terms), np.ones(terms), np.ones(terms), np.ones(terms)
+    new_low, new_high, kept_low, kept_high = (
+        np.ones(terms),
+        np.ones(terms),
+        np.ones(terms),
+        np.ones(terms),
+    )
     metrics = np.zeros(len(constant))
     base = constant + outer_least
     for spread in range(spreads.shape[0]):
@@ -70,7 +94,9 @@ def root_bounds(
                 c *= extreme[2]
                 d *= extreme[3]
             new_low[term], new_high[term], kept_low[term], kept_high[term] = a, b, c, d
-        result[spread] = _bound(kind, tie, weights, base, new_low, new_high, kept_low, kept_high, metrics)
+        result[spread] = _bound(
+            kind, tie, weights, base, new_low, new_high, kept_low, kept_high, metrics
+        )
 
 
 @jit
@@ -102,10 +128,11 @@ def solve(
     choice: Any,
     tally: Any,
 ) -> None:
-    """Search one subproblem. best[0]: the score to beat, shared; best[1]: not 0 to stop. choice: outer rows, then inner.
+    """Search one subproblem. best[0]: the score to beat, shared; best[1]: not 0 to stop. choice:
+    outer rows, then inner.
 
-    tables [groups, rows, columns, 2]; extremes [groups, inner, columns, 4]; room [groups, rows, held]: words of every held
-    tensor's tile; room_least the same over inner choices alone.
+    tables [groups, rows, columns, 2]; extremes [groups, inner, columns, 4]; room [groups, rows,
+    held]: words of every held tensor's tile; room_least the same over inner choices alone.
     """
     groups, terms, held = columns.shape[1], columns.shape[0], len(widths)
     low = np.ones((groups + 1, terms))
@@ -121,7 +148,12 @@ def solve(
                 if not is_open[group, y]:
                     continue
                 extreme = extremes[group, y, column]
-                a, b, c, d = min(a, extreme[0]), max(b, extreme[1]), min(c, extreme[2]), max(d, extreme[3])
+                a, b, c, d = (
+                    min(a, extreme[0]),
+                    max(b, extreme[1]),
+                    min(c, extreme[2]),
+                    max(d, extreme[3]),
+                )
             rest[group, term, 0] = rest[group + 1, term, 0] * a
             rest[group, term, 1] = rest[group + 1, term, 1] * b
             rest[group, term, 2] = rest[group + 1, term, 2] * c
@@ -143,11 +175,16 @@ def solve(
     position = starts.copy()
     inner, rows = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
     a_low, a_high, a_kept, a_most = np.ones(terms), np.ones(terms), np.ones(terms), np.ones(terms)
-    own, per_term = _gather(tables, inner_counts, full_columns, starts, ends), np.ascontiguousarray(full_weights.T)
+    own, per_term = (
+        _gather(tables, inner_counts, full_columns, starts, ends),
+        np.ascontiguousarray(full_weights.T),
+    )
     cells = ends - starts
     key_metric = 0 if kind in (ENERGY, EDP) else 1
     key_weights = np.ascontiguousarray(per_term[:, key_metric])
-    options = np.zeros((groups + 1, outer_choices.shape[0]), np.int64)  # outer choices that keep to the running loops so far
+    options = np.zeros(
+        (groups + 1, outer_choices.shape[0]), np.int64
+    )  # outer choices that keep to the running loops so far
     options[0] = np.arange(outer_choices.shape[0])
     open_count = np.zeros(groups + 1, np.int64)
     open_count[0] = outer_choices.shape[0]
@@ -167,8 +204,12 @@ def solve(
         fits = True
         need[:] = 0.0
         for member in range(held):
-            room_so_far[depth + 1, member] = room_so_far[depth, member] * room_least[depth, y, member]
-            need[level_of[member]] += widths[member] * room_so_far[depth + 1, member] * room_rest[depth + 1, member]
+            room_so_far[depth + 1, member] = (
+                room_so_far[depth, member] * room_least[depth, y, member]
+            )
+            need[level_of[member]] += (
+                widths[member] * room_so_far[depth + 1, member] * room_rest[depth + 1, member]
+            )
         for level in range(len(limits)):
             if need[level] > limits[level]:
                 fits = False
@@ -184,7 +225,9 @@ def solve(
         if count == 0:
             continue
         if kind != LATENCY:
-            base[key_metric] = constant[key_metric] + outer_metrics[options[depth + 1, 0], key_metric]
+            base[key_metric] = (
+                constant[key_metric] + outer_metrics[options[depth + 1, 0], key_metric]
+            )
         for term in range(terms):
             extreme = extremes[depth, y, columns[term, depth]]
             low[depth + 1, term] = low[depth, term] * extreme[0]
@@ -209,7 +252,10 @@ def solve(
             for metric in range(len(exact)):
                 exact[metric] = metrics[metric] + outer_least[metric]
             if kind == LATENCY:
-                if _longest(metrics, outer_metrics[option]) >= best[0] and outer_keys[option] >= best[0]:
+                if (
+                    _longest(metrics, outer_metrics[option]) >= best[0]
+                    and outer_keys[option] >= best[0]
+                ):
                     break
             else:
                 exact[key_metric] = metrics[key_metric] + outer_metrics[option, key_metric]
@@ -224,7 +270,11 @@ def solve(
             for member in range(held):
                 words = widths[member]
                 for group in range(groups):
-                    words *= room[group, outer_choices[option, group] * inner_counts[group] + inner[group], member]
+                    words *= room[
+                        group,
+                        outer_choices[option, group] * inner_counts[group] + inner[group],
+                        member,
+                    ]
                 need[level_of[member]] += words
             for level in range(len(limits)):
                 if need[level] > limits[level]:
@@ -234,7 +284,9 @@ def solve(
             for metric in range(len(exact)):
                 exact[metric] = constant[metric] + outer_metrics[option, metric]
             for group in range(groups):
-                rows[group] = outer_choices[option, group] * cells[group] + inner[group] - starts[group]
+                rows[group] = (
+                    outer_choices[option, group] * cells[group] + inner[group] - starts[group]
+                )
             for term in range(full_terms):
                 values[term] = own[0, rows[0], 0, term]
                 kept[term] = own[0, rows[0], 1, term]
@@ -259,7 +311,9 @@ def solve(
                             exact[metric] += per_term[term, metric] * values[term]
             score = _score(kind, exact, tie)
             if score < best[0]:
-                best[0] = score * (1.0 - 1e-9)  # ties are no better; rounding must not make them look so
+                best[0] = score * (
+                    1.0 - 1e-9
+                )  # ties are no better; rounding must not make them look so
                 choice[0] = score
                 for group in range(groups):
                     choice[1 + group] = outer_choices[option, group]
@@ -279,8 +333,12 @@ def _gather(tables: Any, inner_counts: Any, columns: Any, starts: Any, ends: Any
         for x in range(tables.shape[1] // inner_counts[group]):
             for y in range(cells):
                 for term in range(terms):
-                    own[group, x * cells + y, 0, term] = tables[group, x * inner_counts[group] + starts[group] + y, columns[term, group], 0]
-                    own[group, x * cells + y, 1, term] = tables[group, x * inner_counts[group] + starts[group] + y, columns[term, group], 1]
+                    own[group, x * cells + y, 0, term] = tables[
+                        group, x * inner_counts[group] + starts[group] + y, columns[term, group], 0
+                    ]
+                    own[group, x * cells + y, 1, term] = tables[
+                        group, x * inner_counts[group] + starts[group] + y, columns[term, group], 1
+                    ]
     return own
 
 
@@ -293,8 +351,18 @@ def _longest(first: Any, second: Any) -> float:
 
 
 @jit
-def evaluate_batch(tables: Any, inner_counts: Any, columns: Any, weights: Any, constant: Any, outer: Any, inner: Any, result: Any) -> None:
-    """Metrics [mappings, metrics] of many mappings of one skeleton: outer and inner choices [mappings, groups]."""
+def evaluate_batch(
+    tables: Any,
+    inner_counts: Any,
+    columns: Any,
+    weights: Any,
+    constant: Any,
+    outer: Any,
+    inner: Any,
+    result: Any,
+) -> None:
+    """Metrics [mappings, metrics] of many mappings of one skeleton: outer and inner choices
+    [mappings, groups]."""
     groups = columns.shape[1]
     for mapping in range(outer.shape[0]):
         for metric in range(len(constant)):

@@ -1,9 +1,9 @@
-"""What a mapping costs, as sums of products: every word count is linear in the factors of hwsim.schedule.mapper.tables.
-
-metrics of a mapping: energy in pJ, DRAM bytes, and the cycles that every resource is busy (multipliers, ports, busses).
-Time is the busiest resource, the multipliers' with the first tiles coming in and the last going out: a bound that the
-simulators only add waiting to. A word of the output is counted as wide
-as an accumulator at every level that partial sums may come back to.
+"""What a mapping costs, as sums of products: every word count is linear in the factors of
+hwsim.schedule.mapper.tables.
+ metrics of a mapping: energy in pJ, DRAM bytes, and the cycles that every resource is busy
+(multipliers, ports, busses). Time is the busiest resource, the multipliers' with the first tiles
+coming in and the last going out: a bound that the simulators only add waiting to. A word of the
+output is counted as wide as an accumulator at every level that partial sums may come back to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,18 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.schedule.mapper.groups import groups_of, span, step_block
-from hwsim.schedule.mapper.space import ARRAY, CELL, IDLE, OUTER, POINT, Skeleton, Slot, Space, Tiling, beside_of
+from hwsim.schedule.mapper.space import (
+    ARRAY,
+    CELL,
+    IDLE,
+    OUTER,
+    POINT,
+    Skeleton,
+    Slot,
+    Space,
+    Tiling,
+    beside_of,
+)
 from hwsim.schedule.mapper.tables import (
     BACKWARD,
     BLOCK,
@@ -65,7 +76,11 @@ class Model:
         self.space = space
         self.stage, self.machine = space.stage, space.machine
         self.groups = tuple(groups_of(space))
-        self._where = {dim: (number, place) for number, group in enumerate(self.groups) for place, dim in enumerate(group.dims)}
+        self._where = {
+            dim: (number, place)
+            for number, group in enumerate(self.groups)
+            for place, dim in enumerate(group.dims)
+        }
         self._tables: list[list[Floats]] = [[] for _ in self.groups]
         self._widths = [0] * len(self.groups)
         self._columns: dict[Any, int] = {}
@@ -75,7 +90,8 @@ class Model:
         self.resources = tuple(self._resources())
         self.metrics = ("energy", "dram bytes", *self.resources)
 
-    # -- tables -------------------------------------------------------------------------------------------------------
+    # -- tables ------------------------------------------------------------------------------------
+    # -------------------
 
     def table(self, group: int) -> Floats:
         """[candidates, columns, 2]: everything asked for so far of one group."""
@@ -93,39 +109,66 @@ class Model:
         return self._columns[group, key]
 
     def _loops(self, group: int, slots: tuple[Slot, ...], shared_from: int) -> tuple[OwnLoop, ...]:
-        """The group's own loops among `slots`; spatial ones from number `shared_from` on share their words."""
+        """The group's own loops among `slots`; spatial ones from number `shared_from` on share
+        their words."""
         found = []
         for number, slot in enumerate(slots):
             where, place = self._where[slot.dim]
             if where == group:
-                found.append(OwnLoop(place, 4 * place + COLUMNS[slot.tile], slot.tile == CELL, slot.tile == CELL and number >= shared_from))
+                found.append(
+                    OwnLoop(
+                        place,
+                        4 * place + COLUMNS[slot.tile],
+                        slot.tile == CELL,
+                        slot.tile == CELL and number >= shared_from,
+                    )
+                )
         return tuple(found)
 
     def _block(self, group: int, tensor: Tensor, loops: tuple[OwnLoop, ...], mode: int) -> Floats:
-        """Factors of one tensor in one group: its axes there, and the presence of dims that it does not use."""
+        """Factors of one tensor in one group: its axes there, and the presence of dims that it does
+        not use."""
         own = self.groups[group].dims
-        product = np.ones((len(self.groups[group].chains), 1 if mode == EVERYTHING else slot_count(loops), 2))
+        product = np.ones(
+            (len(self.groups[group].chains), 1 if mode == EVERYTHING else slot_count(loops), 2)
+        )
         if mode == EVERYTHING:
             product[:, :, 1] = 0.0
         for axis in tensor.axes:
             dims = tuple(dim for dim in axis.dims if dim in own)
             if dims:
-                product = product * self._axis(WINDOW if self._window(axis) else BLOCK, axis, dims, own, loops, group, mode)
+                product = product * self._axis(
+                    WINDOW if self._window(axis) else BLOCK, axis, dims, own, loops, group, mode
+                )
         for dim in own:
             if dim not in tensor.dims:
                 product = product * self._axis(PRESENCE, None, (dim,), own, loops, group, mode)
         return product
 
     def _axis(
-        self, kind: int, axis: Axis | None, dims: tuple[str, ...], own: tuple[str, ...], loops: tuple[OwnLoop, ...], group: int, mode: int
+        self,
+        kind: int,
+        axis: Axis | None,
+        dims: tuple[str, ...],
+        own: tuple[str, ...],
+        loops: tuple[OwnLoop, ...],
+        group: int,
+        mode: int,
     ) -> Floats:
         place = {own.index(dim): number for number, dim in enumerate(dims)}
-        mapped = tuple(OwnLoop(place.get(loop.dim, -1), loop.column, loop.spatial, loop.shared and kind != BLOCK) for loop in loops)
+        mapped = tuple(
+            OwnLoop(
+                place.get(loop.dim, -1), loop.column, loop.spatial, loop.shared and kind != BLOCK
+            )
+            for loop in loops
+        )
         mapped = tuple(loop for loop in mapped if loop.dim >= 0 or not loop.spatial)
         bounds = tuple(self.stage.extents[dim] for dim in dims)
         key = (group, kind, axis if kind == WINDOW else axis and axis.extent, dims, mapped, mode)
         if key not in self._factors:
-            self._factors[key] = factors(kind, axis, dims, bounds, mapped, self.groups[group].chains, mode)
+            self._factors[key] = factors(
+                kind, axis, dims, bounds, mapped, self.groups[group].chains, mode
+            )
         return self._factors[key]
 
     def _window(self, axis: Axis) -> bool:
@@ -134,12 +177,17 @@ class Model:
             return True
         coefficient = axis.terms[0][1]
         top = self.stage.extents[axis.terms[0][0]] - 1
-        return not (coefficient >= axis.extent and axis.offset + coefficient * top + axis.extent <= axis.size)
+        return not (
+            coefficient >= axis.extent
+            and axis.offset + coefficient * top + axis.extent <= axis.size
+        )
 
-    # -- terms --------------------------------------------------------------------------------------------------------
+    # -- terms -------------------------------------------------------------------------------------
+    # -------------------
 
     def outer_terms(self, skeleton: Skeleton) -> Terms:
-        """The part of the cost that x alone decides: words into the first level of every tensor held there."""
+        """The part of the cost that x alone decides: words into the first level of every tensor
+        held there."""
         return self._cost(skeleton, True)
 
     def inner_terms(self, skeleton: Skeleton) -> Terms:
@@ -147,13 +195,15 @@ class Model:
         return self._cost(skeleton, False)
 
     def inner_bounds(self, skeleton: Skeleton) -> Terms:
-        """Terms that are at most inner_terms', with fewer to subtract: a tensor that stays comes anew at least whenever
-        a running loop outside the loops that it stays through advances.
+        """Terms that are at most inner_terms', with fewer to subtract: a tensor that stays comes
+        anew at least whenever a running loop outside the loops that it stays through advances.
         """
         return self._cost(skeleton, False, True)
 
     def _cost(self, skeleton: Skeleton, outer: bool, least: bool = False) -> Terms:
-        parts = [self._tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors]
+        parts = [
+            self._tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors
+        ]
         if not outer:
             key = ("time", skeleton.slots)
             if key not in self._terms:
@@ -184,9 +234,15 @@ class Model:
             for variable in (ENTRIES, ASKED, RETURNED):
                 weight = weights[:, 3 * number + variable]
                 if weight.any():
-                    stays = self._stays_through(skeleton, slots, tensor) if least and not afresh and (weight >= 0).all() else ()
+                    stays = (
+                        self._stays_through(skeleton, slots, tensor)
+                        if least and not afresh and (weight >= 0).all()
+                        else ()
+                    )
                     for column in (
-                        self._least(tensor, slots, before, variable, stays) if stays else self._sum(tensor, slots, before, variable, afresh)
+                        self._least(tensor, slots, before, variable, stays)
+                        if stays
+                        else self._sum(tensor, slots, before, variable, afresh)
                     ):
                         columns.append(column)
                         metrics.append(weight)
@@ -210,39 +266,65 @@ class Model:
     def _exposed(
         self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold], slots: tuple[Slot, ...]
     ) -> Iterator[tuple[list[int], Floats]]:
-        """Cycles that nothing can hide: the first tile of an input coming in, the last of the output going out."""
+        """Cycles that nothing can hide: the first tile of an input coming in, the last of the
+        output going out."""
         mode = BACKWARD if tensor.role == "output" else FORWARD
         columns = []
         for group in range(len(self.groups)):
             own = self._loops(group, slots, len(slots))
-            base = self._column(group, (tensor.name, own, mode), lambda group=group, own=own: self._block(group, tensor, own, mode))
+            base = self._column(
+                group,
+                (tensor.name, own, mode),
+                lambda group=group, own=own: self._block(group, tensor, own, mode),
+            )
             columns.append(self._alone(group, base))
         weight = np.zeros(len(self.metrics))
-        rate = self.machine.part(self.machine.dram_name, Dram).bandwidth.bytes_per_cycle(self.machine.clock_hz)
+        rate = self.machine.part(self.machine.dram_name, Dram).bandwidth.bytes_per_cycle(
+            self.machine.clock_hz
+        )
         weight[self._metric("multipliers")] = self.width(skeleton, chain[0], tensor) / rate
         yield columns, weight
 
     def _afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
-        """True when every step brings a whole new tile: the innermost running loop moves the tensor to other words.
+        """True when every step brings a whole new tile: the innermost running loop moves the tensor
+        to other words.
 
-        The loop's chunks do not overlap (its axis is no window) and there are two or more, so at its own advance, and at
-        that of any loop outside it, when it goes from the last chunk to the first, nothing is kept.
+        The loop's chunks do not overlap (its axis is no window) and there are two or more, so at
+        its own advance, and at that of any loop outside it, when it goes from the last chunk to the
+        first, nothing is kept.
         """
         dim = self._innermost(skeleton, slots)
         return any(dim in axis.dims and not self._window(axis) for axis in tensor.axes)
 
-    def _stays_through(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> tuple[str, ...]:
-        """Dims whose inner loops a tensor stays through at the least; empty when no running loop outside them moves it."""
+    def _stays_through(
+        self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor
+    ) -> tuple[str, ...]:
+        """Dims whose inner loops a tensor stays through at the least; empty when no running loop
+        outside them moves it."""
         outer, innermost, following = skeleton.running
         last = next((slot for slot in reversed(slots) if slot.tile != CELL), None)
-        if last is None or last.tile != ARRAY or innermost in ("", IDLE) or following == "" or innermost in tensor.dims:
+        if (
+            last is None
+            or last.tile != ARRAY
+            or innermost in ("", IDLE)
+            or following == ""
+            or innermost in tensor.dims
+        ):
             return ()
         mover = outer if following == IDLE else following
         moves = any(mover in axis.dims and not self._window(axis) for axis in tensor.axes)
         return (innermost, *beside_of(self.stage, innermost, self.space.dims)) if moves else ()
 
-    def _least(self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, stays: tuple[str, ...]) -> Iterator[list[int]]:
-        """Columns of one term: all steps of the loops outside, the inner loops of `stays` at their first (or last) chunk."""
+    def _least(
+        self,
+        tensor: Tensor,
+        slots: tuple[Slot, ...],
+        before: int,
+        variable: int,
+        stays: tuple[str, ...],
+    ) -> Iterator[list[int]]:
+        """Columns of one term: all steps of the loops outside, the inner loops of `stays` at their
+        first (or last) chunk."""
         shared_from = len(slots) if variable == ENTRIES else before
         mode = BACKWARD if variable == RETURNED else FORWARD
         columns = []
@@ -251,7 +333,9 @@ class Model:
             held = any(dim in stays for dim in members.dims)
             kind = mode if held else EVERYTHING
             base = self._column(
-                group, (tensor.name, own, kind), lambda group=group, own=own, kind=kind: self._block(group, tensor, own, kind)
+                group,
+                (tensor.name, own, kind),
+                lambda group=group, own=own, kind=kind: self._block(group, tensor, own, kind),
             )
             outside = sum(slot.tile == OUTER and slot.dim in members.dims for slot in slots)
             columns.append(self._alone(group, base + gap_slot(own, outside)) if held else base)
@@ -278,15 +362,24 @@ class Model:
                 return "" if skeleton.running[0] == IDLE else skeleton.running[0]
         return ""
 
-    def _sum(self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, afresh: bool) -> Iterator[list[int]]:
-        """Columns of the terms of one sum: all steps afresh, or at the end and then at every temporal loop's advances."""
+    def _sum(
+        self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, afresh: bool
+    ) -> Iterator[list[int]]:
+        """Columns of the terms of one sum: all steps afresh, or at the end and then at every
+        temporal loop's advances."""
         mode = EVERYTHING if afresh else BACKWARD if variable == RETURNED else FORWARD
         shared_from = len(slots) if variable == ENTRIES else before
         bases, loops = [], []
         for group in range(len(self.groups)):
             own = self._loops(group, slots, shared_from)
             loops.append(own)
-            bases.append(self._column(group, (tensor.name, own, mode), lambda group=group, own=own: self._block(group, tensor, own, mode)))
+            bases.append(
+                self._column(
+                    group,
+                    (tensor.name, own, mode),
+                    lambda group=group, own=own: self._block(group, tensor, own, mode),
+                )
+            )
         yield bases
         if afresh:
             return
@@ -296,20 +389,32 @@ class Model:
                 continue
             mine = self._where[slot.dim][0]
             yield [
-                base + (own_slot(passed[group]) if group == mine else gap_slot(loops[group], passed[group]))
+                base
+                + (
+                    own_slot(passed[group])
+                    if group == mine
+                    else gap_slot(loops[group], passed[group])
+                )
                 for group, base in enumerate(bases)
             ]
             passed[mine] += 1
 
-    def _linear(self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]) -> tuple[Floats, Floats]:
-        """(weights [metrics, 3 * boundaries], constant [metrics]) of a tensor's traffic at every level it passes.
+    def _linear(
+        self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]
+    ) -> tuple[Floats, Floats]:
+        """(weights [metrics, 3 * boundaries], constant [metrics]) of a tensor's traffic at every
+        level it passes.
 
-        As hwsim.count.closed_form: with E, A, R the words that enter, are asked for, and return across a boundary,
-        fills = A - fresh, reads = R inside - fresh + drains; fresh inside = E - A + fresh.
+        As hwsim.count.closed_form: with E, A, R the words that enter, are asked for, and return
+        across a boundary, fills = A - fresh, reads = R inside - fresh + drains; fresh inside = E -
+        A + fresh.
         """
         boundaries = len(chain)
         output = tensor.role == "output"
-        weights, constant = np.zeros((len(self.metrics), 3 * boundaries)), np.zeros(len(self.metrics))
+        weights, constant = (
+            np.zeros((len(self.metrics), 3 * boundaries)),
+            np.zeros(len(self.metrics)),
+        )
 
         def variable(number: int, kind: int) -> Floats:
             row = np.zeros(3 * boundaries + 1)
@@ -324,7 +429,9 @@ class Model:
             asked = variable(number, ASKED)
             updates = variable(number, RETURNED) if output else np.zeros_like(words)
             serves = updates - fresh if output else asked
-            for metric, row in self._charges(skeleton, hold, tensor, fills, serves, updates, drains):
+            for metric, row in self._charges(
+                skeleton, hold, tensor, fills, serves, updates, drains
+            ):
                 weights[metric] += row[:-1]
                 constant[metric] += row[-1]
             fills = asked - fresh if output else variable(number, ENTRIES)
@@ -334,9 +441,17 @@ class Model:
         return weights, constant
 
     def _charges(
-        self, skeleton: Skeleton, hold: Hold, tensor: Tensor, fills: Floats, serves: Floats, updates: Floats, drains: Floats
+        self,
+        skeleton: Skeleton,
+        hold: Hold,
+        tensor: Tensor,
+        fills: Floats,
+        serves: Floats,
+        updates: Floats,
+        drains: Floats,
     ) -> Iterator[tuple[int, Floats]]:
-        """What a level's words cost: (metric, linear form). Cells of an array are no memory: what stays there costs nothing."""
+        """What a level's words cost: (metric, linear form). Cells of an array are no memory: what
+        stays there costs nothing."""
         machine, level = self.machine, hold.level
         if level not in machine.memories:
             return
@@ -347,7 +462,11 @@ class Model:
         yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
         if level == machine.dram_name:
             yield 1, reads + writes
-            yield self._metric(level), (reads + writes) / machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+            yield (
+                self._metric(level),
+                (reads + writes)
+                / machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz),
+            )
         elif isinstance(part, Scratchpad) and part.per == "chip":
             rate = part.bandwidth.bytes_per_cycle(machine.clock_hz)
             yield self._metric(f"{level} reads"), reads / rate
@@ -379,7 +498,10 @@ class Model:
             return own
         chain = [other for other in skeleton.holds if tensor.name in other.tensors]
         inner = chain[chain.index(hold) + 1] if hold is not chain[-1] else None
-        cut = any(slot.dim in self.stage.reduction and slot.tile != CELL and self._may_cut(slot) for slot in skeleton.slots_above(inner))
+        cut = any(
+            slot.dim in self.stage.reduction and slot.tile != CELL and self._may_cut(slot)
+            for slot in skeleton.slots_above(inner)
+        )
         accumulator = self.machine.compute.accumulator_bytes
         return max(accumulator, tensor.width) if cut else tensor.width
 
@@ -387,7 +509,8 @@ class Model:
         return slot.tile != OUTER or len(self.space.outer[slot.dim]) > 1
 
     def _time_terms(self, skeleton: Skeleton) -> Terms:
-        """Busy cycles of the multipliers, and the energy of arithmetic, which is the same for every mapping."""
+        """Busy cycles of the multipliers, and the energy of arithmetic, which is the same for every
+        mapping."""
         compute, rows = self.machine.compute, []
         weights = []
         dtype = self.stage.dtype or self.machine.dtype
@@ -396,9 +519,13 @@ class Model:
         rows.append(self._steps(skeleton.slots, False))
         weights.append((arithmetic, 1.0 / rate))
         if isinstance(compute, SystolicArray):
-            spatial = next(number for number, slot in enumerate(skeleton.slots) if slot.tile == CELL)
+            spatial = next(
+                number for number, slot in enumerate(skeleton.slots) if slot.tile == CELL
+            )
             rows.append(self._steps(skeleton.slots[:spatial], True))
-            weights.append((self._metric("weights shifting in") if compute.preload_hidden else arithmetic, 1.0))
+            weights.append(
+                (self._metric("weights shifting in") if compute.preload_hidden else arithmetic, 1.0)
+            )
             if not compute.overlap_folds:
                 rows.append(self._steps(skeleton.slots[:spatial], False))
                 weights.append((arithmetic, float(compute.rows + compute.cols - 2)))
@@ -410,7 +537,8 @@ class Model:
         return Terms(np.array(rows, np.int64), table, constant)
 
     def _steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
-        """Columns of the temporal steps of some loops; with `lengths`, each step counted as long as its chunk of k."""
+        """Columns of the temporal steps of some loops; with `lengths`, each step counted as long as
+        its chunk of k."""
         deep = set(self.stage.view.k) if self.stage.view and lengths else set()
         columns = []
         for group, members in enumerate(self.groups):
@@ -419,12 +547,15 @@ class Model:
                 self._column(
                     group,
                     ("steps", whole, lengths),
-                    lambda members=members, whole=whole: step_block(members, self.stage.extents, whole, deep),
+                    lambda members=members, whole=whole: step_block(
+                        members, self.stage.extents, whole, deep
+                    ),
                 )
             )
         return columns
 
-    # -- resources ----------------------------------------------------------------------------------------------------
+    # -- resources ---------------------------------------------------------------------------------
+    # -------------------
 
     def _resources(self) -> Iterator[str]:
         yield "multipliers"
@@ -442,10 +573,12 @@ class Model:
     def _metric(self, resource: str) -> int:
         return 2 + self.resources.index(resource)
 
-    # -- footprints ---------------------------------------------------------------------------------------------------
+    # -- footprints --------------------------------------------------------------------------------
+    # -------------------
 
     def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, str]], list[Floats]]:
-        """A level's need of room: per held tensor bytes of a word (buffers included), per group [candidates, tensors] words.
+        """A level's need of room: per held tensor bytes of a word (buffers included), per group
+        [candidates, tensors] words.
 
         A tile's words are the product over axes of the span that it touches, at most the axis.
         """
@@ -453,9 +586,14 @@ class Model:
         for slot in skeleton.slots_above(hold):
             tiles[slot.dim] = COLUMNS[slot.tile]
         tensors = [self.stage.tensor(name) for name in hold.tensors]
-        widths = [(float(self.width(skeleton, hold, tensor) * hold.buffers), tensor.name) for tensor in tensors]
+        widths = [
+            (float(self.width(skeleton, hold, tensor) * hold.buffers), tensor.name)
+            for tensor in tensors
+        ]
         return widths, [
-            np.stack([span(group, self.stage, tensor, tiles, number == 0) for tensor in tensors], axis=1)
+            np.stack(
+                [span(group, self.stage, tensor, tiles, number == 0) for tensor in tensors], axis=1
+            )
             for number, group in enumerate(self.groups)
         ]
 
@@ -464,7 +602,12 @@ class Model:
         found = []
         for group in self.groups:
             x = group.outer.index(tuple(tiling.outer[dim] for dim in group.dims))
-            y = group.inner.index((tuple(tiling.spread[dim] for dim in group.dims), tuple(tiling.cell[dim] for dim in group.dims)))
+            y = group.inner.index(
+                (
+                    tuple(tiling.spread[dim] for dim in group.dims),
+                    tuple(tiling.cell[dim] for dim in group.dims),
+                )
+            )
             found.append((x, y))
         return found
 
@@ -483,10 +626,15 @@ class Model:
 def evaluate(model: Model, skeleton: Skeleton, tiling: Tiling) -> Floats:
     """Metrics of one mapping from the tables: what the batch kernels compute, written out."""
     total = np.zeros(len(model.metrics))
-    rows = [x * len(group.inner) + y for group, (x, y) in zip(model.groups, model.row(tiling), strict=True)]
+    rows = [
+        x * len(group.inner) + y
+        for group, (x, y) in zip(model.groups, model.row(tiling), strict=True)
+    ]
     for terms in (model.outer_terms(skeleton), model.inner_terms(skeleton)):
         total += terms.constant
         for column, weight in zip(terms.columns, terms.weights.T, strict=True):
             values = [model.table(group)[row, column[group]] for group, row in enumerate(rows)]
-            total += weight * (prod(value[0] for value in values) - prod(value[1] for value in values))
+            total += weight * (
+                prod(value[0] for value in values) - prod(value[1] for value in values)
+            )
     return total

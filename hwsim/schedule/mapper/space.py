@@ -1,4 +1,5 @@
-"""A space of mappings: which nests the mapper chooses among, stated so that "the best of them" means something.
+"""A space of mappings: which nests the mapper chooses among, stated so that "the best of them"
+means something.
 
 Every nest of a space has two blocks of temporal loops and one of spatial loops:
 
@@ -9,15 +10,15 @@ Every nest of a space has two blocks of temporal loops and one of spatial loops:
         par <dims> in tiles t        f neighbours
           hold scratchpads: ...
           for <dims> one by one
-
-A mapping picks, for every dim, x, f and t; for each block, which dims run innermost; and which tensors pass a memory by.
-
-Orders. In a block only the innermost loops that run (more than one chunk) decide what is used again: a tensor stays
-while loops that it does not depend on advance inside all that it depends on. Every dim of a product or convolution is
-irrelevant to at most one of the three tensors, so the innermost running loop picks the one tensor that stays; the
-other dims irrelevant to that tensor go next to it, and the order of the rest does not matter. A block is therefore
-either idle or one of as many orders as it has dims, each with its innermost loop running. (Of a sliding window p or q
-goes next where neither is innermost, since overlaps are kept along it.)
+ A mapping picks, for every dim, x, f and t; for each block, which dims run innermost; and which
+tensors pass a memory by.
+ Orders. In a block only the innermost loops that run (more than one chunk) decide what is used
+again: a tensor stays while loops that it does not depend on advance inside all that it depends on.
+Every dim of a product or convolution is irrelevant to at most one of the three tensors, so the
+innermost running loop picks the one tensor that stays; the other dims irrelevant to that tensor go
+next to it, and the order of the rest does not matter. A block is therefore either idle or one of as
+many orders as it has dims, each with its innermost loop running. (Of a sliding window p or q goes
+next where neither is innermost, since overlaps are kept along it.)
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Slot:
-    """A loop whose tile is not chosen yet: tile is OUTER, ARRAY, CELL (spatial, over `axis`) or POINT."""
+    """A loop whose tile is not chosen yet: tile is OUTER, ARRAY, CELL (spatial, over `axis`) or
+    POINT."""
 
     dim: str
     tile: str
@@ -55,9 +57,10 @@ class Slot:
 class Skeleton:
     """A nest without its tiles: one choice of orders and of what passes which memory by.
 
-    running: the innermost loop of the outer block and of the inner block, which runs, and of the inner block's loops
-    outside the dims irrelevant to the same tensor the innermost that runs; IDLE where none does; empty where nothing is
-    said. Tilings that do not keep to it belong to another skeleton.
+    running: the innermost loop of the outer block and of the inner block, which runs, and of the
+    inner block's loops outside the dims irrelevant to the same tensor the innermost that runs; IDLE
+    where none does; empty where nothing is said. Tilings that do not keep to it belong to another
+    skeleton.
     """
 
     items: tuple[Slot | Hold, ...]
@@ -101,7 +104,8 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of one mapping: x (outer), f (neighbours) and t (a neighbour's own) of every dim."""
+    """The tiles of one mapping: x (outer), f (neighbours) and t (a neighbour's own) of every
+    dim."""
 
     outer: Mapping[str, int]
     spread: Mapping[str, int]
@@ -116,10 +120,11 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Options:
-    """mixed: an axis of the array may be shared by several dims (at most three dims), not only be given to one.
+    """mixed: an axis of the array may be shared by several dims (at most three dims), not only be
+    given to one.
 
-    convention: 'timeloop' leaves out what Timeloop does, reading sums to send them outwards and the first and last tiles'
-    way in and out, so that costs can be set beside its own.
+    convention: 'timeloop' leaves out what Timeloop does, reading sums to send them outwards and the
+    first and last tiles' way in and out, so that costs can be set beside its own.
     """
 
     mixed: bool = True
@@ -128,9 +133,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Space:
-    """What may be chosen. outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use of the array.
+    """What may be chosen. outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use
+    of the array.
 
-    split: how a spread lies on the machine's axes, as {dim: ((axis, neighbours), ...)}. cycles: how time is modelled.
+    split: how a spread lies on the machine's axes, as {dim: ((axis, neighbours), ...)}. cycles: how
+    time is modelled.
     """
 
     name: str
@@ -183,7 +190,8 @@ class Space:
 class Family(Protocol):
     """Builds the space of one kind of machine.
 
-    rank: lower is tried first. quick: searched in a second or so, so that simulators may ask. refuses: why it cannot, or None.
+    rank: lower is tried first. quick: searched in a second or so, so that simulators may ask.
+    refuses: why it cannot, or None.
     """
 
     rank: int
@@ -220,25 +228,35 @@ def is_quick(stage: Stage, machine: Machine) -> bool:
 
 def find_space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:
     """The space of the machine's family. Raises HwsimError when none takes it."""
-    return replace(find_family(stage, machine).space(stage, machine, placement, options), placement=placement, options=options)
+    return replace(
+        find_family(stage, machine).space(stage, machine, placement, options),
+        placement=placement,
+        options=options,
+    )
 
 
 def cuts(bound: int, most: int) -> tuple[int, ...]:
-    """Tiles of a dim: bound / 1, / 2, / 3, ... rounded up; beyond `most` of them the first half and bound / 4, / 8, / 16, ...
+    """Tiles of a dim: bound / 1, / 2, / 3, ... rounded up; beyond `most` of them the first half and
+    bound / 4, / 8, / 16, ...
 
     Between two of the full list no other tile makes fewer chunks, so none is worth its room.
     """
     found = list(dict.fromkeys(-(-bound // pieces) for pieces in range(1, bound + 1)))
     if len(found) <= most:
         return tuple(found)
-    keep = {*found[: most // 2], *(-(-bound // 2**power) for power in range(bound.bit_length() + 1))}
+    keep = {
+        *found[: most // 2],
+        *(-(-bound // 2**power) for power in range(bound.bit_length() + 1)),
+    }
     return tuple(tile for tile in found if tile in keep)
 
 
 def orders(stage: Stage, dims: tuple[str, ...]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(innermost dim, next dim, order from the outside in) of a block's loops that can be best; first the idle block.
+    """(innermost dim, next dim, order from the outside in) of a block's loops that can be best;
+    first the idle block.
 
-    next: the innermost running dim outside those beside the innermost; told apart where there are few dims.
+    next: the innermost running dim outside those beside the innermost; told apart where there are
+    few dims.
     """
     running = tuple(dim for dim in dims if stage.extents[dim] > 1)
     yield IDLE, IDLE, running
@@ -247,17 +265,33 @@ def orders(stage: Stage, dims: tuple[str, ...]) -> Iterator[tuple[str, str, tupl
         others = tuple(dim for dim in running if dim != innermost and dim not in beside)
         if len(running) <= FEW:
             for following in (*others, IDLE):
-                rest = (*(dim for dim in others if dim != following), *(dim for dim in others if dim == following))
+                rest = (
+                    *(dim for dim in others if dim != following),
+                    *(dim for dim in others if dim == following),
+                )
                 yield innermost, following, (*rest, *beside, innermost)
             continue
         for last in tuple(dim for dim in others if dim in ("p", "q")) or ("",):
-            yield innermost, "", (*(dim for dim in others if dim != last), *(dim for dim in others if dim == last), *beside, innermost)
+            yield (
+                innermost,
+                "",
+                (
+                    *(dim for dim in others if dim != last),
+                    *(dim for dim in others if dim == last),
+                    *beside,
+                    innermost,
+                ),
+            )
 
 
 def beside_of(stage: Stage, dim: str, dims: tuple[str, ...]) -> tuple[str, ...]:
     """The other dims that are irrelevant to the tensor that `dim` is irrelevant to."""
     still = [tensor for tensor in stage.tensors if dim not in tensor.dims]
-    return tuple(other for other in dims if other != dim and still and all(other not in tensor.dims for tensor in still))
+    return tuple(
+        other
+        for other in dims
+        if other != dim and still and all(other not in tensor.dims for tensor in still)
+    )
 
 
 def subsets(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -3,10 +3,10 @@
 hwsim.count.closed_form writes the words that cross into a level as
 
     at_end + sum over loops j of (prod_groups new_j - prod_groups kept_j)
-
-where a group is a dim, or the dims that share an axis (p and r of a convolution's rows). The factors of a group depend
-on its own tiles only, so a few thousand of them describe every mapping; a mapping's cost is then a handful of products.
-The kernels repeat hwsim.count.closed_form's arithmetic on numbers instead of objects; the tests hold the two equal.
+ where a group is a dim, or the dims that share an axis (p and r of a convolution's rows). The
+factors of a group depend on its own tiles only, so a few thousand of them describe every mapping; a
+mapping's cost is then a handful of products. The kernels repeat hwsim.count.closed_form's
+arithmetic on numbers instead of objects; the tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 jit: Any = kernel(nogil=True, error_model="numpy")
-recursive: Any = kernel("float64(int64, int64[::1], boolean[::1], boolean[::1], int64)", nogil=True, error_model="numpy")
+recursive: Any = kernel(
+    "float64(int64, int64[::1], boolean[::1], boolean[::1], int64)", nogil=True, error_model="numpy"
+)
 
 PRESENCE, BLOCK, WINDOW = 0, 1, 2
 FORWARD, BACKWARD, EVERYTHING = 0, 1, 2
@@ -32,7 +34,8 @@ FORWARD, BACKWARD, EVERYTHING = 0, 1, 2
 
 @dataclass(frozen=True)
 class OwnLoop:
-    """A loop of a group: which of its dims, and how it runs. column: number of the tile in a candidate's chain."""
+    """A loop of a group: which of its dims, and how it runs. column: number of the tile in a
+    candidate's chain."""
 
     dim: int
     column: int
@@ -41,7 +44,8 @@ class OwnLoop:
 
 
 def slot_count(loops: tuple[OwnLoop, ...]) -> int:
-    """Factors kept for loops above a level: at the end, at each own temporal loop, in each gap between them."""
+    """Factors kept for loops above a level: at the end, at each own temporal loop, in each gap
+    between them."""
     return 2 * sum(not loop.spatial for loop in loops) + 2
 
 
@@ -51,16 +55,25 @@ def own_slot(number: int) -> int:
 
 
 def gap_slot(loops: tuple[OwnLoop, ...], outside: int) -> int:
-    """The slot of an advance of another group's loop that has `outside` of this group's temporal loops outside it."""
+    """The slot of an advance of another group's loop that has `outside` of this group's temporal
+    loops outside it."""
     return 1 + sum(not loop.spatial for loop in loops) + outside
 
 
 def factors(
-    kind: int, axis: Axis | None, dims: tuple[str, ...], bounds: tuple[int, ...], loops: tuple[OwnLoop, ...], tiles: Ints, mode: int
+    kind: int,
+    axis: Axis | None,
+    dims: tuple[str, ...],
+    bounds: tuple[int, ...],
+    loops: tuple[OwnLoop, ...],
+    tiles: Ints,
+    mode: int,
 ) -> Floats:
-    """[candidates, slots, 2]: sums of |union| and |kept| of one axis (or of one dim's presence) for every candidate.
+    """[candidates, slots, 2]: sums of |union| and |kept| of one axis (or of one dim's presence) for
+    every candidate.
 
-    dims: the group's dims that the axis uses (presence: the one dim). tiles: [candidates, columns] of chains.
+    dims: the group's dims that the axis uses (presence: the one dim). tiles: [candidates, columns]
+    of chains.
     """
     place = {dim: number for number, dim in enumerate(dims)}
     own = [loop for loop in loops if loop.dim >= 0]
@@ -102,7 +115,8 @@ def factors(
 
 
 def _slots(loops: tuple[OwnLoop, ...], dims: int) -> tuple[Ints, Ints]:
-    """Per slot but the first, and per dim: temporal loops outside, and 1 where the advancing loop is the dim's own.
+    """Per slot but the first, and per dim: temporal loops outside, and 1 where the advancing loop
+    is the dim's own.
 
     Loops of dims that the axis does not use are numbered -1: they take a slot and move nothing.
     """
@@ -119,7 +133,8 @@ def _slots(loops: tuple[OwnLoop, ...], dims: int) -> tuple[Ints, Ints]:
 
 @jit
 def _chunks(bound: int, tiles: Any, which: Any, spatial: Any, shared: Any, dim: int) -> Any:
-    """Every chunk of one dim: start, end [rows, columns], group of each column, ancestors [depth, rows]."""
+    """Every chunk of one dim: start, end [rows, columns], group of each column, ancestors [depth,
+    rows]."""
     start = np.zeros((1, 1), np.int64)
     end = np.full((1, 1), bound, np.int64)
     group = np.zeros(1, np.int64)
@@ -167,7 +182,9 @@ def _chunks(bound: int, tiles: Any, which: Any, spatial: Any, shared: Any, dim: 
             for column in range(columns):
                 for piece in range(pieces):
                     to = column * pieces + piece
-                    new_group[to] = group[column] if shared[number] else group[column] * pieces + piece
+                    new_group[to] = (
+                        group[column] if shared[number] else group[column] * pieces + piece
+                    )
                     for row in range(rows):
                         low = start[row, column] + piece * tile
                         new_start[row, to] = low
@@ -185,7 +202,10 @@ def _moves(ancestors: Any, depth: int, own: int) -> Any:
     count = 0
     if own:
         for row in range(1, rows):
-            if ancestors[depth, row] == ancestors[depth, row - 1] and ancestors[depth + 1, row] != ancestors[depth + 1, row - 1]:
+            if (
+                ancestors[depth, row] == ancestors[depth, row - 1]
+                and ancestors[depth + 1, row] != ancestors[depth + 1, row - 1]
+            ):
                 before[count], after[count] = row - 1, row
                 count += 1
         return before[:count], after[:count]
@@ -199,7 +219,9 @@ def _moves(ancestors: Any, depth: int, own: int) -> Any:
 
 
 @jit
-def _presence(start: Any, end: Any, group: Any, groups: int, now: Any, then: Any, first: bool) -> Any:
+def _presence(
+    start: Any, end: Any, group: Any, groups: int, now: Any, then: Any, first: bool
+) -> Any:
     needed, kept = 0.0, 0.0
     here = np.zeros(groups, np.bool_)
     lacking = np.zeros(groups, np.bool_)
@@ -228,12 +250,24 @@ def _block(start: Any, end: Any, extent: int, now: Any, then: Any, first: bool) 
             if high > low:
                 needed += high - low
                 if not first:
-                    kept += max(0, min(high, end[then[case], column]) - max(low, start[then[case], column]))
+                    kept += max(
+                        0, min(high, end[then[case], column]) - max(low, start[then[case], column])
+                    )
     return needed * extent, kept * extent
 
 
 @jit
-def _paint(bits: Any, low0: int, high0: int, low1: int, high1: int, terms: Any, offset: int, extent: int, size: int) -> None:
+def _paint(
+    bits: Any,
+    low0: int,
+    high0: int,
+    low1: int,
+    high1: int,
+    terms: Any,
+    offset: int,
+    extent: int,
+    size: int,
+) -> None:
     """Set the coordinates that a pair of chunks touches."""
     for a in range(low0, high0):
         for b in range(low1, high1):
@@ -272,7 +306,8 @@ def _window(
     then1: Any,
     first: bool,
 ) -> Any:
-    """Sums over all pairs of cases of |union over an asker's columns| and of what none of them lacks."""
+    """Sums over all pairs of cases of |union over an asker's columns| and of what none of them
+    lacks."""
     needed, kept = 0.0, 0.0
     groups0, groups1 = group0.max() + 1, group1.max() + 1
     columns0, columns1 = len(group0), len(group1)
@@ -284,23 +319,40 @@ def _window(
     for case0 in range(len(now0)):
         for case1 in range(len(now1)):
             if single:
-                low0, high0, low1, high1 = start0[now0[case0], 0], end0[now0[case0], 0], start1[now1[case1], 0], end1[now1[case1], 0]
+                low0, high0, low1, high1 = (
+                    start0[now0[case0], 0],
+                    end0[now0[case0], 0],
+                    start1[now1[case1], 0],
+                    end1[now1[case1], 0],
+                )
                 if high0 <= low0 or high1 <= low1:
                     continue
                 plain = _gapless(high0 - low0, high1 - low1, terms, extent)
                 if plain and not first:
                     plain = _gapless(
-                        end0[then0[case0], 0] - start0[then0[case0], 0], end1[then1[case1], 0] - start1[then1[case1], 0], terms, extent
+                        end0[then0[case0], 0] - start0[then0[case0], 0],
+                        end1[then1[case1], 0] - start1[then1[case1], 0],
+                        terms,
+                        extent,
                     )
                 if plain:
                     low = max(0, offset + terms[0] * low0 + terms[1] * low1)
-                    high = min(size, offset + terms[0] * (high0 - 1) + terms[1] * (high1 - 1) + extent)
+                    high = min(
+                        size, offset + terms[0] * (high0 - 1) + terms[1] * (high1 - 1) + extent
+                    )
                     needed += max(0, high - low)
                     if not first:
-                        a0, b0, a1, b1 = start0[then0[case0], 0], end0[then0[case0], 0], start1[then1[case1], 0], end1[then1[case1], 0]
+                        a0, b0, a1, b1 = (
+                            start0[then0[case0], 0],
+                            end0[then0[case0], 0],
+                            start1[then1[case1], 0],
+                            end1[then1[case1], 0],
+                        )
                         if b0 > a0 and b1 > a1:
                             before = max(0, offset + terms[0] * a0 + terms[1] * a1)
-                            beyond = min(size, offset + terms[0] * (b0 - 1) + terms[1] * (b1 - 1) + extent)
+                            beyond = min(
+                                size, offset + terms[0] * (b0 - 1) + terms[1] * (b1 - 1) + extent
+                            )
                             kept += max(0, min(high, beyond) - max(low, before))
                     continue
             for member0 in range(groups0):
@@ -385,10 +437,16 @@ def _fill(
         for number in range(len(columns)):
             chain[number] = tiles[candidate, columns[number]]
         if mode == EVERYTHING and kind != WINDOW:
-            out[candidate, 0, 0] = bounds[0] * extent if kind == BLOCK else _present(bounds[0], chain, spatial, shared, 0)
+            out[candidate, 0, 0] = (
+                bounds[0] * extent
+                if kind == BLOCK
+                else _present(bounds[0], chain, spatial, shared, 0)
+            )
             continue
         start0, end0, group0, ancestors0 = _chunks(bounds[0], chain, which, spatial, shared, 0)
-        start1, end1, group1, ancestors1 = _chunks(bounds[1] if dims > 1 else 1, chain, which, spatial, shared, 1)
+        start1, end1, group1, ancestors1 = _chunks(
+            bounds[1] if dims > 1 else 1, chain, which, spatial, shared, 1
+        )
         rows0, rows1 = start0.shape[0], start1.shape[0]
         groups = group0.max() + 1
         for slot in range(out.shape[1]):
@@ -413,7 +471,21 @@ def _fill(
                 needed, kept = _block(start0, end0, extent, now0, then0, first)
             else:
                 needed, kept = _window(
-                    start0, end0, group0, start1, end1, group1, terms, offset, extent, size, now0, then0, now1, then1, first
+                    start0,
+                    end0,
+                    group0,
+                    start1,
+                    end1,
+                    group1,
+                    terms,
+                    offset,
+                    extent,
+                    size,
+                    now0,
+                    then0,
+                    now1,
+                    then1,
+                    first,
                 )
             out[candidate, slot, 0] = needed
             out[candidate, slot, 1] = kept

@@ -1,10 +1,8 @@
 """Implicit memories: set-associative LRU caches, line by line.
-
-Compiled with Numba. Caches are write-back, write-allocate, LRU, neither inclusive nor exclusive: a line evicted dirty is written to the
-next level. Lines may be fetched on a write miss or not.
-
-Tables are plain integer arrays whose columns are named here: passing one array to a compiled function is free,
-passing a structure of many is not.
+ Compiled with Numba. Caches are write-back, write-allocate, LRU, neither inclusive nor exclusive: a
+line evicted dirty is written to the next level. Lines may be fetched on a write miss or not.
+ Tables are plain integer arrays whose columns are named here: passing one array to a compiled
+function is free, passing a structure of many is not.
 """
 
 from __future__ import annotations
@@ -20,12 +18,14 @@ Ints = npt.NDArray[np.int64]
 
 # stats[window, level (DRAM last), tensor, kind]
 READS, WRITES, MISSES, WRITEBACKS = 0, 1, 2, 3
-# levels[level]: where it starts in tags, its sets and ways, one copy per unit?, a write miss fetches?, copies,
+# levels[level]: where it starts in tags, its sets and ways, one copy per unit?, a write miss
+# fetches?, copies,
 # are the sets a power of two? (64-bit division costs as much as the rest of a look-up)
 OFFSET, SETS, WAYS, PRIVATE, FETCH, COPIES, IS_POWER = 0, 1, 2, 3, 4, 5, 6
 EMPTY, FOUND = -1, -2
 
-# Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the time of functions as
+# Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the
+# time of functions as
 # small as these; in return nothing may be allocated inside them.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 jit: Any = kernel(**_OPTIONS)
@@ -33,7 +33,8 @@ inline: Any = kernel(forceinline=True, **_OPTIONS)
 
 
 class Caches(NamedTuple):
-    """tags: all levels' contents, line * 2 + dirty or EMPTY, the lines of a set in order of use, youngest first.
+    """tags: all levels' contents, line * 2 + dirty or EMPTY, the lines of a set in order of use,
+    youngest first.
 
     starts: each tensor's first line. line_shift: log2 of the bytes of a line.
     """
@@ -46,10 +47,11 @@ class Caches(NamedTuple):
 
 @inline
 def _access(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
-    """Look a line up in one set and make it the youngest; a set's places hold its lines in order of use.
+    """Look a line up in one set and make it the youngest; a set's places hold its lines in order of
+    use.
 
-    Returns FOUND, or what had to leave: the oldest, line * 2 + dirty, EMPTY if the set had room. Places are unsigned: a signed index costs
-    a test for counting from the end.
+    Returns FOUND, or what had to leave: the oldest, line * 2 + dirty, EMPTY if the set had room.
+    Places are unsigned: a signed index costs a test for counting from the end.
     """
     moving = tags[first]
     if moving >> 1 == line:
@@ -70,7 +72,9 @@ def _access(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
 def _set_of(levels: Any, level: int, slot: int, line: int) -> Any:
     sets = levels[level, SETS]
     index = line & (sets - 1) if levels[level, IS_POWER] else line % sets
-    return np.uintp(levels[level, OFFSET] + (slot * levels[level, PRIVATE] * sets + index) * levels[level, WAYS])
+    return np.uintp(
+        levels[level, OFFSET] + (slot * levels[level, PRIVATE] * sets + index) * levels[level, WAYS]
+    )
 
 
 @inline
@@ -83,7 +87,9 @@ def _owner(starts: Any, line: int) -> int:
 
 
 @jit
-def _write_back(tags: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int) -> None:
+def _write_back(
+    tags: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int
+) -> None:
     """A dirty line leaves the level above: it lands in `level`, or in DRAM below the last."""
     last, dirty = len(levels), np.int64(1)
     while level < last:
@@ -98,8 +104,19 @@ def _write_back(tags: Any, levels: Any, starts: Any, level: int, slot: int, line
 
 
 @inline
-def touch(tags: Any, levels: Any, starts: Any, slot: int, line: int, write: int, tensor: int, stats: Any, window: int) -> None:
-    """One load or store of a line: found in the nearest level that has it, and then in all before it."""
+def touch(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    slot: int,
+    line: int,
+    write: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+) -> None:
+    """One load or store of a line: found in the nearest level that has it, and then in all before
+    it."""
     last = len(levels)
     dirty = write
     for level in range(last):
@@ -119,7 +136,8 @@ def touch(tags: Any, levels: Any, starts: Any, slot: int, line: int, write: int,
 
 @jit
 def flush(caches: Any, stats: Any) -> None:
-    """Write every dirty line down to DRAM, first level first; lines stay, clean. stats [1, level, tensor, kind]."""
+    """Write every dirty line down to DRAM, first level first; lines stay, clean. stats [1, level,
+    tensor, kind]."""
     window = np.int64(0)
     tags, levels, starts, _ = caches
     for level in range(len(levels)):
@@ -130,4 +148,6 @@ def flush(caches: Any, stats: Any) -> None:
                 line = tags[place] >> 1
                 tags[place] &= ~1
                 stats[window, level, _owner(starts, line), WRITEBACKS] += 1
-                _write_back(tags, levels, starts, level + 1, (place - begin) // size, line, stats, window)
+                _write_back(
+                    tags, levels, starts, level + 1, (place - begin) // size, line, stats, window
+                )

@@ -1,4 +1,5 @@
-"""What a nest asks of the implicit memories below it: loops and accesses as arrays, tensors at addresses."""
+"""What a nest asks of the implicit memories below it: loops and accesses as arrays, tensors at
+addresses."""
 
 from __future__ import annotations
 
@@ -17,20 +18,36 @@ from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.results.result import Sampling
 from hwsim.timing.caches.sets import MISSES, READS, WRITEBACKS, WRITES, Caches, Ints, flush
-from hwsim.timing.caches.walk import BY_STEPS, ITERATIONS, SKIP_BATCH, TERMS, Schedule, Stretches, Tensors, Turns, places, stretches, walk
+from hwsim.timing.caches.walk import (
+    BY_STEPS,
+    ITERATIONS,
+    SKIP_BATCH,
+    TERMS,
+    Schedule,
+    Stretches,
+    Tensors,
+    Turns,
+    places,
+    stretches,
+    walk,
+)
 
 PAGE = 4096
 WIDEST_PANEL = 128  # words
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 SUM_BYTES = 4  # partial sums are at least this wide
-WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024  # steps that are recorded together at least, where loops allow, and at most
+WHOLE_STRETCH, LONGEST_STRETCH = (
+    64,
+    1024,
+)  # steps that are recorded together at least, where loops allow, and at most
 KEPT_LOOKUPS = 1 << 20
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
 @dataclass(frozen=True)
 class LevelTraffic:
-    """Lines of one tensor at one cache (or DRAM): looked up for reading and writing, missed, written back."""
+    """Lines of one tensor at one cache (or DRAM): looked up for reading and writing, missed,
+    written back."""
 
     reads: float
     writes: float
@@ -38,13 +55,18 @@ class LevelTraffic:
     writebacks: float
 
     def __add__(self, other: LevelTraffic) -> LevelTraffic:
-        return LevelTraffic(self.reads + other.reads, self.writes + other.writes, self.misses + other.misses,
-                            self.writebacks + other.writebacks)
+        return LevelTraffic(
+            self.reads + other.reads,
+            self.writes + other.writes,
+            self.misses + other.misses,
+            self.writebacks + other.writebacks,
+        )
 
 
 @dataclass(frozen=True)
 class StreamResult:
-    """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of the busiest unit."""
+    """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of
+    the busiest unit."""
 
     traffic: dict[tuple[str, str], LevelTraffic]
     vector_iterations: float
@@ -65,13 +87,16 @@ def _packed_bytes(tensor: Tensor) -> int:
 
 
 class AddressSpace:
-    """A layer's tensors laid out one after another, page aligned, in the order in which they are named; then their parts."""
+    """A layer's tensors laid out one after another, page aligned, in the order in which they are
+    named; then their parts."""
 
     def __init__(self, stages: Iterable[Stage]) -> None:
         tensors = [tensor for stage in stages for tensor in stage.tensors]
         sizes: dict[str, int] = {}
         for tensor in tensors:
-            whole = tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _packed_bytes(tensor)
+            whole = (
+                tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _packed_bytes(tensor)
+            )
             sizes[tensor.buffer] = max(sizes.get(tensor.buffer, 0), whole)
         self._base: dict[str, int] = {}
         self.end = PAGE
@@ -82,13 +107,17 @@ class AddressSpace:
         for tensor in tensors:
             if tensor.part_of:
                 self.buffers[tensor.name] = tensor.buffer
-                self._base[tensor.name] = self._base[tensor.buffer] + tensor.part_of[1] * tensor.bytes
+                self._base[tensor.name] = (
+                    self._base[tensor.buffer] + tensor.part_of[1] * tensor.bytes
+                )
         self.names = list(self.buffers)
 
     @property
     def starts(self) -> list[int]:
         """Where each name's own addresses begin; a part has none, its words are its buffer's."""
-        return [self._base[name] if buffer == name else 1 << 62 for name, buffer in self.buffers.items()]
+        return [
+            self._base[name] if buffer == name else 1 << 62 for name, buffer in self.buffers.items()
+        ]
 
     def base(self, name: str) -> int:
         return self._base[name]
@@ -100,23 +129,44 @@ class AddressSpace:
 class ImplicitChain:
     """A machine's caches, first level first, warm from one stage of a layer to the next."""
 
-    def __init__(self, caches: Sequence[tuple[str, Cache]], units: int, space: AddressSpace) -> None:
+    def __init__(
+        self, caches: Sequence[tuple[str, Cache]], units: int, space: AddressSpace
+    ) -> None:
         lines = {cache.line for _, cache in caches}
         if len(lines) != 1:
-            raise HwsimError(f"caches with lines of {sorted(lines)} bytes; expected one line size along the chain")
+            raise HwsimError(
+                f"caches with lines of {sorted(lines)} bytes; expected one line size along the "
+                f"chain"
+            )
         self.names = [name for name, _ in caches]
         self.space = space
         self.line = lines.pop()
         rows, offset = [], 0
         for _, cache in caches:
             copies = units if cache.per == "core" else 1
-            rows.append([offset, cache.sets, cache.ways, int(cache.per == "core"), int(cache.write_fetch), copies,
-                         int(cache.sets & (cache.sets - 1) == 0)])
+            rows.append(
+                [
+                    offset,
+                    cache.sets,
+                    cache.ways,
+                    int(cache.per == "core"),
+                    int(cache.write_fetch),
+                    copies,
+                    int(cache.sets & (cache.sets - 1) == 0),
+                ]
+            )
             offset += copies * cache.sets * cache.ways
         if space.end // self.line >= 1 << 30:
-            raise HwsimError(f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines of {self.line} bytes")
-        self.state = Caches(np.full(offset, -1, np.int32), np.array(rows, np.int64),
-                            np.array([start // self.line for start in space.starts], np.int64), log2_of(self.line))
+            raise HwsimError(
+                f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines "
+                f"of {self.line} bytes"
+            )
+        self.state = Caches(
+            np.full(offset, -1, np.int32),
+            np.array(rows, np.int64),
+            np.array([start // self.line for start in space.starts], np.int64),
+            log2_of(self.line),
+        )
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
@@ -130,15 +180,22 @@ class ImplicitChain:
             for number, buffer in enumerate(self.space.buffers.values()):
                 row = stats[level, number]
                 if row.any():
-                    lines = LevelTraffic(float(row[READS]), float(row[WRITES]), float(row[MISSES]), float(row[WRITEBACKS]))
-                    found[name, buffer] = found[name, buffer] + lines if (name, buffer) in found else lines
+                    lines = LevelTraffic(
+                        float(row[READS]),
+                        float(row[WRITES]),
+                        float(row[MISSES]),
+                        float(row[WRITEBACKS]),
+                    )
+                    found[name, buffer] = (
+                        found[name, buffer] + lines if (name, buffer) in found else lines
+                    )
         return found
 
 
 @dataclass(frozen=True)
 class Walkers:
-    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and the steps walked
-    one by one: all up to `budget`, else about `window_steps`.
+    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and
+    the steps walked one by one: all up to `budget`, else about `window_steps`.
     """
 
     parallel: int
@@ -148,15 +205,20 @@ class Walkers:
     window_steps: int = 0
 
 
-def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: ImplicitChain, walkers: Walkers) -> StreamResult:
+def run_stream(
+    nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: ImplicitChain, walkers: Walkers
+) -> StreamResult:
     """Send a nest's loads and stores through the caches; sampled when its steps exceed the budget.
 
-    boundary: the explicit level whose fills the caches serve. unit_axes: the spatial axes that make units.
+    boundary: the explicit level whose fills the caches serve. unit_axes: the spatial axes that make
+    units.
     """
     outside = list(nest.loops_above(boundary))
     temporal = _cut_long([loop for loop in outside if loop.spatial not in unit_axes])
     if any(loop.spatial is not None for loop in temporal):
-        raise HwsimError(f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes")
+        raise HwsimError(
+            f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes"
+        )
     units = _units(nest, [loop for loop in outside if loop.spatial in unit_axes])
     schedule = _schedule(nest, temporal, units)
     chunks = _chunk_sizes(nest, temporal, units)
@@ -165,18 +227,32 @@ def run_stream(nest: Nest, boundary: Hold, unit_axes: frozenset[str], chain: Imp
     steps = _unit_steps(nest, temporal, units)
     kept = _stretches(nest, temporal, units, tensors)
     plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
-    turns = Turns(min(walkers.parallel, len(steps)), walkers.quantum, log2_of(walkers.vector_bytes), vector_dim, log2_of(lanes),
-                  plan.batches, plan.windows)
+    turns = Turns(
+        min(walkers.parallel, len(steps)),
+        walkers.quantum,
+        log2_of(walkers.vector_bytes),
+        vector_dim,
+        log2_of(lanes),
+        plan.batches,
+        plan.windows,
+    )
     stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
     counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     about_to_run(walk)
     walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
-    return plan.result(chain, stats, counted, work, int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max()))
+    return plan.result(
+        chain,
+        stats,
+        counted,
+        work,
+        int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max()),
+    )
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:
-    """[unit, dim, 2]: the chunk of every dim that each unit walks; units without work are left out."""
+    """[unit, dim, 2]: the chunk of every dim that each unit walks; units without work are left
+    out."""
     dims = [dim for dim, _ in nest.stage.bounds]
     chunks = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
     for loop in spatial:
@@ -204,8 +280,13 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
 
 
 def _cut_long(temporal: list[Loop]) -> list[Loop]:
-    """The same steps in the same order, the innermost loop in pieces of at most LONGEST_STRETCH steps."""
-    return [*temporal[:-1], Loop(temporal[-1].dim, temporal[-1].tile * LONGEST_STRETCH), temporal[-1]] if temporal else []
+    """The same steps in the same order, the innermost loop in pieces of at most LONGEST_STRETCH
+    steps."""
+    return (
+        [*temporal[:-1], Loop(temporal[-1].dim, temporal[-1].tile * LONGEST_STRETCH), temporal[-1]]
+        if temporal
+        else []
+    )
 
 
 def _trips(nest: Nest, temporal: list[Loop], units: Ints) -> list[int]:
@@ -220,7 +301,8 @@ def _trips(nest: Nest, temporal: list[Loop], units: Ints) -> list[int]:
 
 
 def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
-    """Stretches of as many inner loops as make WHOLE_STRETCH steps, or the next would make too many."""
+    """Stretches of as many inner loops as make WHOLE_STRETCH steps, or the next would make too
+    many."""
     trips = _trips(nest, temporal, units)
     first, steps = len(temporal), 1
     while first > 0 and steps < WHOLE_STRETCH and steps * trips[first - 1] <= LONGEST_STRETCH:
@@ -261,8 +343,13 @@ def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, 
     return dims.index(longest), max(1, vector_bytes // max(SUM_BYTES, nest.stage.output.width))
 
 
-def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: int,
-             panels: dict[str, int] | None) -> Tensors:
+def _tensors(
+    nest: Nest,
+    temporal: list[Loop],
+    space: AddressSpace,
+    vector_dim: int,
+    panels: dict[str, int] | None,
+) -> Tensors:
     """Arrays indexed by the tensor's number in the address space; absent tensors are skipped."""
     stage, names = nest.stage, space.names
     dims = [dim for dim, _ in stage.bounds]
@@ -276,16 +363,39 @@ def _tensors(nest: Nest, temporal: list[Loop], space: AddressSpace, vector_dim: 
         order = tensor.layout or tuple(range(len(tensor.axes)))
         vectorised = dims[vector_dim] in tensor.axes[order[-1]].dims
         fast = tensor.axes[order[-1]]
-        panel = prod(panels[dim] for dim in fast.dims) if panels and tensor.role == "weight" else fast.size
-        table[number] = (space.base(tensor.name), order[-1], tensor.width, tensor.role == "output", vectorised, len(tensor.axes),
-                         panel, panel * (tensor.elements // fast.size) * tensor.width)
+        panel = (
+            prod(panels[dim] for dim in fast.dims)
+            if panels and tensor.role == "weight"
+            else fast.size
+        )
+        table[number] = (
+            space.base(tensor.name),
+            order[-1],
+            tensor.width,
+            tensor.role == "output",
+            vectorised,
+            len(tensor.axes),
+            panel,
+            panel * (tensor.elements // fast.size) * tensor.width,
+        )
         for place, axis in enumerate(tensor.axes):
-            row = [axis.size, axis.offset, axis.span, tensor.strides[place] // fast.size * panel * tensor.width]
-            row += [number for dim, coefficient in axis.terms for number in (dims.index(dim), coefficient)]
+            row = [
+                axis.size,
+                axis.offset,
+                axis.span,
+                tensor.strides[place] // fast.size * panel * tensor.width,
+            ]
+            row += [
+                number
+                for dim, coefficient in axis.terms
+                for number in (dims.index(dim), coefficient)
+            ]
             places[number, place, : len(row)] = row
         for start in range(len(temporal)):
             inside = {loop.dim for loop in temporal[start:]}
-            moves[number, : len(tensor.axes), start] = [not inside.isdisjoint(axis.dims) for axis in tensor.axes]
+            moves[number, : len(tensor.axes), start] = [
+                not inside.isdisjoint(axis.dims) for axis in tensor.axes
+            ]
             moves[number, axes, start] = not inside.isdisjoint(tensor.dims)
     table[[number for number, name in enumerate(names) if not table[number, 2]], 5] = NOWHERE
     return Tensors(table, places, moves)
@@ -296,10 +406,15 @@ def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
     return _over_chunks(nest, temporal, units, {dim: _one for dim, _ in nest.stage.bounds})
 
 
-def _vector_iterations(nest: Nest, temporal: list[Loop], units: Ints, vector_dim: int, lanes: int) -> Ints:
-    """Executions of the statement by every unit, a vector of one dim at a time: a chunk's last vector may not be full."""
-    worth = {dim: (lambda length: -(-length // lanes)) if number == vector_dim else _itself
-             for number, (dim, _) in enumerate(nest.stage.bounds)}
+def _vector_iterations(
+    nest: Nest, temporal: list[Loop], units: Ints, vector_dim: int, lanes: int
+) -> Ints:
+    """Executions of the statement by every unit, a vector of one dim at a time: a chunk's last
+    vector may not be full."""
+    worth = {
+        dim: (lambda length: -(-length // lanes)) if number == vector_dim else _itself
+        for number, (dim, _) in enumerate(nest.stage.bounds)
+    }
     return _over_chunks(nest, temporal, units, worth)
 
 
@@ -311,24 +426,33 @@ def _itself(length: int) -> int:
     return length
 
 
-def _over_chunks(nest: Nest, temporal: list[Loop], units: Ints, worth: dict[str, Callable[[int], int]]) -> Ints:
-    """For every unit the product over dims of the sum of worth(length) over the innermost chunks its loops make."""
+def _over_chunks(
+    nest: Nest, temporal: list[Loop], units: Ints, worth: dict[str, Callable[[int], int]]
+) -> Ints:
+    """For every unit the product over dims of the sum of worth(length) over the innermost chunks
+    its loops make."""
 
     def chunks(length: int, tiles: list[int], value: Callable[[int], int]) -> int:
         if not tiles:
             return value(length)
         whole, rest = divmod(length, tiles[0])
-        return whole * chunks(tiles[0], tiles[1:], value) + (chunks(rest, tiles[1:], value) if rest else 0)
+        return whole * chunks(tiles[0], tiles[1:], value) + (
+            chunks(rest, tiles[1:], value) if rest else 0
+        )
 
     totals = np.ones(len(units), np.int64)
     for number, (dim, _) in enumerate(nest.stage.bounds):
         tiles = [loop.tile for loop in temporal if loop.dim == dim]
         lengths, where = np.unique(units[:, number, 1] - units[:, number, 0], return_inverse=True)
-        totals *= np.array([chunks(int(length), tiles, worth[dim]) for length in lengths], np.int64)[where]
+        totals *= np.array(
+            [chunks(int(length), tiles, worth[dim]) for length in lengths], np.int64
+        )[where]
     return totals
 
 
-def _stream_result(chain: ImplicitChain, lines: Floats, busiest: Floats | Ints, sampling: Sampling | None) -> StreamResult:
+def _stream_result(
+    chain: ImplicitChain, lines: Floats, busiest: Floats | Ints, sampling: Sampling | None
+) -> StreamResult:
     iterations, loads, stores = (float(part) for part in busiest)
     return StreamResult(chain.traffic(lines), iterations, loads, stores, sampling)
 
@@ -336,8 +460,9 @@ def _stream_result(chain: ImplicitChain, lines: Floats, busiest: Floats | Ints, 
 class _SamplePlan:
     """Which steps are walked one by one: all, or evenly spaced windows of each unit's steps.
 
-    Between windows tiles are touched panel by panel, so the outer levels see every line all the same. With many more
-    units than run at once, whole batches of units are sampled instead, in pairs: one to warm the caches, one to count.
+    Between windows tiles are touched panel by panel, so the outer levels see every line all the
+    same. With many more units than run at once, whole batches of units are sampled instead, in
+    pairs: one to warm the caches, one to count.
     """
 
     WINDOWS = 8
@@ -367,15 +492,22 @@ class _SamplePlan:
         self._kind = "steps"
         panels = max(1, round(longest * share / self.WINDOWS / self._panel))
         length = min(longest // self.WINDOWS, panels * self._panel)
-        starts = np.linspace(0, longest - length, self.WINDOWS).astype(np.int64) // self._panel * self._panel
+        starts = (
+            np.linspace(0, longest - length, self.WINDOWS).astype(np.int64)
+            // self._panel
+            * self._panel
+        )
         self.windows = np.stack([starts, starts + length], axis=1)
         self.batches[:] = BY_STEPS
         self.count = self.WINDOWS
 
-    def result(self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, iterations: int) -> StreamResult:
+    def result(
+        self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, iterations: int
+    ) -> StreamResult:
         """Put windows together; stats' and work's last rows are the steps walked panel by panel.
 
-        iterations: of the busiest unit. Loads and stores that were not all seen are as many to an iteration as those that were.
+        iterations: of the busiest unit. Loads and stores that were not all seen are as many to an
+        iteration as those that were.
         """
         if self._kind == "exact":
             return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
@@ -383,13 +515,20 @@ class _SamplePlan:
         lines, error = extrapolate(stats, counted)
         seen = work[:-1].sum(axis=0)
         busiest = seen / max(int(seen[ITERATIONS]), 1) * iterations
-        return _stream_result(chain, lines, busiest, Sampling(int(counted[: self.count].sum()) / self._total, error, self._kind == "steps"))
+        return _stream_result(
+            chain,
+            lines,
+            busiest,
+            Sampling(int(counted[: self.count].sum()) / self._total, error, self._kind == "steps"),
+        )
 
     def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
-        """Every line was touched; only the first level's look-ups are counted in the windows and scaled.
+        """Every line was touched; only the first level's look-ups are counted in the windows and
+        scaled.
 
-        The error is the larger of the look-ups' standard error and of how far any level's misses a step differ
-        between windows and panels: lines that throw each other out within a panel show there.
+        The error is the larger of the look-ups' standard error and of how far any level's misses a
+        step differ between windows and panels: lines that throw each other out within a panel show
+        there.
         """
         counted = counted[:-1]
         lines = stats.sum(axis=0).astype(float)
@@ -401,7 +540,9 @@ class _SamplePlan:
         seen = int(counted.sum())
         one_by_one = fine[:, :-1, :, MISSES].sum(axis=(0, 2)) / seen
         by_panels = stats[-1, :-1, :, MISSES].sum(axis=1) / max(self._total - seen, 1)
-        apart = np.abs(one_by_one - by_panels) / np.maximum(np.maximum(one_by_one, by_panels), 1e-12)
+        apart = np.abs(one_by_one - by_panels) / np.maximum(
+            np.maximum(one_by_one, by_panels), 1e-12
+        )
         return lines, max(spread, float(apart.max()))
 
     def _from_batches(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
@@ -412,5 +553,9 @@ class _SamplePlan:
         lines = stats[0] + rates.mean(axis=0) * left
         dram = rates[:, -1, :, :2].sum(axis=(1, 2))
         estimate = float(lines[-1, :, :2].sum())
-        error = float(dram.std(ddof=1) / np.sqrt(len(dram)) * left / estimate) if len(dram) > 1 and estimate else 0.0
+        error = (
+            float(dram.std(ddof=1) / np.sqrt(len(dram)) * left / estimate)
+            if len(dram) > 1 and estimate
+            else 0.0
+        )
         return lines, error

@@ -1,14 +1,16 @@
 """A nest's loads and stores, step by step, into the caches.
-
-Compiled with Numba. A `unit` is a core or a thread block: it walks the temporal loops outside the boundary level
-(registers on a CPU, shared memory on a GPU) over its own chunk of the dims, and at every step loads the tiles that
-changed, line by line, and stores the output tile when it moves on. Units that run at the same time take turns.
+ Compiled with Numba. A `unit` is a core or a thread block: it walks the temporal loops outside the
+boundary level (registers on a CPU, shared memory on a GPU) over its own chunk of the dims, and at
+every step loads the tiles that changed, line by line, and stores the output tile when it moves on.
+Units that run at the same time take turns.
 
     for the outer loops:
-      for the inner loops:       a stretch: its lines are those of an earlier stretch, shifted, wherever
-        load and store tiles     the tiles lie the same way in their lines and meet the tensors' edges alike
-
-A stretch is recorded the first time and then replayed: the same look-ups in the same order, without the loops' arithmetic.
+      for the inner loops:       a stretch: its lines are those of an earlier stretch, shifted,
+      wherever
+        load and store tiles     the tiles lie the same way in their lines and meet the tensors'
+        edges alike
+ A stretch is recorded the first time and then replayed: the same look-ups in the same order,
+without the loops' arithmetic.
 """
 
 from __future__ import annotations
@@ -22,19 +24,24 @@ from hwsim.timing.caches.sets import Ints, inline, jit, touch
 
 Flags = npt.NDArray[np.bool_]
 
-# loops[loop]: dim, tile, the loop outside on the same dim (-1: the unit's chunk), a dim the output lacks?
+# loops[loop]: dim, tile, the loop outside on the same dim (-1: the unit's chunk), a dim the output
+# lacks?
 DIM, TILE, PARENT, REDUCES = 0, 1, 2, 3
-# tensors[tensor]: first byte, the contiguous axis, bytes a word, output?, loaded in vectors?, axes; a packed tensor is
+# tensors[tensor]: first byte, the contiguous axis, bytes a word, output?, loaded in vectors?, axes;
+# a packed tensor is
 # cut along its contiguous axis into blocks of BLOCK words, BLOCK_STRIDE bytes apart
 BASE, FAST, WIDTH, IS_OUTPUT, VECTORISED, AXES, BLOCK, BLOCK_STRIDE = 0, 1, 2, 3, 4, 5, 6, 7
-# axes[tensor, axis]: words, offset of the index, words touched at once, bytes a step, then (dim, coefficient) pairs
+# axes[tensor, axis]: words, offset of the index, words touched at once, bytes a step, then (dim,
+# coefficient) pairs
 SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP_BATCH, BY_STEPS = -1, -2
-# stretches.rows[row]: body steps, where its look-ups and its steps' ends begin, and the work of its body
+# stretches.rows[row]: body steps, where its look-ups and its steps' ends begin, and the work of its
+# body
 BODY, LOOKUPS, ENDS, WORK = 0, 1, 2, 3
-# stretches.state: look-ups, ends and rows in use, the slot that is recording, the row it records, the next free place
+# stretches.state: look-ups, ends and rows in use, the slot that is recording, the row it records,
+# the next free place
 USED_LOOKUPS, USED_ENDS, USED_ROWS, RECORDER, RECORDED, FREE = 0, 1, 2, 3, 4, 5
 INSIDE = 1 << 40  # of a key: an axis whose tiles meet no edge of the tensor in the whole stretch
 MIX = 0x9E3779B1
@@ -44,9 +51,11 @@ TENSORS = 4096  # at most, in a look-up's code: (line from the tensor's first, t
 
 
 class Schedule(NamedTuple):
-    """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo, hi) of every unit.
+    """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo,
+    hi) of every unit.
 
-    panel: the loops from here inwards only reduce; panel_deep: the innermost loop of each dim outside them.
+    panel: the loops from here inwards only reduce; panel_deep: the innermost loop of each dim
+    outside them.
     """
 
     loops: Ints
@@ -57,7 +66,8 @@ class Schedule(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """moves[tensor, axis, loop]: does any loop from here inwards move the tile along the axis (last: along any)?"""
+    """moves[tensor, axis, loop]: does any loop from here inwards move the tile along the axis
+    (last: along any)?"""
 
     tensors: Ints
     axes: Ints
@@ -83,16 +93,27 @@ class Places(NamedTuple):
 def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
     """Working memory for `parallel` units."""
     shape = (parallel, max(loops, 1))
-    return Places(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros((parallel * tensors + 1, axes, 2), np.int64),
-                  np.zeros(parallel * tensors, np.bool_), np.zeros(axes, np.int64), np.zeros(parallel, np.int64),
-                  np.zeros(parallel, np.int64), np.ones(parallel, np.bool_), np.zeros(parallel * tensors, np.int64),
-                  np.full(parallel, -1, np.int64), np.zeros(parallel, np.int64))
+    return Places(
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+        np.zeros((parallel * tensors + 1, axes, 2), np.int64),
+        np.zeros(parallel * tensors, np.bool_),
+        np.zeros(axes, np.int64),
+        np.zeros(parallel, np.int64),
+        np.zeros(parallel, np.int64),
+        np.ones(parallel, np.bool_),
+        np.zeros(parallel * tensors, np.int64),
+        np.full(parallel, -1, np.int64),
+        np.zeros(parallel, np.int64),
+    )
 
 
 class Stretches(NamedTuple):
-    """What the loops from `first` inwards touch after their first step, by key; see `_key` for when two are alike.
+    """What the loops from `first` inwards touch after their first step, by key; see `_key` for when
+    two are alike.
 
-    places: rows by hash, -1 free. keys, rows: [row, column]. lookups: codes of all rows. ends: of each step's look-ups.
+    places: rows by hash, -1 free. keys, rows: [row, column]. lookups: codes of all rows. ends: of
+    each step's look-ups.
     """
 
     first: int
@@ -106,18 +127,34 @@ class Stretches(NamedTuple):
 
 
 def stretches(first: int, deep: Ints, key: int, room: int) -> Stretches:
-    """Working memory for stretches of the loops from `first` inwards; key: words of a key; room: look-ups kept, 0 for none."""
+    """Working memory for stretches of the loops from `first` inwards; key: words of a key; room:
+    look-ups kept, 0 for none."""
     rows = 1 << max(0, min(room >> 4, 1 << 14).bit_length() - 1)
-    places, keys, table = np.full(4 * rows, -1, np.int64), np.zeros((rows + 1, key), np.int64), np.zeros((rows + 1, WORK + 3), np.int64)
+    places, keys, table = (
+        np.full(4 * rows, -1, np.int64),
+        np.zeros((rows + 1, key), np.int64),
+        np.zeros((rows + 1, WORK + 3), np.int64),
+    )
     lookups, ends = np.zeros(max(room, 1), np.int64), np.zeros(max(room, 1), np.int64)
-    return Stretches(first, deep, places, keys, table, lookups, ends, np.array([0, 0, 0, NOBODY, -1, 0], np.int64))
+    return Stretches(
+        first,
+        deep,
+        places,
+        keys,
+        table,
+        lookups,
+        ends,
+        np.array([0, 0, 0, NOBODY, -1, 0], np.int64),
+    )
 
 
 class Turns(NamedTuple):
-    """How units share the machine, how wide vectors are (log2 of bytes and of words), and which steps count.
+    """How units share the machine, how wide vectors are (log2 of bytes and of words), and which
+    steps count.
 
-    batch_window[batch]: SKIP_BATCH, BY_STEPS, or the window it counts in. windows[window]: first step walked one by
-    one, first not. The steps between windows are walked panel by panel: the tiles of all inner reduction loops at once.
+    batch_window[batch]: SKIP_BATCH, BY_STEPS, or the window it counts in. windows[window]: first
+    step walked one by one, first not. The steps between windows are walked panel by panel: the
+    tiles of all inner reduction loops at once.
     """
 
     parallel: int
@@ -130,12 +167,25 @@ class Turns(NamedTuple):
 
 
 @inline
-def _box(tensors: Any, axes: Any, moves: Any, tensor: int, deep: Any, unit: Any, lo: Any, hi: Any, boxes: Any, row: int, new: int,
-         outermost: int) -> int:
+def _box(
+    tensors: Any,
+    axes: Any,
+    moves: Any,
+    tensor: int,
+    deep: Any,
+    unit: Any,
+    lo: Any,
+    hi: Any,
+    boxes: Any,
+    row: int,
+    new: int,
+    outermost: int,
+) -> int:
     """Put a tensor's tile, coordinates [low, high) on each axis without padding, into boxes[new].
 
-    Only axes that the loops from `outermost` inwards move are worked out, the others taken from boxes[row]
-    (outermost -1: all). Returns the words of the tile, or -1 when it is the one in boxes[row].
+    Only axes that the loops from `outermost` inwards move are worked out, the others taken from
+    boxes[row] (outermost -1: all). Returns the words of the tile, or -1 when it is the one in
+    boxes[row].
     """
     words, changed = 1, outermost < 0
     for axis in range(tensors[tensor, AXES]):
@@ -159,10 +209,28 @@ def _box(tensors: Any, axes: Any, moves: Any, tensor: int, deep: Any, unit: Any,
 
 
 @jit
-def _touch_box(tags: Any, levels: Any, starts: Any, line_shift: int, tensors: Any, axes: Any, vector_shift: int, slot: int,
-               tensor: int, boxes: Any, box: int, at: Any, write: int, stats: Any, window: int, kept: Any, base: int,
-               recording: bool) -> int:
-    """Every line of the tile boxes[box], one contiguous run at a time; returns the vector accesses that takes.
+def _touch_box(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    line_shift: int,
+    tensors: Any,
+    axes: Any,
+    vector_shift: int,
+    slot: int,
+    tensor: int,
+    boxes: Any,
+    box: int,
+    at: Any,
+    write: int,
+    stats: Any,
+    window: int,
+    kept: Any,
+    base: int,
+    recording: bool,
+) -> int:
+    """Every line of the tile boxes[box], one contiguous run at a time; returns the vector accesses
+    that takes.
 
     recording: the lines are kept, counted from base.
     """
@@ -181,7 +249,11 @@ def _touch_box(tags: Any, levels: Any, starts: Any, line_shift: int, tensors: An
         while start < last:
             number = 0 if block >= size else start // block
             end = min((number + 1) * block, last)
-            address = rows + number * tensors[tensor, BLOCK_STRIDE] + (start - number * block) * tensors[tensor, WIDTH]
+            address = (
+                rows
+                + number * tensors[tensor, BLOCK_STRIDE]
+                + (start - number * block) * tensors[tensor, WIDTH]
+            )
             run = (end - start) * tensors[tensor, WIDTH]
             vectors += -(-run >> vector_shift)
             for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
@@ -239,7 +311,9 @@ def _advance(loops: Any, unit: Any, lo: Any, hi: Any) -> int:
 
 
 @inline
-def _vector_iterations(deep: Any, unit: Any, lo: Any, hi: Any, vector_dim: int, lanes_shift: int) -> int:
+def _vector_iterations(
+    deep: Any, unit: Any, lo: Any, hi: Any, vector_dim: int, lanes_shift: int
+) -> int:
     """Executions of the statement at this step, one vector at a time."""
     total = 1
     for dim in range(len(deep)):
@@ -261,12 +335,24 @@ def _first_visit(loops: Any, unit: Any, lo: Any) -> bool:
 
 
 @jit
-def _key(kept: Any, tensors: Any, axes: Any, loops: Any, line_shift: int, unit: Any, lo: Any, hi: Any, bases: Any, first_base: int) -> int:
-    """Write what the stretch that begins here depends on into the free row of keys, and say in which row it stands or would.
+def _key(
+    kept: Any,
+    tensors: Any,
+    axes: Any,
+    loops: Any,
+    line_shift: int,
+    unit: Any,
+    lo: Any,
+    hi: Any,
+    bases: Any,
+    first_base: int,
+) -> int:
+    """Write what the stretch that begins here depends on into the free row of keys, and say in
+    which row it stands or would.
 
-    Two stretches look up the same lines, but for a shift of each tensor's, when the chunks that their loops cut are as long,
-    outputs are at their first visit or not, tiles lie in their lines the same way, and each axis either meets no edge
-    of its tensor or starts at the same place.
+    Two stretches look up the same lines, but for a shift of each tensor's, when the chunks that
+    their loops cut are as long, outputs are at their first visit or not, tiles lie in their lines
+    the same way, and each axis either meets no edge of its tensor or starts at the same place.
     """
     row = kept.state[USED_ROWS]
     key, place, mixed = kept.keys[row], 0, 0
@@ -304,7 +390,10 @@ def _key(kept: Any, tensors: Any, axes: Any, loops: Any, line_shift: int, unit: 
                 number = 0 if block >= axes[tensor, axis, SIZE] else low // block
                 key[place] = low - number * block if block < axes[tensor, axis, SIZE] else 0
                 place += 1
-                address += number * tensors[tensor, BLOCK_STRIDE] + (low - number * block) * tensors[tensor, WIDTH]
+                address += (
+                    number * tensors[tensor, BLOCK_STRIDE]
+                    + (low - number * block) * tensors[tensor, WIDTH]
+                )
         bases[first_base + tensor] = address >> line_shift
         key[place] = address - (address >> line_shift << line_shift)
         place += 1
@@ -364,8 +453,19 @@ def _to_the_end(loops: Any, unit: Any, lo: Any, hi: Any, first: int) -> None:
 
 
 @jit
-def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any, kept: Any, stats: Any, steps: Any, work: Any) -> None:
-    """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps and work.
+def walk(
+    caches: Any,
+    schedule: Any,
+    accesses: Any,
+    turns: Any,
+    running_at: Any,
+    kept: Any,
+    stats: Any,
+    steps: Any,
+    work: Any,
+) -> None:
+    """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps
+    and work.
 
     The last window and the last row of work take the steps walked panel by panel.
     """
@@ -375,7 +475,10 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
     lows, highs, boxes, valid, at, taken, moved, walked_fine, bases, playing, passed = running_at
     total, count, parallel = units.shape[0], len(tensors), turns.parallel
     new = parallel * count
-    one, everything = np.int64(1), np.int64(-1)  # typed, as each literal is a compilation of its own
+    one, everything = (
+        np.int64(1),
+        np.int64(-1),
+    )  # typed, as each literal is a compilation of its own
     for batch in range(-(-total // parallel)):
         fixed = turns.batch_window[batch]
         slots = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
@@ -400,12 +503,27 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                         begin = passed[slot]
                         stop = min(begin + left, kept.rows[known, BODY])
                         if stop > begin:
-                            place = kept.rows[known, LOOKUPS] if begin == 0 else kept.ends[kept.rows[known, ENDS] + begin - 1]
-                            for lookup in range(place, kept.ends[kept.rows[known, ENDS] + stop - 1]):
+                            place = (
+                                kept.rows[known, LOOKUPS]
+                                if begin == 0
+                                else kept.ends[kept.rows[known, ENDS] + begin - 1]
+                            )
+                            for lookup in range(
+                                place, kept.ends[kept.rows[known, ENDS] + stop - 1]
+                            ):
                                 code = kept.lookups[lookup]
                                 tensor = code >> 1 & (TENSORS - 1)
-                                touch(tags, levels, starts, slot, (code >> 13) + bases[slot * count + tensor], code & 1, tensor,
-                                      stats, window)
+                                touch(
+                                    tags,
+                                    levels,
+                                    starts,
+                                    slot,
+                                    (code >> 13) + bases[slot * count + tensor],
+                                    code & 1,
+                                    tensor,
+                                    stats,
+                                    window,
+                                )
                         left -= stop - begin
                         step += stop - begin
                         steps[window] += stop - begin
@@ -419,7 +537,20 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                         for tensor in range(count):
                             if tensors[tensor, AXES] >= 0:
                                 row = slot * count + tensor
-                                _box(tensors, axes, moves, tensor, deep, unit, lo, hi, boxes, row, row, everything)
+                                _box(
+                                    tensors,
+                                    axes,
+                                    moves,
+                                    tensor,
+                                    deep,
+                                    unit,
+                                    lo,
+                                    hi,
+                                    boxes,
+                                    row,
+                                    row,
+                                    everything,
+                                )
                     else:
                         left -= 1
                         fine = True
@@ -431,43 +562,102 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                         recording = kept.state[RECORDER] == slot
                         if fine:
                             steps[target] += 1
-                            iterations = _vector_iterations(deep, unit, lo, hi, turns.vector_dim, turns.lanes_shift)
+                            iterations = _vector_iterations(
+                                deep, unit, lo, hi, turns.vector_dim, turns.lanes_shift
+                            )
                             work[worker, ITERATIONS] += iterations
                             if recording:
                                 kept.rows[kept.state[RECORDED], WORK + ITERATIONS] += iterations
                         if fine != walked_fine[slot]:
                             walked_fine[slot] = fine
                             for tensor in range(count):
-                                valid[slot * count + tensor] = valid[slot * count + tensor] and tensors[tensor, IS_OUTPUT]
+                                valid[slot * count + tensor] = (
+                                    valid[slot * count + tensor] and tensors[tensor, IS_OUTPUT]
+                                )
                         for tensor in range(count):
                             row = slot * count + tensor
-                            if tensors[tensor, AXES] < 0 or (not fine and valid[row] and outermost >= panel):
+                            if tensors[tensor, AXES] < 0 or (
+                                not fine and valid[row] and outermost >= panel
+                            ):
                                 continue
                             if valid[row] and not moves[tensor, axes.shape[1], outermost]:
                                 continue
-                            words = _box(tensors, axes, moves, tensor, deep if fine else panel_deep, unit, lo, hi, boxes, row, new,
-                                         outermost if valid[row] else -1)
+                            words = _box(
+                                tensors,
+                                axes,
+                                moves,
+                                tensor,
+                                deep if fine else panel_deep,
+                                unit,
+                                lo,
+                                hi,
+                                boxes,
+                                row,
+                                new,
+                                outermost if valid[row] else -1,
+                            )
                             if words < 0:
                                 continue
                             output = tensors[tensor, IS_OUTPUT]
                             for store in range(1, -1, -1):
-                                if (store and not (output and valid[row])) or (not store and output and _first_visit(loops, unit, lo)):
+                                if (store and not (output and valid[row])) or (
+                                    not store and output and _first_visit(loops, unit, lo)
+                                ):
                                     continue
-                                vectors = _touch_box(tags, levels, starts, line_shift, tensors, axes, turns.vector_shift, slot, tensor,
-                                                     boxes, row if store else new, at, store, stats, target, kept,
-                                                     bases[row], recording)
-                                counted = vectors if output or tensors[tensor, VECTORISED] else words
+                                vectors = _touch_box(
+                                    tags,
+                                    levels,
+                                    starts,
+                                    line_shift,
+                                    tensors,
+                                    axes,
+                                    turns.vector_shift,
+                                    slot,
+                                    tensor,
+                                    boxes,
+                                    row if store else new,
+                                    at,
+                                    store,
+                                    stats,
+                                    target,
+                                    kept,
+                                    bases[row],
+                                    recording,
+                                )
+                                counted = (
+                                    vectors if output or tensors[tensor, VECTORISED] else words
+                                )
                                 work[worker, STORES if store else LOADS] += counted
                                 if recording:
-                                    kept.rows[kept.state[RECORDED], WORK + (STORES if store else LOADS)] += counted
+                                    kept.rows[
+                                        kept.state[RECORDED], WORK + (STORES if store else LOADS)
+                                    ] += counted
                             for axis in range(tensors[tensor, AXES]):
-                                boxes[row, axis, 0], boxes[row, axis, 1] = boxes[new, axis, 0], boxes[new, axis, 1]
+                                boxes[row, axis, 0], boxes[row, axis, 1] = (
+                                    boxes[new, axis, 0],
+                                    boxes[new, axis, 1],
+                                )
                             valid[row] = True
                         step += 1
                         if recording:
                             _end_step(kept)
-                        elif fixed != BY_STEPS and kept.first < len(loops) and (step == 1 or outermost < kept.first):
-                            known = _key(kept, tensors, axes, loops, line_shift, unit, lo, hi, bases, slot * count)
+                        elif (
+                            fixed != BY_STEPS
+                            and kept.first < len(loops)
+                            and (step == 1 or outermost < kept.first)
+                        ):
+                            known = _key(
+                                kept,
+                                tensors,
+                                axes,
+                                loops,
+                                line_shift,
+                                unit,
+                                lo,
+                                hi,
+                                bases,
+                                slot * count,
+                            )
                             if known >= 0 and kept.rows[known, BODY] >= 0:
                                 playing[slot], passed[slot] = known, 0
                                 continue
@@ -475,15 +665,34 @@ def walk(caches: Any, schedule: Any, accesses: Any, turns: Any, running_at: Any,
                                 _begin(kept, slot)
                     outermost = _advance(loops, unit, lo, hi)
                     if kept.state[RECORDER] == slot and outermost < kept.first:
-                        kept.rows[kept.state[RECORDED], BODY] = kept.state[USED_ENDS] - kept.rows[kept.state[RECORDED], ENDS]
+                        kept.rows[kept.state[RECORDED], BODY] = (
+                            kept.state[USED_ENDS] - kept.rows[kept.state[RECORDED], ENDS]
+                        )
                         kept.state[RECORDER] = NOBODY
                     if outermost < 0:
                         running -= 1
                         for tensor in range(count):
                             row = slot * count + tensor
                             if tensors[tensor, IS_OUTPUT] and valid[row]:
-                                work[worker, STORES] += _touch_box(tags, levels, starts, line_shift, tensors, axes,
-                                                                   turns.vector_shift, slot, tensor, boxes, row, at, one, stats, target,
-                                                                   kept, bases[row], kept.state[RECORDER] == slot)
+                                work[worker, STORES] += _touch_box(
+                                    tags,
+                                    levels,
+                                    starts,
+                                    line_shift,
+                                    tensors,
+                                    axes,
+                                    turns.vector_shift,
+                                    slot,
+                                    tensor,
+                                    boxes,
+                                    row,
+                                    at,
+                                    one,
+                                    stats,
+                                    target,
+                                    kept,
+                                    bases[row],
+                                    kept.state[RECORDER] == slot,
+                                )
                         break
                 taken[slot], moved[slot] = step, outermost

@@ -10,7 +10,14 @@ from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.results.result import Access, Accesses, Cycles, Sampling
 from hwsim.timing import TIMINGS, Run, Surroundings
-from hwsim.timing.caches.stream import SUM_BYTES, ImplicitChain, LevelTraffic, StreamResult, Walkers, run_stream
+from hwsim.timing.caches.stream import (
+    SUM_BYTES,
+    ImplicitChain,
+    LevelTraffic,
+    StreamResult,
+    Walkers,
+    run_stream,
+)
 from hwsim.timing.explicit.accesses import accesses, footprints
 
 Traffic = dict[tuple[str, str], LevelTraffic]
@@ -31,7 +38,11 @@ class Cores:
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """Every tensor begins in memory and is loaded into registers."""
         innermost = nest.holds[-1].level
-        return None if innermost == "registers" else f"{innermost} is the innermost memory; expected registers"
+        return (
+            None
+            if innermost == "registers"
+            else f"{innermost} is the innermost memory; expected registers"
+        )
 
     def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
         """Where the layer ends, what the caches hold dirty is written out."""
@@ -52,16 +63,25 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: b
     cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
-    return Run(nest, cycles, found, footprints(machine, nest, counts, SUM_BYTES, {}),
-                       fidelity("caches", stream.sampling, "panel by panel", "each level's misses"), sampling=stream.sampling)
+    return Run(
+        nest,
+        cycles,
+        found,
+        footprints(machine, nest, counts, SUM_BYTES, {}),
+        fidelity("caches", stream.sampling, "panel by panel", "each level's misses"),
+        sampling=stream.sampling,
+    )
 
 
 def fidelity(what: str, sampling: Sampling | None, rest: str, of: str) -> str:
-    """How the caches were simulated, in words; rest: what became of steps that were not walked one by one; of: what may be off."""
+    """How the caches were simulated, in words; rest: what became of steps that were not walked one
+    by one; of: what may be off."""
     if sampling is None:
         return f"{what} line by line, exact; ports in closed form"
-    return (f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest {rest} "
-            f"({of} within {sampling.error:.0%}); ports in closed form")
+    return (
+        f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest {rest} "
+        f"({of} within {sampling.error:.0%}); ports in closed form"
+    )
 
 
 def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
@@ -83,8 +103,15 @@ def with_flush(traffic: Traffic, chain: ImplicitChain, last: bool) -> Traffic:
     return total
 
 
-def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traffic: Traffic, cores_used: int,
-            dtype: str) -> Cycles:
+def _cycles(
+    nest: Nest,
+    machine: Machine,
+    core: Core,
+    stream: StreamResult,
+    traffic: Traffic,
+    cores_used: int,
+    dtype: str,
+) -> Cycles:
     each = nest.stage.per_iteration
     packed = core.int8_macs_per_lane if dtype == "int8" else 1
     if each.multiplies:
@@ -97,20 +124,33 @@ def _cycles(nest: Nest, machine: Machine, core: Core, stream: StreamResult, traf
 
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
-    """Cycles that every cache's port and DRAM need, over the copies in use: lines touched, or missed and written back inside."""
-    names = [name for name in machine.chain("activation")[::-1] if isinstance(machine.parts[name], Cache)]
+    """Cycles that every cache's port and DRAM need, over the copies in use: lines touched, or
+    missed and written back inside."""
+    names = [
+        name for name in machine.chain("activation")[::-1] if isinstance(machine.parts[name], Cache)
+    ]
     first: Cache = machine.part(names[0], Cache)
-    touched = sum(lines.reads + lines.writes for (level, _), lines in traffic.items() if level == names[0])
+    touched = sum(
+        lines.reads + lines.writes for (level, _), lines in traffic.items() if level == names[0]
+    )
     copies = units if first.per == "core" else 1
-    needed = {names[0]: touched * first.line / copies / first.bandwidth.bytes_per_cycle(machine.clock_hz)}
+    needed = {
+        names[0]: touched * first.line / copies / first.bandwidth.bytes_per_cycle(machine.clock_hz)
+    }
     for name, outer in zip(names, [*names[1:], None], strict=True):
-        moved = sum(lines.misses + lines.writebacks for (level, _), lines in traffic.items() if level == name)
+        moved = sum(
+            lines.misses + lines.writebacks
+            for (level, _), lines in traffic.items()
+            if level == name
+        )
         cache: Cache = machine.part(name, Cache)
         share = units if cache.per == "core" else 1
         if outer is not None:
             next_: Cache = machine.part(outer, Cache)
             outer_share = share if next_.per == "core" else 1
-            needed[outer] = moved * cache.line / outer_share / next_.bandwidth.bytes_per_cycle(machine.clock_hz)
+            needed[outer] = (
+                moved * cache.line / outer_share / next_.bandwidth.bytes_per_cycle(machine.clock_hz)
+            )
     dram: Dram = machine.part(machine.dram_name, Dram)
     line = machine.part(names[-1], Cache).line
     lines = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "dram")

@@ -1,4 +1,5 @@
-"""What every explicit level does in a nest: accesses and footprints from the closed form, with their widths."""
+"""What every explicit level does in a nest: accesses and footprints from the closed form, with
+their widths."""
 
 from __future__ import annotations
 
@@ -14,44 +15,68 @@ from hwsim.results.result import Access, Accesses
 Footprint = dict[str, dict[str, int]]
 
 
-def word_bytes(machine: Machine, nest: Nest, counts: NestCounts, level: str, name: str, accumulator_bytes: int) -> int:
-    """Bytes a word takes at a level: accumulators and spilled partial sums of products are wider than finished outputs."""
+def word_bytes(
+    machine: Machine, nest: Nest, counts: NestCounts, level: str, name: str, accumulator_bytes: int
+) -> int:
+    """Bytes a word takes at a level: accumulators and spilled partial sums of products are wider
+    than finished outputs."""
     tensor = nest.stage.tensor(name)
     own = machine.memories[level].word_bytes
     if tensor.role != "output" or not nest.stage.reduction or nest.stage.view is None:
         return tensor.width
-    return own or (max(accumulator_bytes, tensor.width) if counts.of(level, name).serves else tensor.width)
+    return own or (
+        max(accumulator_bytes, tensor.width) if counts.of(level, name).serves else tensor.width
+    )
 
 
-def port_words_bytes(machine: Machine, nest: Nest, counts: NestCounts, name: str, accumulator_bytes: int) -> float:
-    """Bytes a word of a tensor takes at DRAM's port: coded where the machine compresses it, but for partial sums."""
+def port_words_bytes(
+    machine: Machine, nest: Nest, counts: NestCounts, name: str, accumulator_bytes: int
+) -> float:
+    """Bytes a word of a tensor takes at DRAM's port: coded where the machine compresses it, but for
+    partial sums."""
     width = word_bytes(machine, nest, counts, machine.dram_name, name, accumulator_bytes)
     tensor = nest.stage.tensor(name)
     summing = tensor.role == "output" and counts.of(machine.dram_name, name).serves
     return width if summing else width * tensor.coded
 
 
-def accesses(machine: Machine, nest: Nest, counts: NestCounts, levels: set[str], accumulator_bytes: int) -> Accesses:
+def accesses(
+    machine: Machine, nest: Nest, counts: NestCounts, levels: set[str], accumulator_bytes: int
+) -> Accesses:
     """Reads and writes of the explicit `levels`, all instances."""
     found: Accesses = {}
     for (level, name), traffic in counts.traffic.items():
         if level in levels:
             width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
-            moved: float = port_words_bytes(machine, nest, counts, name, accumulator_bytes) if level == machine.dram_name else width
-            access = Access(traffic.reads, traffic.writes, ceil(traffic.reads * moved), ceil(traffic.writes * moved))
+            moved: float = (
+                port_words_bytes(machine, nest, counts, name, accumulator_bytes)
+                if level == machine.dram_name
+                else width
+            )
+            access = Access(
+                traffic.reads,
+                traffic.writes,
+                ceil(traffic.reads * moved),
+                ceil(traffic.writes * moved),
+            )
             row, buffer = found.setdefault(level, {}), nest.stage.tensor(name).buffer
             row[buffer] = row.get(buffer, Access()) + access
     return found
 
 
-def footprints(machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int, copies: dict[str, int]) -> Footprint:
-    """Peak bytes per part and tensor, buffers included; `copies`: instances that share one part (threads, blocks).
+def footprints(
+    machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int, copies: dict[str, int]
+) -> Footprint:
+    """Peak bytes per part and tensor, buffers included; `copies`: instances that share one part
+    (threads, blocks).
 
     Raises HwsimError naming the level that overflows, by how much, and for which tensors.
     """
     found: Footprint = {}
     for hold in nest.holds:
-        if hold.level == machine.dram_name or hold.level not in machine.memories:  # cells of an array are no memory
+        if (
+            hold.level == machine.dram_name or hold.level not in machine.memories
+        ):  # cells of an array are no memory
             continue
         for name in hold.tensors:
             backing = nest.chain(name)[0] == hold
@@ -60,20 +85,28 @@ def footprints(machine: Machine, nest: Nest, counts: NestCounts, accumulator_byt
             whole = peak == counts.of(nest.holds[0].level, name).peak
             tiles = 1 if backing or whole else hold.buffers
             row, buffer = found.setdefault(hold.level, {}), nest.stage.tensor(name).buffer
-            row[buffer] = row.get(buffer, 0) + -(-peak * width * tiles // hold.pieces) * copies.get(hold.level, 1)
+            row[buffer] = row.get(buffer, 0) + -(-peak * width * tiles // hold.pieces) * copies.get(
+                hold.level, 1
+            )
     for level, tensors in found.items():
         _fits(machine, nest, level, tensors)
     return found
 
 
-def notes(machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int) -> dict[tuple[str, str], str]:
-    """Beside each level and tensor: what one instance holds, and what all of them read and write."""
+def notes(
+    machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int
+) -> dict[tuple[str, str], str]:
+    """Beside each level and tensor: what one instance holds, and what all of them read and
+    write."""
     found = {}
     for (level, name), traffic in counts.traffic.items():
         if level not in machine.memories:
             continue
         width = word_bytes(machine, nest, counts, level, name, accumulator_bytes)
-        found[level, name] = f"{size_text(traffic.peak * width):>8}  read {si(traffic.reads)}, written {si(traffic.writes)} words"
+        found[level, name] = (
+            f"{size_text(traffic.peak * width):>8}  read {si(traffic.reads)}, written "
+            f"{si(traffic.writes)} words"
+        )
     return found
 
 
@@ -81,8 +114,11 @@ def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> 
     need, capacity = sum(tensors.values()), machine.memories[level].capacity
     if need > capacity:
         parts = ", ".join(f"{name} {size_text(size)}" for name, size in tensors.items())
-        raise HwsimError(f"{machine.name}: {nest.stage.name} ({nest.dataflow}): {level} overflows by "
-                         f"{size_text(need - capacity)}: {parts}, of {size_text(capacity)}; {_culprit(nest, level, tensors)}")
+        raise HwsimError(
+            f"{machine.name}: {nest.stage.name} ({nest.dataflow}): {level} overflows by "
+            f"{size_text(need - capacity)}: {parts}, of {size_text(capacity)}; "
+            f"{_culprit(nest, level, tensors)}"
+        )
 
 
 def _culprit(nest: Nest, level: str, tensors: dict[str, int]) -> str:
@@ -97,5 +133,9 @@ def _culprit(nest: Nest, level: str, tensors: dict[str, int]) -> str:
             left[loop.dim], cut[loop.dim] = min(left[loop.dim], loop.tile), loop
     longest = max(left, key=lambda dim: left[dim])
     if longest not in cut:
-        return f"most of it is {worst}: no loop outside {level} cuts its {longest} of {left[longest]}"
-    return f"most of it is {worst}: the loop over {longest} outside {level} steps by {left[longest]}"
+        return (
+            f"most of it is {worst}: no loop outside {level} cuts its {longest} of {left[longest]}"
+        )
+    return (
+        f"most of it is {worst}: the loop over {longest} outside {level} steps by {left[longest]}"
+    )

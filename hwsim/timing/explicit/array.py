@@ -1,4 +1,5 @@
-"""A stage on an array of cells, tile by tile: folds or passes in closed form, tiles by DMA as events."""
+"""A stage on an array of cells, tile by tile: folds or passes in closed form, tiles by DMA as
+events."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ ENDS = "array fill and drain"
 
 @dataclass(frozen=True)
 class ArrayRun(Run):
-    """A run on an array. work, played: its pipeline and when what happened; ends: array fill and drain."""
+    """A run on an array. work, played: its pipeline and when what happened; ends: array fill and
+    drain."""
 
     work: Work = field(kw_only=True)
     played: Played = field(kw_only=True)
@@ -37,7 +39,8 @@ class ArrayRun(Run):
 
 
 def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> ArrayRun:
-    """Tiles double-buffered through DMA as events; between them the array at its own pace, in closed form.
+    """Tiles double-buffered through DMA as events; between them the array at its own pace, in
+    closed form.
 
     pace_of: how long each step computes, by kind of array.
     """
@@ -50,27 +53,55 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
         pace = pace_of(Passing(nest, machine, dtype, boundary, steps, tuple(tiles), counts))
     width = machine.compute.accumulator_bytes
     streams = _streams(nest, machine, counts, tiles, width, pace.shifting)
-    port, port_cycles = max(_port_cycles(nest, machine, counts, width), _unstreamed(nest, machine, counts, streams, width),
-                            key=lambda busiest: busiest[1])
+    port, port_cycles = max(
+        _port_cycles(nest, machine, counts, width),
+        _unstreamed(nest, machine, counts, streams, width),
+        key=lambda busiest: busiest[1],
+    )
     exchange = _phase_cycles(nest, machine, counts, width)
     paced = np.maximum(pace.ready + pace.gaps, port_cycles / steps.count) - pace.gaps
-    idle = {**pace.waits, f"{port} port": paced - pace.ready, "exchange": np.full(steps.count, exchange / steps.count)}
+    idle = {
+        **pace.waits,
+        f"{port} port": paced - pace.ready,
+        "exchange": np.full(steps.count, exchange / steps.count),
+    }
     memory = dram_port(machine, machine.part(machine.dram_name, Dram))
     work = Work(streams, paced + exchange / steps.count, pace.gaps, memory, pace.results, idle)
     played = run_pipeline(work)
-    ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))  # the first tile shifts in once it has come
+    ends = max(
+        0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams)
+    )  # the first tile shifts in once it has come
     cycles = played.cycles + Cycles(0.0, {ENDS: ends} if ends > 0 else {})
-    return ArrayRun(nest, cycles, accesses(machine, nest, counts, set(machine.memories), width),
-                    footprints(machine, nest, counts, width, {}), f"events: tiles by DMA, {pace.kind} in closed form",
-                    counts, timeline=played.timeline, work=work, played=played, ends=ends)
+    return ArrayRun(
+        nest,
+        cycles,
+        accesses(machine, nest, counts, set(machine.memories), width),
+        footprints(machine, nest, counts, width, {}),
+        f"events: tiles by DMA, {pace.kind} in closed form",
+        counts,
+        timeline=played.timeline,
+        work=work,
+        played=played,
+        ends=ends,
+    )
 
 
 def dram_port(machine: Machine, dram: Dram) -> Port:
     """DRAM as the engine sees it."""
     device, clock = dram.device, machine.clock_hz
-    timed = None if device is None else (lambda sizes: transfer_ns(device, dram.channels, sizes) * 1e-9 * clock)
-    return Port(machine.dram_name, dram.bandwidth.bytes_per_cycle(clock), dram.latency.cycles(clock), dram.ports == "separate",
-                dram.burst, timed)
+    timed = (
+        None
+        if device is None
+        else (lambda sizes: transfer_ns(device, dram.channels, sizes) * 1e-9 * clock)
+    )
+    return Port(
+        machine.dram_name,
+        dram.bandwidth.bytes_per_cycle(clock),
+        dram.latency.cycles(clock),
+        dram.ports == "separate",
+        dram.burst,
+        timed,
+    )
 
 
 def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
@@ -82,22 +113,36 @@ def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
     return np.ceil(iterations * each / lanes)
 
 
-def _port_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int) -> tuple[str, float]:
-    """The busiest on-chip port and the cycles it takes over the whole stage, its reads and writes side by side."""
+def _port_cycles(
+    nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int
+) -> tuple[str, float]:
+    """The busiest on-chip port and the cycles it takes over the whole stage, its reads and writes
+    side by side."""
     slowest = ("", 0.0)
     for name, part in machine.memories.items():
         if isinstance(part, Scratchpad) and part.per == "chip" and not part.phases:
-            slowest = max(slowest, (name, _busy_cycles(nest, machine, counts, name, accumulator_bytes)), key=lambda port: port[1])
+            slowest = max(
+                slowest,
+                (name, _busy_cycles(nest, machine, counts, name, accumulator_bytes)),
+                key=lambda port: port[1],
+            )
     return slowest
 
 
-def _phase_cycles(nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int) -> float:
+def _phase_cycles(
+    nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int
+) -> float:
     """What moves through ports that work only between computing."""
-    return sum(_busy_cycles(nest, machine, counts, name, accumulator_bytes) for name, part in machine.memories.items()
-               if isinstance(part, Scratchpad) and part.phases)
+    return sum(
+        _busy_cycles(nest, machine, counts, name, accumulator_bytes)
+        for name, part in machine.memories.items()
+        if isinstance(part, Scratchpad) and part.phases
+    )
 
 
-def _busy_cycles(nest: Nest, machine: Machine, counts: NestCounts, name: str, accumulator_bytes: int) -> float:
+def _busy_cycles(
+    nest: Nest, machine: Machine, counts: NestCounts, name: str, accumulator_bytes: int
+) -> float:
     """What a memory's ports take over the whole stage, reads and writes side by side."""
     reads = writes = 0
     for tensor in nest.stage.tensors:
@@ -106,40 +151,76 @@ def _busy_cycles(nest: Nest, machine: Machine, counts: NestCounts, name: str, ac
             width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
             reads += (traffic.serves + traffic.drains) * width
             writes += traffic.writes * width
-    return max(reads, writes) / float(machine.part(name, Scratchpad).bandwidth.bytes_per_cycle(machine.clock_hz))
+    return max(reads, writes) / float(
+        machine.part(name, Scratchpad).bandwidth.bytes_per_cycle(machine.clock_hz)
+    )
 
 
-def _unstreamed(nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream], accumulator_bytes: int) -> tuple[str, float]:
-    """DRAM's port busy with tensors that pass the chip's memories by and stream straight to the array."""
+def _unstreamed(
+    nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream], accumulator_bytes: int
+) -> tuple[str, float]:
+    """DRAM's port busy with tensors that pass the chip's memories by and stream straight to the
+    array."""
     moved = 0.0
     for tensor in nest.stage.tensors:
         if tensor.name not in {stream.tensor for stream in streams}:
             traffic = counts.of(machine.dram_name, tensor.name)
-            moved += (traffic.reads + traffic.writes) * port_words_bytes(machine, nest, counts, tensor.name, accumulator_bytes)
-    return machine.dram_name, moved / machine.part(machine.dram_name, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+            moved += (traffic.reads + traffic.writes) * port_words_bytes(
+                machine, nest, counts, tensor.name, accumulator_bytes
+            )
+    return machine.dram_name, moved / machine.part(
+        machine.dram_name, Dram
+    ).bandwidth.bytes_per_cycle(machine.clock_hz)
 
 
 def _copied(nest: Nest, machine: Machine, tile: Tiles) -> bool:
-    """True for a tile that is not needed once its step has begun: filters that PEs keep in their scratchpads for a pass."""
+    """True for a tile that is not needed once its step has begun: filters that PEs keep in their
+    scratchpads for a pass."""
     return nest.stage.tensor(tile.tensor).role == "weight" and keeps_filters(nest, machine)
 
 
-def _streams(nest: Nest, machine: Machine, counts: NestCounts, tiles: list[Tiles], accumulator_bytes: int,
-             shifting: Floats | None) -> list[Stream]:
-    """The tiles that come from DRAM or go there. shifting: at every step, cycles in which its stationary tile shifts in."""
+def _streams(
+    nest: Nest,
+    machine: Machine,
+    counts: NestCounts,
+    tiles: list[Tiles],
+    accumulator_bytes: int,
+    shifting: Floats | None,
+) -> list[Stream]:
+    """The tiles that come from DRAM or go there. shifting: at every step, cycles in which its
+    stationary tile shifts in."""
     streams = []
     for tile in tiles:
         chain = nest.chain(tile.tensor)
-        if chain[0] is None or chain[0].level != machine.dram_name or chain[1] is None or chain[1].level != tile.level:
+        if (
+            chain[0] is None
+            or chain[0].level != machine.dram_name
+            or chain[1] is None
+            or chain[1].level != tile.level
+        ):
             continue
         width = port_words_bytes(machine, nest, counts, tile.tensor, accumulator_bytes)
         output = nest.stage.tensor(tile.tensor).role == "output"
         incoming = tile.returning if output else tile.entering
         outgoing = tile.leaving if output else np.zeros_like(tile.leaving)
         buffers = tile.buffers + (1 if _copied(nest, machine, tile) else 0)
-        settles = shifting is not None and nest.stage.tensor(tile.tensor).role == stationary(nest, machine.compute_name)
+        settles = shifting is not None and nest.stage.tensor(tile.tensor).role == stationary(
+            nest, machine.compute_name
+        )
         settle = shifting[tile.first] if shifting is not None and settles else None
-        bytes_in, bytes_out = (np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing))
-        streams.append(Stream(tile.tensor, buffers, tile.first, tile.last, bytes_in, bytes_out, settle,
-                              f"{tile.level} {nest.stage.tensor(tile.tensor).role}s"))
+        bytes_in, bytes_out = (
+            np.ceil(words * width).astype(np.int64) for words in (incoming, outgoing)
+        )
+        streams.append(
+            Stream(
+                tile.tensor,
+                buffers,
+                tile.first,
+                tile.last,
+                bytes_in,
+                bytes_out,
+                settle,
+                f"{tile.level} {nest.stage.tensor(tile.tensor).role}s",
+            )
+        )
     return streams

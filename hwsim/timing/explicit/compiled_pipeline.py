@@ -1,8 +1,9 @@
-"""The engine's events in compiled code: the same processes, resumed in the same order as SimPy resumes them.
-
-hwsim.timing.explicit.pipeline is the definition, written in SimPy's words; this is what runs layers of many thousands of tiles. Events
-wait in a heap by (time, urgent first, order of scheduling); an event that has happened is not waited for; a request of
-the bus is granted at once when nobody holds it, else when the holder's release is processed, first come first served.
+"""The engine's events in compiled code: the same processes, resumed in the same order as SimPy
+resumes them.
+ hwsim.timing.explicit.pipeline is the definition, written in SimPy's words; this is what runs
+layers of many thousands of tiles. Events wait in a heap by (time, urgent first, order of
+scheduling); an event that has happened is not waited for; a request of the bus is granted at once
+when nobody holds it, else when the holder's release is processed, first come first served.
 """
 
 from __future__ import annotations
@@ -15,11 +16,24 @@ from hwsim.compiled import kernel
 
 LOADED, USED, FREE = 0, 1, 2  # a tile's events
 TRIGGERED, PROCESSED = 1, 2  # what has become of an event
-BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = 0, 1, 2, 3, 4, 5, 6  # what an entry of the heap does
+BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+)  # what an entry of the heap does
 SIZE, ORDER, INDEX = 0, 1, 2  # of the heap, of schedulings, of what is waited for
 HEAD, LENGTH, HELD = 0, 1, 2  # of a bus' queue; whether somebody has the bus
 SLOT, MOVED = 0, 1  # what a load or store is before: its slot or tile, or the end of its transfer
-TILES, SPAN, DRAIN, GAP = 0, 1, 2, 3  # what the steps are before: a mark's tiles, its end, the last writes, the end of a gap
+TILES, SPAN, DRAIN, GAP = (
+    0,
+    1,
+    2,
+    3,
+)  # what the steps are before: a mark's tiles, its end, the last writes, the end of a gap
 NOBODY = -1
 URGENT = 1 << 60  # entries without it come before all others of their time
 
@@ -27,7 +41,9 @@ jit: Any = kernel()
 
 
 @jit
-def _schedule(times: Any, heap: Any, n: Any, time: float, order: int, what: int, who: int, tile: int) -> None:
+def _schedule(
+    times: Any, heap: Any, n: Any, time: float, order: int, what: int, who: int, tile: int
+) -> None:
     """Insert an entry: at a time, in an order, it does something to a process or tile."""
     place = n[SIZE]
     n[SIZE] += 1
@@ -59,11 +75,18 @@ def _drop_first(times: Any, heap: Any, n: Any) -> None:
     """Remove the first entry, which the caller has read."""
     n[SIZE] -= 1
     size, place = n[SIZE], 0
-    time, order, what, who, tile = times[size], heap[size, 0], heap[size, 1], heap[size, 2], heap[size, 3]
+    time, order, what, who, tile = (
+        times[size],
+        heap[size, 0],
+        heap[size, 1],
+        heap[size, 2],
+        heap[size, 3],
+    )
     while 2 * place + 1 < size:
         child = 2 * place + 1
         if child + 1 < size and (
-            times[child + 1] < times[child] or (times[child + 1] == times[child] and heap[child + 1, 0] < heap[child, 0])
+            times[child + 1] < times[child]
+            or (times[child + 1] == times[child] and heap[child + 1, 0] < heap[child, 0])
         ):
             child += 1
         if time < times[child] or (time == times[child] and order < heap[child, 0]):
@@ -82,7 +105,9 @@ def _happens(times: Any, heap: Any, n: Any, now: float, state: Any, event: int, 
 
 
 @jit
-def _grant_next(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int) -> None:
+def _grant_next(
+    times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int
+) -> None:
     """A bus goes to whoever has waited longest, unless it is held."""
     if not bus[which, HELD] and bus[which, LENGTH]:
         bus[which, HELD] = 1
@@ -92,7 +117,9 @@ def _grant_next(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any,
 
 
 @jit
-def _request(times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int, process: int) -> None:
+def _request(
+    times: Any, heap: Any, n: Any, now: float, queue: Any, bus: Any, which: int, process: int
+) -> None:
     queue[which, (bus[which, HEAD] + bus[which, LENGTH]) % queue.shape[1]] = process
     bus[which, LENGTH] += 1
     _grant_next(times, heap, n, now, queue, bus, which)
@@ -199,7 +226,8 @@ def _step(
     earliest: Any,
     began_at: Any,
 ) -> bool:
-    """for mark: wait for its tiles, compute, let go of the tiles used up; then wait for the last writes. True at the end."""
+    """for mark: wait for its tiles, compute, let go of the tiles used up; then wait for the last
+    writes. True at the end."""
     while True:
         mark = at[process]
         if phase[process] == DRAIN:
@@ -262,21 +290,32 @@ def replay(
 ) -> bool:
     """Run the pipeline; True at its end, False if it stops before.
 
-    Notes when transfers and steps began, tiles were ready and their slots free again, and when all was over.
+    Notes when transfers and steps began, tiles were ready and their slots free again, and when all
+    was over.
 
-    lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans, gaps [mark]: cycles from each mark to
-    the end of its last step, and from there until the next may begin.
-    waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark; done, done_at: tiles used up at its end.
+    lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans, gaps [mark]: cycles from
+    each mark to the end of its last step, and from there until the next may begin.
+    waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark; done, done_at: tiles used
+    up at its end.
     """
     lanes = len(buffers)
     steps = 2 * lanes  # processes: loads, stores, and the steps
     busses = lanes if separate else 1
     n, bus = np.zeros(3, np.int64), np.zeros((busses, 3), np.int64)
-    state, waiter = np.zeros((3, len(lane_of)), np.int8), np.full((3, len(lane_of)), NOBODY, np.int64)
-    at, phase, queue = np.zeros(steps + 1, np.int64), np.zeros(steps + 1, np.int64), np.zeros((busses, steps + 1), np.int64)
+    state, waiter = (
+        np.zeros((3, len(lane_of)), np.int8),
+        np.full((3, len(lane_of)), NOBODY, np.int64),
+    )
+    at, phase, queue = (
+        np.zeros(steps + 1, np.int64),
+        np.zeros(steps + 1, np.int64),
+        np.zeros((busses, steps + 1), np.int64),
+    )
     most = 64
     for lane in range(lanes):
-        most += 4 * min(buffers[lane], base[lane + 1] - base[lane]) + 8  # a slot holds one tile, whose events are few
+        most += (
+            4 * min(buffers[lane], base[lane + 1] - base[lane]) + 8
+        )  # a slot holds one tile, whose events are few
     times, heap = np.zeros(most), np.zeros((most, 4), np.int64)
     for lane in range(lanes):
         at[lane] = at[lanes + lane] = base[lane]
@@ -336,8 +375,45 @@ def replay(
             elif process >= lanes:
                 which = (process - lanes) % busses
                 end = base[process - lanes + 1]
-                _store(times, heap, n, now, queue, bus, which, at, phase, state, waiter, process, end, moves_out)
+                _store(
+                    times,
+                    heap,
+                    n,
+                    now,
+                    queue,
+                    bus,
+                    which,
+                    at,
+                    phase,
+                    state,
+                    waiter,
+                    process,
+                    end,
+                    moves_out,
+                )
             elif process != NOBODY:
-                which, begin, end, slots = process % busses, base[process], base[process + 1], buffers[process]
-                _load(times, heap, n, now, queue, bus, which, at, phase, state, waiter, process, begin, end, slots, moves_in)
+                which, begin, end, slots = (
+                    process % busses,
+                    base[process],
+                    base[process + 1],
+                    buffers[process],
+                )
+                _load(
+                    times,
+                    heap,
+                    n,
+                    now,
+                    queue,
+                    bus,
+                    which,
+                    at,
+                    phase,
+                    state,
+                    waiter,
+                    process,
+                    begin,
+                    end,
+                    slots,
+                    moves_in,
+                )
     return False

@@ -1,9 +1,10 @@
 """Why a pipeline took as long as it did: its critical path, walked backwards from the end.
 
-    end <- last step <- tile ready <- settling, latency, transfer <- the bus was busy, or the slot was not free <- ...
-
-At every moment just one thing was critical: had it been sooner done, so had everything. While the array does not
-multiply, the time is the critical thing's. So a stall carries the name of what removes it when sped up.
+    end <- last step <- tile ready <- settling, latency, transfer <- the bus was busy, or the slot
+    was not free <- ...
+ At every moment just one thing was critical: had it been sooner done, so had everything. While the
+array does not multiply, the time is the critical thing's. So a stall carries the name of what
+removes it when sped up.
 """
 
 from __future__ import annotations
@@ -21,16 +22,23 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 jit: Any = kernel()
-STEP, READY, LOAD, FREE, STORE = 0, 1, 2, 3, 4  # what happened: a step ended, a tile was ready, had come, its slot was free, it was written
+STEP, READY, LOAD, FREE, STORE = (
+    0,
+    1,
+    2,
+    3,
+    4,
+)  # what happened: a step ended, a tile was ready, had come, its slot was free, it was written
 NONE = -1
 
 
 @dataclass(frozen=True)
 class Log:
-    """When things happened, in cycles: for each tile, lane after lane, and each mark (a run of steps that needs no new tile).
+    """When things happened, in cycles: for each tile, lane after lane, and each mark (a run of
+    steps that needs no new tile).
 
-    began_in, began_out: its transfers (0 where nothing moves). ready: the steps may use it. freed: its slot is free again.
-    began: each mark's first step. end: of everything.
+    began_in, began_out: its transfers (0 where nothing moves). ready: the steps may use it. freed:
+    its slot is free again. began: each mark's first step. end: of everything.
     """
 
     began_in: Floats
@@ -43,9 +51,11 @@ class Log:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was to be done. lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans [mark]: to the end of its last step.
+    """What was to be done. lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans
+    [mark]: to the end of its last step.
 
-    waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark. done[done_at[mark]: done_at[mark + 1]]: tiles used up at its end.
+    waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark. done[done_at[mark]:
+    done_at[mark + 1]]: tiles used up at its end.
     """
 
     lane_of: Ints
@@ -67,8 +77,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Critical:
-    """cycles [cause]: in which the array did not multiply and this was critical: a lane's transfers, and behind the lanes latency and
-    settling. steps [mark]: was it critical? path [n, 2]: from when to when something but a step was; causes [n]: what.
+    """cycles [cause]: in which the array did not multiply and this was critical: a lane's
+    transfers, and behind the lanes latency and settling. steps [mark]: was it critical? path [n,
+    2]: from when to when something but a step was; causes [n]: what.
     """
 
     cycles: Floats
@@ -78,7 +89,8 @@ class Critical:
 
 
 def critical(plan: Plan, log: Log, idle: Floats) -> Critical:
-    """idle [mark]: of each mark's span the cycles without a multiplication, spread evenly; between marks there is none at all."""
+    """idle [mark]: of each mark's span the cycles without a multiplication, spread evenly; between
+    marks there is none at all."""
     lanes, tiles = len(plan.buffers), len(plan.lane_of)
     used = np.zeros(tiles, np.int64)
     used[plan.done] = np.repeat(np.arange(len(plan.spans)), np.diff(plan.done_at))
@@ -87,9 +99,33 @@ def critical(plan: Plan, log: Log, idle: Floats) -> Critical:
     begin, end, cause = np.zeros(most), np.zeros(most), np.zeros(most, np.int64)
     on_path = np.zeros(len(plan.spans), np.bool_)
     about_to_run(_walk_back)
-    found = _walk_back(plan.lane_of, plan.base, plan.buffers, plan.time_in, plan.time_out, plan.moves_in, plan.moves_out, plan.settle,
-                       plan.latency, plan.spans, plan.waits, plan.wait_at, used, before_in, before_out, log.began_in, log.ready,
-                       log.began_out, log.freed, log.began, log.end, begin, end, cause, on_path)
+    found = _walk_back(
+        plan.lane_of,
+        plan.base,
+        plan.buffers,
+        plan.time_in,
+        plan.time_out,
+        plan.moves_in,
+        plan.moves_out,
+        plan.settle,
+        plan.latency,
+        plan.spans,
+        plan.waits,
+        plan.wait_at,
+        used,
+        before_in,
+        before_out,
+        log.began_in,
+        log.ready,
+        log.began_out,
+        log.freed,
+        log.began,
+        log.end,
+        begin,
+        end,
+        cause,
+        on_path,
+    )
     begin, end, cause = begin[:found], end[:found], cause[:found]
     ends = log.began + plan.spans
     edges = np.concatenate([[0.0], np.stack([log.began, ends], axis=1).ravel(), [log.end]])
@@ -97,12 +133,15 @@ def critical(plan: Plan, log: Log, idle: Floats) -> Critical:
     steps[1::2] = np.minimum(idle, plan.spans)
     lost = np.concatenate([[0.0], np.cumsum(steps)])
     cycles = np.zeros(lanes + 2)
-    np.add.at(cycles, cause, np.maximum(0.0, np.interp(end, edges, lost) - np.interp(begin, edges, lost)))
+    np.add.at(
+        cycles, cause, np.maximum(0.0, np.interp(end, edges, lost) - np.interp(begin, edges, lost))
+    )
     return Critical(cycles, on_path, np.stack([begin, end], axis=1)[::-1], cause[::-1])
 
 
 def _before(plan: Plan, log: Log) -> tuple[Ints, Ints]:
-    """For each tile's transfer in and out the one before it on its bus; tiles + i is the transfer out of tile i."""
+    """For each tile's transfer in and out the one before it on its bus; tiles + i is the transfer
+    out of tile i."""
     tiles = len(plan.lane_of)
     moving = np.flatnonzero(np.concatenate([plan.moves_in, plan.moves_out]))
     began = np.concatenate([log.began_in, log.began_out])[moving]
@@ -116,10 +155,35 @@ def _before(plan: Plan, log: Log) -> tuple[Ints, Ints]:
 
 
 @jit
-def _walk_back(lane_of: Any, base: Any, buffers: Any, time_in: Any, time_out: Any, moves_in: Any, moves_out: Any, settle: Any,
-               latency: float, spans: Any, waits: Any, wait_at: Any, used: Any, before_in: Any, before_out: Any, began_in: Any,
-               ready: Any, began_out: Any, freed: Any, began: Any, finish: float, begin: Any, end: Any, cause: Any, on_path: Any) -> int:
-    """Write the critical path's segments outside steps, last first, and mark the steps on it; returns how many segments."""
+def _walk_back(
+    lane_of: Any,
+    base: Any,
+    buffers: Any,
+    time_in: Any,
+    time_out: Any,
+    moves_in: Any,
+    moves_out: Any,
+    settle: Any,
+    latency: float,
+    spans: Any,
+    waits: Any,
+    wait_at: Any,
+    used: Any,
+    before_in: Any,
+    before_out: Any,
+    began_in: Any,
+    ready: Any,
+    began_out: Any,
+    freed: Any,
+    began: Any,
+    finish: float,
+    begin: Any,
+    end: Any,
+    cause: Any,
+    on_path: Any,
+) -> int:
+    """Write the critical path's segments outside steps, last first, and mark the steps on it;
+    returns how many segments."""
     lanes, tiles, count = len(buffers), len(lane_of), 0
     what, which = STEP, len(spans) - 1
     if began[which] + spans[which] < finish:
@@ -164,7 +228,11 @@ def _walk_back(lane_of: Any, base: Any, buffers: Any, time_in: Any, time_out: An
         elif what == FREE:
             if moves_out[which]:
                 transfer = tiles + which
-            elif not first and freed[which - 1] == freed[which] and began[used[which]] + spans[used[which]] < freed[which]:
+            elif (
+                not first
+                and freed[which - 1] == freed[which]
+                and began[used[which]] + spans[used[which]] < freed[which]
+            ):
                 which -= 1
                 continue
             else:
@@ -180,7 +248,11 @@ def _walk_back(lane_of: Any, base: Any, buffers: Any, time_in: Any, time_out: An
             lane = lane_of[which]
             first = which == base[lane]
             start = began_out[which] if store else began_in[which]
-            begin[count], end[count], cause[count] = start, start + (time_out[which] if store else time_in[which]), lane
+            begin[count], end[count], cause[count] = (
+                start,
+                start + (time_out[which] if store else time_in[which]),
+                lane,
+            )
             count += 1
             if store:
                 if began[used[which]] + spans[used[which]] >= start:
@@ -196,14 +268,20 @@ def _walk_back(lane_of: Any, base: Any, buffers: Any, time_in: Any, time_out: An
                 if slot >= base[lane] and freed[slot] >= start:
                     what, which = FREE, slot
                     continue
-                if not first and not moves_in[which - 1] and ready[which - 1] >= start and start > 0:
+                if (
+                    not first
+                    and not moves_in[which - 1]
+                    and ready[which - 1] >= start
+                    and start > 0
+                ):
                     what, which = READY, which - 1
                     continue
             if before == NONE:
                 return count
             what, which = (STORE, before - tiles) if before >= tiles else (LOAD, before)
             continue
-        # a tile that nothing moves for is there once its slot is free and the one before it has come
+        # a tile that nothing moves for is there once its slot is free and the one before it has
+        # come
         now, slot = ready[which], which - buffers[lane]
         if slot >= base[lane] and freed[slot] >= now:
             what, which = FREE, slot

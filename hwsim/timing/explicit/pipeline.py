@@ -1,4 +1,5 @@
-"""Tiles through a DMA engine into buffers, as SimPy events: what waits for what, and for how long."""
+"""Tiles through a DMA engine into buffers, as SimPy events: what waits for what, and for how
+long."""
 
 from __future__ import annotations
 
@@ -25,10 +26,11 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Port:
-    """A memory port that serves one transfer after another, or with `separate`, one for every tensor.
+    """A memory port that serves one transfer after another, or with `separate`, one for every
+    tensor.
 
-    burst_bytes: a transfer moves whole bursts. timed: cycles of transfers of so many bytes, where rows and refreshes matter;
-    bytes_per_cycle otherwise.
+    burst_bytes: a transfer moves whole bursts. timed: cycles of transfers of so many bytes, where
+    rows and refreshes matter; bytes_per_cycle otherwise.
     """
 
     name: str
@@ -46,11 +48,13 @@ class Port:
 
 @dataclass(frozen=True)
 class Stream:
-    """One tensor's tiles through a port: bytes in before step first[i], bytes out after step last[i].
+    """One tensor's tiles through a port: bytes in before step first[i], bytes out after step
+    last[i].
 
-    buffers: a tile's slot is free for the tile `buffers` later, once it has been used and written out.
-    settle: cycles from each tile's arrival until it can be used (a stationary tile shifting into the cells); None: none.
-    lane: the memory and role that the tiles of several stages share (hwsim.timing.explicit.layers).
+    buffers: a tile's slot is free for the tile `buffers` later, once it has been used and written
+    out. settle: cycles from each tile's arrival until it can be used (a stationary tile shifting
+    into the cells); None: none. lane: the memory and role that the tiles of several stages share
+    (hwsim.timing.explicit.layers).
     """
 
     tensor: str
@@ -69,10 +73,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Work:
-    """What a pipeline runs. cycles: of each step when nothing is missing. gaps: after each step, until the next may begin.
+    """What a pipeline runs. cycles: of each step when nothing is missing. gaps: after each step,
+    until the next may begin.
 
-    idle: of the steps' cycles, what is no multiplying, by cause. results: cycles after a step in which its results are still on their
-    way through the array.
+    idle: of the steps' cycles, what is no multiplying, by cause. results: cycles after a step in
+    which its results are still on their way through the array.
     """
 
     streams: list[Stream]
@@ -93,7 +98,8 @@ class Work:
         return np.unique(np.concatenate([[0, len(self.cycles)], *edges])).astype(np.int64)
 
     def spans(self, marks: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """(cycles from each mark to the end of the last step before the next, the gap after that step)."""
+        """(cycles from each mark to the end of the last step before the next, the gap after that
+        step)."""
         elapsed = np.concatenate([[0.0], np.cumsum(self.cycles + self.gaps)])
         gaps = self.gaps[marks[1:] - 1]
         return elapsed[marks[1:]] - elapsed[marks[:-1]] - gaps, gaps
@@ -112,9 +118,10 @@ class Played:
 def run_pipeline(work: Work) -> Played:
     """Loads, steps and write-backs overlapped as far as buffers and the port allow.
 
-    A stall is attributed to what was critical while the array did not multiply (hwsim.timing.explicit.critical): a tensor's transfers, the
-    latency of the memory, tiles that settle, or a step's own waiting.
-    Many tiles run in compiled code, which gives the same (hwsim.timing.explicit.compiled_pipeline).
+    A stall is attributed to what was critical while the array did not multiply
+    (hwsim.timing.explicit.critical): a tensor's transfers, the latency of the memory, tiles that
+    settle, or a step's own waiting. Many tiles run in compiled code, which gives the same
+    (hwsim.timing.explicit.compiled_pipeline).
     """
     return (run_compiled if work.tiles > COMPILED_FROM else run_events)(work)
 
@@ -134,9 +141,30 @@ def run_compiled(work: Work) -> Played:
     tiles = len(plan.lane_of)
     began_in, ready, began_out, freed = (np.zeros(tiles) for _ in range(4))
     began, end = np.zeros(len(plan.spans)), np.zeros(1)
-    finished = replay(plan.lane_of, plan.base, plan.buffers, plan.time_in, plan.time_out, plan.moves_in, plan.moves_out,
-                      plan.spans, plan.waits, plan.wait_at, plan.done, plan.done_at, plan.separate, plan.latency, plan.settle,
-                      gaps, began_in, ready, began_out, freed, began, end)
+    finished = replay(
+        plan.lane_of,
+        plan.base,
+        plan.buffers,
+        plan.time_in,
+        plan.time_out,
+        plan.moves_in,
+        plan.moves_out,
+        plan.spans,
+        plan.waits,
+        plan.wait_at,
+        plan.done,
+        plan.done_at,
+        plan.separate,
+        plan.latency,
+        plan.settle,
+        gaps,
+        began_in,
+        ready,
+        began_out,
+        freed,
+        began,
+        end,
+    )
     if not finished:
         raise RuntimeError("the pipeline waits for a tile that never comes")
     return _played(work, plan, Log(began_in, ready, began_out, freed, began, float(end[0])))
@@ -147,17 +175,40 @@ def _planned(work: Work) -> Plan:
     streams, port, marks = work.streams, work.port, work.marks
     counts = [len(stream.first) for stream in streams]
     base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    first, last, bytes_in, bytes_out = (_in_a_row([getattr(stream, name) for stream in streams]).astype(np.int64)
-                                        for name in ("first", "last", "bytes_in", "bytes_out"))
-    time_in, time_out = (_in_a_row([port.cycles(getattr(stream, name)) for stream in streams]) for name in ("bytes_in", "bytes_out"))
+    first, last, bytes_in, bytes_out = (
+        _in_a_row([getattr(stream, name) for stream in streams]).astype(np.int64)
+        for name in ("first", "last", "bytes_in", "bytes_out")
+    )
+    time_in, time_out = (
+        _in_a_row([port.cycles(getattr(stream, name)) for stream in streams])
+        for name in ("bytes_in", "bytes_out")
+    )
     spans, _ = work.spans(marks)
     waits, done = np.argsort(first, kind="stable"), np.argsort(last, kind="stable")
     wait_at = np.append(np.searchsorted(first[waits], marks[:-1]), len(waits))
     done_at = np.searchsorted(last[done], np.append(marks[:-1], marks[-1]))
-    lane_of, buffers = np.repeat(np.arange(len(streams)), counts), np.array([stream.buffers for stream in streams], np.int64)
+    lane_of, buffers = (
+        np.repeat(np.arange(len(streams)), counts),
+        np.array([stream.buffers for stream in streams], np.int64),
+    )
     settle = _in_a_row([stream.settling for stream in streams])
-    return Plan(lane_of, base, buffers, time_in, time_out, bytes_in > 0, bytes_out > 0, settle, float(port.latency_cycles),
-                port.separate, spans, waits, wait_at, done, done_at)
+    return Plan(
+        lane_of,
+        base,
+        buffers,
+        time_in,
+        time_out,
+        bytes_in > 0,
+        bytes_out > 0,
+        settle,
+        float(port.latency_cycles),
+        port.separate,
+        spans,
+        waits,
+        wait_at,
+        done,
+        done_at,
+    )
 
 
 def _in_a_row(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -167,7 +218,11 @@ def _in_a_row(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 def _played(work: Work, plan: Plan, log: Log) -> Played:
     causes, inside = _idle(work, plan)
     path = critical(plan, log, inside.sum(axis=0))
-    names = [*(f"{work.port.name}: {stream.tensor}" for stream in work.streams), f"{work.port.name} latency", SETTLING]
+    names = [
+        *(f"{work.port.name}: {stream.tensor}" for stream in work.streams),
+        f"{work.port.name} latency",
+        SETTLING,
+    ]
     stall = dict(zip(names, path.cycles.tolist(), strict=True))
     for cause, cycles in zip(causes, inside[:, path.steps].sum(axis=1).tolist(), strict=True):
         stall[cause] = stall.get(cause, 0.0) + cycles
@@ -179,7 +234,8 @@ def _played(work: Work, plan: Plan, log: Log) -> Played:
 
 
 def _idle(work: Work, plan: Plan) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """(causes, [cause, mark]: cycles of each mark's span without multiplying): the steps' own, and gaps between steps of a mark."""
+    """(causes, [cause, mark]: cycles of each mark's span without multiplying): the steps' own, and
+    gaps between steps of a mark."""
     marks = work.marks[:-1]
     causes = [*work.idle, SETTLING]
     rows = [np.add.reduceat(cycles, marks) for cycles in work.idle.values()]
@@ -189,12 +245,22 @@ def _idle(work: Work, plan: Plan) -> tuple[list[str], npt.NDArray[np.float64]]:
 def _timeline(work: Work, plan: Plan, log: Log, waits: _Spans) -> Timeline:
     lanes = [slice(begin, end) for begin, end in itertools.pairwise(plan.base.tolist())]
 
-    def timed(start: npt.NDArray[np.float64], length: npt.NDArray[np.float64], moves: npt.NDArray[np.bool_]) -> _Spans:
-        return {stream.tensor: np.stack([start[lane], start[lane] + length[lane]], axis=1)[moves[lane]]
-                for stream, lane in zip(work.streams, lanes, strict=True)}
+    def timed(
+        start: npt.NDArray[np.float64],
+        length: npt.NDArray[np.float64],
+        moves: npt.NDArray[np.bool_],
+    ) -> _Spans:
+        return {
+            stream.tensor: np.stack([start[lane], start[lane] + length[lane]], axis=1)[moves[lane]]
+            for stream, lane in zip(work.streams, lanes, strict=True)
+        }
 
-    return Timeline(timed(log.began_in, plan.time_in, plan.moves_in), timed(log.began_out, plan.time_out, plan.moves_out),
-                    np.stack([log.began, log.began + plan.spans], axis=1), waits)
+    return Timeline(
+        timed(log.began_in, plan.time_in, plan.moves_in),
+        timed(log.began_out, plan.time_out, plan.moves_out),
+        np.stack([log.began, log.began + plan.spans], axis=1),
+        waits,
+    )
 
 
 SETTLING = "array: tiles shifting"
@@ -203,7 +269,8 @@ ROUNDING = 1e-12  # a stall below this share of the time is rounding
 
 @dataclass
 class _Lane:
-    """A stream's progress: events that say a tile is loaded, used up, and that its slot is free again; and when things happened."""
+    """A stream's progress: events that say a tile is loaded, used up, and that its slot is free
+    again; and when things happened."""
 
     stream: Stream
     bus: simpy.Resource
@@ -221,7 +288,12 @@ class _Pipeline:
         self.env = simpy.Environment()
         self.work, self.port = work, work.port
         shared = simpy.Resource(self.env, capacity=1)
-        self.lanes = [self._lane(stream, simpy.Resource(self.env, capacity=1) if work.port.separate else shared) for stream in work.streams]
+        self.lanes = [
+            self._lane(
+                stream, simpy.Resource(self.env, capacity=1) if work.port.separate else shared
+            )
+            for stream in work.streams
+        ]
         self.began: list[float] = []
 
     def _lane(self, stream: Stream, bus: simpy.Resource) -> _Lane:
@@ -234,8 +306,10 @@ class _Pipeline:
             self.env.process(self._load(lane))
             self.env.process(self._store(lane))
         self.env.run(self.env.process(self._compute()))
-        began_in, ready, began_out, freed = (_in_a_row([np.array(getattr(lane, name)) for lane in self.lanes])
-                                             for name in ("began_in", "ready", "began_out", "freed"))
+        began_in, ready, began_out, freed = (
+            _in_a_row([np.array(getattr(lane, name)) for lane in self.lanes])
+            for name in ("began_in", "ready", "began_out", "freed")
+        )
         return Log(began_in, ready, began_out, freed, np.array(self.began), float(self.env.now))
 
     def _transfer(self, lane: _Lane, tile: int, cycles: float, began: list[float]) -> Process:
@@ -246,7 +320,9 @@ class _Pipeline:
 
     def _load(self, lane: _Lane) -> Process:
         stream, settle = lane.stream, lane.stream.settling.tolist()
-        for tile, (size, cycles) in enumerate(zip(stream.bytes_in.tolist(), self.port.cycles(stream.bytes_in).tolist(), strict=True)):
+        for tile, (size, cycles) in enumerate(
+            zip(stream.bytes_in.tolist(), self.port.cycles(stream.bytes_in).tolist(), strict=True)
+        ):
             if tile >= stream.buffers:
                 yield lane.free[tile - stream.buffers]
             if size:
@@ -265,7 +341,9 @@ class _Pipeline:
 
     def _store(self, lane: _Lane) -> Process:
         stream = lane.stream
-        for tile, (size, cycles) in enumerate(zip(stream.bytes_out.tolist(), self.port.cycles(stream.bytes_out).tolist(), strict=True)):
+        for tile, (size, cycles) in enumerate(
+            zip(stream.bytes_out.tolist(), self.port.cycles(stream.bytes_out).tolist(), strict=True)
+        ):
             yield lane.used[tile]
             if size:
                 yield from self._transfer(lane, tile, cycles, lane.began_out)
@@ -277,8 +355,12 @@ class _Pipeline:
         ends = self._by_step("last")
         marks = self.work.marks
         earliest = 0.0
-        for start, stop, span, gap in zip(marks[:-1].tolist(), marks[1:].tolist(), *(each.tolist() for each in self.work.spans(marks)),
-                                          strict=True):
+        for start, stop, span, gap in zip(
+            marks[:-1].tolist(),
+            marks[1:].tolist(),
+            *(each.tolist() for each in self.work.spans(marks)),
+            strict=True,
+        ):
             for lane, tile in starts.get(start, ()):
                 yield lane.loaded[tile]
             if self.env.now < earliest:

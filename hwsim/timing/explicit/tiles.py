@@ -1,7 +1,6 @@
 """Explicit memories, step by step: which tiles come and go at every step of a nest's outer loops.
-
-This walks the steps in time, as the DMA engine would, where hwsim.count.closed_form sums them in closed form; the two
-agree to the word.
+ This walks the steps in time, as the DMA engine would, where hwsim.count.closed_form sums them in
+closed form; the two agree to the word.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of one tensor in one level, one after another, between steps first[i] and last[i] inclusive.
+    """The tiles of one tensor in one level, one after another, between steps first[i] and last[i]
+    inclusive.
 
-    entering: words new in the tile. returning: those of them that carry an earlier partial sum (outputs).
-    leaving: words of the tile that the next one lacks.
+    entering: words new in the tile. returning: those of them that carry an earlier partial sum
+    (outputs). leaving: words of the tile that the next one lacks.
     """
 
     tensor: str
@@ -53,18 +53,24 @@ class Steps:
 
     def lengths(self, dims: tuple[str, ...]) -> Ints:
         """Iterations of some dims together, at each step."""
-        return np.asarray(prod((self.hi[dim] - self.lo[dim] for dim in dims), start=np.ones(self.count, np.int64)))
+        return np.asarray(
+            prod((self.hi[dim] - self.lo[dim] for dim in dims), start=np.ones(self.count, np.int64))
+        )
 
 
 def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
-    """Every step outside item number `boundary`, and the tiles of every level there (temporal loops only).
+    """Every step outside item number `boundary`, and the tiles of every level there (temporal loops
+    only).
 
     Raises TooLarge for more steps than there is memory for.
     """
     number = _steps_outside(nest, boundary)
     if number > MOST_STEPS:
-        raise TooLarge(f"{nest.stage.name} ({nest.dataflow}): {number:.2g} steps of tiles; at most {MOST_STEPS:.2g} are walked, "
-                         "so expected a smaller layer, or larger tiles (a larger array, larger memories)")
+        raise TooLarge(
+            f"{nest.stage.name} ({nest.dataflow}): {number:.2g} steps of tiles; at most "
+            f"{MOST_STEPS:.2g} are walked, "
+            "so expected a smaller layer, or larger tiles (a larger array, larger memories)"
+        )
     lo = {dim: np.zeros(1, np.int64) for dim, _ in nest.stage.bounds}
     hi = {dim: np.full(1, bound, np.int64) for dim, bound in nest.stage.bounds}
     origin: list[Ints] = []
@@ -77,9 +83,12 @@ def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
         rows = _advance(item, lo, hi)
         origin = [start[rows] for start in origin]
     steps = Steps(lo, hi)
-    tiles = [_tiles(nest.stage.tensor(name), hold, then, start)
-             for (hold, then), start in zip(held[1:], origin[1:], strict=True) for name in hold.tensors
-             if len(nest.chain(name)) > 1 and nest.chain(name)[0] != hold]
+    tiles = [
+        _tiles(nest.stage.tensor(name), hold, then, start)
+        for (hold, then), start in zip(held[1:], origin[1:], strict=True)
+        for name in hold.tensors
+        if len(nest.chain(name)) > 1 and nest.chain(name)[0] != hold
+    ]
     return steps, tiles
 
 
@@ -105,10 +114,22 @@ def _tiles(tensor: Tensor, hold: Hold, steps: Steps, origin: Ints) -> Tiles:
     ends = np.append(begins[1:] - 1, len(sizes) - 1)
     first = np.searchsorted(origin, begins, "left")
     last = np.searchsorted(origin, ends, "right") - 1
-    again = _revisited(tensor, steps)[begins] if tensor.role == "output" else np.zeros(len(begins), np.bool_)
+    again = (
+        _revisited(tensor, steps)[begins]
+        if tensor.role == "output"
+        else np.zeros(len(begins), np.bool_)
+    )
     gone = np.add.reduceat(leaving, begins)
-    return Tiles(tensor.name, hold.level, hold.buffers, first, last, entering[begins],
-                 np.where(again, entering[begins], 0), gone)
+    return Tiles(
+        tensor.name,
+        hold.level,
+        hold.buffers,
+        first,
+        last,
+        entering[begins],
+        np.where(again, entering[begins], 0),
+        gone,
+    )
 
 
 def _revisited(tensor: Tensor, steps: Steps) -> npt.NDArray[np.bool_]:
@@ -151,16 +172,25 @@ def _axis_words(axis: Axis, steps: Steps) -> tuple[Ints, Ints]:
         low, high = low + coefficient * start, high + coefficient * (end - 1)
     if _gapless(axis, chunks):
         low, high = np.maximum(low, 0), np.minimum(high, axis.size)
-        return np.maximum(high - low, 0), np.maximum(np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1]), 0)
-    rows = [tuple((int(start[step]), int(end[step])) for start, end in chunks) for step in range(steps.count)]
+        return np.maximum(high - low, 0), np.maximum(
+            np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1]), 0
+        )
+    rows = [
+        tuple((int(start[step]), int(end[step])) for start, end in chunks)
+        for step in range(steps.count)
+    ]
     own = [len(_coordinates(axis, row)) for row in rows]
     common = [_common(axis, row, after) for row, after in itertools.pairwise(rows)]
     return np.array(own, np.int64), np.array(common, np.int64)
 
 
 def _gapless(axis: Axis, chunks: list[tuple[Ints, Ints]]) -> bool:
-    """True when every chunk touches a run of coordinates: each step is no longer than the run it repeats."""
-    repeats = [(coefficient, end - start) for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True)]
+    """True when every chunk touches a run of coordinates: each step is no longer than the run it
+    repeats."""
+    repeats = [
+        (coefficient, end - start)
+        for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True)
+    ]
     repeats.append((axis.step, np.array([axis.extent], np.int64)))
     run = 1
     for coefficient, lengths in sorted(repeats, key=lambda repeat: repeat[0]):
@@ -179,5 +209,7 @@ def _coordinates(axis: Axis, row: tuple[tuple[int, int], ...]) -> frozenset[int]
 
 
 @lru_cache(maxsize=1 << 16)
-def _common(axis: Axis, row: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...]) -> int:
+def _common(
+    axis: Axis, row: tuple[tuple[int, int], ...], after: tuple[tuple[int, int], ...]
+) -> int:
     return len(_coordinates(axis, row) & _coordinates(axis, after))

@@ -1,4 +1,5 @@
-"""GPU timing: thread blocks on SMs in waves, shared-memory tiles explicit, L2 as a cache, DRAM behind it."""
+"""GPU timing: thread blocks on SMs in waves, shared-memory tiles explicit, L2 as a cache, DRAM
+behind it."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Blocks of a kernel on one SM at a time, and what stops more. holders: threads or tensor groups of a block."""
+    """Blocks of a kernel on one SM at a time, and what stops more. holders: threads or tensor
+    groups of a block."""
 
     blocks: int
     holders: int
@@ -39,12 +41,17 @@ class Occupancy:
 
 
 class Blocks:
-    """Registers and shared memory in closed form, the L2 sector by sector in wave order, waves of blocks in time."""
+    """Registers and shared memory in closed form, the L2 sector by sector in wave order, waves of
+    blocks in time."""
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """Tiles go through shared memory."""
         levels = {hold.level for hold in nest.holds}
-        return None if {"shared", "registers"} <= levels else "a kernel's tiles are held in shared memory and registers"
+        return (
+            None
+            if {"shared", "registers"} <= levels
+            else "a kernel's tiles are held in shared memory and registers"
+        )
 
     def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
         """Where the layer ends, what the L2 holds dirty is written out."""
@@ -60,27 +67,49 @@ def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: b
     counts = count(nest)
     boundary = next(hold for hold in nest.holds if hold.level == "shared")
     room = occupancy(nest, machine, sm, counts)
-    stream = run_stream(nest, boundary, frozenset({"block"}), chain, Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT))
+    stream = run_stream(
+        nest,
+        boundary,
+        frozenset({"block"}),
+        chain,
+        Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT),
+    )
     compute, sharing, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
     traffic = with_flush(stream.traffic, chain, last)
     l2, dram = _memory(machine, traffic)
     inside = compute + sharing + waiting
     slowest, cause = max((inside, ""), (l2, "l2"), (dram, machine.dram_name))
-    stall = {cause: slowest - compute} if cause else {"shared": sharing, "latency and barriers": waiting}
+    stall = (
+        {cause: slowest - compute}
+        if cause
+        else {"shared": sharing, "latency and barriers": waiting}
+    )
     stall["kernel launch"] = sm.launch.cycles(machine.clock_hz)
-    per_sm = {"shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)), "registers": room.holders}
+    per_sm = {
+        "shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)),
+        "registers": room.holders,
+    }
     per_sm["registers"] *= per_sm["shared"]
     found = accesses(machine, nest, counts, {"shared", "registers"}, ACCUMULATOR_BYTES)
     if sm.on_tensor_cores(nest.stage):
         found["registers"] = _of_tensor_cores(nest, sm, found["registers"])
     found.update(cache_accesses(machine, traffic, chain.line))
-    return Run(nest, Cycles(compute, {name: time for name, time in stall.items() if time > 0}), found,
-                       footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm), f"blocks in waves ({room.blocks} a SM, {room.limit}); "
-                       + fidelity("L2", stream.sampling, "extrapolated", "DRAM lines"), sampling=stream.sampling)
+    return Run(
+        nest,
+        Cycles(compute, {name: time for name, time in stall.items() if time > 0}),
+        found,
+        footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
+        f"blocks in waves ({room.blocks} a SM, {room.limit}); "
+        + fidelity("L2", stream.sampling, "extrapolated", "DRAM lines"),
+        sampling=stream.sampling,
+    )
 
 
-def _of_tensor_cores(nest: Nest, sm: StreamingMultiprocessor, registers: dict[str, Access]) -> dict[str, Access]:
-    """Tensor cores take operands from shared memory; a register's sum is read and written once an instruction, not once a product."""
+def _of_tensor_cores(
+    nest: Nest, sm: StreamingMultiprocessor, registers: dict[str, Access]
+) -> dict[str, Access]:
+    """Tensor cores take operands from shared memory; a register's sum is read and written once an
+    instruction, not once a product."""
     output = nest.stage.output
     deep = max(1, sm.tensor_depth // output.width)
     sums = registers[output.buffer]
@@ -89,27 +118,47 @@ def _of_tensor_cores(nest: Nest, sm: StreamingMultiprocessor, registers: dict[st
     return {output.buffer: Access(reads, writes, reads * wide, writes * wide)}
 
 
-def occupancy(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts) -> Occupancy:
+def occupancy(
+    nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts
+) -> Occupancy:
     """Blocks an SM holds: the least of what threads, registers, shared memory and slots allow.
 
     Raises HwsimError when not even one block fits.
     """
-    holders = prod(nest.bound(loop) for loop in nest.loops if loop.spatial in HOLDERS) * max(hold.pieces for hold in nest.holds)
+    holders = prod(nest.bound(loop) for loop in nest.loops if loop.spatial in HOLDERS) * max(
+        hold.pieces for hold in nest.holds
+    )
     per_holder = sm.tensor_threads if sm.on_tensor_cores(nest.stage) else 1
     threads = holders * per_holder
     warps = ceil(threads / WARP) * WARP
-    words = {level: sum(_peak_bytes(machine, nest, counts, hold, name)
-                        for hold in nest.holds if hold.level == level for name in hold.tensors)
-             for level in ("registers", "shared")}
+    words = {
+        level: sum(
+            _peak_bytes(machine, nest, counts, hold, name)
+            for hold in nest.holds
+            if hold.level == level
+            for name in hold.tensors
+        )
+        for level in ("registers", "shared")
+    }
     registers = WORKING_REGISTERS + ceil(words["registers"] / REGISTER_BYTES / per_holder)
-    limits = {"slots": sm.max_blocks, "threads": sm.max_threads // warps,
-              "registers": machine.memories["registers"].capacity // (registers * REGISTER_BYTES * warps)}
+    limits = {
+        "slots": sm.max_blocks,
+        "threads": sm.max_threads // warps,
+        "registers": machine.memories["registers"].capacity // (registers * REGISTER_BYTES * warps),
+    }
     if words["shared"]:
         limits["shared memory"] = machine.memories["shared"].capacity // words["shared"]
     limit = min(limits, key=lambda name: limits[name])
-    if limits[limit] < 1 or threads > sm.max_threads_per_block or registers > sm.max_registers_per_thread:
-        raise HwsimError(f"{machine.name}: {nest.stage.name}: a block of {threads} threads, {registers} registers each and "
-                         f"{words['shared']} bytes of shared memory does not fit an SM ({limit})")
+    if (
+        limits[limit] < 1
+        or threads > sm.max_threads_per_block
+        or registers > sm.max_registers_per_thread
+    ):
+        raise HwsimError(
+            f"{machine.name}: {nest.stage.name}: a block of {threads} threads, {registers} "
+            f"registers each and "
+            f"{words['shared']} bytes of shared memory does not fit an SM ({limit})"
+        )
     return Occupancy(limits[limit], holders, threads, registers, words["shared"], limit)
 
 
@@ -119,20 +168,33 @@ def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, na
     return -(-counts.of(hold.level, name).peak * width * hold.buffers // hold.pieces)
 
 
-def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, room: Occupancy,
-                 dtype: str) -> tuple[float, float, float]:
-    """(cycles of arithmetic on the busiest SM, what its shared memory takes beyond them, cycles in which latency is not hidden).
+def _wave_cycles(
+    nest: Nest,
+    machine: Machine,
+    sm: StreamingMultiprocessor,
+    counts: NestCounts,
+    room: Occupancy,
+    dtype: str,
+) -> tuple[float, float, float]:
+    """(cycles of arithmetic on the busiest SM, what its shared memory takes beyond them, cycles in
+    which latency is not hidden).
 
-    A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and computes. With b
-    blocks on an SM a step of all of them takes max(b * work, latency + alone): the others' work hides one's waiting.
-    alone: a block's own work when its threads, one operation a cycle each, are all that runs.
+    A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and
+    computes. With b blocks on an SM a step of all of them takes max(b * work, latency + alone): the
+    others' work hides one's waiting. alone: a block's own work when its threads, one operation a
+    cycle each, are all that runs.
     """
     blocks = counts.instances["shared"]
     boundary = next(hold for hold in nest.holds if hold.level == "shared")
     steps = prod(nest.bound(loop) for loop in nest.loops_above(boundary) if loop.spatial is None)
-    arithmetic, work, alone = (cycles / steps for cycles in _block_cycles(nest, machine, sm, counts, blocks, room.threads, dtype))
+    arithmetic, work, alone = (
+        cycles / steps
+        for cycles in _block_cycles(nest, machine, sm, counts, blocks, room.threads, dtype)
+    )
     clock = machine.clock_hz
-    latency = sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
+    latency = (
+        sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
+    )
     resident = min(room.blocks, ceil(blocks / sm.sms))
     full, rest = divmod(blocks, resident * sm.sms)
     busy = sharing = waiting = 0.0
@@ -143,33 +205,52 @@ def _wave_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, coun
     return busy, sharing, waiting
 
 
-def _block_cycles(nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts, blocks: int, threads: int,
-                  dtype: str) -> tuple[float, float, float]:
-    """What one whole block takes of its SM: cycles of arithmetic, of arithmetic or shared memory traffic, and what it takes alone."""
+def _block_cycles(
+    nest: Nest,
+    machine: Machine,
+    sm: StreamingMultiprocessor,
+    counts: NestCounts,
+    blocks: int,
+    threads: int,
+    dtype: str,
+) -> tuple[float, float, float]:
+    """What one whole block takes of its SM: cycles of arithmetic, of arithmetic or shared memory
+    traffic, and what it takes alone."""
     iterations = prod(_padded(nest, dim) for dim, _ in nest.stage.bounds) / blocks
     each = nest.stage.per_iteration
     tensor_cores = sm.on_tensor_cores(nest.stage)
     operations = iterations * (each.multiplies or max(1, each.vector_operations))
-    rate = sm.macs_per_cycle_per_sm(dtype) if tensor_cores else sm.vector_ops_per_cycle_per_sm(dtype)
+    rate = (
+        sm.macs_per_cycle_per_sm(dtype) if tensor_cores else sm.vector_ops_per_cycle_per_sm(dtype)
+    )
     arithmetic = operations / rate
     shared: Scratchpad = machine.part("shared", Scratchpad)
     moved = 0.0
     for tensor in nest.stage.tensors:
         traffic = counts.of("shared", tensor.name)
-        moved += (traffic.fills + traffic.updates + traffic.drains + _broadcast_reads(nest, tensor.name, traffic.serves)) * tensor.width
+        moved += (
+            traffic.fills
+            + traffic.updates
+            + traffic.drains
+            + _broadcast_reads(nest, tensor.name, traffic.serves)
+        ) * tensor.width
     busy = max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(machine.clock_hz))
     return arithmetic, busy, busy if tensor_cores else max(busy, operations / min(rate, threads))
 
 
 def _padded(nest: Nest, dim: str) -> int:
-    """Iterations of a dim with its block tile whole: threads outside a ragged edge idle in step with the others."""
+    """Iterations of a dim with its block tile whole: threads outside a ragged edge idle in step
+    with the others."""
     extent = nest.stage.extents[dim]
-    tile = next((loop.tile for loop in nest.loops if loop.dim == dim and loop.spatial == "block"), extent)
+    tile = next(
+        (loop.tile for loop in nest.loops if loop.dim == dim and loop.spatial == "block"), extent
+    )
     return -(-extent // tile) * tile
 
 
 def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
-    """Words shared memory delivers: threads of a warp that read the same word get it in one broadcast."""
+    """Words shared memory delivers: threads of a warp that read the same word get it in one
+    broadcast."""
     tensor = nest.stage.tensor(name)
     same, lanes = 1, WARP
     for loop in reversed([loop for loop in nest.loops if loop.spatial == "thread"]):

@@ -1,13 +1,15 @@
-"""Passes of a PE array: how long the PEs multiply, and how long they wait for the busses that feed them.
+"""Passes of a PE array: how long the PEs multiply, and how long they wait for the busses that feed
+them.
 
     for each pass:
-        filters into the PEs' scratchpads       nothing is multiplied: the scratchpads hold one pass' filters
+        filters into the PEs' scratchpads       nothing is multiplied: the scratchpads hold one
+        pass' filters
         the first window of every input row     nor now
         multiply; inputs and sums come, sums go   the slowest of the PEs and of the three busses
         the last position's sums out
-
-A bus delivers a word in one cycle to every PE that wants it (multicast), so a word crosses it once a pass. Chen, Krishna,
-Emer, Sze, "Eyeriss", JSSC 52(1), 2017, sections IV-A and V-B; section VI-A names these ramps as a reason for lost throughput.
+ A bus delivers a word in one cycle to every PE that wants it (multicast), so a word crosses it once
+a pass. Chen, Krishna, Emer, Sze, "Eyeriss", JSSC 52(1), 2017, sections IV-A and V-B; section VI-A
+names these ramps as a reason for lost throughput.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ Floats = npt.NDArray[np.float64]
 
 
 class Passes:
-    """PEs in lockstep; the ramps and busses of row-stationary passes each by itself, of others the busses' mean."""
+    """PEs in lockstep; the ramps and busses of row-stationary passes each by itself, of others the
+    busses' mean."""
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """PEs take any nest that fits."""
@@ -49,7 +52,12 @@ TIMINGS.register("spatial")(Passes())
 
 def pass_pace(passing: Passing) -> Pace:
     """How long each step multiplies, and waits for the busses."""
-    nest, machine, steps, array = passing.nest, passing.machine, passing.steps, passing.machine.compute
+    nest, machine, steps, array = (
+        passing.nest,
+        passing.machine,
+        passing.steps,
+        passing.machine.compute,
+    )
     busy, waits = multiplying(nest, steps, passing.boundary), {}
     if isinstance(array, PeArray) and keeps_filters(nest, machine):
         waits = _ramps(nest, machine, array, steps, passing.tiles, busy)
@@ -71,29 +79,53 @@ def multiplying(nest: Nest, steps: Steps, boundary: int) -> Floats:
     return cycles
 
 
-def _ramps(nest: Nest, machine: Machine, array: PeArray, steps: Steps, tiles: Sequence[Tiles], busy: Floats) -> Waits:
+def _ramps(
+    nest: Nest, machine: Machine, array: PeArray, steps: Steps, tiles: Sequence[Tiles], busy: Floats
+) -> Waits:
     """What the ramps and the busses of a row-stationary pass add to its multiplying."""
     activation, weight = nest.stage.inputs
     output = nest.stage.output
-    rates = {tensor.name: bus.bytes_per_cycle(machine.clock_hz) / tensor.width for tensor, bus in
-             ((activation, array.activation_bus), (weight, array.weight_bus), (output, array.output_bus))}
+    rates = {
+        tensor.name: bus.bytes_per_cycle(machine.clock_hz) / tensor.width
+        for tensor, bus in (
+            (activation, array.activation_bus),
+            (weight, array.weight_bus),
+            (output, array.output_bus),
+        )
+    }
     filters = np.zeros(steps.count)
-    arriving = next((tile for tile in tiles if tile.tensor == weight.name and tile.level == machine.chain("weight")[1]), None)
+    arriving = next(
+        (
+            tile
+            for tile in tiles
+            if tile.tensor == weight.name and tile.level == machine.chain("weight")[1]
+        ),
+        None,
+    )
     if arriving is None:
         filters[0] = weight.elements
     else:
         np.add.at(filters, arriving.first, arriving.entering)
-    inputs, sums = words_at(activation, steps) / rates[activation.name], words_at(output, steps) / rates[output.name]
-    window, column = words_at(activation, _position(steps, nest, 0)), words_at(output, _position(steps, nest, -1))
-    return {"weight bus: filters into the PEs": filters / rates[weight.name],
-            "activation bus: first windows": window / rates[activation.name],
-            "output bus": np.maximum(0.0, sums - busy),
-            "activation bus": np.maximum(0.0, inputs - np.maximum(busy, sums)),
-            "output bus: last sums": column / rates[output.name]}
+    inputs, sums = (
+        words_at(activation, steps) / rates[activation.name],
+        words_at(output, steps) / rates[output.name],
+    )
+    window, column = (
+        words_at(activation, _position(steps, nest, 0)),
+        words_at(output, _position(steps, nest, -1)),
+    )
+    return {
+        "weight bus: filters into the PEs": filters / rates[weight.name],
+        "activation bus: first windows": window / rates[activation.name],
+        "output bus": np.maximum(0.0, sums - busy),
+        "activation bus": np.maximum(0.0, inputs - np.maximum(busy, sums)),
+        "output bus: last sums": column / rates[output.name],
+    }
 
 
 def _position(steps: Steps, nest: Nest, which: int) -> Steps:
-    """The steps with one column of one image left: one away from the padding at the first end (0), or the last (-1).
+    """The steps with one column of one image left: one away from the padding at the first end (0),
+    or the last (-1).
 
     Images follow each other without a gap, so the ramps are of one.
     """
@@ -106,13 +138,25 @@ def _position(steps: Steps, nest: Nest, which: int) -> Steps:
 
 
 def _mean_bus_cycles(nest: Nest, machine: Machine, array: PeArray, counts: NestCounts) -> float:
-    """The slowest of the three busses over the whole stage, every word crossing once however many PEs it goes to."""
-    widths = {"activation": array.activation_bus, "weight": array.weight_bus, "output": array.output_bus}
+    """The slowest of the three busses over the whole stage, every word crossing once however many
+    PEs it goes to."""
+    widths = {
+        "activation": array.activation_bus,
+        "weight": array.weight_bus,
+        "output": array.output_bus,
+    }
     slowest = 0.0
     for tensor in nest.stage.tensors:
-        levels = [hold for hold in nest.chain(tensor.name) if hold is not None and hold.level in machine.memories
-                  and machine.memories[hold.level].per != "pe"]
+        levels = [
+            hold
+            for hold in nest.chain(tensor.name)
+            if hold is not None
+            and hold.level in machine.memories
+            and machine.memories[hold.level].per != "pe"
+        ]
         traffic = counts.of(levels[-1].level, tensor.name)
         words = max(traffic.serves, traffic.updates)
-        slowest = max(slowest, words * tensor.width / widths[tensor.role].bytes_per_cycle(machine.clock_hz))
+        slowest = max(
+            slowest, words * tensor.width / widths[tensor.role].bytes_per_cycle(machine.clock_hz)
+        )
     return slowest

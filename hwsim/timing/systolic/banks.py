@@ -1,10 +1,12 @@
-"""Bank conflicts: words that the rows of an array want in the same cycle from a buffer of several banks.
+"""Bank conflicts: words that the rows of an array want in the same cycle from a buffer of several
+banks.
 
     bank = address mod banks, one word a bank and cycle
 
-    cycle t:  row 0 reads the word of vector t, row 1 that of vector t - 1, row 2 that of vector t - 2 ...   (skewed)
-
-A cycle in which three rows want words of one bank takes three. Rows that want the same word get it together; padding is not read.
+    cycle t:  row 0 reads the word of vector t, row 1 that of vector t - 1, row 2 that of vector t -
+    2 ...   (skewed)
+ A cycle in which three rows want words of one bank takes three. Rows that want the same word get it
+together; padding is not read.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ MOST_VECTORS = 4096  # of a fold, looked at; a longer stream goes on alike
 
 
 def conflict_cycles(addresses: Ints, banks: int) -> int:
-    """Cycles in which all words are read, fold following fold: the first rows are a fold ahead of the last.
+    """Cycles in which all words are read, fold following fold: the first rows are a fold ahead of
+    the last.
 
     addresses [vectors, rows], PADDING where there is none.
     """
@@ -32,23 +35,52 @@ def conflict_cycles(addresses: Ints, banks: int) -> int:
     repeated[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
     wanted = (ordered != PADDING) & ~repeated
     cycle = np.repeat(np.arange(len(ordered))[:, None], rows, axis=1)
-    busy = np.bincount((cycle * banks + ordered % banks)[wanted], minlength=len(ordered) * banks).reshape(-1, banks)
+    busy = np.bincount(
+        (cycle * banks + ordered % banks)[wanted], minlength=len(ordered) * banks
+    ).reshape(-1, banks)
     return int(np.maximum(1, busy.max(axis=1)).sum())
 
 
-def slowdown(tensor: Tensor, steps: Steps, along_rows: tuple[str, ...], along_stream: tuple[str, ...], banks: int) -> float:
+def slowdown(
+    tensor: Tensor,
+    steps: Steps,
+    along_rows: tuple[str, ...],
+    along_stream: tuple[str, ...],
+    banks: int,
+) -> float:
     """How many times longer the vectors of folds like the first take to read than one a cycle."""
-    lengths = {dim: int(steps.hi[dim][0] - steps.lo[dim][0]) for dim in (*along_stream, *along_rows)}
-    addresses = _addresses(tensor, {dim: int(low[0]) for dim, low in steps.lo.items()}, lengths, along_stream, along_rows)
+    lengths = {
+        dim: int(steps.hi[dim][0] - steps.lo[dim][0]) for dim in (*along_stream, *along_rows)
+    }
+    addresses = _addresses(
+        tensor,
+        {dim: int(low[0]) for dim, low in steps.lo.items()},
+        lengths,
+        along_stream,
+        along_rows,
+    )
     return conflict_cycles(addresses, banks) / float(len(addresses))
 
 
-def _addresses(tensor: Tensor, start: dict[str, int], lengths: dict[str, int], stream: tuple[str, ...], rows: tuple[str, ...]) -> Ints:
+def _addresses(
+    tensor: Tensor,
+    start: dict[str, int],
+    lengths: dict[str, int],
+    stream: tuple[str, ...],
+    rows: tuple[str, ...],
+) -> Ints:
     """[vectors, rows] of the words in the order in which the dims run, the last fastest."""
     dims = (*stream, *rows)
     count = int(np.prod([lengths[dim] for dim in rows], dtype=np.int64)) if rows else 1
-    vectors = min(MOST_VECTORS, int(np.prod([lengths[dim] for dim in stream], dtype=np.int64)) if stream else 1)
-    index = np.unravel_index(np.arange(vectors * count), [max(1, lengths[dim]) for dim in dims]) if dims else ()
+    vectors = min(
+        MOST_VECTORS,
+        int(np.prod([lengths[dim] for dim in stream], dtype=np.int64)) if stream else 1,
+    )
+    index = (
+        np.unravel_index(np.arange(vectors * count), [max(1, lengths[dim]) for dim in dims])
+        if dims
+        else ()
+    )
     at = {dim: start[dim] + place for dim, place in zip(dims, index, strict=True)}
     address, inside = np.zeros(vectors * count, np.int64), np.ones(vectors * count, np.bool_)
     for axis, stride in zip(tensor.axes, tensor.strides, strict=True):

@@ -3,11 +3,13 @@
 A product does not fit the array at once; its pieces, folds, follow each other:
 
     for each fold:                       stationary weights (or inputs)      stationary outputs
-        r rows x c columns stay          weights shift in from the top        sums, which shift out at the bottom
-        T vectors stream through them    inputs from the left                 inputs from the left, weights from the top
-
-The first vector needs r L + c - 1 cycles through the cells (L: the stages of a multiply-accumulate), each later one a cycle more.
-hwsim.oracle.registers steps every register of the same array; the two agree to the cycle.
+        r rows x c columns stay          weights shift in from the top        sums, which shift out
+        at the bottom
+        T vectors stream through them    inputs from the left                 inputs from the left,
+        weights from the top
+ The first vector needs r L + c - 1 cycles through the cells (L: the stages of a
+multiply-accumulate), each later one a cycle more. hwsim.oracle.registers steps every register of
+the same array; the two agree to the cycle.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ SHORT: dict[Role, Stationary] = {"weight": "ws", "activation": "is", "output": "
 class Timing:
     """What an array does between folds.
 
-    hidden: cells have a second register, so the next stationary tile shifts in (or the last sums shift out) meanwhile.
-    overlap: a fold's first vector enters right behind the last of the fold before it; else that fold's results leave first.
-    drain: stationary sums shift out through the cells below; without it they leave all at once, at no cost.
-    stages: cycles from a product's operands to its sum, one new product entering each cycle.
+    hidden: cells have a second register, so the next stationary tile shifts in (or the last sums
+    shift out) meanwhile. overlap: a fold's first vector enters right behind the last of the fold
+    before it; else that fold's results leave first. drain: stationary sums shift out through the
+    cells below; without it they leave all at once, at no cost. stages: cycles from a product's
+    operands to its sum, one new product entering each cycle.
     """
 
     hidden: bool = True
@@ -44,7 +47,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class Folds:
-    """Folds in the order in which they run: rows and columns of cells in use, vectors that stream past; arrays of one length."""
+    """Folds in the order in which they run: rows and columns of cells in use, vectors that stream
+    past; arrays of one length."""
 
     rows: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int64]
@@ -53,7 +57,8 @@ class Folds:
 
 @dataclass(frozen=True)
 class Schedule:
-    """starts: the cycle in which each fold's first vector enters. cycles: until the last result has left."""
+    """starts: the cycle in which each fold's first vector enters. cycles: until the last result has
+    left."""
 
     starts: Floats
     cycles: float
@@ -73,27 +78,42 @@ def intervals(folds: Folds, timing: Timing, stationary: Stationary) -> Floats:
     if stationary == "os":
         if not timing.overlap:
             return ends
-        busy = _draining(rows, timing) - (folds.stream[1:] if timing.hidden else 1)  # until a cell has a register free again
+        busy = _draining(rows, timing) - (
+            folds.stream[1:] if timing.hidden else 1
+        )  # until a cell has a register free again
         return np.maximum(stream, stream + busy)
     if not timing.overlap:
-        return np.maximum(ends, _shifting(rows, after, timing.stages)) if timing.hidden else ends + after
+        return (
+            np.maximum(ends, _shifting(rows, after, timing.stages))
+            if timing.hidden
+            else ends + after
+        )
     if timing.stages > 1:
         return _behind_each_other(folds, timing)
     shifting = _shifting(rows, after, 1)
     return np.maximum(stream, shifting) if timing.hidden else stream - 1 + shifting
 
 
-def _shifting(rows: npt.NDArray[np.int64], after: npt.NDArray[np.int64], stages: int) -> npt.NDArray[np.int64]:
-    """Cycles in which the next tile shifts in, row by row as the fold before lets go of its rows."""
+def _shifting(
+    rows: npt.NDArray[np.int64], after: npt.NDArray[np.int64], stages: int
+) -> npt.NDArray[np.int64]:
+    """Cycles in which the next tile shifts in, row by row as the fold before lets go of its
+    rows."""
     return np.asarray((np.minimum(rows, after) - 1) * stages + 1 + np.maximum(0, after - rows))
 
 
 def _behind_each_other(folds: Folds, timing: Timing) -> Floats:
-    """The same where cells take several cycles: vectors sink slower than tiles, so rows that earlier folds hold are in the way."""
+    """The same where cells take several cycles: vectors sink slower than tiles, so rows that
+    earlier folds hold are in the way."""
     most = int(folds.rows.max())
-    depth, free = np.arange(most), np.full(most, -np.inf)  # free: when a row has last been needed, from the current fold's start
+    depth, free = (
+        np.arange(most),
+        np.full(most, -np.inf),
+    )  # free: when a row has last been needed, from the current fold's start
     found = np.zeros(len(folds.rows) - 1)
-    for number, (rows, after, stream) in enumerate(zip(folds.rows[:-1], folds.rows[1:], folds.stream[:-1], strict=True)):
+    for number, (rows, after, stream) in enumerate(
+        zip(folds.rows[:-1], folds.rows[1:], folds.stream[:-1], strict=True)
+    ):
         free[:rows] = depth[:rows] * timing.stages + (0 if timing.hidden else stream - 1)
         found[number] = max(stream, (free - depth)[:after].max() + after)
         free -= found[number]
@@ -101,9 +121,18 @@ def _behind_each_other(folds: Folds, timing: Timing) -> Floats:
 
 
 def latency(folds: Folds, timing: Timing, stationary: Stationary) -> Floats:
-    """From a fold's first vector to its last result: skewed in, row by row, and out, column by column."""
+    """From a fold's first vector to its last result: skewed in, row by row, and out, column by
+    column."""
     if stationary == "os":
-        return folds.stream + folds.rows + folds.columns - 2 + timing.stages - 1 + _draining(folds.rows, timing)
+        return (
+            folds.stream
+            + folds.rows
+            + folds.columns
+            - 2
+            + timing.stages
+            - 1
+            + _draining(folds.rows, timing)
+        )
     return folds.stream + folds.rows * timing.stages + folds.columns - 2
 
 
@@ -113,7 +142,8 @@ def _draining(rows: npt.NDArray[np.int64], timing: Timing) -> npt.NDArray[np.int
 
 @dataclass(frozen=True)
 class Product:
-    """How a product M x N x K falls on an array: rows and columns hold two of the dims, the third streams past."""
+    """How a product M x N x K falls on an array: rows and columns hold two of the dims, the third
+    streams past."""
 
     rows: int
     columns: int
@@ -121,7 +151,8 @@ class Product:
 
 
 def mapped(m: int, n: int, k: int, stationary: str) -> Product:
-    """Which dims stand still: outputs (M x N, K streams), weights (K x N, M streams) or inputs (K x M, N streams).
+    """Which dims stand still: outputs (M x N, K streams), weights (K x N, M streams) or inputs (K x
+    M, N streams).
 
     Raises HwsimError for a letter pair that is none of os, ws, is.
     """
@@ -131,12 +162,22 @@ def mapped(m: int, n: int, k: int, stationary: str) -> Product:
     return choices[stationary]
 
 
-def product_folds(m: int, n: int, k: int, stationary: Stationary, rows: int, columns: int, *, whole: bool = False,
-                  depth: int | None = None) -> Folds:
-    """The folds of a product on rows x columns cells: for column pieces: for strips of the stream: for row pieces.
+def product_folds(
+    m: int,
+    n: int,
+    k: int,
+    stationary: Stationary,
+    rows: int,
+    columns: int,
+    *,
+    whole: bool = False,
+    depth: int | None = None,
+) -> Folds:
+    """The folds of a product on rows x columns cells: for column pieces: for strips of the stream:
+    for row pieces.
 
-    whole: a partial fold takes as long as a full one. depth: vectors whose sums the accumulators hold (ws, is); the stream
-    is cut into strips of it.
+    whole: a partial fold takes as long as a full one. depth: vectors whose sums the accumulators
+    hold (ws, is); the stream is cut into strips of it.
     """
     product = mapped(m, n, k, stationary)
     down, across = _pieces(product.rows, rows), _pieces(product.columns, columns)

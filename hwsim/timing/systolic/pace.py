@@ -1,4 +1,5 @@
-"""A stage's folds on a systolic array: how long each step streams, what follows it, and what it waits for."""
+"""A stage's folds on a systolic array: how long each step streams, what follows it, and what it
+waits for."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ Floats = npt.NDArray[np.float64]
 
 
 class SystolicFolds:
-    """Folds of a systolic array in closed form; a nest whose sums cannot run down its columns cell by cell."""
+    """Folds of a systolic array in closed form; a nest whose sums cannot run down its columns cell
+    by cell."""
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """Cells take any nest that fits."""
@@ -40,14 +42,16 @@ TIMINGS.register("systolic")(SystolicFolds())
 
 
 def run_folds(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
-    """Folds where the nest lies on the cells as they pass operands on; else passes, every cell fed by itself."""
+    """Folds where the nest lies on the cells as they pass operands on; else passes, every cell fed
+    by itself."""
     if not is_systolic(nest, machine.compute_name):
         return run_on_array(nest, machine, dtype, pass_pace)
     return run_on_array(in_cells(nest, machine), machine, dtype, fold_pace)
 
 
 def in_cells(nest: Nest, machine: Machine) -> Nest:
-    """The nest with the tensor that stays in a systolic array's cells held there, where the nest does not say so itself.
+    """The nest with the tensor that stays in a systolic array's cells held there, where the nest
+    does not say so itself.
 
     par k on row, par n on column:        par k on row, par n on column:
       for m:                        ->      hold array: weights
@@ -56,9 +60,20 @@ def in_cells(nest: Nest, machine: Machine) -> Nest:
     cells = machine.compute_name
     if any(hold.level == cells for hold in nest.holds):
         return nest
-    names = tuple(tensor.name for tensor in nest.stage.tensors if tensor.role == stationary(nest, cells))
-    inside = max((number for number, item in enumerate(nest.items) if isinstance(item, Loop) and item.spatial is not None),
-                 default=first_spatial(nest) - 1) + 1
+    names = tuple(
+        tensor.name for tensor in nest.stage.tensors if tensor.role == stationary(nest, cells)
+    )
+    inside = (
+        max(
+            (
+                number
+                for number, item in enumerate(nest.items)
+                if isinstance(item, Loop) and item.spatial is not None
+            ),
+            default=first_spatial(nest) - 1,
+        )
+        + 1
+    )
     return replace(nest, items=(*nest.items[:inside], Hold(cells, names), *nest.items[inside:]))
 
 
@@ -68,7 +83,9 @@ def fold_pace(passing: Passing) -> Pace:
     array = machine.compute
     assert isinstance(array, SystolicArray)
     if dtype not in array.rates:
-        raise HwsimError(f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}")
+        raise HwsimError(
+            f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}"
+        )
     short = _short(nest, machine)
     timing = Timing(array.preload_hidden, array.overlap_folds, array.drain, array.mac_stages)
     folds, last = _folds(nest, machine, array, steps, dtype, short)
@@ -76,8 +93,15 @@ def fold_pace(passing: Passing) -> Pace:
     gaps[last[:-1]] = intervals(folds, timing, short) - folds.stream[:-1]
     ends = schedule(folds, timing, short).cycles - float(folds.stream.sum() + gaps.sum())
     streaming = _streaming(nest, machine, array, steps, dtype)
-    return Pace("systolic folds", streaming, _bank_conflicts(nest, machine, steps, streaming), gaps, _rows(nest, machine, array, steps),
-                float(array.rows), ends)
+    return Pace(
+        "systolic folds",
+        streaming,
+        _bank_conflicts(nest, machine, steps, streaming),
+        gaps,
+        _rows(nest, machine, array, steps),
+        float(array.rows),
+        ends,
+    )
 
 
 def _short(nest: Nest, machine: Machine) -> Stationary:
@@ -93,7 +117,9 @@ def _bank_conflicts(nest: Nest, machine: Machine, steps: Steps, streaming: Float
     role = "weight" if short == "is" else "activation"
     tensor = next(tensor for tensor in nest.stage.inputs if tensor.role == role)
     held = nest.chain(tensor.name)[-2]
-    part = None if held is None or held.level not in machine.memories else machine.memories[held.level]
+    part = (
+        None if held is None or held.level not in machine.memories else machine.memories[held.level]
+    )
     if not isinstance(part, Scratchpad) or part.banks == 1 or part.whole_banks:
         return {}
     rows, stream = {"ws": (view.k, view.m), "is": (view.k, view.n), "os": (view.m, view.k)}[short]
@@ -106,17 +132,26 @@ def _rows(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps) -> F
     assert view is not None
     if short == "os":
         return None
-    return np.full(steps.count, float(array.rows)) if array.partial_folds == "whole" else steps.lengths(view.k).astype(np.float64)
+    return (
+        np.full(steps.count, float(array.rows))
+        if array.partial_folds == "whole"
+        else steps.lengths(view.k).astype(np.float64)
+    )
 
 
 def _folds(
     nest: Nest, machine: Machine, array: SystolicArray, steps: Steps, dtype: str, short: Stationary
 ) -> tuple[Folds, npt.NDArray[np.int64]]:
-    """The folds of a nest's steps, and the last step of each: slices of a reduction whose sums stay are one fold."""
+    """The folds of a nest's steps, and the last step of each: slices of a reduction whose sums stay
+    are one fold."""
     view = nest.stage.view
     assert view is not None
     down, across = {"ws": (view.k, view.n), "is": (view.k, view.m), "os": (view.m, view.n)}[short]
-    rows, columns, stream = steps.lengths(down), steps.lengths(across), _streaming(nest, machine, array, steps, dtype)
+    rows, columns, stream = (
+        steps.lengths(down),
+        steps.lengths(across),
+        _streaming(nest, machine, array, steps, dtype),
+    )
     last = np.arange(steps.count)
     if short == "os":
         places = np.stack([steps.lo[dim] for dim in (*view.b, *view.m, *view.n)])
@@ -128,11 +163,15 @@ def _folds(
     return Folds(rows[last], columns[last], stream), last
 
 
-def _streaming(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps, dtype: str) -> Floats:
+def _streaming(
+    nest: Nest, machine: Machine, array: SystolicArray, steps: Steps, dtype: str
+) -> Floats:
     """Cycles in which vectors enter, at every step."""
     view = nest.stage.view
     assert view is not None
-    others = tuple(dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
+    others = tuple(
+        dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
+    )
     short = _short(nest, machine)
     vectors = steps.lengths({"ws": view.m, "is": view.n, "os": (*others, *view.k)}[short])
     if short != "os":  # a reduction is not shared: nothing would add its parts

@@ -2,4 +2,6 @@
 
 from hwsim.choose.objectives import OBJECTIVES, Objective
 
-OBJECTIVES.register("edp")(Objective(lambda result: sum(result.energy_pj.values()) * result.seconds, "energy x delay"))
+OBJECTIVES.register("edp")(
+    Objective(lambda result: sum(result.energy_pj.values()) * result.seconds, "energy x delay")
+)

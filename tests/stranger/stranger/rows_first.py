@@ -27,7 +27,12 @@ class RowsFirst:
         inner = tuple(dim for dim, _ in stage.bounds if dim not in outer)
         level = machine.chain("activation")[1]
         moving = placement.moving(stage, machine, level, ("activation", "weight", "output"))
-        items = [*placement.backing(stage, machine), *points(outer), Hold(level, moving), *points(inner)]
+        items = [
+            *placement.backing(stage, machine),
+            *points(outer),
+            Hold(level, moving),
+            *points(inner),
+        ]
         return Nest(stage, drop_idle(stage, items), self.name)
 
 

@@ -22,10 +22,14 @@ class WordByWord:
         dram = moved[machine.dram_name].values()
         rate = machine.memories[machine.dram_name].bandwidth
         assert rate is not None
-        waiting = sum(row.read_bytes + row.write_bytes for row in dram) / rate.bytes_per_cycle(machine.clock_hz)
+        waiting = sum(row.read_bytes + row.write_bytes for row in dram) / rate.bytes_per_cycle(
+            machine.clock_hz
+        )
         computing = ceil(nest.stage.iterations / machine.compute.peak_macs_per_cycle(dtype))
         cycles = Cycles(computing, {machine.dram_name: waiting})
-        return Run(nest, cycles, moved, footprints(machine, nest, counts, 0, {}), "words in turn", counts)
+        return Run(
+            nest, cycles, moved, footprints(machine, nest, counts, 0, {}), "words in turn", counts
+        )
 
 
 TIMINGS.register("word-by-word")(WordByWord())

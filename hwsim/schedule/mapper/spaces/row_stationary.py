@@ -1,12 +1,13 @@
-"""Row-stationary PE arrays: filter rows along the array's rows, output rows along its columns, sets of both beside.
+"""Row-stationary PE arrays: filter rows along the array's rows, output rows along its columns, sets
+of both beside.
 
     for n, k, p, c tiles x:        outer block: input rows and sums in the global buffer
       for n, k, p, c folds:        [filter buffer]
         par c, k in sets, r on rows, p on columns
           for q:                   windows slide in the PEs' scratchpads
             for c, s, k            q channels and p filters of a PE, in the letters of Eyeriss
-
-Chen, Emer, Sze, "Eyeriss", ISCA 2016: e = p's spread, r and t = c's and k's, q and p = c's and k's cells.
+ Chen, Emer, Sze, "Eyeriss", ISCA 2016: e = p's spread, r and t = c's and k's, q and p = c's and k's
+cells.
 """
 
 from __future__ import annotations
@@ -21,14 +22,27 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS
 from hwsim.schedule.dataflows.row_stationary import sets_of
-from hwsim.schedule.mapper.space import ARRAY, CELL, FAMILIES, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders
+from hwsim.schedule.mapper.space import (
+    ARRAY,
+    CELL,
+    FAMILIES,
+    OUTER,
+    POINT,
+    Options,
+    Skeleton,
+    Slot,
+    Space,
+    cuts,
+    orders,
+)
 
 MOST_CUTS = 10
 
 
 @FAMILIES.register("row-stationary")
 class RowStationarySpace:
-    """Every e, r, t that fits the array; every q and p that fits a PE; tiles of n, k, p, c in the buffer."""
+    """Every e, r, t that fits the array; every q and p that fits a PE; tiles of n, k, p, c in the
+    buffer."""
 
     rank = 1
     quick = True
@@ -45,11 +59,14 @@ class RowStationarySpace:
         spreads = dict(_spreads(stage, array))
         outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
         outer.update({dim: (1,) for dim in ("g",) if dim in size})
-        outer.update({dim: cuts(size[dim], MOST_CUTS) for dim in ("n", "k", "p", "c") if dim in size})
+        outer.update(
+            {dim: cuts(size[dim], MOST_CUTS) for dim in ("n", "k", "p", "c") if dim in size}
+        )
         cell: dict[str, tuple[int, ...]] = dict.fromkeys(dims, (1,))
         width = stage.output.width
         ifmap, weights, sums = (
-            machine.part(machine.chain(role)[-1], Scratchpad).capacity // width for role in ("activation", "weight", "output")
+            machine.part(machine.chain(role)[-1], Scratchpad).capacity // width
+            for role in ("activation", "weight", "output")
         )
         cell["c"] = _per_pe(size["c"], ifmap // size["s"])
         cell["k"] = _per_pe(size["k"], min(sums, weights // size["s"]))
@@ -98,11 +115,21 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
             )
 
 
-def _spreads(stage: Stage, array: PeArray) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
-    """(e, r, t) as spreads of p, c and k: every e that leaves another number of sets, its sets shared out to the full."""
+def _spreads(
+    stage: Stage, array: PeArray
+) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
+    """(e, r, t) as spreads of p, c and k: every e that leaves another number of sets, its sets
+    shared out to the full."""
     size = stage.extents
-    widest = {sets_of(array, size["r"], e): e for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1)}
-    evens = {sets_of(array, size["r"], e): e for e in reversed(cuts(size["p"], size["p"])) if sets_of(array, size["r"], e)}
+    widest = {
+        sets_of(array, size["r"], e): e
+        for e in range(1, min(size["p"], array.rows // size["r"] * array.cols) + 1)
+    }
+    evens = {
+        sets_of(array, size["r"], e): e
+        for e in reversed(cuts(size["p"], size["p"]))
+        if sets_of(array, size["r"], e)
+    }
     axes = {"p": "column", "c": "set", "k": "set", "r": "row"}
     for sets, e in dict.fromkeys((*widest.items(), *evens.items())):
         shares = {min(sets // r, size["k"]): r for r in range(1, min(sets, size["c"]) + 1)}

@@ -1,12 +1,13 @@
-"""Systolic arrays: a tile of weights in the cells, rows of activations streaming past, sums in accumulators.
+"""Systolic arrays: a tile of weights in the cells, rows of activations streaming past, sums in
+accumulators.
 
     for m, n tiles x:              outer block: activations and outputs in the chip's buffer
       for m strips, n folds:       [accumulators]
         for taps, k folds:         [weight buffer]
           par k on rows, n on columns
             for m: one row a cycle
-
-The reduction is never cut outside the buffer, since sums that have left the accumulators do not come back.
+ The reduction is never cut outside the buffer, since sums that have left the accumulators do not
+come back.
 """
 
 from __future__ import annotations
@@ -20,7 +21,19 @@ from hwsim.ir.transform import split_group
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.mapper.space import ARRAY, CELL, FAMILIES, OUTER, POINT, Options, Skeleton, Slot, Space, cuts, orders
+from hwsim.schedule.mapper.space import (
+    ARRAY,
+    CELL,
+    FAMILIES,
+    OUTER,
+    POINT,
+    Options,
+    Skeleton,
+    Slot,
+    Space,
+    cuts,
+    orders,
+)
 
 MOST_CUTS = 8
 
@@ -47,9 +60,16 @@ class SystolicSpace:
         view, array = stage.view, machine.compute
         assert view is not None and isinstance(array, SystolicArray)
         dims = tuple(dim for dim, _ in stage.bounds)
-        rows, columns = split_group(view.k, stage.extents, array.rows), split_group(view.n, stage.extents, array.columns)
+        rows, columns = (
+            split_group(view.k, stage.extents, array.rows),
+            split_group(view.n, stage.extents, array.columns),
+        )
         spread = {dim: rows.get(dim, columns.get(dim, 1)) for dim in dims}
-        split = {dim: (("row" if dim in rows else "column", spread[dim]),) for dim in dims if spread[dim] > 1}
+        split = {
+            dim: (("row" if dim in rows else "column", spread[dim]),)
+            for dim in dims
+            if spread[dim] > 1
+        }
         outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
         outer.update(dict.fromkeys(view.b, (1,)))
         outer.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in (*view.m, *view.n)})
@@ -70,12 +90,19 @@ class SystolicSpace:
 def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator[Skeleton]:
     view = stage.view
     assert view is not None
-    others = tuple(dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b))
-    activation, weight, output = (machine.chain(role)[1:] for role in ("activation", "weight", "output"))
+    others = tuple(
+        dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
+    )
+    activation, weight, output = (
+        machine.chain(role)[1:] for role in ("activation", "weight", "output")
+    )
     buffer = _hold(stage, machine, activation[0], placement)
     sums = _holds(stage, machine, output, activation[0], placement)
     weights = _holds(stage, machine, weight, activation[0], placement)
-    cells = Hold(machine.compute_name, tuple(tensor.name for tensor in stage.tensors if tensor.role == "weight"))
+    cells = Hold(
+        machine.compute_name,
+        tuple(tensor.name for tensor in stage.tensors if tensor.role == "weight"),
+    )
     moving = (*view.m, *view.n)
     for last, _, outer in orders(stage, moving):
         for _, _, inner in orders(stage, moving):
@@ -96,7 +123,9 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
             )
 
 
-def _holds(stage: Stage, machine: Machine, levels: tuple[str, ...], buffer: str, placement: Placement) -> tuple[Hold, ...]:
+def _holds(
+    stage: Stage, machine: Machine, levels: tuple[str, ...], buffer: str, placement: Placement
+) -> tuple[Hold, ...]:
     """The memories inside the chip's buffer, but those that nothing comes into."""
     holds = (_hold(stage, machine, level, placement) for level in levels if level != buffer)
     return tuple(hold for hold in holds if hold.tensors)

@@ -9,8 +9,15 @@ import click
 from hwsim import __version__
 
 COMMANDS = {
-    "run": "run", "compare": "compare", "count": "count", "error": "error", "map": "map_layers", "tile": "tile",
-    "list": "list_names", "show": "show", "validate": "validate",
+    "run": "run",
+    "compare": "compare",
+    "count": "count",
+    "error": "error",
+    "map": "map_layers",
+    "tile": "tile",
+    "list": "list_names",
+    "show": "show",
+    "validate": "validate",
 }
 
 
@@ -26,15 +33,21 @@ class Commands(click.Group):
         command: click.Command = import_module(f"hwsim.cli.{COMMANDS[name]}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         from hwsim.errors import nearest
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; known: {', '.join(COMMANDS)}")
+            ctx.fail(
+                f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; known: {', '.join(COMMANDS)}"
+            )
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
+)
 @click.version_option(__version__, prog_name="hwsim")
 def main() -> None:
     """Simulate networks on CPUs, GPUs and accelerators described in YAML.
