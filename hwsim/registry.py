@@ -64,9 +64,9 @@ class Registry(Generic[T]):
 
 
 def _import_all(package: str) -> None:
-    """Every module of a package, and of the packages inside it."""
+    """Every module of a package. A package inside it registers in its own __init__."""
     root = importlib.import_module(package)
-    for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+    for module in pkgutil.iter_modules(root.__path__, f"{package}."):
         importlib.import_module(module.name)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
@@ -30,9 +31,11 @@ from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows import Dataflow, applicable
 from hwsim.schedule.mapper import best_mapping, is_quick
 from hwsim.timing import TIMINGS, Run, Surroundings
-from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
 from hwsim.timing.explicit.accesses import notes
 from hwsim.timing.physics import check_layer, check_stage, power_note
+
+if TYPE_CHECKING:
+    from hwsim.timing.caches.stream import ImplicitChain
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
 SOME_MAPPINGS = 30_000  # of a space that takes long to search
@@ -255,6 +258,8 @@ def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | No
     ]
     if not caches:
         return None
+    from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
+
     units = machine.compute.cores if isinstance(machine.compute, Core) else 1
     return ImplicitChain(caches, units, AddressSpace(stages))
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "list": "list_names",
     "show": "show",
     "validate": "validate",
+    "schema": "schema",
 }
 
 

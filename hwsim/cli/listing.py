@@ -22,7 +22,6 @@ from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.program import program_of
 from hwsim.report.tables import WIDTH, text_table
 from hwsim.schedule.dataflows import DATAFLOWS
-from hwsim.validate import CHECKS
 
 WIDEST_NAME = 24
 TAPS = 3  # of the filters whose transforms are shown
@@ -85,6 +84,8 @@ def _dataflows() -> list[tuple[str, str]]:
 
 
 def _references() -> list[tuple[str, str]]:
+    from hwsim.validate import CHECKS
+
     return [(name, CHECKS[name].summary) for name in CHECKS]
 
 

@@ -156,6 +156,14 @@ def _read_part(node: yaml.Node, path: str, doc: Document) -> Part | None:
     return cast(Part | None, build(PARTS[kind], rest, path, doc))
 
 
+def _parts_schema() -> dict[str, Any]:
+    """Every kind of part by its type."""
+    from hwsim.describe.schema import object_schema
+
+    kinds = [object_schema(PARTS[kind], {"type": {"const": kind}}) for kind in PARTS]
+    return {"type": "object", "additionalProperties": {"oneOf": kinds}}
+
+
 @dataclass(frozen=True)
 class Machine:
     """Parts, links and a clock, as read from YAML; frozen.
@@ -171,7 +179,7 @@ class Machine:
     description: str
     clock_hz: float = quantity("frequency_hz", key="clock")
     dtype: str = choice(tuple(DTYPE_BYTES))
-    parts: dict[str, Part] = read_by(_read_parts)
+    parts: dict[str, Part] = read_by(_read_parts, _parts_schema)
     links: tuple[str, ...] = required()
     process_nm: float = 45.0
     source: str = ""
@@ -271,27 +279,38 @@ class Machine:
         return {}
 
     def _find_chain(self, role: Role) -> tuple[str, ...]:
-        import networkx
-
-        inside = [
-            name
-            for name, part in self.parts.items()
-            if name == self.compute_name or (isinstance(part, Memory) and role in part.holds)
-        ]
-        ends = (
-            (self.dram_name, self.compute_name)
-            if role != "output"
-            else (self.compute_name, self.dram_name)
-        )
-        try:
-            path = networkx.shortest_path(self.graph.subgraph(inside), *ends)
-        except (networkx.NetworkXNoPath, networkx.NodeNotFound):
+        """The shortest way through parts that hold the role, breadth first."""
+        ends = (self.dram_name, self.compute_name)
+        start, goal = ends if role != "output" else ends[::-1]
+        ways: dict[str, tuple[str, ...]] = {start: (start,)}
+        waiting = [start]
+        for part in waiting:
+            for after in self._onward[part]:
+                if after not in ways and self._lets_through(after, role):
+                    ways[after] = (*ways[part], after)
+                    waiting.append(after)
+        if goal not in ways:
             raise HwsimError(
                 f"no path for the {role}s between {self.dram_name!r} and {self.compute_name!r}; "
                 f"expected links through parts that hold {role}s"
-            ) from None
-        outward = path if role != "output" else path[::-1]
-        return tuple(name for name in outward if name != self.compute_name)
+            )
+        way = ways[goal] if role != "output" else ways[goal][::-1]
+        return tuple(name for name in way if name != self.compute_name)
+
+    def _lets_through(self, name: str, role: Role) -> bool:
+        part = self.parts[name]
+        return name == self.compute_name or (isinstance(part, Memory) and role in part.holds)
+
+    @cached_property
+    def _onward(self) -> dict[str, list[str]]:
+        """Where data may go from each part, in the order of the links."""
+        onward: dict[str, list[str]] = {name: [] for name in self.parts}
+        for link in self.links:
+            left, right = _ends(link)
+            onward[left].append(right)
+            if "<->" in link:
+                onward[right].append(left)
+        return onward
 
     @cached_property
     def memories(self) -> dict[str, Memory]:

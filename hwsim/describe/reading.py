@@ -60,9 +60,11 @@ def count(*, default: Any = dataclasses.MISSING, least: int = 1) -> Any:
     return field(default=default, metadata={"least": least})
 
 
-def read_by(reader: Callable[[yaml.Node, str, Document], Any]) -> Any:
-    """A dataclass field that `reader(node, path, document)` makes."""
-    return field(metadata={"read": reader})
+def read_by(
+    reader: Callable[[yaml.Node, str, Document], Any], schema: Callable[[], dict[str, Any]]
+) -> Any:
+    """A dataclass field that `reader(node, path, document)` makes; schema: JSON Schema of it."""
+    return field(metadata={"read": reader, "schema": schema})
 
 
 def per_axis(*, default: Any = dataclasses.MISSING, least: int = 1, sides: bool = False) -> Any:
@@ -86,7 +88,15 @@ def per_axis(*, default: Any = dataclasses.MISSING, least: int = 1, sides: bool 
             return None
         return values
 
-    return field(default=default, metadata={"read": reader})
+    def schema() -> dict[str, Any]:
+        number = {"type": "integer", "minimum": least}
+        lists = [
+            {"type": "array", "items": number, "minItems": length, "maxItems": length}
+            for length in lengths
+        ]
+        return {"anyOf": [number, *lists]}
+
+    return field(default=default, metadata={"read": reader, "schema": schema})
 
 
 def choice(names: tuple[str, ...]) -> Any:
@@ -237,7 +247,7 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     hints = typing.get_type_hints(cls)
     before = len(doc.faults)
     values: dict[str, Any] = {}
-    names = {_yaml_name(spec): name for name, spec in wanted.items()}
+    names = {yaml_name(spec): name for name, spec in wanted.items()}
     for key, (key_node, value) in pairs.items():
         if key not in names:
             doc.fault(
@@ -258,8 +268,8 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
         ):
             doc.fault(
                 path,
-                f"missing key {_yaml_name(spec)!r}; expected "
-                f"{_describe(hints[spec.name], spec.metadata)}",
+                f"missing key {yaml_name(spec)!r}; expected "
+                f"{described_as(hints[spec.name], spec.metadata)}",
                 node,
             )
     if len(doc.faults) > before:
@@ -315,7 +325,7 @@ def name_fault(name: str) -> str:
     )
 
 
-def _yaml_name(spec: dataclasses.Field[Any]) -> str:
+def yaml_name(spec: dataclasses.Field[Any]) -> str:
     """The key of a field in a file: its own name (without a keyword's underscore), or the one it
     declares."""
     return str(spec.metadata.get("key", spec.name.rstrip("_")))
@@ -402,7 +412,7 @@ def _choice(choices: list[str], node: yaml.Node, path: str, doc: Document) -> An
 def _scalar(hint: Any, meta: Mapping[str, Any], node: yaml.Node, path: str, doc: Document) -> Any:
     try:
         if not isinstance(node, yaml.ScalarNode):
-            raise ValueError(f"{_kind(node)}; expected {_describe(hint, meta)}")
+            raise ValueError(f"{_kind(node)}; expected {described_as(hint, meta)}")
         if "unit" in meta:
             return PARSERS[meta["unit"]](node.value)
         return _PLAIN[hint](node, meta)
@@ -418,12 +428,13 @@ def _integer(node: yaml.ScalarNode, meta: Mapping[str, Any]) -> int:
         value = int(str(yaml.SafeLoader.construct_yaml_int(yaml.SafeLoader(""), node)))
     except ValueError:
         raise ValueError(
-            f"{shortened(repr(node.value))} is not a whole number; expected {_describe(int, meta)}"
+            f"{shortened(repr(node.value))} is not a whole number; "
+            f"expected {described_as(int, meta)}"
         ) from None
     least = meta.get("least", 0)
     if not least <= value < 2**53:
         raise ValueError(
-            f"{shortened(node.value)} is out of range; expected {_describe(int, meta)}"
+            f"{shortened(node.value)} is out of range; expected {described_as(int, meta)}"
         )
     return value
 
@@ -481,7 +492,8 @@ _EXAMPLES = {
 }
 
 
-def _describe(hint: Any, meta: Mapping[str, Any]) -> str:
+def described_as(hint: Any, meta: Mapping[str, Any]) -> str:
+    """What is expected of a field, in words."""
     if "unit" in meta:
         return _EXAMPLES[meta["unit"]]
     if hint is int:
@@ -493,4 +505,4 @@ def _describe(hint: Any, meta: Mapping[str, Any]) -> str:
 def fields_of(value: Any) -> Iterator[tuple[str, Any]]:
     """(name, value) of a dataclass' fields, for printing what was understood."""
     for spec in dataclasses.fields(value):
-        yield _yaml_name(spec), getattr(value, spec.name)
+        yield yaml_name(spec), getattr(value, spec.name)

@@ -3,7 +3,7 @@ its timing.
 
     nest, machine ->  TIMINGS[machine.compute.timing].run(...)  ->  Run: cycles, accesses, footprint
 
-A timing is one module of a folder here (or of a user's package) that registers itself.
+A timing is one folder here whose __init__ registers it; what it needs is imported when it runs.
 """
 
 from __future__ import annotations

@@ -16,9 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from hwsim.ir.convolution import Convolution, batch_dims, grouped, width
 from hwsim.ir.kernel import Kernel
@@ -26,7 +24,11 @@ from hwsim.ir.phases import Line, Phases
 from hwsim.ir.stage import GemmView, Operations, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
-Ints = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
 Supports = tuple[
     tuple[tuple[int, ...], tuple[int, ...]], ...
 ]  # for every point the rows and columns of the patch behind it
@@ -111,6 +113,8 @@ class Side:
 
     def inside(self, positions: Sequence[int]) -> Ints:
         """[phase, residue and tile]: how many of these positions of the patch are not padding."""
+        import numpy as np
+
         line = self.phases.input
         phases = self.phases.phases if self.phases.summed else 1
         starts = (
@@ -123,6 +127,8 @@ class Side:
 
     def taps_inside(self, positions: Sequence[int]) -> Ints:
         """[phase, 1]: how many of these taps each has."""
+        import numpy as np
+
         line = self.phases.filter
         return _within(
             line.offset + line.phase * np.arange(self.phases.phases)[:, None],
@@ -133,6 +139,8 @@ class Side:
 
 
 def _within(starts: Ints, step: int, positions: Sequence[int], size: int) -> Ints:
+    import numpy as np
+
     places = starts[..., None] + step * np.array(positions, np.int64)
     return np.asarray(((places >= 0) & (places < size)).sum(axis=-1), np.int64)
 
@@ -382,6 +390,8 @@ class TiledPart:
 def _nonzero(rows: Ints, columns: Ints, density: float) -> npt.NDArray[np.float64]:
     """[row phases, column phases]: expected numbers of values that are not zero, each behind rows x
     columns numbers."""
+    import numpy as np
+
     result = np.zeros((len(rows), len(columns)))
     for place in np.ndindex(result.shape):
         down, down_times = np.unique(rows[place[0]], return_counts=True)

@@ -9,7 +9,7 @@ from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.results.result import Access, Accesses, Cycles, Sampling
-from hwsim.timing import TIMINGS, Run, Surroundings
+from hwsim.timing import Run
 from hwsim.timing.caches.stream import (
     SUM_BYTES,
     ImplicitChain,
@@ -32,27 +32,8 @@ def core_walkers(core: Core) -> Walkers:
     return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT, WINDOW_STEPS)
 
 
-class Cores:
-    """Registers in closed form, the caches line by line, and the busiest port as the time."""
-
-    def refuses(self, nest: Nest, machine: Machine) -> str | None:
-        """Every tensor begins in memory and is loaded into registers."""
-        innermost = nest.holds[-1].level
-        return (
-            None
-            if innermost == "registers"
-            else f"{innermost} is the innermost memory; expected registers"
-        )
-
-    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
-        """Where the layer ends, what the caches hold dirty is written out."""
-        return _run(nest, machine, dtype, around.warm, around.last)
-
-
-TIMINGS.register("core")(Cores())
-
-
-def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> Run:
+def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> Run:
+    """One stage on the cores; last: the layer ends here, and dirty lines are written out."""
     core = machine.compute
     assert isinstance(core, Core)
     counts = count(nest)

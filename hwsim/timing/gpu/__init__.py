@@ -1,1 +1,34 @@
 """Streaming multiprocessors: blocks in waves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwsim.timing import TIMINGS, Run, Surroundings
+
+if TYPE_CHECKING:
+    from hwsim.describe.machine import Machine
+    from hwsim.ir.nest import Nest
+
+
+class Blocks:
+    """Registers and shared memory in closed form, the L2 sector by sector in wave order, waves of
+    blocks in time."""
+
+    def refuses(self, nest: Nest, machine: Machine) -> str | None:
+        """Tiles go through shared memory."""
+        levels = {hold.level for hold in nest.holds}
+        return (
+            None
+            if {"shared", "registers"} <= levels
+            else "a kernel's tiles are held in shared memory and registers"
+        )
+
+    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
+        """Where the layer ends, what the L2 holds dirty is written out."""
+        from hwsim.timing.gpu.blocks import run_on_blocks
+
+        return run_on_blocks(nest, machine, dtype, around.warm, around.last)
+
+
+TIMINGS.register("sm")(Blocks())

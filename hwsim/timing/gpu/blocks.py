@@ -15,7 +15,7 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Access, Cycles
 from hwsim.schedule.dataflows.shared_tiled import GROUP, THREAD, WORKING_REGISTERS
-from hwsim.timing import TIMINGS, Run, Surroundings
+from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
 from hwsim.timing.cpu.cores import cache_accesses, fidelity, memory_cycles, with_flush
 from hwsim.timing.explicit.accesses import accesses, footprints, word_bytes
@@ -40,28 +40,10 @@ class Occupancy:
     limit: str
 
 
-class Blocks:
-    """Registers and shared memory in closed form, the L2 sector by sector in wave order, waves of
-    blocks in time."""
-
-    def refuses(self, nest: Nest, machine: Machine) -> str | None:
-        """Tiles go through shared memory."""
-        levels = {hold.level for hold in nest.holds}
-        return (
-            None
-            if {"shared", "registers"} <= levels
-            else "a kernel's tiles are held in shared memory and registers"
-        )
-
-    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
-        """Where the layer ends, what the L2 holds dirty is written out."""
-        return _run(nest, machine, dtype, around.warm, around.last)
-
-
-TIMINGS.register("sm")(Blocks())
-
-
-def _run(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> Run:
+def run_on_blocks(
+    nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool
+) -> Run:
+    """One stage in waves; last: the layer ends here, and what the L2 holds dirty is written out."""
     sm = machine.compute
     assert isinstance(sm, StreamingMultiprocessor)
     counts = count(nest)

@@ -26,28 +26,10 @@ from hwsim.ir.nest import Loop, Nest
 from hwsim.ir.stationary import keeps_filters
 from hwsim.ir.transform import temporal_steps
 from hwsim.parts.pe_array import PeArray
-from hwsim.timing import TIMINGS, Run, Surroundings
-from hwsim.timing.explicit.array import run_on_array
 from hwsim.timing.explicit.tiles import Steps, Tiles, words_at
 from hwsim.timing.pace import Pace, Passing, Waits
 
 Floats = npt.NDArray[np.float64]
-
-
-class Passes:
-    """PEs in lockstep; the ramps and busses of row-stationary passes each by itself, of others the
-    busses' mean."""
-
-    def refuses(self, nest: Nest, machine: Machine) -> str | None:
-        """PEs take any nest that fits."""
-        return None
-
-    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
-        """Tiles as events, passes in closed form."""
-        return run_on_array(nest, machine, dtype, pass_pace)
-
-
-TIMINGS.register("spatial")(Passes())
 
 
 def pass_pace(passing: Passing) -> Pace:

@@ -14,7 +14,6 @@ from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stationary import first_spatial, is_systolic, stationary
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
-from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.explicit.array import ArrayRun, run_on_array
 from hwsim.timing.explicit.tiles import Steps
 from hwsim.timing.pace import Pace, Passing, Waits
@@ -23,22 +22,6 @@ from hwsim.timing.systolic.banks import slowdown
 from hwsim.timing.systolic.folds import SHORT, Folds, Stationary, Timing, intervals, schedule
 
 Floats = npt.NDArray[np.float64]
-
-
-class SystolicFolds:
-    """Folds of a systolic array in closed form; a nest whose sums cannot run down its columns cell
-    by cell."""
-
-    def refuses(self, nest: Nest, machine: Machine) -> str | None:
-        """Cells take any nest that fits."""
-        return None
-
-    def run(self, nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
-        """Tiles as events, folds in closed form."""
-        return run_folds(nest, machine, dtype)
-
-
-TIMINGS.register("systolic")(SystolicFolds())
 
 
 def run_folds(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:

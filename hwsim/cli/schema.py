@@ -1,0 +1,55 @@
+"""hwsim schema: JSON Schema of what hwsim reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from hwsim.cli.terminal import print_text, user_errors
+from hwsim.errors import UnknownName
+
+
+def _machine() -> type[Any]:
+    from hwsim.describe.machine import Machine
+
+    return Machine
+
+
+def _workload() -> type[Any]:
+    from hwsim.describe.workload import WorkloadText
+
+    return WorkloadText
+
+
+def _nest() -> type[Any]:
+    from hwsim.ir.nest_file import NestFile
+
+    return NestFile
+
+
+KINDS: dict[str, Callable[[], type[Any]]] = {
+    "machine": _machine,
+    "workload": _workload,
+    "nest": _nest,
+}
+
+
+@click.command("schema")
+@click.argument("kind")
+@user_errors
+def command(kind: str) -> None:
+    """JSON Schema (draft 7) of a machine, workload or nest file.
+
+    Editors check a YAML file by its first line:
+
+    \b
+    # yaml-language-server: $schema=machine.schema.json
+    """
+    from hwsim.describe.schema import schema_of
+
+    if kind not in KINDS:
+        raise UnknownName("schema", kind, KINDS)
+    print_text(json.dumps(schema_of(KINDS[kind](), f"hwsim {kind}"), indent=1))

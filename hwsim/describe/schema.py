@@ -1,0 +1,73 @@
+"""JSON Schema (draft 7) of what hwsim reads, made from the dataclasses that read it.
+
+Editors check and complete a YAML file by its first line: # yaml-language-server: $schema=...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from hwsim.describe.reading import described_as, yaml_name
+
+Schema = dict[str, Any]
+DRAFT = "http://json-schema.org/draft-07/schema#"
+PLAIN: dict[Any, Schema] = {
+    float: {"type": "number", "exclusiveMinimum": 0},
+    bool: {"type": "boolean"},
+    str: {"type": "string"},
+}
+
+
+def schema_of(cls: type[Any], title: str) -> Schema:
+    """The schema of a file that is read as a dataclass."""
+    return {"$schema": DRAFT, "title": title, **object_schema(cls)}
+
+
+def object_schema(cls: type[Any], beside: Mapping[str, Schema] | None = None) -> Schema:
+    """The schema of one mapping. beside: keys that its reader takes besides the fields."""
+    hints = typing.get_type_hints(cls)
+    specs = [spec for spec in dataclasses.fields(cls) if spec.init]
+    properties = {yaml_name(spec): _field(hints[spec.name], spec.metadata) for spec in specs}
+    needed = [yaml_name(spec) for spec in specs if _is_required(spec)]
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0],
+        "additionalProperties": False,
+        "required": [*(beside or {}), *needed],
+        "properties": {**(beside or {}), **properties},
+    }
+
+
+def _is_required(spec: dataclasses.Field[Any]) -> bool:
+    none = dataclasses.MISSING
+    return spec.default is none and spec.default_factory is none
+
+
+def _field(hint: Any, meta: Mapping[str, Any]) -> Schema:
+    if "schema" in meta:
+        found: Schema = meta["schema"]()
+        return found
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        return {"anyOf": [_field(arms[0], meta), {"type": "null"}]}
+    if origin is tuple:
+        return {"type": "array", "items": _field(typing.get_args(hint)[0], meta)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _field(typing.get_args(hint)[1], meta)}
+    if "choices" in meta:
+        return {"enum": list(meta["choices"])}
+    if origin is Literal:
+        return {"enum": list(typing.get_args(hint))}
+    if "unit" in meta:
+        return {"type": ["string", "number"], "description": described_as(hint, meta)}
+    if hint is int:
+        return {"type": "integer", "minimum": meta.get("least", 0)}
+    if dataclasses.is_dataclass(hint):
+        return object_schema(typing.cast(type[Any], hint))
+    return dict(PLAIN[hint])
