@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +87,30 @@ def test_cells_hold_what_stays_whether_the_nest_says_so_or_not(name: str) -> Non
 
 def _of_cells(item: object, machine: hwsim.Machine) -> bool:
     return isinstance(item, Hold) and item.level == machine.compute_name
+
+
+@pytest.mark.parametrize("name", ["xeon-8380", "h200"])
+def test_other_names_of_memories_give_the_same_numbers(name: str, tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "configs"
+    text = next(folder.rglob(f"{name}.yaml")).read_text()
+    renamed = re.sub(
+        r"(?<!type: )\b(registers|shared|l1|l2|l3)\b(?=:$| [<-]|\n)", r"my_\1", text, flags=re.M
+    )
+    path = tmp_path / "renamed.yaml"
+    path.write_text(renamed)
+    assert "my_registers" in load_machine(path).parts
+    layer = ConvLayer(1, 16, 14, 14, 32, 3, 3, pad=1)
+    own, other = (hwsim.simulate(layer, machine, "implicit-gemm") for machine in (name, path))
+    assert (other.seconds, other.dram_bytes) == (own.seconds, own.dram_bytes)
+    assert sum(other.energy_pj.values()) == pytest.approx(sum(own.energy_pj.values()))
+
+
+def test_memories_that_would_not_be_simulated_are_refused_at_their_line(tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "configs"
+    text = next(folder.rglob("h200.yaml")).read_text()
+    more = "  l1: {type: cache, capacity: 128 KiB, line: 32 B, ways: 4, "
+    more += "bandwidth: 64 B/cycle, latency: 30 cycles}\n"
+    path = tmp_path / "gpu.yaml"
+    path.write_text(text.replace("parts:\n", f"parts:\n{more}"))
+    with pytest.raises(HwsimError, match=r"gpu.yaml:\d+:\d+: parts.l1: a cache of per: core"):
+        load_machine(path)

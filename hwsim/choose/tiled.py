@@ -46,7 +46,7 @@ def fits_registers(tiled: Tiled, machine: Machine) -> bool:
     """Do the tiles of A, B and C fit a core's registers together?"""
     return (
         tiled.footprint * max(4, DTYPE_BYTES[machine.dtype])
-        <= machine.memories["registers"].capacity
+        <= machine.memories[machine.only("registers")].capacity
     )
 
 
@@ -57,7 +57,10 @@ def _on_core(tiled: Tiled, machine: Machine) -> list[Loop | Hold]:
         Loop("n", tiled.v2),
         Loop("k", tiled.v3),
     ]
-    registers, inside = Hold("registers", NAMES, halo="refetch"), points(("m", "n", "k"))
+    registers, inside = (
+        Hold(machine.only("registers"), NAMES, halo="refetch"),
+        points(("m", "n", "k")),
+    )
     return (
         [*outside, registers, *inside]
         if fits_registers(tiled, machine)
@@ -72,9 +75,9 @@ def _on_blocks(tiled: Tiled, stage: Stage, machine: Machine) -> list[Loop | Hold
         Hold(machine.dram_name, NAMES),
         *tiles(sizes, ("m", "n"), "block"),
         Loop("k", tiled.v3),
-        Hold("shared", ("A", "B"), multicast=False),
+        Hold(machine.only("scratchpad", "sm"), ("A", "B"), multicast=False),
         *tiles(each, ("m", "n"), "thread"),
         *points(("k",)),
-        Hold("registers", NAMES, multicast=False),
+        Hold(machine.only("registers"), NAMES, multicast=False),
         *points(("m", "n")),
     ]

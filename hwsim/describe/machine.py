@@ -77,6 +77,25 @@ class Memory(Part, Held):
         return ROLES
 
 
+@dataclass(frozen=True)
+class Need:
+    """A memory that a timing looks for.
+
+    kind: its type. per: whose own it is, None for anybody's. most: how many there may be.
+    """
+
+    kind: str
+    per: str | None = None
+    most: int = 1
+
+    def meets(self, part: Part) -> bool:
+        """Is the part one of these?"""
+        return isinstance(part, Memory) and part.kind == self.kind and self.per in (None, part.per)
+
+    def __str__(self) -> str:
+        return f"part of type {self.kind}" + (f" with per: {self.per}" if self.per else "")
+
+
 class Compute(Part):
     """A part that multiplies.
 
@@ -111,9 +130,9 @@ class Compute(Part):
         """Cores, SMs or PEs: the copies of a memory that each has its own of."""
         return 1
 
-    def needs(self) -> dict[str, str]:
-        """{part name: type} of the memories that the simulator of this family looks for by name."""
-        return {}
+    def needs(self) -> tuple[Need, ...]:
+        """The memories that the timing of this part finds by their kind and owner."""
+        return ()
 
 
 PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
@@ -220,13 +239,28 @@ class Machine:
                     f"{self.dtype}, which {self.compute_name} does not compute; expected one of "
                     f"{', '.join(self.compute.dtypes)}",
                 )
-            for name, kind in self.compute.needs().items():
-                if name not in self.parts or self.parts[name].kind != kind:
-                    yield (
-                        "parts",
-                        f"no part {name!r} of type {kind}; a machine with {self.compute.kind} "
-                        f"cores needs one of that name",
-                    )
+            yield from self._unmet()
+
+    def _unmet(self) -> Iterator[tuple[str, str]]:
+        """Memories that the timing needs and does not find, and those it would not simulate."""
+        needs = self.compute.needs()
+        for need in needs:
+            found = [name for name, part in self.parts.items() if need.meets(part)]
+            if not found:
+                yield "parts", f"no {need}; a machine with {self.compute.kind} cores needs one"
+            for name in found[need.most :]:
+                what = f"one more {need}, which is not simulated"
+                yield f"parts.{name}", f"{what}; expected {need.most}"
+        for name, part in self.parts.items() if needs else ():
+            known = not isinstance(part, Memory) or part.management == "backing"
+            if isinstance(part, Memory) and not known and not any(n.meets(part) for n in needs):
+                what = f"a {part.kind} of per: {part.per} beside {self.compute.kind} cores"
+                kinds = " or a ".join(str(need) for need in needs)
+                yield f"parts.{name}", f"{what} is not simulated; expected a {kinds}"
+
+    def only(self, kind: str, per: str | None = None) -> str:
+        """The name of the memory of a kind and owner, of which a machine has one."""
+        return next(name for name, part in self.parts.items() if Need(kind, per).meets(part))
 
     def _unreachable(self) -> Iterator[tuple[str, str]]:
         for role in ROLES:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.machine import PARTS, Compute, Need
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import DTYPE_BYTES
 
@@ -44,8 +44,8 @@ class Core(Compute):
     def dtypes(self) -> tuple[str, ...]:
         return ("fp64", "fp32") + (("int8",) if self.int8_macs_per_lane > 1 else ())
 
-    def needs(self) -> dict[str, str]:
-        return {"registers": "registers", "l1": "cache"}
+    def needs(self) -> tuple[Need, ...]:
+        return (Need("registers"), Need("cache", most=9))
 
     def lanes(self, dtype: str) -> int:
         """Elements a vector register holds."""

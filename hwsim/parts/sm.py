@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.machine import PARTS, Compute, Need
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.units import DTYPE_BYTES, Duration
 from hwsim.ir.stage import Stage
@@ -52,8 +52,8 @@ class StreamingMultiprocessor(Compute):
     def dtypes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.macs_per_cycle, *(self.tensor_macs_per_cycle or {}))))
 
-    def needs(self) -> dict[str, str]:
-        return {"registers": "registers", "shared": "scratchpad", "l2": "cache"}
+    def needs(self) -> tuple[Need, ...]:
+        return (Need("registers"), Need("scratchpad", "sm"), Need("cache", "chip"))
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for field in ("macs_per_cycle", "tensor_macs_per_cycle"):

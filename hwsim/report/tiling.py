@@ -128,7 +128,11 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
         return "\n".join(["", f"{title}:", "", text_table(head, rows)])
     runs = [(name, tiles, _simulated(tiles, machine)) for name, tiles in pairs]
-    levels = [part for part in machine.chain("activation")[::-1] if part != "registers"]
+    levels = [
+        part
+        for part in machine.chain("activation")[::-1]
+        if machine.memories[part].kind != "registers"
+    ]
     head = ["tiles", "v1,v2,v3", level, "words in", *levels, "time"]
     rows = [
         [

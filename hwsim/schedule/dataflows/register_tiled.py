@@ -71,7 +71,11 @@ class RegisterTiled:
             *tiles(tile, view.n),
             *tiles(tile, view.m),
             *points(inside),
-            Hold("registers", tuple(tensor.name for tensor in stage.tensors), halo="refetch"),
+            Hold(
+                machine.only("registers"),
+                tuple(tensor.name for tensor in stage.tensors),
+                halo="refetch",
+            ),
             *points((*view.m, *view.n)),
         ]
         return Nest(stage, drop_idle(stage, items), self.name, packed=True)

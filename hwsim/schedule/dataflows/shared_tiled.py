@@ -130,10 +130,10 @@ class SharedTiled:
             *tiles(sizes, view.m, "block"),
             *tiles(sizes, view.n, "block"),
             *tiles(sizes, view.k),
-            Hold("shared", inputs, multicast=False),
+            Hold(machine.only("scratchpad", "sm"), inputs, multicast=False),
             *tiles(per_thread, (*view.m, *view.n), GROUP if tensor_cores else THREAD),
             *points((*view.k, *taps)),
-            Hold("registers", names, multicast=False),
+            Hold(machine.only("registers"), names, multicast=False),
             *points((*view.m, *view.n)),
         ]
         return Nest(stage, drop_idle(stage, items), self.name)
@@ -186,7 +186,8 @@ class _Rates:
             if tensor_cores
             else sm.vector_ops_per_cycle_per_sm(dtype)
         )
-        shared, l2 = machine.part("shared", Scratchpad), machine.part("l2", Cache)
+        shared = machine.part(machine.only("scratchpad", "sm"), Scratchpad)
+        l2 = machine.part(machine.only("cache"), Cache)
         return cls(
             macs,
             shared.bandwidth.bytes_per_cycle(machine.clock_hz),

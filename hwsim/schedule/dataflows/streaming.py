@@ -39,9 +39,9 @@ class Streaming:
         outer = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
         window = tuple(dim for dim, _ in stage.bounds if dim not in outer)
         if isinstance(machine.compute, Core):
-            items = _on_cores(stage, machine.compute, outer, window)
+            items = _on_cores(stage, machine, machine.compute, outer, window)
         elif isinstance(machine.compute, StreamingMultiprocessor):
-            items = _on_blocks(stage, outer, window)
+            items = _on_blocks(stage, machine, outer, window)
         else:
             items = _through_buffer(stage, machine, placement, outer, window)
         return Nest(
@@ -54,7 +54,7 @@ def _names(stage: Stage) -> tuple[str, ...]:
 
 
 def _on_cores(
-    stage: Stage, core: Core, outer: list[str], window: tuple[str, ...]
+    stage: Stage, machine: Machine, core: Core, outer: list[str], window: tuple[str, ...]
 ) -> list[Loop | Hold]:
     """Cores share the longest outer dims; a vector of the innermost dim at a time."""
     extents = dict(stage.bounds)
@@ -75,7 +75,7 @@ def _on_cores(
         *shares,
         *points(outer[:-1]),
         *tiles(vector, outer[-1:]),
-        Hold("registers", _names(stage), halo="refetch", pieces=pieces),
+        Hold(machine.only("registers"), _names(stage), halo="refetch", pieces=pieces),
         *points((*outer[-1:], *window)),
     ]
 
@@ -84,7 +84,9 @@ def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
     return sum(tile_bytes(tensor, sizes) for tensor in stage.tensors)
 
 
-def _on_blocks(stage: Stage, outer: list[str], window: tuple[str, ...]) -> list[Loop | Hold]:
+def _on_blocks(
+    stage: Stage, machine: Machine, outer: list[str], window: tuple[str, ...]
+) -> list[Loop | Hold]:
     """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their
     windows share.
 
@@ -96,9 +98,9 @@ def _on_blocks(stage: Stage, outer: list[str], window: tuple[str, ...]) -> list[
     sizes = split_group(tuple(outer), dict(stage.bounds), max(1, THREADS // pieces))
     return [
         *tiles(sizes, outer, "block"),
-        Hold("shared", _names(stage), multicast=False),
+        Hold(machine.only("scratchpad", "sm"), _names(stage), multicast=False),
         *points(outer, "thread"),
-        Hold("registers", _names(stage), multicast=False, pieces=pieces),
+        Hold(machine.only("registers"), _names(stage), multicast=False, pieces=pieces),
         *points(window),
     ]
 

@@ -19,7 +19,7 @@ class Cores:
         innermost = nest.holds[-1].level
         return (
             None
-            if innermost == "registers"
+            if innermost == machine.only("registers")
             else f"{innermost} is the innermost memory; expected registers"
         )
 

@@ -20,7 +20,7 @@ class Blocks:
         levels = {hold.level for hold in nest.holds}
         return (
             None
-            if {"shared", "registers"} <= levels
+            if {machine.only("scratchpad", "sm"), machine.only("registers")} <= levels
             else "a kernel's tiles are held in shared memory and registers"
         )
 

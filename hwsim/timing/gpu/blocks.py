@@ -47,7 +47,8 @@ def run_on_blocks(
     sm = machine.compute
     assert isinstance(sm, StreamingMultiprocessor)
     counts = count(nest)
-    boundary = next(hold for hold in nest.holds if hold.level == "shared")
+    shared, registers = machine.only("scratchpad", "sm"), machine.only("registers")
+    boundary = next(hold for hold in nest.holds if hold.level == shared)
     room = occupancy(nest, machine, sm, counts)
     stream = run_stream(
         nest,
@@ -60,21 +61,19 @@ def run_on_blocks(
     traffic = with_flush(stream.traffic, chain, last)
     l2, dram = _memory(machine, traffic)
     inside = compute + sharing + waiting
-    slowest, cause = max((inside, ""), (l2, "l2"), (dram, machine.dram_name))
+    slowest, cause = max((inside, ""), (l2, chain.names[-1]), (dram, machine.dram_name))
     stall = (
-        {cause: slowest - compute}
-        if cause
-        else {"shared": sharing, "latency and barriers": waiting}
+        {cause: slowest - compute} if cause else {shared: sharing, "latency and barriers": waiting}
     )
     stall["kernel launch"] = sm.launch.cycles(machine.clock_hz)
     per_sm = {
-        "shared": min(room.blocks, ceil(counts.instances["shared"] / sm.sms)),
-        "registers": room.holders,
+        shared: min(room.blocks, ceil(counts.instances[shared] / sm.sms)),
+        registers: room.holders,
     }
-    per_sm["registers"] *= per_sm["shared"]
-    found = accesses(machine, nest, counts, {"shared", "registers"}, ACCUMULATOR_BYTES)
+    per_sm[registers] *= per_sm[shared]
+    found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)
     if sm.on_tensor_cores(nest.stage):
-        found["registers"] = _of_tensor_cores(nest, sm, found["registers"])
+        found[registers] = _of_tensor_cores(nest, sm, found[registers])
     found.update(cache_accesses(machine, traffic, chain.line))
     return Run(
         nest,
@@ -113,6 +112,7 @@ def occupancy(
     per_holder = sm.tensor_threads if sm.on_tensor_cores(nest.stage) else 1
     threads = holders * per_holder
     warps = ceil(threads / WARP) * WARP
+    register_file, shared = machine.only("registers"), machine.only("scratchpad", "sm")
     words = {
         level: sum(
             _peak_bytes(machine, nest, counts, hold, name)
@@ -120,16 +120,17 @@ def occupancy(
             if hold.level == level
             for name in hold.tensors
         )
-        for level in ("registers", "shared")
+        for level in (register_file, shared)
     }
-    registers = WORKING_REGISTERS + ceil(words["registers"] / REGISTER_BYTES / per_holder)
+    registers = WORKING_REGISTERS + ceil(words[register_file] / REGISTER_BYTES / per_holder)
     limits = {
         "slots": sm.max_blocks,
         "threads": sm.max_threads // warps,
-        "registers": machine.memories["registers"].capacity // (registers * REGISTER_BYTES * warps),
+        "registers": machine.memories[register_file].capacity
+        // (registers * REGISTER_BYTES * warps),
     }
-    if words["shared"]:
-        limits["shared memory"] = machine.memories["shared"].capacity // words["shared"]
+    if words[shared]:
+        limits["shared memory"] = machine.memories[shared].capacity // words[shared]
     limit = min(limits, key=lambda name: limits[name])
     if (
         limits[limit] < 1
@@ -139,9 +140,9 @@ def occupancy(
         raise HwsimError(
             f"{machine.name}: {nest.stage.name}: a block of {threads} threads, {registers} "
             f"registers each and "
-            f"{words['shared']} bytes of shared memory does not fit an SM ({limit})"
+            f"{words[shared]} bytes of shared memory does not fit an SM ({limit})"
         )
-    return Occupancy(limits[limit], holders, threads, registers, words["shared"], limit)
+    return Occupancy(limits[limit], holders, threads, registers, words[shared], limit)
 
 
 def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
@@ -166,8 +167,9 @@ def _wave_cycles(
     others' work hides one's waiting. alone: a block's own work when its threads, one operation a
     cycle each, are all that runs.
     """
-    blocks = counts.instances["shared"]
-    boundary = next(hold for hold in nest.holds if hold.level == "shared")
+    level = machine.only("scratchpad", "sm")
+    blocks = counts.instances[level]
+    boundary = next(hold for hold in nest.holds if hold.level == level)
     steps = prod(nest.bound(loop) for loop in nest.loops_above(boundary) if loop.spatial is None)
     arithmetic, work, alone = (
         cycles / steps
@@ -206,10 +208,11 @@ def _block_cycles(
         sm.macs_per_cycle_per_sm(dtype) if tensor_cores else sm.vector_ops_per_cycle_per_sm(dtype)
     )
     arithmetic = operations / rate
-    shared: Scratchpad = machine.part("shared", Scratchpad)
+    level = machine.only("scratchpad", "sm")
+    shared: Scratchpad = machine.part(level, Scratchpad)
     moved = 0.0
     for tensor in nest.stage.tensors:
-        traffic = counts.of("shared", tensor.name)
+        traffic = counts.of(level, tensor.name)
         moved += (
             traffic.fills
             + traffic.updates
@@ -245,4 +248,4 @@ def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
 def _memory(machine: Machine, traffic: dict[tuple[str, str], LevelTraffic]) -> tuple[float, float]:
     """(cycles at the L2's bandwidth for every sector the SMs ask for, cycles at DRAM's)."""
     needed = memory_cycles(machine, traffic, 1)
-    return needed["l2"], needed[machine.dram_name]
+    return needed[machine.only("cache")], needed[machine.dram_name]
