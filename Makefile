@@ -38,6 +38,7 @@ fuzz: $(VENV)/.dev
 
 sample: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/sample --force
+	rm -f reports/sample/*.png reports/sample/*.csv reports/sample/results.json
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -9,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from hwsim.describe.machine import PARTS
+from hwsim.describe.reading import yaml_name
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -79,3 +83,14 @@ def test_links_lead_somewhere() -> None:
 def test_nothing_speaks_of_this_machine() -> None:
     for path in [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml"]:
         assert not re.search(r"/(home|work|root)/", path.read_text()), path.name
+
+
+def test_the_table_of_parts_has_every_field_and_no_other() -> None:
+    """docs/machines.md lists the fields that the dataclasses read."""
+    rows = re.findall(r"^\| (\w+) \| (.+) \|$", (ROOT / "docs/machines.md").read_text(), re.M)
+    listed = {kind: fields for kind, fields in rows if kind in PARTS}
+    assert set(listed) == set(PARTS)
+    for kind, text in listed.items():
+        plain = re.sub(r"\([^()]*\)", "", text)
+        wanted = {yaml_name(spec) for spec in dataclasses.fields(PARTS[kind]) if spec.init}
+        assert {word.strip() for word in plain.split(",")} == wanted, kind
