@@ -11,7 +11,7 @@ from typing import Any
 
 from hwsim.algorithms import AUTO, DIRECT, FALLBACK, MEMORY_BOUND, find_algorithm, lower
 from hwsim.choose.algorithm import best_of, candidates, cannot_win
-from hwsim.choose.layer import simulate_layer
+from hwsim.choose.layer import MEASURES, simulate_layer
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.describe.machine import Machine
@@ -79,6 +79,7 @@ class _Task:
     dataflow: str | None
     yields: bool
     timeline: bool = False
+    objective: str = "latency"
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -86,7 +87,9 @@ class _Task:
     @property
     def work(self) -> _Work:
         plan = self.plan()
-        return _Work(self.machine, self.layer, plan.stages, plan.fused_over, self.dataflow)
+        return _Work(
+            self.machine, self.layer, plan.stages, plan.fused_over, self.dataflow, self.objective
+        )
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class _Work:
     stages: tuple[Stage, ...]
     fused_over: tuple[str, ...]
     dataflow: str | None
+    objective: str
 
 
 def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
@@ -142,7 +146,15 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
     elif job.algorithm == AUTO:
         names = candidates(layer)
     return [
-        _Task(job.machine.name, layer, name, job.dataflow, job.algorithm != AUTO, job.timeline)
+        _Task(
+            job.machine.name,
+            layer,
+            name,
+            job.dataflow,
+            job.algorithm != AUTO,
+            job.timeline,
+            job.objective,
+        )
         for name in names
     ]
 
@@ -208,6 +220,7 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
         machine,
         task.dataflow,
         timeline=task.timeline,
+        objective=task.objective if task.objective in MEASURES else "latency",
     )
 
 

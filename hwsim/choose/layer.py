@@ -4,7 +4,7 @@ physics."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,13 @@ from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
-from hwsim.parts.dram import Dram
 from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
 from hwsim.rewrite.placement import Placement, keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
-from hwsim.schedule.dataflows import Dataflow, applicable
+from hwsim.schedule.dataflows import Dataflow, applicable, nests_of
 from hwsim.schedule.mapper import best_mapping, is_quick
 from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.explicit.accesses import notes
@@ -39,7 +38,30 @@ if TYPE_CHECKING:
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
 SOME_MAPPINGS = 30_000  # of a space that takes long to search
-WAITS_LONG = 1.5  # times what the array or DRAM need at least
+FINALISTS = 6  # nests of a dataflow that are simulated at most
+NEAR = 1.1  # times the best estimate: nests whose estimates are worse are not simulated
+EQUAL = 1.005  # times another: as good, so that the second criterion decides
+KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run asked for."""
+
+    dtype: str
+    dataflow: str | None
+    objective: str
+    timeline: bool
+
+
+MEASURES: dict[str, Callable[[StageResult], tuple[float, float]]] = {
+    "latency": lambda result: (
+        result.cycles.total,
+        result.dram_read_bytes + result.dram_write_bytes,
+    ),
+    "energy": lambda result: (sum(result.energy_pj.values()), result.cycles.total),
+    "dram": lambda result: (result.dram_read_bytes + result.dram_write_bytes, result.cycles.total),
+}
 
 
 def simulate_layer(
@@ -51,13 +73,14 @@ def simulate_layer(
     dataflow: str | None,
     nests: Mapping[str, Nest] | None = None,
     timeline: bool = False,
+    objective: str = "latency",
 ) -> LayerResult:
     """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there,
     but for what an explicit memory keeps.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
     stage, nests to run instead of what a dataflow or the mapper would schedule. timeline: keep when
-    tiles moved and steps ran.
+    tiles moved and steps ran. objective: what nests are chosen by.
     """
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
@@ -74,7 +97,12 @@ def simulate_layer(
     )
     runs = [
         _run_stages(
-            block.plan, machine, dtype, dataflow, nests or {}, chain, block is blocks[-1], timeline
+            block.plan,
+            machine,
+            Choice(dtype, dataflow, objective, timeline),
+            nests or {},
+            chain,
+            block is blocks[-1],
         )
         for block in blocks
     ]
@@ -119,12 +147,10 @@ def simulate_layer(
 def _run_stages(
     plan: Plan,
     machine: Machine,
-    dtype: str,
-    dataflow: str | None,
+    choice: Choice,
     nests: Mapping[str, Nest],
     chain: ImplicitChain | None,
     ends: bool,
-    timeline: bool,
 ) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
     it."""
@@ -134,13 +160,13 @@ def _run_stages(
     for stage in online:
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            return _run(nest, machine, dtype, Surroundings(chain, last), timeline)
+            return _run(nest, machine, choice.dtype, Surroundings(chain, last), choice.timeline)
 
         given = nests.get(stage.name)
         best = (
             run(verify_nest(replace(given, stage=stage)))
             if given is not None
-            else _run_best(stage, machine, placement, dataflow, run)
+            else _run_best(stage, machine, placement, choice, run)
         )
         results[stage.name] = check_stage(best, machine)
     return results
@@ -150,68 +176,91 @@ def _run_best(
     stage: Stage,
     machine: Machine,
     placement: Placement,
-    dataflow: str | None,
+    choice: Choice,
     run: Callable[[Nest], StageResult],
 ) -> StageResult:
-    """The stage under the named dataflow; without a name the sooner done of the rules' nest and the
+    """The stage under the named dataflow; without a name the better of the rules' nest and the
     mapper's.
 
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the
-    simulation tells. On systolic arrays, where the rule is seldom beaten, it is asked only when the
-    rule's tiles do not fit or wait long; where its space takes long to search, only when the rules'
-    tiles do not fit.
+    simulation tells. On systolic arrays, whose dataflows search their own tiles, it is asked only
+    when these do not fit; where its space takes long to search likewise.
     """
-    ruled = _by_rule(stage, machine, placement, dataflow, run)
+    ruled = _by_rule(stage, machine, placement, choice, run)
     asked = (
-        dataflow is None
+        choice.dataflow is None
         and not isinstance(ruled, TooLarge)
         and machine.management == "explicit"
         and stage.view is not None
     )
-    asked = asked and (is_quick(stage, machine) or isinstance(ruled, HwsimError))
-    if asked and isinstance(machine.compute, SystolicArray) and isinstance(ruled, StageResult):
-        asked = ruled.cycles.total > WAITS_LONG * max(
-            ruled.cycles.compute, _least_dram_cycles(stage, machine)
-        )
-    tried = (
-        [ruled, _attempt(lambda: run(verify_nest(_mapped(stage, machine, placement))))]
-        if asked
-        else [ruled]
-    )
+    searched = not is_quick(stage, machine) or isinstance(machine.compute, SystolicArray)
+    if searched and isinstance(ruled, StageResult):
+        asked = False
+    tried = [ruled]
+    if asked:
+        tried.append(_attempt(lambda: run(verify_nest(_mapped(stage, machine, placement)))))
     ran = [result for result in tried if isinstance(result, StageResult)]
     if not ran:
         raise next(error for error in tried if isinstance(error, HwsimError))
-    return min(ran, key=lambda result: result.cycles.total)
+    return min(ran, key=MEASURES[choice.objective])
 
 
 def _by_rule(
     stage: Stage,
     machine: Machine,
     placement: Placement,
-    dataflow: str | None,
+    choice: Choice,
     run: Callable[[Nest], StageResult],
 ) -> StageResult | HwsimError:
-    """The first of the dataflows that apply whose nest fits, or what kept the first from fitting; a
-    named one must fit."""
+    """The best nest of the first of the dataflows that apply, or what kept the first from fitting;
+    a named one must fit."""
     tried: list[StageResult | HwsimError] = []
-    for flow in applicable(stage, machine, dataflow):
-        outcome = _attempt(partial(_schedule_and_run, flow, stage, machine, placement, run))
-        if isinstance(outcome, (StageResult, TooLarge)) or (
-            dataflow is not None and flow.name == dataflow.partition(":")[0]
-        ):
+    for flow in applicable(stage, machine, choice.dataflow):
+        best = partial(_best_of_flow, flow, stage, machine, placement, choice.objective, run)
+        outcome = _attempt(best)
+        named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
+        if isinstance(outcome, (StageResult, TooLarge)) or named:
             return outcome
         tried.append(outcome)
     return tried[0]
 
 
-def _schedule_and_run(
+def _best_of_flow(
     flow: Dataflow,
     stage: Stage,
     machine: Machine,
     placement: Placement,
+    objective: str,
     run: Callable[[Nest], StageResult],
 ) -> StageResult:
-    return run(verify_nest(flow.schedule(stage, machine, placement)))
+    """The best of a dataflow's finalists, simulated: those near the best estimate, until one keeps
+    its own."""
+    ranked = nests_of(flow, stage, machine, placement, objective)
+    measure = MEASURES[objective]
+    best: StageResult | None = None
+    error: HwsimError | None = None
+    for nest, estimate in ranked[:FINALISTS]:
+        if best is not None and estimate > NEAR * ranked[0][1]:
+            break
+        result = _attempt(partial(run, verify_nest(nest)))
+        if isinstance(result, HwsimError):
+            error = error or result
+            continue
+        best = result if best is None else _better(best, result, objective)
+        if measure(best)[0] <= KEPT_WORD * ranked[0][1]:
+            break
+    if best is None:
+        assert error is not None
+        raise error
+    return best
+
+
+def _better(one: StageResult, other: StageResult, objective: str) -> StageResult:
+    """By the objective; of equal times the one that moves fewer bytes."""
+    measure = MEASURES[objective]
+    first, second = sorted((one, other), key=measure)
+    equal = measure(second)[0] <= EQUAL * measure(first)[0]
+    return min(first, second, key=lambda result: measure(result)[1]) if equal else first
 
 
 def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
@@ -224,13 +273,6 @@ def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
 def _mapped(stage: Stage, machine: Machine, placement: Placement) -> Nest:
     most = MOST_MAPPINGS if is_quick(stage, machine) else SOME_MAPPINGS
     return best_mapping(stage, machine, "latency", placement=placement, workers=1, most=most).nest
-
-
-def _least_dram_cycles(stage: Stage, machine: Machine) -> float:
-    dram = machine.part(machine.dram_name, Dram)
-    return sum(tensor.bytes for tensor in stage.tensors) / float(
-        dram.bandwidth.bytes_per_cycle(machine.clock_hz)
-    )
 
 
 def _fits_in_dram(plan: Plan, machine: Machine) -> None:

@@ -3,9 +3,9 @@ still."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
@@ -27,6 +27,19 @@ class Dataflow(Protocol):
     def refuses(self, stage: Stage, machine: Machine) -> str | None: ...
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest: ...
+
+
+Ranked = Sequence[tuple[Nest, float]]
+
+
+@runtime_checkable
+class Searched(Dataflow, Protocol):
+    """A dataflow that finds several nests, best first by an estimate in which only ratios
+    matter."""
+
+    def nests(
+        self, stage: Stage, machine: Machine, placement: Placement, objective: str
+    ) -> Ranked: ...
 
 
 DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.schedule.dataflows")
@@ -80,3 +93,12 @@ def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
         )
         words *= min(axis.size, reach, axis.extent * prod(sizes.get(dim, 1) for dim in axis.dims))
     return words * tensor.width
+
+
+def nests_of(
+    flow: Dataflow, stage: Stage, machine: Machine, placement: Placement, objective: str
+) -> Ranked:
+    """What a dataflow makes of a stage, best first. Raises HwsimError where nothing fits."""
+    if isinstance(flow, Searched):
+        return flow.nests(stage, machine, placement, objective)
+    return [(flow.schedule(stage, machine, placement), 0.0)]

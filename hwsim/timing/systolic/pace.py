@@ -141,6 +141,7 @@ def _folds(
         last = np.flatnonzero(np.append((places[:, 1:] != places[:, :-1]).any(axis=0), True))
         stream = np.add.reduceat(stream, np.concatenate([[0], last[:-1] + 1]))
     columns = -(-columns // -(-columns // array.cols))  # of one array
+    rows = -(-rows // -(-rows // array.rows))
     if array.partial_folds == "whole":
         rows, columns = np.full_like(rows, array.rows), np.full_like(columns, array.cols)
     return Folds(rows[last], columns[last], stream), last

@@ -1,0 +1,354 @@
+"""Every tiling of a systolic dataflow, costed: which blocks, in which order, and what every buffer
+keeps for how long.
+
+    for blocks of x, y, z, in any order:         outer loops 0, 1, 2
+      for folds of columns and rows, in any order:   loops 3, 4
+        the array: one fold, its vectors streaming past
+ Each tensor is held outside of some of these loops (its depth: how many are outside). Its tile is
+what the loops inside touch. It comes anew once for every step of the loops outside that move it,
+and of those outside of these:
+
+    words from DRAM = words of the tensor * product of the trips of loops that do not move it, but
+    lie outside one that does
+ A sum that is left and taken up again is written and read each time. Times are estimates, the
+busiest of the array and DRAM and what nothing can hide; the best few are simulated (hwsim.choose).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.compiled import kernel
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+ACTIVATION, WEIGHT, OUTPUT = range(3)
+STREAM, COLUMNS, ROWS = range(3)
+WHOLE, FOLD, BLOCKS = 0, 1, 2  # indices of sizes: all of a group, one fold, then its blocks
+DEPTHS = 6  # outside of 0 to 5 loops
+NO_SUMS = 9  # the depth of accumulators that there are not
+KEPT = 16  # of the best tilings
+FIELDS = 10
+
+# rows of Given.facts: by group, by tensor and group, by tensor, and one by one
+COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
+SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
+SHARE, MERGES, SEPARATE = range(3)  # columns of ARRAY
+VECTORS, GAP, LEAST, LATENCY, RATE = range(5)  # of Given.rates
+# rows of Work.ints and Work.floats
+LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
+SIZE, MOVED, ALONE, ROW = 0, 3, 6, 9
+
+jit: Any = kernel(nogil=True, error_model="numpy", _nrt=False)
+
+
+class Given(NamedTuple):
+    """A search: few arrays, as every one costs compiling.
+
+    trips [2, group, block]: of the loop over blocks of a group, and of the one over folds inside
+    one. words [tensor, size, size]: of a tile, by the sizes of the two groups that move the tensor.
+    room [memory]: bytes. orders [order, 5]: the group of every loop.
+
+    facts [10, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
+    WIDTH, bytes of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
+    that is, -1 where the tensor is there already; BUFFERS. SUMS: bytes of an unfinished sum in
+    DRAM; of the accumulators room (-1 without), bytes of a word, buffers. ARRAY: arrays that share
+    the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own.
+
+    rates [5]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
+    fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
+    """
+
+    trips: Ints
+    words: Floats
+    room: Ints
+    orders: Ints
+    facts: Ints
+    rates: Floats
+
+
+class Work(NamedTuple):
+    """Room to work in. ints [8, 6], floats [10, FIELDS]: see the names of their rows.
+
+    LOOPS, TRIPS: of the order at hand. CHOSEN: the block of each group. STATE: the index of each
+    group's size. OPTIONS: how many depths each tensor has; of these DEPTH + tensor, SIZE + tensor
+    (bytes in its memory), MOVED + tensor (from and to DRAM), ALONE + tensor (those of them that
+    nothing hides). ROW: a tiling.
+    """
+
+    ints: Ints
+    floats: Floats
+
+
+def room_to_work() -> Work:
+    """Empty, for one search."""
+    return Work(np.zeros((8, DEPTHS), np.int64), np.zeros((10, FIELDS)))
+
+
+@jit
+def _tile(p: Any, w: Any, tensor: int) -> float:
+    """Words of a tensor's tile, by the sizes that the groups have at the moment."""
+    first, second = -1, -1
+    for group in range(3):
+        if p.facts[MOVES + tensor, group]:
+            if first < 0:
+                first = w.ints[STATE, group]
+            else:
+                second = w.ints[STATE, group]
+    return float(p.words[tensor, first, second])
+
+
+@jit
+def _go_inside(w: Any, depth: int) -> None:
+    """The sizes of the groups inside so many loops."""
+    for group in range(3):
+        w.ints[STATE, group] = 0
+    for number in range(depth):
+        group = w.ints[LOOPS, number]
+        if number < 3:
+            w.ints[STATE, group] = 2 + w.ints[CHOSEN, group]
+        elif w.ints[TRIPS, number] > 1:
+            w.ints[STATE, group] = 1
+
+
+@jit
+def _times(p: Any, w: Any, tensor: int, depth: int) -> float:
+    """How often the words of a tensor that is held at this depth come, all of them together."""
+    last = -1
+    for number in range(depth):
+        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] and w.ints[TRIPS, number] > 1:
+            last = number
+    times = 1.0
+    for number in range(last):
+        if not p.facts[MOVES + tensor, w.ints[LOOPS, number]]:
+            times *= w.ints[TRIPS, number]
+    return times
+
+
+@jit
+def _is_before(row: Any, other: Any) -> bool:
+    return bool(row[0] < other[0] or (row[0] == other[0] and row[1] < other[1]))
+
+
+@jit
+def _keep(found: Any, row: Any) -> None:
+    """Put a tiling among the best, in order; one of equal cost is as good as another."""
+    place = found.shape[0] - 1
+    if not _is_before(row, found[place]):
+        return
+    for other in found:
+        if other[0] == row[0] and other[1] == row[1]:
+            return
+    while place > 0 and _is_before(row, found[place - 1]):
+        for field in range(found.shape[1]):
+            found[place, field] = found[place - 1, field]
+        place -= 1
+    for field in range(found.shape[1]):
+        found[place, field] = row[field]
+
+
+@jit
+def search(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> int:
+    """Fill `found` [KEPT, FIELDS] with the best tilings that take at most `slowest` cycles.
+
+    A row: cycles, DRAM bytes (by_bytes: the other way round), order, the block of each group, the
+    depth of each tensor, the depth of the accumulators. Returns how many tilings were costed.
+    """
+    tried = 0
+    for order in range(p.orders.shape[0]):
+        w.floats[ROW, 2] = order
+        for number in range(5):
+            w.ints[LOOPS, number] = p.orders[order, number]
+        for stream in range(p.facts[COUNT, 0]):
+            for columns in range(p.facts[COUNT, 1]):
+                for rows in range(p.facts[COUNT, 2]):
+                    w.ints[CHOSEN, 0], w.ints[CHOSEN, 1], w.ints[CHOSEN, 2] = stream, columns, rows
+                    tried += _cost_blocks(p, w, by_bytes, slowest, found)
+    return tried
+
+
+@jit
+def _cost_blocks(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> int:
+    """Every choice of depths for the blocks at hand."""
+    for number in range(5):
+        group = w.ints[LOOPS, number]
+        kind = 0 if number < 3 else 1
+        w.ints[TRIPS, number] = p.trips[kind, group, w.ints[CHOSEN, group]]
+    if _is_said_already(w):
+        return 0
+    for tensor in range(3):
+        _find_depths(p, w, tensor)
+        if w.ints[OPTIONS, tensor] == 0:
+            return 0
+    tried = 0
+    compute = _compute(p, w)
+    for a in range(w.ints[OPTIONS, 0]):
+        for b in range(w.ints[OPTIONS, 1]):
+            for c in range(w.ints[OPTIONS, 2]):
+                tried += _cost(p, w, compute, a, b, c, by_bytes, slowest, found)
+    return tried
+
+
+@jit
+def _is_said_already(w: Any) -> bool:
+    """Is the order another's, but for loops of one trip? Those stand first, by their number, and
+    folds of columns then."""
+    for number in range(1, 3):
+        if w.ints[TRIPS, number] == 1:
+            before = (
+                w.ints[TRIPS, number - 1] > 1 or w.ints[LOOPS, number - 1] > w.ints[LOOPS, number]
+            )
+            if before:
+                return True
+    idle = w.ints[TRIPS, 3] == 1 or w.ints[TRIPS, 4] == 1
+    return bool(idle and w.ints[LOOPS, 3] > w.ints[LOOPS, 4])
+
+
+@jit
+def _find_depths(p: Any, w: Any, tensor: int) -> None:
+    """The depths at which a tensor fits its memory alone, from the smallest tile to the largest:
+    larger ones that save bytes."""
+    w.ints[OPTIONS, tensor] = 0
+    level = p.facts[LEVEL, tensor]
+    if level < 0:  # it is there already
+        w.ints[OPTIONS, tensor] = 1
+        (
+            w.ints[DEPTH + tensor, 0],
+            w.floats[SIZE + tensor, 0],
+            w.floats[MOVED + tensor, 0],
+            w.floats[ALONE + tensor, 0],
+        ) = (
+            0,
+            0.0,
+            0.0,
+            0.0,
+        )
+        return
+    cover = p.words[tensor, 0, 0]
+    least = -1.0
+    for depth in range(5, -1, -1):
+        _go_inside(w, depth)
+        words = _tile(p, w, tensor)
+        size = words * p.facts[WIDTH, tensor]
+        times = _times(p, w, tensor, depth)
+        copies = 1 if words >= cover else p.facts[BUFFERS, tensor]
+        single = size * copies > p.room[level]
+        if single and (size > p.room[level] or tensor == 2):
+            continue
+        moved = cover * times * p.facts[AT_DRAM, tensor]
+        if tensor == 2 and times > 1:
+            moved = cover * (2 * times - 1) * p.facts[SUMS, SUM_BYTES]
+        if 0 <= least <= moved:
+            continue
+        least = least if single else moved
+        place = w.ints[OPTIONS, tensor]
+        (
+            w.ints[DEPTH + tensor, place],
+            w.floats[SIZE + tensor, place],
+            w.floats[MOVED + tensor, place],
+        ) = (
+            depth,
+            size if single else size * copies,
+            moved,
+        )
+        w.floats[ALONE + tensor, place] = moved if single and words < cover else 0.0
+        w.ints[OPTIONS, tensor] += 1
+
+
+@jit
+def _compute(p: Any, w: Any) -> float:
+    """Cycles of all folds."""
+    folds = 1.0
+    for group in range(1, 3):
+        folds *= p.trips[0, group, w.ints[CHOSEN, group]] * p.trips[1, group, w.ints[CHOSEN, group]]
+    strips = float(p.trips[0, 0, w.ints[CHOSEN, 0]])
+    if p.facts[ARRAY, MERGES] == 1:  # slices of a sum that stays follow each other as one fold
+        behind = 1
+        for number in range(5):
+            behind = 1 if w.ints[LOOPS, number] == 0 else behind * w.ints[TRIPS, number]
+        strips = 1.0 if behind == 1 else strips
+    each = np.ceil(p.rates[VECTORS] / strips / p.facts[ARRAY, SHARE])
+    return float(folds * strips * max(each + p.rates[GAP], p.rates[LEAST]) + p.rates[LATENCY])
+
+
+@jit
+def _inner_depth(p: Any, w: Any, outer: int) -> int:
+    """The outermost depth at which the accumulators hold the sums of a tile; -1 where none fits, 9
+    where there are none."""
+    if p.facts[SUMS, SUM_ROOM] < 0:
+        return NO_SUMS
+    for depth in range(outer, 6):
+        _go_inside(w, depth)
+        if (
+            _tile(p, w, 2) * p.facts[SUMS, SUM_WIDTH] * p.facts[SUMS, SUM_BUFFERS]
+            <= p.facts[SUMS, SUM_ROOM]
+        ):
+            return depth
+    return -1
+
+
+@jit
+def _fits(p: Any, w: Any, a: int, b: int, c: int) -> bool:
+    """Do the tensors fit the memories that they share?"""
+    for level in range(len(p.room)):
+        need = w.floats[SIZE + 0, a] if p.facts[LEVEL, 0] == level else 0.0
+        need += w.floats[SIZE + 1, b] if p.facts[LEVEL, 1] == level else 0.0
+        need += w.floats[SIZE + 2, c] if p.facts[LEVEL, 2] == level else 0.0
+        if need > p.room[level]:
+            return False
+    return True
+
+
+@jit
+def _cost(
+    p: Any,
+    w: Any,
+    compute: float,
+    a: int,
+    b: int,
+    c: int,
+    by_bytes: bool,
+    slowest: float,
+    found: Any,
+) -> int:
+    """One choice of depths: kept if it is among the best."""
+    if not _fits(p, w, a, b, c):
+        return 0
+    total = w.floats[MOVED + 0, a] + w.floats[MOVED + 1, b] + w.floats[MOVED + 2, c]
+    busiest = (
+        max(w.floats[MOVED + 0, a], w.floats[MOVED + 1, b], w.floats[MOVED + 2, c])
+        if p.facts[ARRAY, SEPARATE] == 1
+        else total
+    )
+    time = max(
+        compute + (w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]) / p.rates[RATE],
+        busiest / p.rates[RATE],
+    )
+    last = found[found.shape[0] - 1]
+    if time > slowest or (total if by_bytes else time) > last[0]:
+        return 1
+    inner = _inner_depth(p, w, w.ints[DEPTH + 2, c])
+    if inner < 0:
+        return 1
+    first = 0.0
+    for tensor, option in ((0, a), (1, b), (2, c)):
+        if p.facts[LEVEL, tensor] >= 0:
+            _go_inside(w, w.ints[DEPTH + tensor, option])
+            first += _tile(p, w, tensor) * p.facts[AT_DRAM, tensor]
+        w.floats[ROW, 6 + tensor] = w.ints[DEPTH + tensor, option]
+    time += first / p.rates[RATE]
+    if time > slowest:
+        return 1
+    w.floats[ROW, 0], w.floats[ROW, 1] = (total, time) if by_bytes else (time, total)
+    w.floats[ROW, 3], w.floats[ROW, 4], w.floats[ROW, 5], w.floats[ROW, 9] = (
+        w.ints[CHOSEN, 0],
+        w.ints[CHOSEN, 1],
+        w.ints[CHOSEN, 2],
+        inner,
+    )
+    _keep(found, w.floats[ROW])
+    return 1

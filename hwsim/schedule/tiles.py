@@ -1,0 +1,474 @@
+"""Tiles of the systolic dataflows: the best nests in which a tensor stays in the array.
+
+for blocks of rows, columns, stream:      which blocks, in which order: searched
+  for folds of rows, columns:             what each buffer holds, and outside of which loops:
+  searched
+    par rows, par columns: [array] for the stream
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any
+
+from hwsim.describe.machine import Machine, Role
+from hwsim.describe.units import size_text
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.stationary import lies_as
+from hwsim.ir.tensor import Tensor
+from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.parts.dram import Dram
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.systolic import SystolicArray
+from hwsim.rewrite.placement import Placement, held_width
+from hwsim.schedule.arrays import cell_holds, other_dims, pad, still
+from hwsim.schedule.dataflows import tile_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from hwsim.schedule import tile_search
+
+Box = Mapping[str, int]
+ROLES: tuple[Role, ...] = ("activation", "weight", "output")
+PIECES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+MOST_BLOCKS = 12
+DEEPEST = 8  # tiles that are fetched ahead at most
+AS_QUICK = 1.005  # times the least cycles: as quick, so that fewer bytes are better
+FINALISTS, FRUGAL = 6, 3  # nests that are returned, and those of them that move the fewest bytes
+
+
+@dataclass(frozen=True)
+class Group:
+    """Dims that are cut together. whole, fold: boxes; blocks: boxes of folds to choose from, the
+    fold first."""
+
+    dims: tuple[str, ...]
+    whole: Box
+    fold: Box
+    blocks: tuple[Box, ...]
+
+    @property
+    def sizes(self) -> tuple[Box, ...]:
+        """By the indices of hwsim.schedule.tile_search."""
+        return (self.whole, self.fold, *self.blocks)
+
+
+def trips(outside: Box, inside: Box) -> int:
+    """Boxes of one size in one of another."""
+    return prod(ceil(outside[dim] / inside[dim]) for dim in outside)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A stage on an array with one tensor staying: what may be chosen."""
+
+    stage: Stage
+    machine: Machine
+    placement: Placement
+    role: Role
+    groups: tuple[Group, Group, Group]
+
+    @property
+    def view(self) -> GemmView:
+        assert self.stage.view is not None
+        return self.stage.view
+
+    def moves(self, tensor: Tensor) -> tuple[int, int]:
+        """The two groups that move a tensor."""
+        one, two = (
+            number
+            for number, group in enumerate(self.groups)
+            if set(group.dims) & set(self.roles[tensor.role])
+        )
+        return one, two
+
+    @property
+    def roles(self) -> Mapping[Role, tuple[str, ...]]:
+        """The matrix dims of each tensor; taps of a direct convolution count as the reduction."""
+        view, others = self.view, other_dims(self.stage, self.view)
+        depth = (*others, *view.k)
+        return {
+            "activation": (*view.m, *depth),
+            "weight": (*depth, *view.n),
+            "output": (*view.m, *view.n),
+        }
+
+    def tensor(self, role: Role) -> Tensor:
+        return next(tensor for tensor in self.stage.tensors if tensor.role == role)
+
+    def levels(self, role: Role) -> tuple[str, ...]:
+        """The chip's memories that a tensor comes into, from the outside in."""
+        chain = self.machine.chain(role)[1:]
+        coming = (
+            level
+            for level in chain
+            if self.placement.moving(self.stage, self.machine, level, (role,))
+        )
+        return tuple(level for level in coming if pad(self.machine, level).per == "chip")
+
+
+def problem_of(stage: Stage, machine: Machine, placement: Placement, role: Role) -> Problem:
+    """What may be chosen when this tensor stays."""
+    view, array = stage.view, machine.compute
+    assert view is not None and isinstance(array, (SystolicArray, PeArray))
+    others, extents = other_dims(stage, view), dict(stage.bounds)
+    along_rows, along_columns = lies_as(view, role)
+    streaming = next(
+        dims for dims in (view.m, view.n, view.k) if dims not in (along_rows, along_columns)
+    )
+    rows, columns = _folds(along_rows, along_columns, extents, array, role == "output")
+    depth = others if role == "output" else ()
+    taps = others if role != "output" else ()
+    stream = _group(
+        (*depth, *streaming), extents, {dim: extents[dim] for dim in (*depth, *streaming)}
+    )
+    down = _group((*taps, *along_rows), extents, {**dict.fromkeys(taps, 1), **rows})
+    across = _group(along_columns, extents, columns)
+    return Problem(stage, machine, placement, role, (stream, across, down))
+
+
+def _folds(
+    along_rows: tuple[str, ...],
+    along_columns: tuple[str, ...],
+    extents: Box,
+    array: SystolicArray | PeArray,
+    summing: bool,
+) -> tuple[dict[str, int], dict[str, int]]:
+    """What lies along rows and columns at a time.
+
+    Arrays that the columns do not fill take further rows where sums stay; else a share of the
+    vectors.
+    """
+    columns = split_group(along_columns, extents, array.columns)
+    rows = array.rows
+    if isinstance(array, SystolicArray) and summing:
+        rows *= max(1, array.arrays // ceil(prod(columns.values()) / array.cols))
+    return split_group(along_rows, extents, rows), columns
+
+
+def _group(dims: tuple[str, ...], extents: Box, fold: Box) -> Group:
+    whole = {dim: extents[dim] for dim in dims}
+    own = {dim: fold[dim] for dim in dims}
+    if own == whole:  # nothing lies along the array: blocks of any size
+        blocks = [
+            split_group(dims, extents, ceil(prod(whole.values()) / pieces)) for pieces in PIECES
+        ]
+    else:
+        blocks = list(_grown(dims, whole, own))
+    distinct = list({tuple(block.items()): block for block in blocks}.values())
+    return Group(dims, whole, own, tuple(_spread(distinct, MOST_BLOCKS)))
+
+
+def _grown(dims: tuple[str, ...], whole: Box, fold: Box) -> Iterator[dict[str, int]]:
+    """One fold, then ever more of them, dim by dim from the innermost, up to all."""
+    box = dict(fold)
+    yield dict(box)
+    for dim in reversed(dims):
+        for times in PIECES[1:]:
+            if fold[dim] * times < whole[dim]:
+                yield {**box, dim: fold[dim] * times}
+        box[dim] = whole[dim]
+        yield dict(box)
+
+
+def _spread(found: Sequence[Box], most: int) -> Iterator[Box]:
+    """At most so many, evenly spread, the first and the last among them."""
+    if len(found) <= most:
+        yield from found
+        return
+    for number in range(most):
+        yield found[round(number * (len(found) - 1) / (most - 1))]
+
+
+def best_nests(
+    problem: Problem, label: str, objective: str = "latency"
+) -> list[tuple[Nest, float]]:
+    """The best tilings as nests, best first, each with its estimate.
+
+    That is the cycles, or for the objectives 'dram' and 'energy' the DRAM bytes. Of tilings that
+    are as quick, those of the fewest bytes come first. Raises HwsimError where not even the
+    smallest tiles fit, naming the memory, the tensor and the bytes.
+    """
+    import numpy as np
+
+    from hwsim.schedule import tile_search
+
+    orders = [(*blocks, *folds) for blocks in permutations((0, 1, 2)) for folds in ((1, 2), (2, 1))]
+    given = _given(problem, orders)
+
+    def best(by_bytes: bool, slowest: float) -> list[Any]:
+        found = np.full((tile_search.KEPT, tile_search.FIELDS), np.inf)
+        tile_search.search(given, tile_search.room_to_work(), by_bytes, slowest, found)
+        return [row for row in found if np.isfinite(row[0])]
+
+    if objective in ("dram", "energy"):
+        rows = best(True, np.inf)
+    else:
+        quick = best(False, np.inf)
+        frugal = best(True, quick[0][0] * AS_QUICK) if quick else []
+        swap = (1, 0, *range(2, tile_search.FIELDS))
+        rows = [row[list(swap)] for row in frugal[:FRUGAL]] + quick
+    if not rows:
+        raise HwsimError(_nothing_fits(problem))
+    return [
+        (_nest(problem, label, orders[int(row[2])], row), float(row[0])) for row in rows[:FINALISTS]
+    ]
+
+
+def _within(box: Box, outside: Box) -> dict[str, int]:
+    return {dim: min(size, outside[dim]) for dim, size in box.items()}
+
+
+def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.Given:
+    """The problem as numbers (hwsim.schedule.tile_search)."""
+    import numpy as np
+
+    from hwsim.schedule import tile_search as at
+
+    machine, placement = problem.machine, problem.placement
+    most = max(len(group.sizes) for group in problem.groups)
+    facts = np.zeros((10, 4), np.int64)
+    facts[at.COUNT, :3] = [len(group.blocks) for group in problem.groups]
+    names: list[str] = []
+    for number, role in enumerate(ROLES):
+        tensor, levels = problem.tensor(role), problem.levels(role)
+        facts[at.MOVES + number, list(problem.moves(tensor))] = 1
+        facts[at.WIDTH, number] = held_width(machine, problem.stage, tensor)
+        facts[at.AT_DRAM, number] = tensor.width
+        names += [level for level in levels[:1] if level not in names]
+        facts[at.LEVEL, number] = names.index(levels[0]) if levels else -1
+        facts[at.BUFFERS, number] = pad(machine, levels[0]).buffers if levels else 1
+    facts[at.SUMS] = _sums(problem)
+    dram = machine.part(machine.dram_name, Dram)
+    share, merges, paces = _folding(problem)
+    facts[at.ARRAY, :3] = share, merges, dram.ports == "separate"
+    rate = float(dram.bandwidth.bytes_per_cycle(machine.clock_hz))
+    return at.Given(
+        _trips(problem),
+        np.stack([_words(problem, role, most) for role in ROLES]),
+        np.array([placement.room(machine, name) for name in names], np.int64),
+        np.array(orders, np.int64),
+        facts,
+        np.array([*paces, rate], np.float64),
+    )
+
+
+def _trips(problem: Problem) -> npt.NDArray[np.int64]:
+    """[2, group, block]: trips of the loop over blocks, and of the one over folds in a block."""
+    import numpy as np
+
+    found = np.ones((2, 3, max(len(group.blocks) for group in problem.groups)), np.int64)
+    for number, group in enumerate(problem.groups):
+        for place, block in enumerate(group.blocks):
+            found[0, number, place] = trips(group.whole, block)
+            found[1, number, place] = trips(block, _within(group.fold, block)) if number else 1
+    return found
+
+
+def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
+    """[size, size]: words of a tensor's tile, by the sizes of the two groups that move it."""
+    import numpy as np
+
+    tensor = problem.tensor(role)
+    one, two = problem.moves(tensor)
+    words = np.ones((most, most))
+    for first, outer in enumerate(problem.groups[one].sizes):
+        for second, inner in enumerate(problem.groups[two].sizes):
+            words[first, second] = tile_bytes(tensor, {**outer, **inner}) // tensor.width
+    return words
+
+
+def _sums(problem: Problem) -> tuple[int, int, int, int]:
+    """Bytes of an unfinished sum in DRAM; the accumulators' room (-1 without), bytes of a word and
+    buffers."""
+    machine, levels = problem.machine, problem.levels("output")[1:]
+    wide = max(machine.compute.accumulator_bytes, problem.tensor("output").width)
+    if not levels:
+        return wide, -1, 0, 1
+    inside = pad(machine, levels[-1])
+    return (
+        wide,
+        problem.placement.room(machine, levels[-1]),
+        inside.word_bytes or wide,
+        inside.buffers,
+    )
+
+
+def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, float]]:
+    """(arrays that share the vectors, do slices of a sum that stays make one fold, (vectors, gap,
+    least, latency)).
+
+    As hwsim.timing.systolic.folds has them for folds that are all alike.
+    """
+    array = problem.machine.compute
+    stream, across, down = problem.groups
+    vectors, rows, columns = (
+        float(prod(box.values())) for box in (stream.whole, down.fold, across.fold)
+    )
+    stays = problem.role == "output"
+    if not isinstance(array, SystolicArray):
+        return 1, stays, (vectors, 0.0, 1.0, 0.0)
+    share = 1 if stays else max(1, array.arrays // ceil(columns / array.cols))
+    if array.partial_folds == "whole":
+        rows, columns = float(array.rows), float(array.cols)
+    rows, columns = min(rows, array.rows), min(columns, array.cols)
+    if stays:
+        drain = rows if array.drain else 0.0
+        latency = rows + columns - 2 + drain
+        return share, True, (vectors, 0.0 if array.overlap_folds else latency, drain, latency)
+    latency = rows * array.mac_stages + columns - 2
+    shifting = 0.0 if array.preload_hidden else rows
+    if not array.overlap_folds:
+        return share, False, (vectors, latency + shifting, 0.0, latency)
+    return share, False, (vectors, max(0.0, shifting - 1), rows - shifting, latency)
+
+
+def _nest(problem: Problem, label: str, loops: Any, row: Any) -> Nest:
+    """A found tiling as a nest."""
+    stage, machine, view = problem.stage, problem.machine, problem.view
+    chosen = [group.blocks[int(row[3 + number])] for number, group in enumerate(problem.groups)]
+    depths = {role: int(row[6 + number]) for number, role in enumerate(ROLES)}
+    around: list[list[Hold]] = [[] for _ in range(6)]
+    for role in ROLES:
+        levels = problem.levels(role)
+        for place, level in enumerate(levels):
+            depth = depths[role] if place == 0 else 5
+            if role == "output" and place == len(levels) - 1 and place > 0:
+                depth = int(row[9])
+            around[depth].append(_hold(problem, role, level))
+    items: list[Loop | Hold] = [*problem.placement.backing(stage, machine), *points(view.b)]
+    for number, group in enumerate(loops):
+        items += around[number]
+        own = problem.groups[group]
+        box = chosen[group] if number < 3 else _within(own.fold, chosen[group])
+        items += tiles(box, own.dims)
+    items += around[5]
+    stream, across, down = problem.groups
+    taps = tuple(dim for dim in down.dims if dim not in lies_as(view, problem.role)[0])
+    items += points((dim for dim in down.dims if dim not in taps), "row")
+    items += points(across.dims, "column")
+    inner = {role: tuple(machine.chain(role)[1:]) for role in ROLES}
+    items += still(stage, machine, problem.role, inner[problem.role])
+    items += points(stream.dims)
+    for role in ROLES:
+        if role != problem.role:
+            items += cell_holds(stage, machine, role, inner[role])
+    return _deeper(Nest(stage, drop_idle(stage, items), label), problem)
+
+
+def _hold(problem: Problem, role: Role, level: str) -> Hold:
+    names = problem.placement.moving(problem.stage, problem.machine, level, (role,))
+    return Hold(level, names, buffers=pad(problem.machine, level).buffers)
+
+
+def _deeper(nest: Nest, problem: Problem) -> Nest:
+    """The nest with inputs fetched as far ahead as each memory has room for.
+
+    for n: [weights, 2 tiles]    ->    for n: [weights, 8 tiles]
+    """
+    machine, placement = problem.machine, problem.placement
+    backing = len(placement.backing(problem.stage, machine))
+    sizes = {
+        hold: _bytes(nest, hold, problem)
+        for hold in nest.holds[backing:]
+        if hold.level in machine.memories
+    }
+    copies: dict[Hold, int] = {}
+    for level in {hold.level for hold in sizes}:
+        part = pad(machine, level)
+        if part.per != "chip":
+            continue
+        here = [hold for hold in sizes if hold.level == level]
+        room = placement.room(machine, level)
+        own = {hold: 1 if _is_whole(nest, hold, problem) else part.buffers for hold in here}
+        inputs = [hold for hold in here if own[hold] > 1 and not _is_output(hold, problem)]
+
+        def taken(own: dict[Hold, int] = own) -> int:
+            return sum(sizes[hold] * number for hold, number in own.items())
+
+        while taken() > room and any(own[hold] > 1 for hold in inputs):
+            largest = max((hold for hold in inputs if own[hold] > 1), key=lambda hold: sizes[hold])
+            own[largest] -= 1
+        for hold in inputs:
+            spare = room - taken()
+            own[hold] = max(
+                own[hold], min(DEEPEST, own[hold] + spare // max(1, sizes[hold] * len(inputs)))
+            )
+        copies.update(own)
+    items = tuple(
+        replace(item, buffers=copies[item]) if isinstance(item, Hold) and item in copies else item
+        for item in nest.items
+    )
+    return replace(nest, items=items)
+
+
+def _is_output(hold: Hold, problem: Problem) -> bool:
+    return problem.tensor("output").name in hold.tensors
+
+
+def _inside(nest: Nest, hold: Hold) -> dict[str, int]:
+    """What is left of each dim inside a level."""
+    left = dict(nest.stage.bounds)
+    for loop in nest.loops_above(hold):
+        left[loop.dim] = min(left[loop.dim], loop.tile)
+    return left
+
+
+def _is_whole(nest: Nest, hold: Hold, problem: Problem) -> bool:
+    left, extents = _inside(nest, hold), nest.stage.extents
+    tensor = nest.stage.tensor(hold.tensors[0])
+    return all(left[dim] == extents[dim] for dim in tensor.dims)
+
+
+def _bytes(nest: Nest, hold: Hold, problem: Problem) -> int:
+    """Bytes of one tile of a level."""
+    tensor, left = nest.stage.tensor(hold.tensors[0]), _inside(nest, hold)
+    part = pad(problem.machine, hold.level)
+    wide = held_width(problem.machine, nest.stage, tensor)
+    if tensor.role == "output" and part.word_bytes:
+        wide = part.word_bytes
+    elif tensor.role == "output" and hold.level != problem.levels("output")[0]:
+        wide = max(problem.machine.compute.accumulator_bytes, tensor.width)
+    return tile_bytes(tensor, left) // tensor.width * wide
+
+
+def _nothing_fits(problem: Problem) -> str:
+    """Which memory is too small for the smallest tile of which tensor, and by how much."""
+    machine, stage = problem.machine, problem.stage
+    needs = []
+    for role in ROLES:
+        tensor, levels = problem.tensor(role), problem.levels(role)
+        one, two = problem.moves(tensor)
+        smallest = min(
+            tile_bytes(tensor, {**a, **b})
+            for a in problem.groups[one].sizes
+            for b in problem.groups[two].sizes
+        )
+        for level in levels:
+            wide = (
+                held_width(machine, stage, tensor)
+                if level == levels[0]
+                else pad(machine, level).word_bytes or tensor.width
+            )
+            need = (
+                smallest
+                // tensor.width
+                * wide
+                * (pad(machine, level).buffers if role == "output" else 1)
+            )
+            needs.append((need - problem.placement.room(machine, level), level, tensor.name, need))
+    over, level, name, need = max(needs)
+    room = problem.placement.room(machine, level)
+    if over > 0:
+        return (
+            f"{machine.name}: {stage.name}: the smallest tile of {name} takes {size_text(need)} of {level}, which has "
+            f"{size_text(room)}; it fits with {size_text(over)} more"
+        )
+    return f"{machine.name}: {stage.name}: no tiles of {problem.role}s that stay fit the memories together"
