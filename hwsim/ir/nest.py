@@ -41,6 +41,7 @@ class Hold:
     word share one read of the level below. reduce: neighbours' partial sums of a word are added on
     their way down. pieces: a tile too large for the level passes through it in so many pieces (the
     values of a large transform), or is shared by so many threads.
+    parts: a tile is used part by part as it arrives, else once it is there whole.
     """
 
     level: str
@@ -50,6 +51,7 @@ class Hold:
     multicast: bool = True
     reduce: bool = True
     pieces: int = 1
+    parts: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class Item:
     buffers: int = count(default=1)
     multicast: bool = True
     reduce: bool = True
+    parts: bool = False
     for_: str | None = None
     par: str | None = None
     step: int | None = count(default=None)
@@ -223,7 +224,15 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
                         f"expected {', '.join(names)}",
                     )
             items.append(
-                Hold(item.hold, item.tensors, item.halo, item.buffers, item.multicast, item.reduce)
+                Hold(
+                    item.hold,
+                    item.tensors,
+                    item.halo,
+                    item.buffers,
+                    item.multicast,
+                    item.reduce,
+                    parts=item.parts,
+                )
             )
             continue
         dim, step = item.for_ or item.par or "", item.step or 1
@@ -433,7 +442,7 @@ def _item(item: Loop | Hold) -> dict[str, Any]:
     plain = Hold(item.level, item.tensors)
     extra = {
         name: getattr(item, name)
-        for name in ("halo", "buffers", "multicast", "reduce")
+        for name in ("halo", "buffers", "multicast", "reduce", "parts")
         if getattr(item, name) != getattr(plain, name)
     }
     return {"hold": item.level, "tensors": list(item.tensors), **extra}

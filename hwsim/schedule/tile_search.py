@@ -276,6 +276,26 @@ def _compute(p: Any, w: Any) -> float:
 
 
 @jit
+def _late(p: Any, w: Any, compute: float, tensor: int, option: int) -> float:
+    """Cycles by which a tensor that is held whole comes later than its first pass through the array
+    wants it."""
+    if p.facts[LEVEL, tensor] < 0:
+        return 0.0
+    depth, last = w.ints[DEPTH + tensor, option], -1
+    for number in range(depth):
+        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1 and w.ints[TRIPS, number] > 1:
+            return 0.0  # tiles that follow each other
+    for number in range(5):
+        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1 and w.ints[TRIPS, number] > 1:
+            last = number
+    passes = 1.0
+    for number in range(last):
+        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 0:
+            passes *= w.ints[TRIPS, number]
+    return float(max(0.0, w.floats[MOVED + tensor, option] / p.rates[RATE] - compute / passes))
+
+
+@jit
 def _inner_depth(p: Any, w: Any, outer: int) -> int:
     """The outermost depth at which the accumulators hold the sums of a tile; -1 where none fits, 9
     where there are none."""
@@ -319,15 +339,13 @@ def _cost(
     if not _fits(p, w, a, b, c):
         return 0
     total = w.floats[MOVED + 0, a] + w.floats[MOVED + 1, b] + w.floats[MOVED + 2, c]
-    busiest = (
-        max(w.floats[MOVED + 0, a], w.floats[MOVED + 1, b], w.floats[MOVED + 2, c])
-        if p.facts[ARRAY, SEPARATE] == 1
-        else total
-    )
-    time = max(
-        compute + (w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]) / p.rates[RATE],
-        busiest / p.rates[RATE],
-    )
+    busiest = total
+    late = _late(p, w, compute, 0, a) + _late(p, w, compute, 1, b)
+    if p.facts[ARRAY, SEPARATE] == 1:
+        busiest = max(w.floats[MOVED + 0, a], w.floats[MOVED + 1, b], w.floats[MOVED + 2, c])
+        late = max(_late(p, w, compute, 0, a), _late(p, w, compute, 1, b))
+    alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]
+    time = max(compute + late + alone / p.rates[RATE], busiest / p.rates[RATE])
     last = found[found.shape[0] - 1]
     if time > slowest or (total if by_bytes else time) > last[0]:
         return 1
@@ -337,7 +355,7 @@ def _cost(
     first = 0.0
     for tensor, option in ((0, a), (1, b), (2, c)):
         if p.facts[LEVEL, tensor] >= 0:
-            _go_inside(w, w.ints[DEPTH + tensor, option])
+            _go_inside(w, 5 if tensor < 2 else w.ints[DEPTH + tensor, option])
             first += _tile(p, w, tensor) * p.facts[AT_DRAM, tensor]
         w.floats[ROW, 6 + tensor] = w.ints[DEPTH + tensor, option]
     time += first / p.rates[RATE]

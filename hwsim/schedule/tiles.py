@@ -365,7 +365,7 @@ def _nest(problem: Problem, label: str, loops: Any, row: Any) -> Nest:
 
 def _hold(problem: Problem, role: Role, level: str) -> Hold:
     names = problem.placement.moving(problem.stage, problem.machine, level, (role,))
-    return Hold(level, names, buffers=pad(problem.machine, level).buffers)
+    return Hold(level, names, buffers=pad(problem.machine, level).buffers, parts=role != "output")
 
 
 def _deeper(nest: Nest, problem: Problem) -> Nest:

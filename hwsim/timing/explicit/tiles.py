@@ -6,7 +6,7 @@ closed form; the two agree to the word.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
@@ -18,6 +18,7 @@ from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.tensor import Axis, Tensor
 
 Ints = npt.NDArray[np.int64]
+MOST_PARTS = 32  # of a tile
 MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
 
@@ -84,7 +85,7 @@ def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
         origin = [start[rows] for start in origin]
     steps = Steps(lo, hi)
     tiles = [
-        _tiles(nest.stage.tensor(name), hold, then, start)
+        _in_parts(_tiles(nest.stage.tensor(name), hold, then, start), hold, nest, steps)
         for (hold, then), start in zip(held[1:], origin[1:], strict=True)
         for name in hold.tensors
         if len(nest.chain(name)) > 1 and nest.chain(name)[0] != hold
@@ -129,6 +130,46 @@ def _tiles(tensor: Tensor, hold: Hold, steps: Steps, origin: Ints) -> Tiles:
         entering[begins],
         np.where(again, entering[begins], 0),
         gone,
+    )
+
+
+def _in_parts(tiles: Tiles, hold: Hold, nest: Nest, steps: Steps) -> Tiles:
+    """Tiles of a level that are used as they arrive: one tile a part, from the step that first
+    touches it to the last of the whole tile's.
+
+    [tile 0, steps 0 to 5]    ->    [part, steps 0 to 5] [part, 2 to 5] [part, 4 to 5]
+    """
+    tensor = nest.stage.tensor(tiles.tensor)
+    if not hold.parts or tensor.role == "output":
+        return tiles
+    dims = [dim for dim in steps.lo if dim in tensor.dims]
+    first, entering, leaving, owner = [], [], [], []
+    words = words_at(tensor, steps)
+    for number, (start, end) in enumerate(zip(tiles.first, tiles.last, strict=True)):
+        span = slice(int(start), int(end) + 1)
+        places = np.stack([steps.lo[dim][span] for dim in dims])
+        _, new = np.unique(places, axis=1, return_index=True)
+        new = np.sort(new)
+        if len(new) > MOST_PARTS:
+            new = new[np.linspace(0, len(new), MOST_PARTS, endpoint=False).astype(np.int64)]
+        share = np.cumsum(words[span])[np.append(new[1:] - 1, int(end - start))].astype(np.float64)
+        total = int(tiles.entering[number])
+        ends = np.floor(share / share[-1] * total).astype(np.int64) if share[-1] else share
+        first.append(new + int(start))
+        entering.append(np.diff(np.append(0, ends)).astype(np.int64))
+        leaving.append(np.append(np.zeros(len(new) - 1, np.int64), tiles.leaving[number]))
+        owner.append(np.full(len(new), number))
+    whose = np.concatenate(owner)
+    most = max(len(own) for own in owner)
+    brought = np.concatenate(entering)
+    return replace(
+        tiles,
+        buffers=tiles.buffers * most,
+        first=np.concatenate(first),
+        last=tiles.last[whose],
+        entering=brought,
+        returning=np.zeros_like(brought),
+        leaving=np.concatenate(leaving),
     )
 
 
