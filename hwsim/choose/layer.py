@@ -27,7 +27,7 @@ from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
 from hwsim.rewrite.placement import Placement, keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
-from hwsim.schedule.dataflows import Dataflow, applicable, nests_of
+from hwsim.schedule.dataflows import Candidate, Dataflow, applicable, nests_of
 from hwsim.schedule.mapper import best_mapping, is_quick
 from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.explicit.accesses import notes
@@ -239,20 +239,25 @@ def _best_of_flow(
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None
-    for nest, estimate in ranked[:FINALISTS]:
-        if best is not None and estimate > NEAR * ranked[0][1]:
+    least = ranked[0].estimate
+    for candidate in ranked[:FINALISTS]:
+        if best is not None and candidate.estimate > NEAR * least:
             break
-        result = _attempt(partial(run, verify_nest(nest)))
+        result = _attempt(partial(_run_candidate, candidate, run))
         if isinstance(result, HwsimError):
             error = error or result
             continue
         best = result if best is None else _better(best, result, objective)
-        if measure(best)[0] <= KEPT_WORD * ranked[0][1]:
+        if measure(best)[0] <= KEPT_WORD * least:
             break
     if best is None:
         assert error is not None
         raise error
     return best
+
+
+def _run_candidate(candidate: Candidate, run: Callable[[Nest], StageResult]) -> StageResult:
+    return run(verify_nest(candidate.make()))
 
 
 def _better(one: StageResult, other: StageResult, objective: str) -> StageResult:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import permutations
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
 from hwsim.schedule.arrays import cell_holds, other_dims, pad, still
-from hwsim.schedule.dataflows import tile_bytes
+from hwsim.schedule.dataflows import Candidate, tile_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,10 +188,8 @@ def _spread(found: Sequence[Box], most: int) -> Iterator[Box]:
         yield found[round(number * (len(found) - 1) / (most - 1))]
 
 
-def best_nests(
-    problem: Problem, label: str, objective: str = "latency"
-) -> list[tuple[Nest, float]]:
-    """The best tilings as nests, best first, each with its estimate.
+def best_nests(problem: Problem, label: str, objective: str = "latency") -> list[Candidate]:
+    """The best tilings, best first, each with its estimate.
 
     That is the cycles, or for the objectives 'dram' and 'energy' the DRAM bytes. Of tilings that
     are as quick, those of the fewest bytes come first. Raises HwsimError where not even the
@@ -218,12 +217,9 @@ def best_nests(
     if not rows:
         raise HwsimError(_nothing_fits(problem))
     return [
-        (_nest(problem, label, orders[int(row[2])], row), float(row[0])) for row in rows[:FINALISTS]
+        Candidate(float(row[0]), partial(_nest, problem, label, orders[int(row[2])], row))
+        for row in rows[:FINALISTS]
     ]
-
-
-def _within(box: Box, outside: Box) -> dict[str, int]:
-    return {dim: min(size, outside[dim]) for dim, size in box.items()}
 
 
 def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.Given:
@@ -260,6 +256,10 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     )
 
 
+def _within(box: Box, outside: Box) -> dict[str, int]:
+    return {dim: min(size, outside[dim]) for dim, size in box.items()}
+
+
 def _trips(problem: Problem) -> npt.NDArray[np.int64]:
     """[2, group, block]: trips of the loop over blocks, and of the one over folds in a block."""
     import numpy as np
@@ -277,12 +277,20 @@ def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
     import numpy as np
 
     tensor = problem.tensor(role)
-    one, two = problem.moves(tensor)
-    words = np.ones((most, most))
-    for first, outer in enumerate(problem.groups[one].sizes):
-        for second, inner in enumerate(problem.groups[two].sizes):
-            words[first, second] = tile_bytes(tensor, {**outer, **inner}) // tensor.width
-    return words
+    one, two = (problem.groups[number] for number in problem.moves(tensor))
+    down = {dim: np.array([box[dim] for box in one.sizes])[:, None] for dim in one.dims}
+    across = {dim: np.array([box[dim] for box in two.sizes])[None, :] for dim in two.dims}
+    lengths: dict[str, Any] = {**down, **across}
+    words = np.ones((len(one.sizes), len(two.sizes)))
+    for axis in tensor.axes:  # as tile_bytes, for all sizes at once
+        reach, cover = np.float64(axis.span), np.float64(axis.extent)
+        for dim, coefficient in axis.terms:
+            reach = reach + coefficient * (lengths.get(dim, 1) - 1)
+            cover = cover * lengths.get(dim, 1)
+        words = words * np.minimum(axis.size, np.minimum(reach, cover))
+    found = np.ones((most, most))
+    found[: words.shape[0], : words.shape[1]] = words
+    return found
 
 
 def _sums(problem: Problem) -> tuple[int, int, int, int]:
@@ -468,7 +476,8 @@ def _nothing_fits(problem: Problem) -> str:
     room = problem.placement.room(machine, level)
     if over > 0:
         return (
-            f"{machine.name}: {stage.name}: the smallest tile of {name} takes {size_text(need)} of {level}, which has "
-            f"{size_text(room)}; it fits with {size_text(over)} more"
+            f"{machine.name}: {stage.name}: the smallest tile of {name} takes {size_text(need)} of "
+            f"{level}, which has {size_text(room)}; it fits with {size_text(over)} more"
         )
-    return f"{machine.name}: {stage.name}: no tiles of {problem.role}s that stay fit the memories together"
+    what = f"no tiles of {problem.role}s that stay fit the memories together"
+    return f"{machine.name}: {stage.name}: {what}"

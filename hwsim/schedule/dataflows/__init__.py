@@ -3,7 +3,9 @@ still."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Protocol, runtime_checkable
 
@@ -29,7 +31,15 @@ class Dataflow(Protocol):
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest: ...
 
 
-Ranked = Sequence[tuple[Nest, float]]
+@dataclass(frozen=True)
+class Candidate:
+    """A nest that is made when it is wanted. estimate: of its cost, in which only ratios matter."""
+
+    estimate: float
+    make: Callable[[], Nest]
+
+
+Ranked = Sequence[Candidate]
 
 
 @runtime_checkable
@@ -101,4 +111,4 @@ def nests_of(
     """What a dataflow makes of a stage, best first. Raises HwsimError where nothing fits."""
     if isinstance(flow, Searched):
         return flow.nests(stage, machine, placement, objective)
-    return [(flow.schedule(stage, machine, placement), 0.0)]
+    return [Candidate(0.0, partial(flow.schedule, stage, machine, placement))]

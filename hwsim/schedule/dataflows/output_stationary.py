@@ -31,7 +31,7 @@ class OutputStationary:
         return needs_cells(stage, machine)
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        return self.nests(stage, machine, placement, "latency")[0][0]
+        return self.nests(stage, machine, placement, "latency")[0].make()
 
     def nests(self, stage: Stage, machine: Machine, placement: Placement, objective: str) -> Ranked:
         return best_nests(problem_of(stage, machine, placement, "output"), self.name, objective)

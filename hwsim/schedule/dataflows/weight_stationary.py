@@ -32,7 +32,7 @@ class WeightStationary:
         return needs_cells(stage, machine)
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        return self.nests(stage, machine, placement, "latency")[0][0]
+        return self.nests(stage, machine, placement, "latency")[0].make()
 
     def nests(self, stage: Stage, machine: Machine, placement: Placement, objective: str) -> Ranked:
         return best_nests(problem_of(stage, machine, placement, "weight"), self.name, objective)

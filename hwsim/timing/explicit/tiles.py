@@ -140,37 +140,41 @@ def _in_parts(tiles: Tiles, hold: Hold, nest: Nest, steps: Steps) -> Tiles:
     [tile 0, steps 0 to 5]    ->    [part, steps 0 to 5] [part, 2 to 5] [part, 4 to 5]
     """
     tensor = nest.stage.tensor(tiles.tensor)
-    if not hold.parts or tensor.role == "output":
+    if not hold.parts or tensor.role == "output" or (tiles.first == tiles.last).all():
         return tiles
-    dims = [dim for dim in steps.lo if dim in tensor.dims]
-    first, entering, leaving, owner = [], [], [], []
-    words = words_at(tensor, steps)
-    for number, (start, end) in enumerate(zip(tiles.first, tiles.last, strict=True)):
-        span = slice(int(start), int(end) + 1)
-        places = np.stack([steps.lo[dim][span] for dim in dims])
-        _, new = np.unique(places, axis=1, return_index=True)
-        new = np.sort(new)
-        if len(new) > MOST_PARTS:
-            new = new[np.linspace(0, len(new), MOST_PARTS, endpoint=False).astype(np.int64)]
-        share = np.cumsum(words[span])[np.append(new[1:] - 1, int(end - start))].astype(np.float64)
-        total = int(tiles.entering[number])
-        ends = np.floor(share / share[-1] * total).astype(np.int64) if share[-1] else share
-        first.append(new + int(start))
-        entering.append(np.diff(np.append(0, ends)).astype(np.int64))
-        leaving.append(np.append(np.zeros(len(new) - 1, np.int64), tiles.leaving[number]))
-        owner.append(np.full(len(new), number))
-    whose = np.concatenate(owner)
-    most = max(len(own) for own in owner)
-    brought = np.concatenate(entering)
+    of_step = np.searchsorted(tiles.first, np.arange(steps.count), "right") - 1
+    touched = _first_touches(tensor, steps, of_step)
+    tile = of_step[touched]
+    number = np.arange(len(tile)) - np.searchsorted(tile, tile)  # of a touch in its tile
+    many = np.bincount(tile)[tile]
+    part = number * np.minimum(many, MOST_PARTS) // many
+    begins = np.flatnonzero(np.append(True, (np.diff(tile) != 0) | (np.diff(part) != 0)))
+    whose = tile[begins]
+    upto = np.cumsum(words_at(tensor, steps)[touched])
+    before = (upto - words_at(tensor, steps)[touched])[np.searchsorted(tile, whose)]
+    share = upto[np.append(begins[1:], len(tile)) - 1] - before
+    whole = share[np.searchsorted(whose, whose, "right") - 1]
+    arrived = np.where(whole > 0, share * tiles.entering[whose] // np.maximum(whole, 1), 0)
+    last = np.append(np.diff(whose) != 0, True)
+    entering = np.diff(np.append(0, arrived)) + np.append(0, np.where(last, arrived, 0)[:-1])
     return replace(
         tiles,
-        buffers=tiles.buffers * most,
-        first=np.concatenate(first),
+        buffers=tiles.buffers * int(np.bincount(whose).max()),
+        first=touched[begins],
         last=tiles.last[whose],
-        entering=brought,
-        returning=np.zeros_like(brought),
-        leaving=np.concatenate(leaving),
+        entering=entering,
+        returning=np.zeros_like(entering),
+        leaving=np.where(last, tiles.leaving[whose], 0),
     )
+
+
+def _first_touches(tensor: Tensor, steps: Steps, tile: Ints) -> Ints:
+    """The steps at which some part of their tile is touched for the first time."""
+    place = tile.astype(np.int64)
+    for dim in tensor.dims:
+        chunks, low = np.unique(steps.lo[dim], return_inverse=True)
+        place = place * len(chunks) + low
+    return np.sort(np.unique(place, return_index=True)[1])
 
 
 def _revisited(tensor: Tensor, steps: Steps) -> npt.NDArray[np.bool_]:
