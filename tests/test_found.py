@@ -135,20 +135,22 @@ links: [dram <-> buffer, dram -> weights, buffer <-> array, weights -> array]
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [("h200", "shared", "smem"), ("h200", "l2", "cache2"), ("xeon-8380", "registers", "file")],
+    ("name", "old", "new", "kind"),
+    [
+        ("h200", "per: sm", "per: chip", "scratchpad with per: sm"),
+        (
+            "xeon-8380",
+            "type: registers",
+            "type: scratchpad\n    bandwidth: 64 B/cycle",
+            "registers",
+        ),
+    ],
 )
-def test_a_part_the_family_needs_is_asked_for_by_name(
-    tmp_path: Path, name: str, old: str, new: str
+def test_a_memory_that_the_family_needs_is_asked_for(
+    tmp_path: Path, name: str, old: str, new: str, kind: str
 ) -> None:
-    path = edited(
-        tmp_path,
-        name,
-        (f"  {old}:", f"  {new}:"),
-        (f"- {old} <->", f"- {new} <->"),
-        (f"<-> {old}\n", f"<-> {new}\n"),
-    )
-    with pytest.raises(ConfigError, match=f"no part '{old}'"):
+    path = edited(tmp_path, name, (old, new))
+    with pytest.raises(ConfigError, match=f"no part of type {kind}"):
         hwsim.load_machine(path)
 
 

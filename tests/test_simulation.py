@@ -187,8 +187,10 @@ def test_a_machine_too_small_says_what_overflows(tmp_path: Path) -> None:
         Path(hwsim.__file__).parent.parent / "configs" / "accelerator" / "tpu-v1.yaml"
     ).read_text()
     small = tmp_path / "small.yaml"
-    small.write_text(text.replace("capacity: 24 MiB", "capacity: 1 KiB"))
-    with pytest.raises(HwsimError, match="needs .* of unified_buffer, which has 1 KiB"):
+    small.write_text(text.replace("capacity: 24 MiB", "capacity: 300 B"))
+    with pytest.raises(
+        HwsimError, match="takes .* of unified_buffer, which has 300 B; it fits with .* more"
+    ):
         hwsim.simulate(ConvLayer(1, 512, 14, 14, 512, 3, 3, pad=1), str(small), "direct")
 
 

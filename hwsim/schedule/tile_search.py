@@ -30,6 +30,7 @@ ACTIVATION, WEIGHT, OUTPUT = range(3)
 STREAM, COLUMNS, ROWS = range(3)
 WHOLE, FOLD, BLOCKS = 0, 1, 2  # indices of sizes: all of a group, one fold, then its blocks
 DEPTHS = 6  # outside of 0 to 5 loops
+LOOPS_OF_ORDER = 5
 NO_SUMS = 9  # the depth of accumulators that there are not
 KEPT = 16  # of the best tilings
 FIELDS = 10
@@ -38,7 +39,7 @@ FIELDS = 10
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
 SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
 SHARE, MERGES, SEPARATE = range(3)  # columns of ARRAY
-VECTORS, GAP, LEAST, LATENCY, RATE = range(5)  # of Given.rates
+VECTORS, GAP, LEAST, LATENCY, RATE, PORT = range(6)  # of Given.rates
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
 SIZE, MOVED, ALONE, ROW = 0, 3, 6, 9
@@ -59,7 +60,7 @@ class Given(NamedTuple):
     DRAM; of the accumulators room (-1 without), bytes of a word, buffers. ARRAY: arrays that share
     the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own.
 
-    rates [5]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
+    rates [6]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
     fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
     """
 
@@ -233,8 +234,10 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
     for depth in range(5, -1, -1):
         _go_inside(w, depth)
         words = _tile(p, w, tensor)
-        size = words * p.facts[WIDTH, tensor]
         times = _times(p, w, tensor, depth)
+        unfinished = tensor == 2 and times > 1
+        width = p.facts[SUMS, SUM_BYTES] if unfinished else p.facts[WIDTH, tensor]
+        size = words * width
         copies = 1 if words >= cover else p.facts[BUFFERS, tensor]
         single = size * copies > p.room[level]
         if single and (size > p.room[level] or tensor == 2):
@@ -276,39 +279,59 @@ def _compute(p: Any, w: Any) -> float:
 
 
 @jit
-def _late(p: Any, w: Any, compute: float, tensor: int, option: int) -> float:
-    """Cycles by which a tensor that is held whole comes later than its first pass through the array
-    wants it."""
+def _arrived(p: Any, w: Any, compute: float, total: float, tensor: int, option: int) -> float:
+    """When the last part of an input has come, and the array has passed over it as often as it
+    stays. Cycles from the start; 0 for one that is there."""
     if p.facts[LEVEL, tensor] < 0:
         return 0.0
-    depth, last = w.ints[DEPTH + tensor, option], -1
-    for number in range(depth):
+    first, last = (
+        0,
+        -1,
+    )  # of the loops that a tile stays through, and of those the last that moves in it
+    for number in range(LOOPS_OF_ORDER):
         if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1 and w.ints[TRIPS, number] > 1:
-            return 0.0  # tiles that follow each other
-    for number in range(5):
-        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1 and w.ints[TRIPS, number] > 1:
-            last = number
-    passes = 1.0
-    for number in range(last):
-        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 0:
-            passes *= w.ints[TRIPS, number]
-    return float(max(0.0, w.floats[MOVED + tensor, option] / p.rates[RATE] - compute / passes))
+            if number < w.ints[DEPTH + tensor, option]:
+                first = number + 1
+            else:
+                last = number
+    moved = w.floats[MOVED + tensor, option]
+    if first > 0 and p.facts[ARRAY, SEPARATE] == 0:
+        moved = total  # tiles follow each other, beside those of the others
+    outside, passes = 1.0, 1.0
+    for number in range(LOOPS_OF_ORDER):
+        if number < first:
+            outside *= w.ints[TRIPS, number]
+        elif number < last:
+            moves = p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1
+            passes *= 1.0 if moves else w.ints[TRIPS, number]
+    left = 1.0 - 1.0 / passes if last >= first else 1.0
+    return float(moved / p.rates[RATE] + compute / outside * left)
 
 
 @jit
 def _inner_depth(p: Any, w: Any, outer: int) -> int:
-    """The outermost depth at which the accumulators hold the sums of a tile; -1 where none fits, 9
-    where there are none."""
+    """The depth at which the accumulators hold the sums of a tile: of those that fit, the outermost
+    that leaves sums the fewest times; -1 where none fits, NO_SUMS where there are none."""
     if p.facts[SUMS, SUM_ROOM] < 0:
         return NO_SUMS
-    for depth in range(outer, 6):
+    best, least = -1, 0.0
+    for depth in range(outer, DEPTHS):
         _go_inside(w, depth)
-        if (
-            _tile(p, w, 2) * p.facts[SUMS, SUM_WIDTH] * p.facts[SUMS, SUM_BUFFERS]
-            <= p.facts[SUMS, SUM_ROOM]
-        ):
-            return depth
-    return -1
+        size = _tile(p, w, 2) * p.facts[SUMS, SUM_WIDTH] * p.facts[SUMS, SUM_BUFFERS]
+        times = _times(p, w, 2, depth)
+        if size <= p.facts[SUMS, SUM_ROOM] and (best < 0 or times < least):
+            best, least = depth, times
+    return best
+
+
+@jit
+def _spilling(p: Any, w: Any, inner: int) -> float:
+    """Cycles of the port through which sums leave the accumulators, and come back."""
+    if inner == NO_SUMS:
+        return 0.0
+    times = _times(p, w, 2, inner)
+    width = p.facts[AT_DRAM, 2] if times == 1.0 else p.facts[SUMS, SUM_WIDTH]
+    return float(p.words[2, 0, 0] * times * width / p.rates[PORT])
 
 
 @jit
@@ -340,12 +363,14 @@ def _cost(
         return 0
     total = w.floats[MOVED + 0, a] + w.floats[MOVED + 1, b] + w.floats[MOVED + 2, c]
     busiest = total
-    late = _late(p, w, compute, 0, a) + _late(p, w, compute, 1, b)
     if p.facts[ARRAY, SEPARATE] == 1:
         busiest = max(w.floats[MOVED + 0, a], w.floats[MOVED + 1, b], w.floats[MOVED + 2, c])
-        late = max(_late(p, w, compute, 0, a), _late(p, w, compute, 1, b))
+    arrived = max(
+        _arrived(p, w, compute, total, 0, a),
+        _arrived(p, w, compute, total, 1, b),
+    )
     alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]
-    time = max(compute + late + alone / p.rates[RATE], busiest / p.rates[RATE])
+    time = max(compute + alone / p.rates[RATE], busiest / p.rates[RATE], arrived)
     last = found[found.shape[0] - 1]
     if time > slowest or (total if by_bytes else time) > last[0]:
         return 1
@@ -358,7 +383,7 @@ def _cost(
             _go_inside(w, 5 if tensor < 2 else w.ints[DEPTH + tensor, option])
             first += _tile(p, w, tensor) * p.facts[AT_DRAM, tensor]
         w.floats[ROW, 6 + tensor] = w.ints[DEPTH + tensor, option]
-    time += first / p.rates[RATE]
+    time = max(time + first / p.rates[RATE], _spilling(p, w, inner))
     if time > slowest:
         return 1
     w.floats[ROW, 0], w.floats[ROW, 1] = (total, time) if by_bytes else (time, total)

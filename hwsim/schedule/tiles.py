@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Box = Mapping[str, int]
 ROLES: tuple[Role, ...] = ("activation", "weight", "output")
 PIECES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
-MOST_BLOCKS = 12
+MOST_BLOCKS = 10  # of rows and of columns; a stream may be cut into any of PIECES
 DEEPEST = 8  # tiles that are fetched ahead at most
 AS_QUICK = 1.005  # times the least cycles: as quick, so that fewer bytes are better
 FINALISTS, FRUGAL = 6, 3  # nests that are returned, and those of them that move the fewest bytes
@@ -107,12 +107,23 @@ class Problem:
     def levels(self, role: Role) -> tuple[str, ...]:
         """The chip's memories that a tensor comes into, from the outside in."""
         chain = self.machine.chain(role)[1:]
-        coming = (
-            level
-            for level in chain
-            if self.placement.moving(self.stage, self.machine, level, (role,))
-        )
-        return tuple(level for level in coming if pad(self.machine, level).per == "chip")
+        return tuple(level for level in chain if self._comes_into(level, role))
+
+    def first(self, role: Role) -> str:
+        """The memory that a tensor comes into from DRAM, '' for a tensor that stays on the chip."""
+        chain = self.machine.chain(role)[1:]
+        return chain[0] if chain and self._comes_into(chain[0], role) else ""
+
+    def sums(self) -> str:
+        """The accumulators inside the memory of outputs, '' without."""
+        inside = [
+            level for level in self.levels("output") if level != self.machine.chain("output")[1]
+        ]
+        return inside[-1] if inside else ""
+
+    def _comes_into(self, level: str, role: Role) -> bool:
+        coming = self.placement.moving(self.stage, self.machine, level, (role,))
+        return bool(coming) and pad(self.machine, level).per == "chip"
 
 
 def problem_of(stage: Stage, machine: Machine, placement: Placement, role: Role) -> Problem:
@@ -128,7 +139,10 @@ def problem_of(stage: Stage, machine: Machine, placement: Placement, role: Role)
     depth = others if role == "output" else ()
     taps = others if role != "output" else ()
     stream = _group(
-        (*depth, *streaming), extents, {dim: extents[dim] for dim in (*depth, *streaming)}
+        (*depth, *streaming),
+        extents,
+        {dim: extents[dim] for dim in (*depth, *streaming)},
+        len(PIECES),
     )
     down = _group((*taps, *along_rows), extents, {**dict.fromkeys(taps, 1), **rows})
     across = _group(along_columns, extents, columns)
@@ -154,7 +168,7 @@ def _folds(
     return split_group(along_rows, extents, rows), columns
 
 
-def _group(dims: tuple[str, ...], extents: Box, fold: Box) -> Group:
+def _group(dims: tuple[str, ...], extents: Box, fold: Box, most: int = MOST_BLOCKS) -> Group:
     whole = {dim: extents[dim] for dim in dims}
     own = {dim: fold[dim] for dim in dims}
     if own == whole:  # nothing lies along the array: blocks of any size
@@ -164,7 +178,7 @@ def _group(dims: tuple[str, ...], extents: Box, fold: Box) -> Group:
     else:
         blocks = list(_grown(dims, whole, own))
     distinct = list({tuple(block.items()): block for block in blocks}.values())
-    return Group(dims, whole, own, tuple(_spread(distinct, MOST_BLOCKS)))
+    return Group(dims, whole, own, tuple(_some(distinct, most)))
 
 
 def _grown(dims: tuple[str, ...], whole: Box, fold: Box) -> Iterator[dict[str, int]]:
@@ -179,13 +193,15 @@ def _grown(dims: tuple[str, ...], whole: Box, fold: Box) -> Iterator[dict[str, i
         yield dict(box)
 
 
-def _spread(found: Sequence[Box], most: int) -> Iterator[Box]:
-    """At most so many, evenly spread, the first and the last among them."""
+def _some(found: Sequence[Box], most: int) -> Iterator[Box]:
+    """At most so many: the first half of them, the others evenly spread, the last among them."""
     if len(found) <= most:
         yield from found
         return
-    for number in range(most):
-        yield found[round(number * (len(found) - 1) / (most - 1))]
+    few = most // 2
+    yield from found[:few]
+    for number in range(1, most - few + 1):
+        yield found[few + (number * (len(found) - 1 - few)) // (most - few)]
 
 
 def best_nests(problem: Problem, label: str, objective: str = "latency") -> list[Candidate]:
@@ -234,13 +250,13 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     facts[at.COUNT, :3] = [len(group.blocks) for group in problem.groups]
     names: list[str] = []
     for number, role in enumerate(ROLES):
-        tensor, levels = problem.tensor(role), problem.levels(role)
+        tensor, level = problem.tensor(role), problem.first(role)
         facts[at.MOVES + number, list(problem.moves(tensor))] = 1
         facts[at.WIDTH, number] = held_width(machine, problem.stage, tensor)
         facts[at.AT_DRAM, number] = tensor.width
-        names += [level for level in levels[:1] if level not in names]
-        facts[at.LEVEL, number] = names.index(levels[0]) if levels else -1
-        facts[at.BUFFERS, number] = pad(machine, levels[0]).buffers if levels else 1
+        names += [level] if level and level not in names else []
+        facts[at.LEVEL, number] = names.index(level) if level else -1
+        facts[at.BUFFERS, number] = pad(machine, level).buffers if level else 1
     facts[at.SUMS] = _sums(problem)
     dram = machine.part(machine.dram_name, Dram)
     share, merges, paces = _folding(problem)
@@ -252,7 +268,7 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         np.array([placement.room(machine, name) for name in names], np.int64),
         np.array(orders, np.int64),
         facts,
-        np.array([*paces, rate], np.float64),
+        np.array([*paces, rate, _sum_rate(problem)], np.float64),
     )
 
 
@@ -296,17 +312,24 @@ def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
 def _sums(problem: Problem) -> tuple[int, int, int, int]:
     """Bytes of an unfinished sum in DRAM; the accumulators' room (-1 without), bytes of a word and
     buffers."""
-    machine, levels = problem.machine, problem.levels("output")[1:]
+    machine, level = problem.machine, problem.sums()
     wide = max(machine.compute.accumulator_bytes, problem.tensor("output").width)
-    if not levels:
+    if not level:
         return wide, -1, 0, 1
-    inside = pad(machine, levels[-1])
+    inside = pad(machine, level)
     return (
         wide,
-        problem.placement.room(machine, levels[-1]),
+        problem.placement.room(machine, level),
         inside.word_bytes or wide,
         inside.buffers,
     )
+
+
+def _sum_rate(problem: Problem) -> float:
+    """Bytes a cycle of the memory that sums leave the accumulators for."""
+    machine = problem.machine
+    port = machine.memories[machine.chain("output")[1]].bandwidth
+    return float(port.bytes_per_cycle(machine.clock_hz)) if port else float("inf")
 
 
 def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, float]]:
@@ -345,10 +368,9 @@ def _nest(problem: Problem, label: str, loops: Any, row: Any) -> Nest:
     depths = {role: int(row[6 + number]) for number, role in enumerate(ROLES)}
     around: list[list[Hold]] = [[] for _ in range(6)]
     for role in ROLES:
-        levels = problem.levels(role)
-        for place, level in enumerate(levels):
-            depth = depths[role] if place == 0 else 5
-            if role == "output" and place == len(levels) - 1 and place > 0:
+        for level in problem.levels(role):
+            depth = depths[role] if level == problem.first(role) else 5
+            if role == "output" and level == problem.sums():
                 depth = int(row[9])
             around[depth].append(_hold(problem, role, level))
     items: list[Loop | Hold] = [*problem.placement.backing(stage, machine), *points(view.b)]
@@ -442,7 +464,7 @@ def _bytes(nest: Nest, hold: Hold, problem: Problem) -> int:
     wide = held_width(problem.machine, nest.stage, tensor)
     if tensor.role == "output" and part.word_bytes:
         wide = part.word_bytes
-    elif tensor.role == "output" and hold.level != problem.levels("output")[0]:
+    elif tensor.role == "output" and hold.level != problem.machine.chain("output")[1]:
         wide = max(problem.machine.compute.accumulator_bytes, tensor.width)
     return tile_bytes(tensor, left) // tensor.width * wide
 

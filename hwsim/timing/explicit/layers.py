@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from hwsim.timing.explicit.pipeline import Stream, Work
 
@@ -45,6 +46,11 @@ def chained(works: Sequence[Work], ends: Sequence[float]) -> Work:
     return Work(streams, cycles, gaps, works[0].port, max(work.results for work in works))
 
 
+def _together(last: npt.NDArray[np.int64]) -> int:
+    """The most tiles that are freed at one step: parts of one tile, which lie side by side."""
+    return int(np.unique(last, return_counts=True)[1].max(initial=1))
+
+
 def _joined(name: str, streams: Sequence[Stream]) -> Stream:
     first, last, bytes_in, bytes_out, settling = (
         np.concatenate([getattr(stream, field) for stream in streams])
@@ -52,7 +58,7 @@ def _joined(name: str, streams: Sequence[Stream]) -> Stream:
     )
     return Stream(
         name,
-        min(stream.buffers for stream in streams),
+        max(min(stream.buffers for stream in streams), _together(last)),
         first,
         last,
         bytes_in,
