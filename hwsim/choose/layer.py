@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
 SOME_MAPPINGS = 30_000  # of a space that takes long to search
-FINALISTS = 6  # nests of a dataflow that are simulated at most
+FINALISTS = 8  # nests of a dataflow that are simulated at most
 NEAR = 1.1  # times the best estimate: nests whose estimates are worse are not simulated
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search

@@ -42,7 +42,7 @@ PIECES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 10
 MOST_BLOCKS = 10  # of rows and of columns; a stream may be cut into any of PIECES
 DEEPEST = 8  # tiles that are fetched ahead at most
 AS_QUICK = 1.005  # times the least cycles: as quick, so that fewer bytes are better
-FINALISTS, FRUGAL = 6, 3  # nests that are returned, and those of them that move the fewest bytes
+FINALISTS, FRUGAL = 8, 3  # nests that are returned, and those of them that move the fewest bytes
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,8 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         quick = best(False, np.inf)
         frugal = best(True, quick[0][0] * AS_QUICK) if quick else []
         swap = (1, 0, *range(2, tile_search.FIELDS))
-        rows = [row[list(swap)] for row in frugal[:FRUGAL]] + quick
+        few = [row[list(swap)] for row in frugal[:FRUGAL]]
+        rows = few + [row for row in quick if not any((row == other).all() for other in few)]
     if not rows:
         raise HwsimError(_nothing_fits(problem))
     return [

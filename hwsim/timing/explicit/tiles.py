@@ -18,7 +18,7 @@ from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.tensor import Axis, Tensor
 
 Ints = npt.NDArray[np.int64]
-MOST_PARTS = 32  # of a tile
+MOST_PARTS = 512  # that a stage's steps are divided into
 MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
 
@@ -145,9 +145,7 @@ def _in_parts(tiles: Tiles, hold: Hold, nest: Nest, steps: Steps) -> Tiles:
     of_step = np.searchsorted(tiles.first, np.arange(steps.count), "right") - 1
     touched = _first_touches(tensor, steps, of_step)
     tile = of_step[touched]
-    number = np.arange(len(tile)) - np.searchsorted(tile, tile)  # of a touch in its tile
-    many = np.bincount(tile)[tile]
-    part = number * np.minimum(many, MOST_PARTS) // many
+    part = touched // -(-steps.count // MOST_PARTS)  # all tensors' alike, as they share a port
     begins = np.flatnonzero(np.append(True, (np.diff(tile) != 0) | (np.diff(part) != 0)))
     whose = tile[begins]
     upto = np.cumsum(words_at(tensor, steps)[touched])

@@ -1,0 +1,157 @@
+"""Named dataflows say what stays; their tiles are the best of their kind (tests/cases/schedules)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import hwsim
+from hwsim import ConvLayer, GemmLayer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.errors import HwsimError
+from hwsim.foreign.scalesim.counts import scalesim_counts
+from hwsim.foreign.scalesim.files import (
+    load_config,
+    load_topology,
+    scalesim_machine,
+    scalesim_workload,
+)
+
+CASES = Path(__file__).parent / "cases/schedules"
+FLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
+KIB = 1024
+
+
+def run(config: str, topology: str) -> hwsim.Result:
+    array = load_config(CASES / config)
+    network = scalesim_workload("case", load_topology(CASES / topology))
+    machine = scalesim_machine(array, "int8")
+    return hwsim.simulate(network, machine, "implicit-gemm", dataflow=FLOWS[array.dataflow])
+
+
+@pytest.mark.parametrize(
+    ("config", "topology", "cycles", "kib"),
+    [
+        # 2,304 folds of 128 + 94 cycles; A, B and C at least once
+        ("A1_ws_strip_collapse.cfg", "A1_gemm.csv", 511_488 + 2, 13 * KIB),
+        # 96 folds of 3,072 + 62 cycles
+        ("A1_os.cfg", "A1_gemm.csv", 300_864 + 2, 19 * KIB),
+        # every operand once: 192 + 144 + 48 KiB
+        ("A2_os_sram_unused.cfg", "A2_gemm.csv", 55_000, 400),
+        # the hand nest takes 131 k; A alone needs 117,965 cycles of its port
+        ("A3_ws_256k.cfg", "A3_more_sram_slower.csv", 131_000, 1_400),
+        ("A3_ws_1024k.cfg", "A3_more_sram_slower.csv", 131_000, 1_400),
+        ("A3_ws_4096k.cfg", "A3_more_sram_slower.csv", 131_000, 1_400),
+        # 6 x 192 + 8 x 144 + 48 KiB
+        ("A4_tiny_2k.cfg", "A2_gemm.csv", 146_000, 2_352),
+    ],
+)
+def test_the_dataflow_is_as_good_as_the_hand_nest(
+    config: str, topology: str, cycles: int, kib: int
+) -> None:
+    result = run(config, topology)
+    assert result.cycles <= cycles
+    assert result.dram_bytes <= kib * KIB
+
+
+def test_more_memory_is_not_slower() -> None:
+    times = [
+        run(f"A3_ws_{size}k.cfg", "A3_more_sram_slower.csv").cycles for size in (256, 1024, 4096)
+    ]
+    assert times == sorted(times, reverse=True)
+
+
+def test_more_arrays_share_the_folds() -> None:
+    """1,024 folds of 512 cycles: 16,384 on 32 arrays, 8,192 on 64, and a fill."""
+    layer = GemmLayer(512, 512, 512)
+    thirty_two, sixty_four = (
+        hwsim.simulate(layer, CASES / name, "direct", dataflow="output-stationary")
+        for name in ("sc32.yaml", "sc64.yaml")
+    )
+    assert thirty_two.cycles <= 17_200
+    assert sixty_four.cycles <= 9_000
+    assert sixty_four.dram_bytes == 768 * KIB
+
+
+def test_weights_that_fit_are_kept_by_every_dataflow() -> None:
+    layer = GemmLayer(1024, 512, 512)
+    ws, os = (
+        hwsim.simulate(layer, "edge-tpu", "direct", dataflow=FLOWS[flow]) for flow in ("ws", "os")
+    )
+    assert os.dram_bytes <= ws.dram_bytes
+
+
+def test_tiles_are_fetched_as_far_ahead_as_the_memory_allows() -> None:
+    """A 64 KiB weight memory with tiles of 1 KiB: 305 us with two of them, 188 with four."""
+    layer = hwsim.load_workload("resnet50").only(("conv5_1b",))
+    default = hwsim.simulate(layer, CASES / "array32.yaml", "implicit-gemm")
+    stated = hwsim.simulate(layer, CASES / "array32_b4.yaml", "implicit-gemm")
+    assert default.seconds == stated.seconds <= 189e-6
+
+
+STOCK = """[general]
+run_name = stock
+[architecture_presets]
+ArrayHeight: 32
+ArrayWidth: 32
+IfmapSramSzkB: 64
+FilterSramSzkB: 64
+OfmapSramSzkB: 64
+IfmapOffset: 0
+FilterOffset: 10000000
+OfmapOffset: 20000000
+Bandwidth: 10
+Dataflow: {flow}
+[run_presets]
+InterfaceBandwidth: CALC
+"""
+GEMMS = ((128, 768, 3072), (256, 192, 768), (2048, 64, 576), (512, 512, 512), (64, 1000, 2048))
+
+
+@pytest.mark.parametrize("gemm", GEMMS)
+@pytest.mark.parametrize("flow", FLOWS)
+def test_stock_scalesim_sizes_take_its_closed_form(
+    flow: str, gemm: tuple[int, int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "stock.cfg"
+    path.write_text(STOCK.format(flow=flow))
+    machine = scalesim_machine(load_config(path), "int8")
+    result = hwsim.simulate(GemmLayer(*gemm), machine, "direct", dataflow=FLOWS[flow])
+    closed = scalesim_counts(*gemm, 32, 32, flow)["cycles"]
+    assert closed <= result.cycles <= 1.1 * closed
+
+
+def _with(machine: Machine, part: str, **changes: object) -> Machine:
+    changed = replace(machine.parts[part], **changes)  # type: ignore[arg-type]
+    return replace(machine, parts={**machine.parts, part: changed})
+
+
+@pytest.mark.slow(keep=4)
+@pytest.mark.parametrize("seed", range(24))
+def test_more_of_anything_is_not_slower(seed: int) -> None:
+    """Random machines and layers, all dataflows; the tolerance is one tile's transfer, or 2%."""
+    dice = random.Random(seed)
+    machine = load_machine("toy-systolic")
+    for part in ("buffer", "weights", "sums"):
+        machine = _with(machine, part, capacity=dice.choice((4, 8, 16)) * KIB)
+    more = machine
+    for part in dice.sample(("buffer", "weights", "sums"), dice.randint(1, 3)):
+        capacity = machine.memories[part].capacity * dice.choice((2, 3, 5, 16))
+        more = _with(more, part, capacity=capacity)
+    layer: ConvLayer | GemmLayer = GemmLayer(*(dice.randint(1, 150) for _ in range(3)))
+    if dice.random() < 0.4:
+        layer = ConvLayer(1, dice.randint(1, 40), 13, 11, dice.randint(1, 40), 3, 3, pad=1)
+    for flow in FLOWS.values():
+        small, large = (
+            hwsim.simulate(layer, each, "direct", dataflow=flow).cycles for each in (machine, more)
+        )
+        assert large <= 1.02 * small, (flow, layer)
+
+
+def test_where_nothing_fits_the_memory_the_tensor_and_the_bytes_are_named() -> None:
+    small = _with(load_machine("toy-systolic"), "weights", capacity=1)
+    with pytest.raises(HwsimError, match=r"of weights, which has 1 B|no tiles of weights"):
+        hwsim.simulate(GemmLayer(64, 64, 64), small, "direct", dataflow="weight-stationary")
