@@ -47,14 +47,14 @@ def batch_rate(number: int = 2_000_000) -> float:
     """Mappings of the 256^3 product evaluated in a second by one core, tables made beforehand."""
     import numpy as np
 
-    from hwsim.rewrite.placement import Placement
+    from hwsim.describe.layer import GemmLayer
+    from hwsim.describe.machine import load_machine
     from hwsim.ir.convolution import gemm_stage
+    from hwsim.rewrite.placement import Placement
     from hwsim.schedule.mapper.kernels import evaluate_batch
     from hwsim.schedule.mapper.model import Model
     from hwsim.schedule.mapper.search import pack
     from hwsim.schedule.mapper.space import Options, find_space
-    from hwsim.describe.layer import GemmLayer
-    from hwsim.describe.machine import load_machine
 
     model = Model(
         find_space(

@@ -21,8 +21,8 @@ from sklearn.model_selection import train_test_split
 from hwsim.algorithms import lower
 from hwsim.algorithms.winograd import transforms
 from hwsim.count.effectual import effectual_multiplies
-from hwsim.report.tables import text_table
 from hwsim.describe.layer import ConvLayer
+from hwsim.report.tables import text_table
 
 Array = npt.NDArray[np.float64]
 

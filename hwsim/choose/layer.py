@@ -18,6 +18,7 @@ from hwsim.energy.account import energy_by_tensor_pj, energy_pj
 from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Plan, Stage
+from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
@@ -27,7 +28,7 @@ from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
 from hwsim.rewrite.placement import Placement, keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
-from hwsim.schedule.dataflows import Candidate, Dataflow, applicable, nests_of
+from hwsim.schedule.dataflows import Dataflow, applicable, nests_of
 from hwsim.schedule.mapper import best_mapping, is_quick
 from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.explicit.accesses import notes
@@ -40,6 +41,7 @@ MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so f
 SOME_MAPPINGS = 30_000  # of a space that takes long to search
 FINALISTS = 8  # nests of a dataflow that are simulated at most
 NEAR = 1.1  # times the best estimate: nests whose estimates are worse are not simulated
+STEPS_TRIED = 300_000  # of all finalists together, beyond the first
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
 
@@ -240,10 +242,13 @@ def _best_of_flow(
     best: StageResult | None = None
     error: HwsimError | None = None
     least = ranked[0].estimate
+    steps = 0
     for candidate in ranked[:FINALISTS]:
-        if best is not None and candidate.estimate > NEAR * least:
+        nest = candidate.make()
+        steps += steps_outside(nest)
+        if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):
             break
-        result = _attempt(partial(_run_candidate, candidate, run))
+        result = _attempt(partial(_verified, nest, run))
         if isinstance(result, HwsimError):
             error = error or result
             continue
@@ -256,8 +261,8 @@ def _best_of_flow(
     return best
 
 
-def _run_candidate(candidate: Candidate, run: Callable[[Nest], StageResult]) -> StageResult:
-    return run(verify_nest(candidate.make()))
+def _verified(nest: Nest, run: Callable[[Nest], StageResult]) -> StageResult:
+    return run(verify_nest(nest))
 
 
 def _better(one: StageResult, other: StageResult, objective: str) -> StageResult:

@@ -8,6 +8,8 @@ one that lies along most axes of the array is meant: its words differ from cell 
 
 from __future__ import annotations
 
+from math import prod
+
 from hwsim.describe.machine import Machine, Role
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView
@@ -21,6 +23,12 @@ def first_spatial(nest: Nest) -> int:
         if isinstance(item, Loop) and item.spatial is not None:
             return number
     return max(number for number, item in enumerate(nest.items) if isinstance(item, Hold)) + 1
+
+
+def steps_outside(nest: Nest) -> int:
+    """Steps of the temporal loops outside the array, at most."""
+    loops = (item for item in nest.items[: first_spatial(nest)] if isinstance(item, Loop))
+    return prod(nest.bound(loop) for loop in loops)
 
 
 def spread(nest: Nest) -> dict[str, tuple[str, ...]]:

@@ -32,6 +32,7 @@ WHOLE, FOLD, BLOCKS = 0, 1, 2  # indices of sizes: all of a group, one fold, the
 DEPTHS = 6  # outside of 0 to 5 loops
 LOOPS_OF_ORDER = 5
 NO_SUMS = 9  # the depth of accumulators that there are not
+AHEAD = 8  # tiles that are fetched ahead at most, but where a memory states more
 KEPT = 16  # of the best tilings
 FIELDS = 10
 
@@ -39,7 +40,7 @@ FIELDS = 10
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
 SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
 SHARE, MERGES, SEPARATE = range(3)  # columns of ARRAY
-VECTORS, GAP, LEAST, LATENCY, RATE, PORT = range(6)  # of Given.rates
+VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD = range(7)  # of Given.rates
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
 SIZE, MOVED, ALONE, ROW = 0, 3, 6, 9
@@ -60,7 +61,7 @@ class Given(NamedTuple):
     DRAM; of the accumulators room (-1 without), bytes of a word, buffers. ARRAY: arrays that share
     the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own.
 
-    rates [6]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
+    rates [7]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
     fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
     """
 
@@ -309,6 +310,18 @@ def _arrived(p: Any, w: Any, compute: float, total: float, tensor: int, option: 
 
 
 @jit
+def _in_flight(p: Any, w: Any, tensor: int, option: int) -> float:
+    """Cycles of a tensor's loads, where few tiles at a time are on their way from DRAM."""
+    size = w.floats[SIZE + tensor, option]
+    if p.facts[LEVEL, tensor] < 0 or size <= 0:
+        return 0.0
+    tile = size / p.facts[BUFFERS, tensor]
+    most = max(AHEAD, p.facts[BUFFERS, tensor])
+    on_the_way = min(p.room[p.facts[LEVEL, tensor]], most * tile)
+    return float(w.floats[MOVED + tensor, option] * p.rates[FIRST_WORD] / on_the_way)
+
+
+@jit
 def _inner_depth(p: Any, w: Any, outer: int) -> int:
     """The depth at which the accumulators hold the sums of a tile: of those that fit, the outermost
     that leaves sums the fewest times; -1 where none fits, NO_SUMS where there are none."""
@@ -347,6 +360,20 @@ def _fits(p: Any, w: Any, a: int, b: int, c: int) -> bool:
 
 
 @jit
+def _fits_unfinished(p: Any, w: Any, inner: int, a: int, b: int, c: int) -> bool:
+    """Where sums leave the accumulators unfinished: does the memory outside have room for them?"""
+    if inner == NO_SUMS or _times(p, w, 2, inner) == 1.0:
+        return True
+    level = p.facts[LEVEL, 2]
+    if level < 0:
+        return False  # what stays on the chip has room for finished outputs
+    need = w.floats[SIZE + 2, c] * p.facts[SUMS, SUM_WIDTH] / p.facts[WIDTH, 2]
+    need += w.floats[SIZE + 0, a] if p.facts[LEVEL, 0] == level else 0.0
+    need += w.floats[SIZE + 1, b] if p.facts[LEVEL, 1] == level else 0.0
+    return bool(need <= p.room[level])
+
+
+@jit
 def _cost(
     p: Any,
     w: Any,
@@ -369,13 +396,14 @@ def _cost(
         _arrived(p, w, compute, total, 0, a),
         _arrived(p, w, compute, total, 1, b),
     )
+    arrived = max(arrived, _in_flight(p, w, 0, a), _in_flight(p, w, 1, b))
     alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]
     time = max(compute + alone / p.rates[RATE], busiest / p.rates[RATE], arrived)
     last = found[found.shape[0] - 1]
     if time > slowest or (total if by_bytes else time) > last[0]:
         return 1
     inner = _inner_depth(p, w, w.ints[DEPTH + 2, c])
-    if inner < 0:
+    if inner < 0 or not _fits_unfinished(p, w, inner, a, b, c):
         return 1
     first = 0.0
     for tensor, option in ((0, a), (1, b), (2, c)):

@@ -40,9 +40,10 @@ Box = Mapping[str, int]
 ROLES: tuple[Role, ...] = ("activation", "weight", "output")
 PIECES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 MOST_BLOCKS = 10  # of rows and of columns; a stream may be cut into any of PIECES
-DEEPEST = 8  # tiles that are fetched ahead at most
+DEEPEST = 8  # tiles that are fetched ahead at most, but where a memory states more
 AS_QUICK = 1.005  # times the least cycles: as quick, so that fewer bytes are better
-FINALISTS, FRUGAL = 8, 3  # nests that are returned, and those of them that move the fewest bytes
+FINALISTS, FRUGAL = 6, 3  # nests that are returned, and those of them that move the fewest bytes
+SHALLOW = 2  # of them that are returned again, fetching no further ahead than they must
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def problem_of(stage: Stage, machine: Machine, placement: Placement, role: Role)
         dims for dims in (view.m, view.n, view.k) if dims not in (along_rows, along_columns)
     )
     rows, columns = _folds(along_rows, along_columns, extents, array, role == "output")
+    columns = _columns_that_fit(stage, machine, placement, role, rows, columns)
     depth = others if role == "output" else ()
     taps = others if role != "output" else ()
     stream = _group(
@@ -166,6 +168,21 @@ def _folds(
     if isinstance(array, SystolicArray) and summing:
         rows *= max(1, array.arrays // ceil(prod(columns.values()) / array.cols))
     return split_group(along_rows, extents, rows), columns
+
+
+def _columns_that_fit(
+    stage: Stage, machine: Machine, placement: Placement, role: Role, rows: Box, columns: Box
+) -> dict[str, int]:
+    """The columns, halved until a fold of the tensor that stays fits the memory it comes from."""
+    tensor = next(tensor for tensor in stage.tensors if tensor.role == role)
+    chain = machine.chain(role)[1:]
+    found = dict(columns)
+    if not chain or pad(machine, chain[0]).per != "chip":
+        return found
+    room, extents = placement.room(machine, chain[0]), dict(stage.bounds)
+    while tile_bytes(tensor, {**rows, **found}) > room and prod(found.values()) > 1:
+        found = split_group(tuple(found), extents, prod(found.values()) // 2)
+    return found
 
 
 def _group(dims: tuple[str, ...], extents: Box, fold: Box, most: int = MOST_BLOCKS) -> Group:
@@ -233,9 +250,10 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         rows = few + [row for row in quick if not any((row == other).all() for other in few)]
     if not rows:
         raise HwsimError(_nothing_fits(problem))
+    chosen = [(row, True) for row in rows[:FINALISTS]] + [(row, False) for row in rows[:SHALLOW]]
     return [
-        Candidate(float(row[0]), partial(_nest, problem, label, orders[int(row[2])], row))
-        for row in rows[:FINALISTS]
+        Candidate(float(row[0]), partial(_nest, problem, label, orders[int(row[2])], row, ahead))
+        for row, ahead in chosen
     ]
 
 
@@ -269,7 +287,7 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         np.array([placement.room(machine, name) for name in names], np.int64),
         np.array(orders, np.int64),
         facts,
-        np.array([*paces, rate, _sum_rate(problem)], np.float64),
+        np.array([*paces, rate, _sum_rate(problem), _latency(problem)], np.float64),
     )
 
 
@@ -333,6 +351,13 @@ def _sum_rate(problem: Problem) -> float:
     return float(port.bytes_per_cycle(machine.clock_hz)) if port else float("inf")
 
 
+def _latency(problem: Problem) -> float:
+    """Cycles of DRAM's latency."""
+    machine = problem.machine
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    return float(dram.latency.cycles(machine.clock_hz))
+
+
 def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, float]]:
     """(arrays that share the vectors, do slices of a sum that stays make one fold, (vectors, gap,
     least, latency)).
@@ -362,7 +387,7 @@ def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, fl
     return share, False, (vectors, max(0.0, shifting - 1), rows - shifting, latency)
 
 
-def _nest(problem: Problem, label: str, loops: Any, row: Any) -> Nest:
+def _nest(problem: Problem, label: str, loops: Any, row: Any, ahead: bool) -> Nest:
     """A found tiling as a nest."""
     stage, machine, view = problem.stage, problem.machine, problem.view
     chosen = [group.blocks[int(row[3 + number])] for number, group in enumerate(problem.groups)]
@@ -391,7 +416,7 @@ def _nest(problem: Problem, label: str, loops: Any, row: Any) -> Nest:
     for role in ROLES:
         if role != problem.role:
             items += cell_holds(stage, machine, role, inner[role])
-    return _deeper(Nest(stage, drop_idle(stage, items), label), problem)
+    return _deeper(Nest(stage, drop_idle(stage, items), label), problem, DEEPEST if ahead else 1)
 
 
 def _hold(problem: Problem, role: Role, level: str) -> Hold:
@@ -399,7 +424,7 @@ def _hold(problem: Problem, role: Role, level: str) -> Hold:
     return Hold(level, names, buffers=pad(problem.machine, level).buffers, parts=role != "output")
 
 
-def _deeper(nest: Nest, problem: Problem) -> Nest:
+def _deeper(nest: Nest, problem: Problem, deepest: int) -> Nest:
     """The nest with inputs fetched as far ahead as each memory has room for.
 
     for n: [weights, 2 tiles]    ->    for n: [weights, 8 tiles]
@@ -430,9 +455,10 @@ def _deeper(nest: Nest, problem: Problem) -> Nest:
         for hold in inputs:
             spare = room - taken()
             own[hold] = max(
-                own[hold], min(DEEPEST, own[hold] + spare // max(1, sizes[hold] * len(inputs)))
+                own[hold], min(deepest, own[hold] + spare // max(1, sizes[hold] * len(inputs)))
             )
-        copies.update(own)
+        whole = {hold: part.buffers for hold in here if _is_whole(nest, hold, problem)}
+        copies.update({**own, **whole})  # one tile takes its room once, whatever its buffers
     items = tuple(
         replace(item, buffers=copies[item]) if isinstance(item, Hold) and item in copies else item
         for item in nest.items
