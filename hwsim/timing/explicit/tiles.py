@@ -18,6 +18,7 @@ from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.tensor import Axis, Tensor
 
 Ints = npt.NDArray[np.int64]
+LARGEST_TABLE = 50_000_000  # places, of eight bytes each
 MOST_PARTS = 512  # that a stage's steps are divided into
 MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
@@ -148,8 +149,13 @@ def _in_parts(tiles: Tiles, hold: Hold, nest: Nest, steps: Steps) -> Tiles:
     part = touched // -(-steps.count // MOST_PARTS)  # all tensors' alike, as they share a port
     begins = np.flatnonzero(np.append(True, (np.diff(tile) != 0) | (np.diff(part) != 0)))
     whose = tile[begins]
-    upto = np.cumsum(words_at(tensor, steps)[touched])
-    before = (upto - words_at(tensor, steps)[touched])[np.searchsorted(tile, whose)]
+    there = {dim: (steps.lo[dim][touched], steps.hi[dim][touched]) for dim in steps.lo}
+    words = words_at(
+        tensor,
+        Steps({dim: at[0] for dim, at in there.items()}, {dim: at[1] for dim, at in there.items()}),
+    )
+    upto = np.cumsum(words)
+    before = (upto - words)[np.searchsorted(tile, whose)]
     share = upto[np.append(begins[1:], len(tile)) - 1] - before
     whole = share[np.searchsorted(whose, whose, "right") - 1]
     arrived = np.where(whole > 0, share * tiles.entering[whose] // np.maximum(whole, 1), 0)
@@ -170,9 +176,15 @@ def _first_touches(tensor: Tensor, steps: Steps, tile: Ints) -> Ints:
     """The steps at which some part of their tile is touched for the first time."""
     place = tile.astype(np.int64)
     for dim in tensor.dims:
-        chunks, low = np.unique(steps.lo[dim], return_inverse=True)
-        place = place * len(chunks) + low
-    return np.sort(np.unique(place, return_index=True)[1])
+        low = steps.lo[dim]
+        chunk = max(1, int(np.gcd.reduce(low)))
+        place = place * (int(low.max()) // chunk + 1) + low // chunk
+    most = int(place.max())
+    if most >= LARGEST_TABLE:
+        return np.sort(np.unique(place, return_index=True)[1])
+    first = np.full(most + 1, -1, np.int64)
+    first[place[::-1]] = np.arange(len(place) - 1, -1, -1)
+    return np.sort(first[first >= 0])
 
 
 def _revisited(tensor: Tensor, steps: Steps) -> npt.NDArray[np.bool_]:
