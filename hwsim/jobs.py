@@ -11,7 +11,8 @@ from typing import Any
 
 from hwsim.algorithms import AUTO, DIRECT, FALLBACK, MEMORY_BOUND, find_algorithm, lower
 from hwsim.choose.algorithm import best_of, candidates, cannot_win
-from hwsim.choose.layer import MEASURES, simulate_layer
+from hwsim.choose.layer import simulate_layer
+from hwsim.choose.nests import MEASURES
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.describe.machine import Machine

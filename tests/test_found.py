@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,9 +135,33 @@ links: [dram <-> buffer, dram -> weights, buffer <-> array, weights -> array]
         assert result.footprint_bytes["buffer"] <= 64 * 1024
 
 
-def test_a_memory_that_the_family_needs_is_asked_for(tmp_path: Path) -> None:
-    path = edited(tmp_path, "xeon-8380", ("type: registers", "type: vector\n    lanes: 8 #"))
-    with pytest.raises(ConfigError, match="no part of type registers|unknown key"):
+def without(text: str, part: str) -> str:
+    """A machine's text less one part, and with the links that led through it joined."""
+    lines = text.splitlines(keepends=True)
+    start = lines.index(f"  {part}:\n")
+    inside = (at for at in range(start + 1, len(lines)) if not lines[at].startswith("    "))
+    del lines[start : next(inside)]
+    ends = [line for line in lines if re.search(rf"\b{part}\b", line) and line.startswith("  - ")]
+    far = [re.sub(rf"[- <>]*\b{part}\b[ <>-]*", "", line[4:]).strip() for line in ends]
+    lines[lines.index(ends[0])] = f"  - {far[0]} <-> {far[1]}\n"
+    lines.remove(ends[1])
+    return "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "kind"),
+    [
+        ("h200", "shared", "scratchpad with per: sm"),
+        ("h200", "l2", "cache with per: chip"),
+        ("xeon-8380", "registers", "registers"),
+    ],
+)
+def test_a_memory_that_the_family_needs_is_asked_for(
+    tmp_path: Path, name: str, part: str, kind: str
+) -> None:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(without(shipped("configs")[name].read_text(), part))
+    with pytest.raises(ConfigError, match=f"no part of type {kind}"):
         hwsim.load_machine(path)
 
 

@@ -132,7 +132,7 @@ def _with(machine: Machine, part: str, **changes: object) -> Machine:
 @pytest.mark.slow(keep=4)
 @pytest.mark.parametrize("seed", range(24))
 def test_more_of_anything_is_not_slower(seed: int) -> None:
-    """Random machines and layers, all dataflows; first tiles may be larger, by 3% of the time."""
+    """Random machines and layers, all dataflows; the tolerance is 2% of the time."""
     dice = random.Random(seed)
     machine = load_machine("toy-systolic")
     for part in ("buffer", "weights", "sums"):
@@ -148,10 +148,13 @@ def test_more_of_anything_is_not_slower(seed: int) -> None:
         small, large = (
             hwsim.simulate(layer, each, "direct", dataflow=flow).cycles for each in (machine, more)
         )
-        assert large <= 1.03 * small, (flow, layer)
+        assert large <= 1.02 * small, (flow, layer)
 
 
 def test_where_nothing_fits_the_memory_the_tensor_and_the_bytes_are_named() -> None:
     small = _with(load_machine("toy-systolic"), "weights", capacity=1)
-    with pytest.raises(HwsimError, match=r"of weights, which has 1 B|no tiles of weights"):
+    with pytest.raises(
+        HwsimError,
+        match=r"take 4 B of weights, which has 1 B; most of it is B; at least 3 B more are needed",
+    ):
         hwsim.simulate(GemmLayer(64, 64, 64), small, "direct", dataflow="weight-stationary")

@@ -189,7 +189,8 @@ def test_a_machine_too_small_says_what_overflows(tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     small.write_text(text.replace("capacity: 24 MiB", "capacity: 300 B"))
     with pytest.raises(
-        HwsimError, match="takes .* of unified_buffer, which has 300 B; it fits with .* more"
+        HwsimError,
+        match="take .* of unified_buffer, which has 300 B; most of it is .* at least .* more are needed",
     ):
         hwsim.simulate(ConvLayer(1, 512, 14, 14, 512, 3, 3, pad=1), str(small), "direct")
 

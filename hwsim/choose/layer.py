@@ -3,11 +3,11 @@ physics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hwsim.choose.nests import Choice, best_nest_run
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
 from hwsim.count.reuse import achieved, reuse
@@ -15,55 +15,23 @@ from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import size_text
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
-from hwsim.errors import HwsimError, TooLarge
+from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Plan, Stage
-from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
-from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
-from hwsim.rewrite.placement import Placement, keep_on_chip, kept_roles
+from hwsim.rewrite.placement import keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
-from hwsim.schedule.dataflows import Dataflow, applicable, nests_of
-from hwsim.schedule.mapper import best_mapping, is_quick
 from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.explicit.accesses import notes
 from hwsim.timing.physics import check_layer, check_stage, power_note
 
 if TYPE_CHECKING:
     from hwsim.timing.caches.stream import ImplicitChain
-
-MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
-SOME_MAPPINGS = 30_000  # of a space that takes long to search
-FINALISTS = 8  # nests of a dataflow that are simulated at most
-NEAR = 1.1  # times the best estimate: nests whose estimates are worse are not simulated
-STEPS_TRIED = 300_000  # of all finalists together, beyond the first
-EQUAL = 1.005  # times another: as good, so that the second criterion decides
-KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a run asked for."""
-
-    dtype: str
-    dataflow: str | None
-    objective: str
-    timeline: bool
-
-
-MEASURES: dict[str, Callable[[StageResult], tuple[float, float]]] = {
-    "latency": lambda result: (
-        result.cycles.total,
-        result.dram_read_bytes + result.dram_write_bytes,
-    ),
-    "energy": lambda result: (sum(result.energy_pj.values()), result.cycles.total),
-    "dram": lambda result: (result.dram_read_bytes + result.dram_write_bytes, result.cycles.total),
-}
 
 
 def simulate_layer(
@@ -168,121 +136,10 @@ def _run_stages(
         best = (
             run(verify_nest(replace(given, stage=stage)))
             if given is not None
-            else _run_best(stage, machine, placement, choice, run)
+            else best_nest_run(stage, machine, placement, choice, run)
         )
         results[stage.name] = check_stage(best, machine)
     return results
-
-
-def _run_best(
-    stage: Stage,
-    machine: Machine,
-    placement: Placement,
-    choice: Choice,
-    run: Callable[[Nest], StageResult],
-) -> StageResult:
-    """The stage under the named dataflow; without a name the better of the rules' nest and the
-    mapper's.
-
-    The mapper bounds time by the busiest resource; what tiles and passes wait for only the
-    simulation tells. On systolic arrays, whose dataflows search their own tiles, it is asked only
-    when these do not fit; where its space takes long to search likewise.
-    """
-    ruled = _by_rule(stage, machine, placement, choice, run)
-    asked = (
-        choice.dataflow is None
-        and not isinstance(ruled, TooLarge)
-        and machine.management == "explicit"
-        and stage.view is not None
-    )
-    searched = not is_quick(stage, machine) or isinstance(machine.compute, SystolicArray)
-    if searched and isinstance(ruled, StageResult):
-        asked = False
-    tried = [ruled]
-    if asked:
-        tried.append(_attempt(lambda: run(verify_nest(_mapped(stage, machine, placement)))))
-    ran = [result for result in tried if isinstance(result, StageResult)]
-    if not ran:
-        raise next(error for error in tried if isinstance(error, HwsimError))
-    return min(ran, key=MEASURES[choice.objective])
-
-
-def _by_rule(
-    stage: Stage,
-    machine: Machine,
-    placement: Placement,
-    choice: Choice,
-    run: Callable[[Nest], StageResult],
-) -> StageResult | HwsimError:
-    """The best nest of the first of the dataflows that apply, or what kept the first from fitting;
-    a named one must fit."""
-    tried: list[StageResult | HwsimError] = []
-    for flow in applicable(stage, machine, choice.dataflow):
-        best = partial(_best_of_flow, flow, stage, machine, placement, choice.objective, run)
-        outcome = _attempt(best)
-        named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
-        if isinstance(outcome, (StageResult, TooLarge)) or named:
-            return outcome
-        tried.append(outcome)
-    return tried[0]
-
-
-def _best_of_flow(
-    flow: Dataflow,
-    stage: Stage,
-    machine: Machine,
-    placement: Placement,
-    objective: str,
-    run: Callable[[Nest], StageResult],
-) -> StageResult:
-    """The best of a dataflow's finalists, simulated: those near the best estimate, until one keeps
-    its own."""
-    ranked = nests_of(flow, stage, machine, placement, objective)
-    measure = MEASURES[objective]
-    best: StageResult | None = None
-    error: HwsimError | None = None
-    least = ranked[0].estimate
-    steps = 0
-    for candidate in ranked[:FINALISTS]:
-        nest = candidate.make()
-        steps += steps_outside(nest)
-        if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):
-            break
-        result = _attempt(partial(_verified, nest, run))
-        if isinstance(result, HwsimError):
-            error = error or result
-            continue
-        best = result if best is None else _better(best, result, objective)
-        if measure(best)[0] <= KEPT_WORD * least:
-            break
-    if best is None:
-        assert error is not None
-        raise error
-    return best
-
-
-def _verified(nest: Nest, run: Callable[[Nest], StageResult]) -> StageResult:
-    return run(verify_nest(nest))
-
-
-def _better(one: StageResult, other: StageResult, objective: str) -> StageResult:
-    """By the objective; of equal times the one that moves fewer bytes."""
-    measure = MEASURES[objective]
-    first, second = sorted((one, other), key=measure)
-    equal = measure(second)[0] <= EQUAL * measure(first)[0]
-    return min(first, second, key=lambda result: measure(result)[1]) if equal else first
-
-
-def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
-    try:
-        return work()
-    except HwsimError as error:
-        return error
-
-
-def _mapped(stage: Stage, machine: Machine, placement: Placement) -> Nest:
-    most = MOST_MAPPINGS if is_quick(stage, machine) else SOME_MAPPINGS
-    return best_mapping(stage, machine, "latency", placement=placement, workers=1, most=most).nest
 
 
 def _fits_in_dram(plan: Plan, machine: Machine) -> None:

@@ -86,21 +86,6 @@ def buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[H
     return (Hold(level, names, buffers=pad(machine, level).buffers),) if names else ()
 
 
-def accumulator_rows(machine: Machine, placement: Placement) -> int:
-    """How many rows of the output the innermost chip-wide memory of partial sums holds, all columns
-    wide."""
-    array = machine.compute
-    assert isinstance(array, (SystolicArray, PeArray))
-    levels = [level for level in machine.chain("output")[1:] if pad(machine, level).per == "chip"]
-    part = pad(machine, levels[-1])
-    width = part.word_bytes or array.accumulator_bytes
-    return max(
-        1,
-        placement.room(machine, levels[-1])
-        // (width * array.columns * part.buffers * (2 if len(levels) == 1 else 1)),
-    )
-
-
 def buffer_block(
     stage: Stage, machine: Machine, placement: Placement, view: GemmView, strip: dict[str, int]
 ) -> dict[str, int]:

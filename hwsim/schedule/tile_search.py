@@ -26,20 +26,18 @@ from hwsim.compiled import kernel
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-ACTIVATION, WEIGHT, OUTPUT = range(3)
-STREAM, COLUMNS, ROWS = range(3)
-WHOLE, FOLD, BLOCKS = 0, 1, 2  # indices of sizes: all of a group, one fold, then its blocks
+# Tensors are numbered activation, weight, output; groups stream, columns, rows; sizes of a group
+# whole, one fold, then its blocks.
 DEPTHS = 6  # outside of 0 to 5 loops
 LOOPS_OF_ORDER = 5
 NO_SUMS = 9  # the depth of accumulators that there are not
-AHEAD = 8  # tiles that are fetched ahead at most, but where a memory states more
 KEPT = 16  # of the best tilings
-FIELDS = 10
+FIELDS, DEPTH_FIELDS = 10, 6  # of what is found, and the first of its depths
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
 SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
-SHARE, MERGES, SEPARATE = range(3)  # columns of ARRAY
+SHARE, MERGES, SEPARATE, AHEAD = range(4)  # columns of ARRAY
 VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD = range(7)  # of Given.rates
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
@@ -59,7 +57,8 @@ class Given(NamedTuple):
     WIDTH, bytes of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
     that is, -1 where the tensor is there already; BUFFERS. SUMS: bytes of an unfinished sum in
     DRAM; of the accumulators room (-1 without), bytes of a word, buffers. ARRAY: arrays that share
-    the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own.
+    the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own;
+    how many tiles are fetched ahead at most.
 
     rates [7]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
     fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
@@ -138,12 +137,15 @@ def _is_before(row: Any, other: Any) -> bool:
 
 @jit
 def _keep(found: Any, row: Any) -> None:
-    """Put a tiling among the best, in order; one of equal cost is as good as another."""
+    """Put a tiling among the best, in order; of equal cost, one of each choice of depths."""
     place = found.shape[0] - 1
     if not _is_before(row, found[place]):
         return
     for other in found:
-        if other[0] == row[0] and other[1] == row[1]:
+        same = other[0] == row[0] and other[1] == row[1]
+        for field in range(DEPTH_FIELDS, row.shape[0]):
+            same = same and other[field] == row[field]
+        if same:
             return
     while place > 0 and _is_before(row, found[place - 1]):
         for field in range(found.shape[1]):
@@ -316,7 +318,7 @@ def _in_flight(p: Any, w: Any, tensor: int, option: int) -> float:
     if p.facts[LEVEL, tensor] < 0 or size <= 0:
         return 0.0
     tile = size / p.facts[BUFFERS, tensor]
-    most = max(AHEAD, p.facts[BUFFERS, tensor])
+    most = max(p.facts[ARRAY, AHEAD], p.facts[BUFFERS, tensor])
     on_the_way = min(p.room[p.facts[LEVEL, tensor]], most * tile)
     return float(w.floats[MOVED + tensor, option] * p.rates[FIRST_WORD] / on_the_way)
 

@@ -27,7 +27,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
-from hwsim.schedule.arrays import cell_holds, other_dims, pad, still
+from hwsim.schedule.arrays import cell_holds, needs_cells, other_dims, pad, still
 from hwsim.schedule.dataflows import Candidate, tile_bytes
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     facts[at.SUMS] = _sums(problem)
     dram = machine.part(machine.dram_name, Dram)
     share, merges, paces = _folding(problem)
-    facts[at.ARRAY, :3] = share, merges, dram.ports == "separate"
+    facts[at.ARRAY] = share, merges, dram.ports == "separate", DEEPEST
     rate = float(dram.bandwidth.bytes_per_cycle(machine.clock_hz))
     return at.Given(
         _trips(problem),
@@ -487,46 +487,80 @@ def _is_whole(nest: Nest, hold: Hold, problem: Problem) -> bool:
 def _bytes(nest: Nest, hold: Hold, problem: Problem) -> int:
     """Bytes of one tile of a level."""
     tensor, left = nest.stage.tensor(hold.tensors[0]), _inside(nest, hold)
-    part = pad(problem.machine, hold.level)
-    wide = held_width(problem.machine, nest.stage, tensor)
-    if tensor.role == "output" and part.word_bytes:
-        wide = part.word_bytes
-    elif tensor.role == "output" and hold.level != problem.machine.chain("output")[1]:
-        wide = max(problem.machine.compute.accumulator_bytes, tensor.width)
+    machine = problem.machine
+    wide = held_width(machine, nest.stage, tensor)
+    if tensor.role == "output":
+        inside = hold.level != machine.chain("output")[1]
+        if inside or _come_back(nest, problem):
+            wide = max(machine.compute.accumulator_bytes, tensor.width)
+        wide = machine.memories[hold.level].word_bytes or wide
     return tile_bytes(tensor, left) // tensor.width * wide
 
 
+def _come_back(nest: Nest, problem: Problem) -> bool:
+    """Do sums leave the accumulators unfinished, to be taken up again later?"""
+    output = problem.tensor("output")
+    held = next((hold for hold in nest.holds if hold.level == problem.sums()), None)
+    if held is None:
+        return False
+    moves = [loop.dim in output.dims for loop in nest.loops_above(held) if nest.bound(loop) > 1]
+    last = max((number for number, moving in enumerate(moves) if moving), default=0)
+    return not all(moves[:last])
+
+
 def _nothing_fits(problem: Problem) -> str:
-    """Which memory is too small for the smallest tile of which tensor, and by how much."""
+    """Which memory is too small for the smallest tiles, whose they are, and by how much."""
     machine, stage = problem.machine, problem.stage
-    needs = []
+    needs: dict[str, dict[str, int]] = {}
     for role in ROLES:
-        tensor, levels = problem.tensor(role), problem.levels(role)
-        one, two = problem.moves(tensor)
-        smallest = min(
-            tile_bytes(tensor, {**a, **b})
-            for a in problem.groups[one].sizes
-            for b in problem.groups[two].sizes
-        )
-        for level in levels:
-            wide = (
-                held_width(machine, stage, tensor)
-                if level == levels[0]
-                else pad(machine, level).word_bytes or tensor.width
-            )
-            need = (
-                smallest
-                // tensor.width
-                * wide
-                * (pad(machine, level).buffers if role == "output" else 1)
-            )
-            needs.append((need - problem.placement.room(machine, level), level, tensor.name, need))
-    over, level, name, need = max(needs)
-    room = problem.placement.room(machine, level)
-    if over > 0:
-        return (
-            f"{machine.name}: {stage.name}: the smallest tile of {name} takes {size_text(need)} of "
-            f"{level}, which has {size_text(room)}; it fits with {size_text(over)} more"
-        )
-    what = f"no tiles of {problem.role}s that stay fit the memories together"
-    return f"{machine.name}: {stage.name}: {what}"
+        tensor = problem.tensor(role)
+        for level in problem.levels(role):
+            needs.setdefault(level, {})[tensor.name] = _smallest(problem, role, level)
+    rooms = {level: problem.placement.room(machine, level) for level in needs}
+    over = {level: sum(own.values()) - rooms[level] for level, own in needs.items()}
+    level = max(over, key=lambda name: over[name])
+    worst = max(needs[level], key=lambda name: needs[level][name])
+    if over[level] <= 0:
+        what = f"no tiles of {problem.role}s that stay fit the memories together"
+        return f"{machine.name}: {stage.name}: {what}"
+    return (
+        f"{machine.name}: {stage.name}: the smallest tiles take "
+        f"{size_text(sum(needs[level].values()))} of {level}, which has "
+        f"{size_text(rooms[level])}; most of it is {worst}; at least "
+        f"{size_text(over[level])} more are needed"
+    )
+
+
+def _smallest(problem: Problem, role: Role, level: str) -> int:
+    """Bytes of a tensor's smallest tile in a memory; of outputs, with the one that leaves."""
+    tensor, part = problem.tensor(role), pad(problem.machine, level)
+    one, two = (problem.groups[number] for number in problem.moves(tensor))
+    words = (
+        min(tile_bytes(tensor, {**a, **b}) for a in one.sizes for b in two.sizes) // tensor.width
+    )
+    if role != "output":
+        return words * tensor.width
+    first = level == problem.first(role)
+    wide = held_width(problem.machine, problem.stage, tensor) if first else _sums(problem)[2]
+    return words * wide * part.buffers
+
+
+@dataclass(frozen=True)
+class Stationary:
+    """A dataflow that says which tensor stays and nothing else: tiles and orders are searched."""
+
+    name: str
+    summary: str
+    role: Role
+    default: bool = False
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None:
+        return needs_cells(stage, machine)
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
+        return self.nests(stage, machine, placement, "latency")[0].make()
+
+    def nests(
+        self, stage: Stage, machine: Machine, placement: Placement, objective: str
+    ) -> list[Candidate]:
+        return best_nests(problem_of(stage, machine, placement, self.role), self.name, objective)

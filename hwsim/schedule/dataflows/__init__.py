@@ -22,9 +22,14 @@ class Dataflow(Protocol):
     """A rule from a stage and a machine to a nest. default: whether it is tried when the user names
     none."""
 
-    name: str
-    summary: str
-    default: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def default(self) -> bool: ...
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None: ...
 

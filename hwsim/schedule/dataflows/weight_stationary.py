@@ -11,32 +11,13 @@ a  ->   w20 w21 w22 w23      rows: the reduction (k of the product)
 
 from __future__ import annotations
 
-from hwsim.describe.machine import Machine
-from hwsim.ir.nest import Nest
-from hwsim.ir.stage import Stage
-from hwsim.rewrite.placement import Placement
-from hwsim.schedule.arrays import needs_cells
-from hwsim.schedule.dataflows import DATAFLOWS, Ranked, Searched
-from hwsim.schedule.tiles import best_nests, problem_of
+from hwsim.schedule.dataflows import DATAFLOWS, Searched
+from hwsim.schedule.tiles import Stationary
 
-
-class WeightStationary:
-    """What stays is all that the name says; tiles and orders are searched
-    (hwsim.schedule.tiles)."""
-
-    name = "weight-stationary"
-    summary = "a weight tile stays in the array, activations stream past"
-    default = True
-
-    def refuses(self, stage: Stage, machine: Machine) -> str | None:
-        return needs_cells(stage, machine)
-
-    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        return self.nests(stage, machine, placement, "latency")[0].make()
-
-    def nests(self, stage: Stage, machine: Machine, placement: Placement, objective: str) -> Ranked:
-        return best_nests(problem_of(stage, machine, placement, "weight"), self.name, objective)
-
-
-DATAFLOWS.register("weight-stationary")(_flow := WeightStationary())
-_checked: Searched = _flow
+_flow: Searched = Stationary(
+    "weight-stationary",
+    "a weight tile stays in the array, activations stream past",
+    "weight",
+    default=True,
+)
+DATAFLOWS.register("weight-stationary")(_flow)
