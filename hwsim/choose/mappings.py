@@ -16,7 +16,7 @@ from hwsim.errors import HwsimError
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import keep_on_chip
 from hwsim.schedule.mapper import Options, best_mapping
-from hwsim.schedule.mapper.search import Found
+from hwsim.schedule.mapper.found import Found
 
 Progress = Callable[[int, int], None]
 

@@ -11,7 +11,7 @@ from hwsim.report.tables import WIDTH, text_table
 
 if TYPE_CHECKING:
     from hwsim.results.result import StageResult
-    from hwsim.schedule.mapper.search import Found
+    from hwsim.schedule.mapper.found import Found
 
 SCHEMA = "hwsim.mapping/1"
 HEAD = ["layer", "stage", "cycles", "energy", "EDP J*cyc", "DRAM", "gap", "tried", "s"]

@@ -16,7 +16,8 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.mapper.space import Options, find_space, is_quick
 
 if TYPE_CHECKING:
-    from hwsim.schedule.mapper.search import Found, Progress
+    from hwsim.schedule.mapper.found import Found
+    from hwsim.schedule.mapper.search import Progress
 
 
 MOST_LEVELS = 10  # of memories between DRAM and the multipliers
@@ -48,8 +49,9 @@ def best_mapping(
             f"{machine.name}: {levels} memories one inside the other; expected at most "
             f"{MOST_LEVELS} to search mappings of"
         )
+    from hwsim.schedule.mapper.found import OBJECTIVES
     from hwsim.schedule.mapper.model import Model
-    from hwsim.schedule.mapper.search import OBJECTIVES, Search
+    from hwsim.schedule.mapper.search import Search
 
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)

@@ -14,7 +14,8 @@ LATENCY, ENERGY, EDP, DRAM = range(4)
 
 
 @jit
-def _score(kind: int, metrics: Any, tie: float) -> float:
+def score_of(kind: int, metrics: Any, tie: float) -> float:
+    """The objective, and a little of the second criterion."""
     longest = 0.0
     for number in range(2, len(metrics)):
         longest = max(longest, metrics[number])
@@ -28,9 +29,7 @@ def _score(kind: int, metrics: Any, tie: float) -> float:
 
 
 @jit
-def _bound(
-    kind: int,
-    tie: float,
+def _least(
     weights: Any,
     constant: Any,
     new_low: Any,
@@ -38,8 +37,8 @@ def _bound(
     kept_low: Any,
     kept_high: Any,
     metrics: Any,
-) -> float:
-    """The score with every unknown factor at its best; leaves the metrics' bounds in `metrics`."""
+) -> None:
+    """The metrics with every unknown factor at its best."""
     for metric in range(len(metrics)):
         metrics[metric] = constant[metric]
     for term in range(weights.shape[1]):
@@ -51,33 +50,23 @@ def _bound(
                 metrics[metric] += weight * low
             elif weight < 0.0:
                 metrics[metric] += weight * high
-    return _score(kind, metrics, tie)
 
 
 @jit
-def root_bounds(
-    kind: int,
-    tie: float,
+def spread_bounds(
     columns: Any,
     weights: Any,
     constant: Any,
     least: Any,
     is_open: Any,
-    outer_least: Any,
     spreads: Any,
     result: Any,
 ) -> None:
-    """Bounds of a skeleton under every spread. least [groups][spread of the group, column, 4]:
-    extremes of the factors."""
+    """Least metrics [spreads, metrics] of some terms under every spread; infinite where a spread
+    cannot be. least [groups, spread of the group, column, 4]: extremes of the factors."""
     terms = columns.shape[0]
-    new_low, new_high, kept_low, kept_high = (
-        np.ones(terms),
-        np.ones(terms),
-        np.ones(terms),
-        np.ones(terms),
-    )
-    metrics = np.zeros(len(constant))
-    base = constant + outer_least
+    new_low, new_high = np.ones(terms), np.ones(terms)
+    kept_low, kept_high = np.ones(terms), np.ones(terms)
     for spread in range(spreads.shape[0]):
         possible = True
         for group in range(columns.shape[1]):
@@ -94,9 +83,288 @@ def root_bounds(
                 c *= extreme[2]
                 d *= extreme[3]
             new_low[term], new_high[term], kept_low[term], kept_high[term] = a, b, c, d
-        result[spread] = _bound(
-            kind, tie, weights, base, new_low, new_high, kept_low, kept_high, metrics
-        )
+        _least(weights, constant, new_low, new_high, kept_low, kept_high, result[spread])
+
+
+@jit
+def scores(kind: int, tie: float, metrics: Any, floors: Any, result: Any) -> None:
+    """Scores of many rows of metrics, none below the floors."""
+    row = np.zeros(metrics.shape[1])
+    for number in range(metrics.shape[0]):
+        for metric in range(len(row)):
+            row[metric] = max(metrics[number, metric], floors[metric])
+        result[number] = score_of(kind, row, tie)
+
+
+@jit
+def enumerate_outer(
+    alone: Any,
+    spans: Any,
+    elements: Any,
+    widths: Any,
+    once: Any,
+    level_of: Any,
+    limits: Any,
+    factors: Any,
+    weights: Any,
+) -> Any:
+    """(choices, metrics) of every choice of outer tiles that fits.
+
+    alone [groups, x]: which keep to the running loops. spans [groups, x, members] words of a tile;
+    a whole tensor takes once instead of widths. factors [groups, x, terms, 2]."""
+    groups, members = spans.shape[0], spans.shape[2]
+    total = 1
+    counts = np.zeros(groups, np.int64)
+    for group in range(groups):
+        for x in range(alone.shape[1]):
+            counts[group] += alone[group, x]
+        total *= counts[group]
+    listed = np.zeros((groups, alone.shape[1]), np.int64)
+    for group in range(groups):
+        place = 0
+        for x in range(alone.shape[1]):
+            if alone[group, x]:
+                listed[group, place] = x
+                place += 1
+    choices = np.zeros((total, groups), np.int64)
+    metrics = np.zeros((total, weights.shape[0]))
+    found = 0
+    need = np.zeros(len(limits))
+    digits = np.zeros(groups, np.int64)
+    for _ in range(total):
+        need[:] = 0.0
+        for member in range(members):
+            words = 1.0
+            for group in range(groups):
+                words *= spans[group, listed[group, digits[group]], member]
+            whole = words >= elements[member]
+            need[level_of[member]] += words * (once[member] if whole else widths[member])
+        if (need <= limits).all():
+            for term in range(weights.shape[1]):
+                new, kept = 1.0, 1.0
+                for group in range(groups):
+                    new *= factors[group, listed[group, digits[group]], term, 0]
+                    kept *= factors[group, listed[group, digits[group]], term, 1]
+                for metric in range(weights.shape[0]):
+                    metrics[found, metric] += weights[metric, term] * (new - kept)
+            for group in range(groups):
+                choices[found, group] = listed[group, digits[group]]
+            found += 1
+        for group in range(groups - 1, -1, -1):
+            digits[group] += 1
+            if digits[group] < counts[group]:
+                break
+            digits[group] = 0
+    return choices[:found].copy(), metrics[:found].copy()
+
+
+@jit
+def _best_row(
+    kind: int,
+    tie: float,
+    tables: Any,
+    keeps: Any,
+    inner_counts: Any,
+    columns: Any,
+    weights: Any,
+    constant: Any,
+    starts: Any,
+    ends: Any,
+    limits: Any,
+    level_of: Any,
+    widths: Any,
+    once: Any,
+    elements: Any,
+    room: Any,
+    rows: Any,
+    group: int,
+    best: float,
+    tally: Any,
+) -> float:
+    """Set rows[group] to its best row, the others as they are; what it scores, or `best`."""
+    groups, terms, held = columns.shape[1], columns.shape[0], len(widths)
+    new, kept, words = np.ones(terms), np.ones(terms), np.ones(held)
+    metrics, need = np.zeros(len(constant)), np.zeros(len(limits))
+    for other in range(groups):
+        if other != group:
+            for term in range(terms):
+                new[term] *= tables[other, rows[other], columns[term, other], 0]
+                kept[term] *= tables[other, rows[other], columns[term, other], 1]
+            for member in range(held):
+                words[member] *= room[other, rows[other], member]
+    for row in range(keeps.shape[1]):
+        y = row % inner_counts[group]
+        if y < starts[group] or y >= ends[group] or not keeps[group, row]:
+            continue
+        need[:] = 0.0
+        for member in range(held):
+            size = words[member] * room[group, row, member]
+            whole = size >= elements[member]
+            need[level_of[member]] += size * (once[member] if whole else widths[member])
+        fits = True
+        for level in range(len(limits)):
+            fits = fits and need[level] <= limits[level]
+        if not fits:
+            continue
+        metrics[:] = constant
+        for term in range(terms):
+            value = (
+                new[term] * tables[group, row, columns[term, group], 0]
+                - kept[term] * tables[group, row, columns[term, group], 1]
+            )
+            if value != 0.0:
+                for metric in range(len(metrics)):
+                    metrics[metric] += weights[metric, term] * value
+        tally[0] += 1
+        score = score_of(kind, metrics, tie)
+        if score < best * (1.0 - 1e-12):
+            best = score
+            rows[group] = row
+    return best
+
+
+@jit
+def descend(
+    kind: int,
+    guide: int,
+    tie: float,
+    tables: Any,
+    keeps: Any,
+    inner_counts: Any,
+    columns: Any,
+    weights: Any,
+    constant: Any,
+    starts: Any,
+    ends: Any,
+    limits: Any,
+    level_of: Any,
+    widths: Any,
+    once: Any,
+    elements: Any,
+    room: Any,
+    result: Any,
+    tally: Any,
+) -> float:
+    """A good mapping of one subproblem: from the smallest tiles, one group after another takes its
+    best row until none finds a better; so from every group, upwards, and downwards by another
+    objective first, the guide. result [groups]: its rows. Infinite where the smallest tiles do not
+    fit."""
+    groups, held = columns.shape[1], len(widths)
+    smallest = np.full(groups, -1)
+    choices = np.zeros(groups, np.int64)
+    for group in range(groups):
+        least = np.inf
+        for row in range(keeps.shape[1]):
+            y = row % inner_counts[group]
+            if y < starts[group] or y >= ends[group] or not keeps[group, row]:
+                continue
+            choices[group] += 1
+            size = 1.0
+            for member in range(held):
+                size *= room[group, row, member]
+            if size < least:
+                least, smallest[group] = size, row
+        if smallest[group] < 0:
+            return np.inf
+    best = np.inf
+    rows = smallest.copy()
+    for way in range(2 * groups):
+        if choices[way // 2] == 1 and way > 1:
+            continue
+        rows[:] = smallest
+        score = np.inf
+        for turn_kind in (guide, kind):
+            if turn_kind != kind and way % 2 == 0:
+                continue
+            score, turn, stale = np.inf, way // 2, 0
+            while stale < groups:
+                group = turn % groups
+                turn += 1 if way % 2 == 0 else groups - 1
+                better = _best_row(
+                    turn_kind,
+                    tie,
+                    tables,
+                    keeps,
+                    inner_counts,
+                    columns,
+                    weights,
+                    constant,
+                    starts,
+                    ends,
+                    limits,
+                    level_of,
+                    widths,
+                    once,
+                    elements,
+                    room,
+                    rows,
+                    group,
+                    score,
+                    tally,
+                )
+                stale = 0 if better < score else stale + 1
+                score = better
+            if turn_kind == kind:
+                break
+        if score < best:
+            best = score
+            result[:] = rows
+    return best
+
+
+@jit
+def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any) -> int:
+    """Keep in rows[:number] those that no other is as good as in every term and every room.
+
+    values [rows, 2, terms], words [rows, held]. Where a term is added, less new and more kept are
+    better; where it is subtracted, the other way round."""
+    left = 0
+    for number_of in range(number):
+        row = rows[number_of]
+        beaten = False
+        for other_of in range(number):
+            other = rows[other_of]
+            if other_of == number_of:
+                continue
+            as_good, better = True, False
+            for term in range(len(signs)):
+                new = (values[other, 0, term] - values[row, 0, term]) * signs[term]
+                kept = (values[row, 1, term] - values[other, 1, term]) * signs[term]
+                if new > 0.0 or kept > 0.0:
+                    as_good = False
+                    break
+                better = better or new < 0.0 or kept < 0.0
+            if not as_good:
+                continue
+            for member in range(words.shape[1]):
+                if words[other, member] > words[row, member]:
+                    as_good = False
+                    break
+                better = better or words[other, member] < words[row, member]
+            if as_good and (better or other_of < number_of):
+                beaten = True
+                break
+        if not beaten:
+            rows[left] = row
+            left += 1
+    return left
+
+
+@jit
+def _gather(tables: Any, columns: Any, rows: Any, counts: Any) -> Any:
+    """The factors of the candidates, side by side: [groups, candidates, 2, terms]."""
+    groups, terms = columns.shape[1], columns.shape[0]
+    own = np.ones((groups, counts.max(), 2, terms))
+    for group in range(groups):
+        for number in range(counts[group]):
+            for term in range(terms):
+                own[group, number, 0, term] = tables[
+                    group, rows[group, number], columns[term, group], 0
+                ]
+                own[group, number, 1, term] = tables[
+                    group, rows[group, number], columns[term, group], 1
+                ]
+    return own
 
 
 @jit
@@ -105,8 +373,6 @@ def solve(
     tie: float,
     tables: Any,
     keeps: Any,
-    extremes: Any,
-    is_open: Any,
     inner_counts: Any,
     columns: Any,
     weights: Any,
@@ -118,236 +384,143 @@ def solve(
     limits: Any,
     level_of: Any,
     widths: Any,
+    once: Any,
+    elements: Any,
     room: Any,
-    room_least: Any,
-    outer_choices: Any,
-    outer_metrics: Any,
-    outer_keys: Any,
-    outer_least: Any,
+    floors: Any,
     best: Any,
-    choice: Any,
+    stop: Any,
+    result: Any,
     tally: Any,
-) -> None:
-    """Search one subproblem. best[0]: the score to beat, shared; best[1]: not 0 to stop. choice:
-    outer rows, then inner.
+) -> float:
+    """Search one subproblem: the score of its best mapping, whose rows are left in result [groups];
+    infinite where none beats best[0].
 
-    tables [groups, rows, columns, 2]; extremes [groups, inner, columns, 4]; room [groups, rows,
-    held]: words of every held tensor's tile; room_least the same over inner choices alone.
+    columns, weights: terms that are at most the full ones, for bounds. tables [groups, rows,
+    columns, 2]; room [groups, rows, held]: words of every held tensor's tile, each `widths` bytes,
+    or `once` where the tile is the whole of `elements`. best[1]: by what share a better mapping
+    must be better; best[2]: bounds and evaluations after which to give up. stop[0], shared: not 0
+    to stop. Of rows of a group that cost no less and take no less room than another, none is tried.
     """
     groups, terms, held = columns.shape[1], columns.shape[0], len(widths)
-    low = np.ones((groups + 1, terms))
-    high = np.ones((groups + 1, terms))
-    kept_low = np.ones((groups + 1, terms))
-    kept_high = np.ones((groups + 1, terms))
+    full = full_columns.shape[0]
+    rows = np.zeros((groups, keeps.shape[1]), np.int64)
+    counts = np.zeros(groups, np.int64)
+    signs = np.zeros(full)
+    for term in range(full):
+        for metric in range(len(constant)):
+            if full_weights[metric, term] > 0.0:
+                signs[term] = 1.0
+            elif full_weights[metric, term] < 0.0:
+                signs[term] = -1.0
+    for group in range(groups):
+        number = 0
+        for row in range(keeps.shape[1]):
+            y = row % inner_counts[group]
+            if starts[group] <= y < ends[group] and keeps[group, row]:
+                rows[group, number] = row
+                number += 1
+        counts[group] = number
+    values = _gather(tables, full_columns, rows, counts)
+    for group in range(groups):
+        words = np.ones((counts[group], held))
+        places = np.arange(counts[group])
+        for number in range(counts[group]):
+            words[number] = room[group, rows[group, number]]
+        left = _undominated(places, counts[group], signs, values[group], words)
+        for number in range(left):
+            rows[group, number] = rows[group, places[number]]
+            values[group, number] = values[group, places[number]]
+        counts[group] = left
+        if left == 0:
+            return np.inf
+    bounds = _gather(tables, columns, rows, counts)
     rest = np.ones((groups + 1, terms, 4))
+    small = np.ones((groups + 1, held))
     for group in range(groups - 1, -1, -1):
         for term in range(terms):
             a, b, c, d = np.inf, 0.0, np.inf, 0.0
-            column = columns[term, group]
-            for y in range(starts[group], ends[group]):
-                if not is_open[group, y]:
-                    continue
-                extreme = extremes[group, y, column]
-                a, b, c, d = (
-                    min(a, extreme[0]),
-                    max(b, extreme[1]),
-                    min(c, extreme[2]),
-                    max(d, extreme[3]),
-                )
+            for number in range(counts[group]):
+                new, kept = bounds[group, number, 0, term], bounds[group, number, 1, term]
+                a, b, c, d = min(a, new), max(b, new), min(c, kept), max(d, kept)
             rest[group, term, 0] = rest[group + 1, term, 0] * a
             rest[group, term, 1] = rest[group + 1, term, 1] * b
             rest[group, term, 2] = rest[group + 1, term, 2] * c
             rest[group, term, 3] = rest[group + 1, term, 3] * d
-    room_rest = np.ones((groups + 1, held))
-    for group in range(groups - 1, -1, -1):
         for member in range(held):
-            smallest = np.inf
-            for y in range(starts[group], ends[group]):
-                smallest = min(smallest, room_least[group, y, member])
-            room_rest[group, member] = room_rest[group + 1, member] * smallest
-    room_so_far = np.ones((groups + 1, held))
+            least = np.inf
+            for number in range(counts[group]):
+                least = min(least, room[group, rows[group, number], member])
+            small[group, member] = small[group + 1, member] * least
+    so_far = np.ones((groups + 1, 2, terms))
+    exact_so_far = np.ones((groups + 1, 2, full))
+    words = np.ones((groups + 1, held))
     need = np.zeros(len(limits))
     metrics = np.zeros(len(constant))
-    exact, lower = np.zeros(len(constant)), np.zeros(len(constant))
-    full_terms = full_columns.shape[0]
-    values, kept = np.zeros(full_terms), np.zeros(full_terms)
-    base = constant + outer_least
-    position = starts.copy()
-    inner, rows = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
-    a_low, a_high, a_kept, a_most = np.ones(terms), np.ones(terms), np.ones(terms), np.ones(terms)
-    own, per_term = (
-        _gather(tables, inner_counts, full_columns, starts, ends),
-        np.ascontiguousarray(full_weights.T),
-    )
-    cells = ends - starts
-    key_metric = 0 if kind in (ENERGY, EDP) else 1
-    key_weights = np.ascontiguousarray(per_term[:, key_metric])
-    options = np.zeros(
-        (groups + 1, outer_choices.shape[0]), np.int64
-    )  # outer choices that keep to the running loops so far
-    options[0] = np.arange(outer_choices.shape[0])
-    open_count = np.zeros(groups + 1, np.int64)
-    open_count[0] = outer_choices.shape[0]
+    place = np.zeros(groups, np.int64)
+    found = np.inf
     depth = 0
     while depth >= 0:
-        if best[1] != 0.0:
-            return
-        if position[depth] >= ends[depth]:
-            position[depth] = starts[depth]
+        if stop[0] != 0 or tally[0] + tally[1] > best[2]:
+            return found
+        if place[depth] >= counts[depth]:
+            place[depth] = 0
             depth -= 1
             continue
-        y = position[depth]
-        position[depth] += 1
-        if not is_open[depth, y]:
-            continue
-        inner[depth] = y
-        fits = True
+        number = place[depth]
+        place[depth] += 1
+        row = rows[depth, number]
         need[:] = 0.0
         for member in range(held):
-            room_so_far[depth + 1, member] = (
-                room_so_far[depth, member] * room_least[depth, y, member]
-            )
-            need[level_of[member]] += (
-                widths[member] * room_so_far[depth + 1, member] * room_rest[depth + 1, member]
-            )
+            words[depth + 1, member] = words[depth, member] * room[depth, row, member]
+            least = words[depth + 1, member] * small[depth + 1, member]
+            whole = least >= elements[member] or depth < groups - 1
+            need[level_of[member]] += least * (once[member] if whole else widths[member])
+        fits = True
         for level in range(len(limits)):
-            if need[level] > limits[level]:
-                fits = False
+            fits = fits and need[level] <= limits[level]
         if not fits:
             continue
-        count = 0
-        for number in range(open_count[depth]):
-            option = options[depth, number]
-            if keeps[depth, outer_choices[option, depth] * inner_counts[depth] + y]:
-                options[depth + 1, count] = option
-                count += 1
-        open_count[depth + 1] = count
-        if count == 0:
-            continue
-        if kind != LATENCY:
-            base[key_metric] = (
-                constant[key_metric] + outer_metrics[options[depth + 1, 0], key_metric]
+        for term in range(full):
+            exact_so_far[depth + 1, 0, term] = (
+                exact_so_far[depth, 0, term] * values[depth, number, 0, term]
             )
-        for term in range(terms):
-            extreme = extremes[depth, y, columns[term, depth]]
-            low[depth + 1, term] = low[depth, term] * extreme[0]
-            high[depth + 1, term] = high[depth, term] * extreme[1]
-            kept_low[depth + 1, term] = kept_low[depth, term] * extreme[2]
-            kept_high[depth + 1, term] = kept_high[depth, term] * extreme[3]
-            a_low[term] = low[depth + 1, term] * rest[depth + 1, term, 0]
-            a_high[term] = high[depth + 1, term] * rest[depth + 1, term, 1]
-            a_kept[term] = kept_low[depth + 1, term] * rest[depth + 1, term, 2]
-            a_most[term] = kept_high[depth + 1, term] * rest[depth + 1, term, 3]
-        tally[1] += 1
-        if _bound(kind, tie, weights, base, a_low, a_high, a_kept, a_most, metrics) >= best[0]:
-            continue
-        if depth < groups - 1:
-            depth += 1
-            position[depth] = starts[depth]
-            continue
-        _bound(kind, tie, weights, constant, a_low, a_high, a_kept, a_most, metrics)
-        for number in range(open_count[groups]):
-            option = options[groups, number]
-            # the bound with the cheapest other metrics only grows along the list
-            for metric in range(len(exact)):
-                exact[metric] = metrics[metric] + outer_least[metric]
-            if kind == LATENCY:
-                if (
-                    _longest(metrics, outer_metrics[option]) >= best[0]
-                    and outer_keys[option] >= best[0]
-                ):
-                    break
-            else:
-                exact[key_metric] = metrics[key_metric] + outer_metrics[option, key_metric]
-                if _score(kind, exact, tie) >= best[0]:
-                    break
-            for metric in range(len(exact)):
-                exact[metric] = metrics[metric] + outer_metrics[option, metric]
-            if _score(kind, exact, tie) >= best[0]:
-                continue
-            fits = True
-            need[:] = 0.0
-            for member in range(held):
-                words = widths[member]
-                for group in range(groups):
-                    words *= room[
-                        group,
-                        outer_choices[option, group] * inner_counts[group] + inner[group],
-                        member,
-                    ]
-                need[level_of[member]] += words
-            for level in range(len(limits)):
-                if need[level] > limits[level]:
-                    fits = False
-            if not fits:
-                continue
-            for metric in range(len(exact)):
-                exact[metric] = constant[metric] + outer_metrics[option, metric]
-            for group in range(groups):
-                rows[group] = (
-                    outer_choices[option, group] * cells[group] + inner[group] - starts[group]
-                )
-            for term in range(full_terms):
-                values[term] = own[0, rows[0], 0, term]
-                kept[term] = own[0, rows[0], 1, term]
-            for group in range(1, groups):
-                row = rows[group]
-                for term in range(full_terms):
-                    values[term] *= own[group, row, 0, term]
-                    kept[term] *= own[group, row, 1, term]
-            for term in range(full_terms):
-                values[term] -= kept[term]
-                exact[key_metric] += key_weights[term] * values[term]
+            exact_so_far[depth + 1, 1, term] = (
+                exact_so_far[depth, 1, term] * values[depth, number, 1, term]
+            )
+        metrics[:] = constant
+        if depth == groups - 1:
             tally[0] += 1
-            if kind != LATENCY:
-                lower[:] = metrics
-                lower[key_metric] = exact[key_metric]
-                if _score(kind, lower, tie) >= best[0]:
-                    continue
-            for term in range(full_terms):
-                if values[term] != 0.0:
-                    for metric in range(len(exact)):
-                        if metric != key_metric:
-                            exact[metric] += per_term[term, metric] * values[term]
-            score = _score(kind, exact, tie)
+            for term in range(full):
+                value = exact_so_far[groups, 0, term] - exact_so_far[groups, 1, term]
+                if value != 0.0:
+                    for metric in range(len(metrics)):
+                        metrics[metric] += full_weights[metric, term] * value
+            score = score_of(kind, metrics, tie)
             if score < best[0]:
-                best[0] = score * (
-                    1.0 - 1e-9
-                )  # ties are no better; rounding must not make them look so
-                choice[0] = score
+                best[0] = score * (1.0 - best[1])
+                found = score
                 for group in range(groups):
-                    choice[1 + group] = outer_choices[option, group]
-                    choice[1 + groups + group] = inner[group]
-
-
-@jit
-def _gather(tables: Any, inner_counts: Any, columns: Any, starts: Any, ends: Any) -> Any:
-    """The factors that a subproblem uses, side by side: [groups, outer * cells, 2, terms]."""
-    groups, terms = columns.shape[1], columns.shape[0]
-    most = 0
-    for group in range(groups):
-        most = max(most, tables.shape[1] // inner_counts[group] * (ends[group] - starts[group]))
-    own = np.ones((groups, most, 2, terms))
-    for group in range(groups):
-        cells = ends[group] - starts[group]
-        for x in range(tables.shape[1] // inner_counts[group]):
-            for y in range(cells):
-                for term in range(terms):
-                    own[group, x * cells + y, 0, term] = tables[
-                        group, x * inner_counts[group] + starts[group] + y, columns[term, group], 0
-                    ]
-                    own[group, x * cells + y, 1, term] = tables[
-                        group, x * inner_counts[group] + starts[group] + y, columns[term, group], 1
-                    ]
-    return own
-
-
-@jit
-def _longest(first: Any, second: Any) -> float:
-    longest = 0.0
-    for number in range(2, len(first)):
-        longest = max(longest, first[number] + second[number])
-    return longest
+                    result[group] = rows[group, place[group] - 1]
+            continue
+        tally[1] += 1
+        for term in range(terms):
+            new = so_far[depth, 0, term] * bounds[depth, number, 0, term]
+            kept = so_far[depth, 1, term] * bounds[depth, number, 1, term]
+            so_far[depth + 1, 0, term], so_far[depth + 1, 1, term] = new, kept
+            low = max(0.0, new * rest[depth + 1, term, 0] - kept * rest[depth + 1, term, 3])
+            high = new * rest[depth + 1, term, 1] - kept * rest[depth + 1, term, 2]
+            for metric in range(len(metrics)):
+                weight = weights[metric, term]
+                if weight > 0.0:
+                    metrics[metric] += weight * low
+                elif weight < 0.0:
+                    metrics[metric] += weight * high
+        for metric in range(len(metrics)):
+            metrics[metric] = max(metrics[metric], floors[metric])
+        if score_of(kind, metrics, tie) < best[0]:
+            depth += 1
+    return found
 
 
 @jit

@@ -91,7 +91,6 @@ class Model:
         self.metrics = ("energy", "dram bytes", *self.resources)
 
     # -- tables ------------------------------------------------------------------------------------
-    # -------------------
 
     def table(self, group: int) -> Floats:
         """[candidates, columns, 2]: everything asked for so far of one group."""
@@ -183,7 +182,6 @@ class Model:
         )
 
     # -- terms -------------------------------------------------------------------------------------
-    # -------------------
 
     def outer_terms(self, skeleton: Skeleton) -> Terms:
         """The part of the cost that x alone decides: words into the first level of every tensor
@@ -201,22 +199,18 @@ class Model:
         return self._cost(skeleton, False, True)
 
     def _cost(self, skeleton: Skeleton, outer: bool, least: bool = False) -> Terms:
-        parts = [
-            self._tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors
-        ]
+        parts = [self.tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors]
         if not outer:
-            key = ("time", skeleton.slots)
-            if key not in self._terms:
-                self._terms[key] = self._time_terms(skeleton)
-            parts.append(self._terms[key])
+            parts.append(self.time_terms(skeleton))
         return Terms(
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.weights for part in parts], axis=1),
             np.asarray(sum(part.constant for part in parts), np.float64),
         )
 
-    def _tensor_terms(self, skeleton: Skeleton, tensor: Tensor, outer: bool, least: bool) -> Terms:
-        key = (tensor.name, skeleton.seen_by(tensor.name), outer, least, skeleton.running)
+    def tensor_terms(self, skeleton: Skeleton, tensor: Tensor, outer: bool, least: bool) -> Terms:
+        """One tensor's part of the cost: as `outer_terms`, `inner_terms` or `inner_bounds`."""
+        key = (skeleton.seen_by(tensor.name), outer, least)
         if key in self._terms:
             return self._terms[key]
         chain = [hold for hold in skeleton.holds if tensor.name in hold.tensors]
@@ -508,9 +502,15 @@ class Model:
     def _may_cut(self, slot: Slot) -> bool:
         return slot.tile != OUTER or len(self.space.outer[slot.dim]) > 1
 
-    def _time_terms(self, skeleton: Skeleton) -> Terms:
+    def time_terms(self, skeleton: Skeleton) -> Terms:
         """Busy cycles of the multipliers, and the energy of arithmetic, which is the same for every
         mapping."""
+        key = ("time", skeleton.loops)
+        if key not in self._terms:
+            self._terms[key] = self._time_terms(skeleton)
+        return self._terms[key]
+
+    def _time_terms(self, skeleton: Skeleton) -> Terms:
         compute, rows = self.machine.compute, []
         weights = []
         dtype = self.stage.dtype or self.machine.dtype
@@ -555,7 +555,26 @@ class Model:
         return columns
 
     # -- resources ---------------------------------------------------------------------------------
-    # -------------------
+
+    def floors(self) -> Floats:
+        """[metrics]: what no mapping at all goes below. Every word that moves goes over DRAM's port
+        once, every product takes its turn on the array."""
+        stage, machine = self.stage, self.machine
+        moving = [
+            tensor for tensor in stage.tensors if tensor.name not in self.space.placement.resident
+        ]
+        moved = float(sum(self.words[tensor.name] * tensor.width for tensor in moving))
+        dram = machine.part(machine.dram_name, Dram)
+        dtype = stage.dtype or machine.dtype
+        floors = np.zeros(len(self.metrics))
+        arithmetic = sum(energy_pj(machine, dtype, stage.operations, {}).values())
+        floors[0] = arithmetic + moved * pj_per_byte(dram, table_for(machine.process_nm))
+        floors[1] = moved
+        rate = dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+        floors[self._metric(machine.dram_name)] = moved / rate
+        peak = machine.compute.peak_macs_per_cycle(dtype)
+        floors[self._metric("multipliers")] = stage.iterations / peak
+        return floors
 
     def _resources(self) -> Iterator[str]:
         yield "multipliers"
@@ -574,7 +593,6 @@ class Model:
         return 2 + self.resources.index(resource)
 
     # -- footprints --------------------------------------------------------------------------------
-    # -------------------
 
     def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, str]], list[Floats]]:
         """A level's need of room: per held tensor bytes of a word (buffers included), per group

@@ -93,13 +93,30 @@ class Skeleton:
         """The loops outside a level; every loop for None, the multipliers."""
         return self.slots if hold is None else self._above[id(hold)]
 
-    def seen_by(self, tensor: str) -> str:
+    def seen_by(self, tensor: str) -> tuple[object, ...]:
         """What one tensor sees of the nest: the loops, and the levels that hold it."""
-        return " ".join(
-            f"{item.dim}{item.tile}" if isinstance(item, Slot) else f"[{item.level}{item.buffers}]"
-            for item in self.items
-            if isinstance(item, Slot) or tensor in item.tensors
-        )
+        return self._seen[tensor]
+
+    @cached_property
+    def _seen(self) -> dict[str, tuple[object, ...]]:
+        places = [
+            (hold, (hold.level, hold.buffers, len(self._above[id(hold)]))) for hold in self.holds
+        ]
+        tensors = dict.fromkeys(name for hold in self.holds for name in hold.tensors)
+        return {
+            tensor: (
+                tensor,
+                self.loops,
+                *(place for hold, place in places if tensor in hold.tensors),
+            )
+            for tensor in tensors
+        }
+
+    @cached_property
+    def loops(self) -> str:
+        """The loops and which of them run, in a word that is quick to compare."""
+        slots = (f"{slot.dim}{slot.tile}{slot.axis or ''}" for slot in self.slots)
+        return " ".join((*slots, "/", *self.running))
 
 
 @dataclass(frozen=True)

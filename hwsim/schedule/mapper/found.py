@@ -1,0 +1,50 @@
+"""What a search found, and how near to the best it is proven to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hwsim.ir.nest import Nest
+from hwsim.schedule.mapper.space import Skeleton, Space, Tiling
+
+Objective = Literal["latency", "energy", "edp", "dram"]
+OBJECTIVES: tuple[Objective, ...] = ("latency", "energy", "edp", "dram")
+
+PROVEN = 1e-6  # a gap up to which the best mapping met counts as the optimum
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best mapping met. bound: no mapping of the space costs less; equal to cost when the
+    search was finished.
+
+    metrics: by name, as hwsim.schedule.mapper.model counts them. evaluated: mappings whose cost was
+    computed.
+    """
+
+    space: Space
+    objective: Objective
+    skeleton: Skeleton
+    tiling: Tiling
+    metrics: dict[str, float]
+    cost: float
+    bound: float
+    evaluated: int
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def nest(self) -> Nest:
+        """The mapping as a nest."""
+        return self.space.nest(self.skeleton, self.tiling)
+
+    @property
+    def gap(self) -> float:
+        """How much better the optimum could be, as a share of the cost; 0 when this is the
+        optimum."""
+        return max(0.0, 1.0 - self.bound / self.cost) if self.cost else 0.0
+
+    @property
+    def optimal(self) -> bool:
+        return self.gap <= PROVEN
