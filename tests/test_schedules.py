@@ -10,7 +10,9 @@ import pytest
 
 import hwsim
 from hwsim import ConvLayer, GemmLayer
+from hwsim.choose.nests import MEASURES
 from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.workload import find_workload
 from hwsim.errors import HwsimError
 from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.foreign.scalesim.files import (
@@ -19,6 +21,8 @@ from hwsim.foreign.scalesim.files import (
     scalesim_machine,
     scalesim_workload,
 )
+from hwsim.ir.convolution import gemm_stage
+from hwsim.schedule.mapper import best_mapping
 
 CASES = Path(__file__).parent / "cases/schedules"
 FLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
@@ -158,3 +162,55 @@ def test_where_nothing_fits_the_memory_the_tensor_and_the_bytes_are_named() -> N
         match=r"take 4 B of weights, which has 1 B; most of it is B; at least 3 B more are needed",
     ):
         hwsim.simulate(GemmLayer(64, 64, 64), small, "direct", dataflow="weight-stationary")
+
+
+@pytest.mark.slow(keep=2)
+@pytest.mark.parametrize(
+    ("objective", "layer", "batch"),
+    [
+        ("latency", "conv:4,32,32,8,5,5,1,0", 50),
+        ("latency", "conv:4,32,32,8,5,5,1,0", 1),
+        ("latency", "conv:8,16,16,16,3,3,1,1", 1),
+        ("latency", "gemm:64,48,80", 1),
+    ],
+)
+def test_lab3_is_proven_at_every_multiplier_busy(objective: str, layer: str, batch: int) -> None:
+    """../shared/cases: MIT 6.5930, lab 3. The bound is products over PEs, and it is reached."""
+    network = find_workload(layer, batch)
+    mapped = hwsim.map_layers(network, CASES / "lab3_machine.yaml", objective).stages[0]
+    products = next(iter(network.layers.values())).macs
+    assert mapped.found.optimal
+    assert mapped.found.bound >= products / 16
+    assert mapped.found.metrics["multipliers"] == pytest.approx(products / 16, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("objective", "hand"), [("energy", 393e6), ("edp", 393e6 * 1_960_658)])
+def test_lab3_is_mapped_no_worse_than_by_hand(objective: str, hand: float) -> None:
+    network = find_workload("conv:4,32,32,8,5,5,1,0", 50)
+    mapped = hwsim.map_layers(network, CASES / "lab3_machine.yaml", objective, seconds=15.0)
+    result = mapped.stages[0].simulated
+    energy = sum(result.energy_pj.values())
+    assert energy * (result.cycles.total if objective == "edp" else 1) <= hand
+
+
+@pytest.mark.slow(keep=2)
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp", "dram"])
+@pytest.mark.parametrize("machine", ["tpu-v1", "toy-systolic"])
+def test_map_is_never_worse_than_a_named_dataflow(machine: str, objective: str) -> None:
+    layer = "conv:24,14,14,40,3,3,1,1"
+    measure = MEASURES[objective]
+    best = hwsim.map_layers(layer, machine, objective).stages[0].simulated
+    for flow in ("weight-stationary", "output-stationary", "input-stationary"):
+        asked = "latency" if objective == "edp" else objective
+        result = hwsim.simulate(layer, machine, "direct", dataflow=flow, objective=asked)
+        assert measure(best)[0] <= 1.0001 * measure(result.layers[0].stages[0])[0]
+
+
+def test_the_same_search_gives_the_same_mapping_every_time() -> None:
+    """However many work at a time."""
+    layer = next(iter(find_workload("gemm:96,80,72").layers.values()))
+    machine = load_machine("toy-8x8")
+    stage = replace(gemm_stage(layer), dtype="int8")
+    found = [best_mapping(stage, machine, "edp", workers=number).nest for number in (1, 2, 2)]
+    assert found[0] == found[1] == found[2]

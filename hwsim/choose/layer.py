@@ -130,7 +130,8 @@ def _run_stages(
     for stage in online:
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            return _run(nest, machine, choice.dtype, Surroundings(chain, last), choice.timeline)
+            around = Surroundings(chain, last)
+            return run_nest(nest, machine, choice.dtype, around, choice.timeline)
 
         given = nests.get(stage.name)
         best = (
@@ -173,8 +174,8 @@ def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | No
     return ImplicitChain(caches, units, AddressSpace(stages))
 
 
-def _run(
-    nest: Nest, machine: Machine, dtype: str, around: Surroundings, timeline: bool
+def run_nest(
+    nest: Nest, machine: Machine, dtype: str, around: Surroundings, timeline: bool = False
 ) -> StageResult:
     """A stage's nest timed, and what it moved as energy and reuse. Raises HwsimError where the
     timing refuses it."""

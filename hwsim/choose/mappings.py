@@ -7,27 +7,45 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwsim.algorithms import DIRECT, lower, whole_stages
-from hwsim.choose.layer import simulate_layer
+from hwsim.algorithms import lower, whole_stages
+from hwsim.choose.layer import run_nest
+from hwsim.choose.nests import MEASURES, best_of
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
+from hwsim.ir.nest import Nest
+from hwsim.ir.verify import verify_nest
 from hwsim.results.result import StageResult
-from hwsim.rewrite.placement import keep_on_chip
+from hwsim.rewrite.placement import Placement, keep_on_chip
+from hwsim.schedule.dataflows import DATAFLOWS, nests_of
 from hwsim.schedule.mapper import Options, best_mapping
 from hwsim.schedule.mapper.found import Found
+from hwsim.timing import Surroundings
+from hwsim.timing.physics import check_stage
 
 Progress = Callable[[int, int], None]
 
 
+MAPPER = "mapper"
+CLEARLY = 1.0001  # times better: a dataflow's nest takes the place of the mapper's
+UNDERSTATED = 0.98  # of an estimate: no simulation takes less
+MOST_MAPPINGS = 30_000_000  # bounded or evaluated for a stage where no time is given
+
+
 @dataclass(frozen=True)
 class MappedStage:
-    """A stage's best mapping, and what the simulator makes of it."""
+    """A stage's best mapping, and what the simulator makes of it.
+
+    found: the best of the mapper's space, and its proof. by: whose nest it is, the mapper's or a
+    dataflow's that simulates better.
+    """
 
     name: str
     layer: Layer
     found: Found
+    nest: Nest
+    by: str
     simulated: StageResult
 
 
@@ -48,7 +66,7 @@ class Mappings:
         return mapping_text(
             self.machine.name,
             self.objective,
-            [(stage.name, stage.found, stage.simulated) for stage in self.stages],
+            self.stages,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +78,7 @@ class Mappings:
             self.objective,
             self.algorithm,
             self.dtype,
-            [(stage.name, stage.found, stage.simulated) for stage in self.stages],
+            self.stages,
         )
 
     def nest_file(self, machine: str | None = None) -> str:
@@ -72,7 +90,7 @@ class Mappings:
             machine or self.machine.name,
             self.algorithm,
             self.dtype,
-            [(stage.name, stage.layer, stage.found.nest) for stage in self.stages],
+            [(stage.name, stage.layer, stage.nest) for stage in self.stages],
         )
 
 
@@ -119,39 +137,82 @@ def _map_layer(
     seconds: float | None,
     progress: Progress | None,
 ) -> tuple[list[MappedStage], bool]:
-    """A layer's stages mapped and then simulated; False when interrupted."""
+    """A layer's stages mapped; False when interrupted."""
     plan = lower(layer, algorithm)
-    reference = lower(layer, DIRECT)
-    stages = [
-        replace(stage, dtype=layer.dtype)
-        for stage in plan.stages
-        if not stage.offline and stage.view is not None
-    ]
-    found = {}
-    for stage in stages:
-        found[stage.name] = best_mapping(
+    online = [stage for stage in plan.stages if not stage.offline]
+    placement = keep_on_chip(plan, machine)
+    mapped: list[MappedStage] = []
+    for stage in (replace(stage, dtype=layer.dtype) for stage in online):
+        if stage.view is None:
+            continue
+        found = best_mapping(
             stage,
             machine,
             objective,
-            placement=keep_on_chip(plan, machine),
+            placement=placement,
             options=options,
             seconds=seconds,
             progress=progress,
             workers=os.cpu_count() or 1,
+            most=MOST_MAPPINGS if seconds is None else None,
         )
-        if found[stage.name].interrupted:
-            break
-    result = simulate_layer(
-        name,
-        layer,
-        plan,
-        reference,
-        machine,
-        None,
-        {stage: best.nest for stage, best in found.items()},
-    )
-    simulated = {stage.name: stage for stage in result.stages}
-    complete = len(found) == len(stages) and not any(best.interrupted for best in found.values())
-    return [
-        MappedStage(name, layer, best, simulated[stage]) for stage, best in found.items()
-    ], complete
+        run = _runner(machine, layer.dtype or machine.dtype, stage.name == online[-1].name)
+        mapped.append(_better_of_flows(name, layer, found, placement, run))
+        if found.interrupted:
+            return mapped, False
+    return mapped, True
+
+
+Runner = Callable[[Nest], StageResult]
+
+
+def _runner(machine: Machine, dtype: str, last: bool) -> Runner:
+    """Simulates a nest. last: the layer ends with it."""
+
+    def run(nest: Nest) -> StageResult:
+        around = Surroundings(None, last)
+        return check_stage(run_nest(verify_nest(nest), machine, dtype, around), machine)
+
+    return run
+
+
+def _better_of_flows(
+    name: str, layer: Layer, found: Found, placement: Placement, run: Runner
+) -> MappedStage:
+    """The mapper's nest, or a dataflow's where that is better once simulated: spaces leave out
+    nests that dataflows know of, and bounds leave out waiting."""
+    objective, stage, machine = found.objective, found.space.stage, found.space.machine
+    best = MappedStage(name, layer, found, found.nest, MAPPER, run(found.nest))
+    for flow in (DATAFLOWS[flow] for flow in sorted(DATAFLOWS)):
+        if flow.refuses(stage, machine) is not None:
+            continue
+        ran: list[tuple[Nest, StageResult]] = []
+
+        def keep(nest: Nest, ran: list[tuple[Nest, StageResult]] = ran) -> StageResult:
+            ran.append((nest, run(nest)))
+            return ran[-1][1]
+
+        try:
+            ranked = nests_of(flow, stage, machine, placement, objective)
+            least = min(candidate.estimate for candidate in ranked) * UNDERSTATED
+            if _hopeless(found, least, best.simulated):
+                continue
+            best_of(ranked, objective, keep)
+        except HwsimError:
+            continue  # nothing of it fits
+        for nest, result in ran:
+            if MEASURES[objective](result)[0] * CLEARLY < MEASURES[objective](best.simulated)[0]:
+                best = MappedStage(name, layer, found, nest, flow.name, result)
+    return best
+
+
+def _hopeless(found: Found, estimate: float, best: StageResult) -> bool:
+    """Can a nest not be better? estimate: its cycles, or its DRAM bytes where these or the energy
+    are the objective."""
+    least = {
+        "latency": estimate,
+        "dram": estimate,
+        "edp": estimate * found.least_energy,
+        "energy": found.least_energy,
+    }
+    return least[found.objective] >= MEASURES[found.objective](best)[0]

@@ -15,7 +15,7 @@ from hwsim.ir.verify import verify_nest
 from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.dataflows import Dataflow, applicable, nests_of
+from hwsim.schedule.dataflows import Dataflow, Ranked, applicable, nests_of
 from hwsim.schedule.mapper import best_mapping, is_quick
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
@@ -43,6 +43,10 @@ MEASURES: dict[str, Callable[[StageResult], tuple[float, float]]] = {
         result.dram_read_bytes + result.dram_write_bytes,
     ),
     "energy": lambda result: (sum(result.energy_pj.values()), result.cycles.total),
+    "edp": lambda result: (
+        sum(result.energy_pj.values()) * result.cycles.total,
+        result.cycles.total,
+    ),
     "dram": lambda result: (result.dram_read_bytes + result.dram_write_bytes, result.cycles.total),
 }
 
@@ -91,7 +95,11 @@ def _by_rule(
     a named one must fit."""
     tried: list[StageResult | HwsimError] = []
     for flow in applicable(stage, machine, choice.dataflow):
-        best = partial(_best_of_flow, flow, stage, machine, placement, choice.objective, run)
+
+        def best(flow: Dataflow = flow) -> StageResult:
+            ranked = nests_of(flow, stage, machine, placement, choice.objective)
+            return best_of(ranked, choice.objective, run)
+
         outcome = _attempt(best)
         named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
         if isinstance(outcome, (StageResult, TooLarge)) or named:
@@ -100,17 +108,9 @@ def _by_rule(
     return tried[0]
 
 
-def _best_of_flow(
-    flow: Dataflow,
-    stage: Stage,
-    machine: Machine,
-    placement: Placement,
-    objective: str,
-    run: Callable[[Nest], StageResult],
-) -> StageResult:
+def best_of(ranked: Ranked, objective: str, run: Callable[[Nest], StageResult]) -> StageResult:
     """The best of a dataflow's finalists, simulated: those near the best estimate, until one keeps
     its own."""
-    ranked = nests_of(flow, stage, machine, placement, objective)
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.tables import WIDTH, text_table
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 SCHEMA = "hwsim.mapping/1"
 HEAD = ["layer", "stage", "cycles", "energy", "EDP J*cyc", "DRAM", "gap", "tried", "s"]
 
-Entry = tuple[str, "Found", "StageResult"]
+
+class Entry(Protocol):
+    """A mapped stage (hwsim.choose.mappings.MappedStage)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def found(self) -> Found: ...
+
+    @property
+    def by(self) -> str: ...
+
+    @property
+    def simulated(self) -> StageResult: ...
 
 
 def busiest(found: Found) -> tuple[str, float]:
@@ -28,40 +42,59 @@ def busiest(found: Found) -> tuple[str, float]:
     return name, cycles[name]
 
 
-def edp(found: Found) -> float:
-    """Energy-delay product in J * cycles."""
-    return found.metrics["energy"] * 1e-12 * busiest(found)[1]
+def edp(result: StageResult) -> float:
+    """Energy-delay product in J * cycles, of what was simulated."""
+    return sum(result.energy_pj.values()) * 1e-12 * result.cycles.total
 
 
 def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
     """One mapping in full, several as a table."""
     if len(entries) == 1:
-        return _one(machine, objective, *entries[0])
+        return _one(machine, objective, entries[0])
     rows = [
         [
-            name,
-            found.space.stage.name,
-            si(busiest(found)[1]),
-            f"{found.metrics['energy'] / 1e6:.4g} uJ",
-            f"{edp(found):.4g}",
-            size_text(found.metrics["dram bytes"]),
-            f"{found.gap:.1%}",
-            si(found.evaluated),
-            f"{found.seconds:.1f}",
+            entry.name,
+            entry.found.space.stage.name,
+            si(entry.simulated.cycles.total),
+            f"{sum(entry.simulated.energy_pj.values()) / 1e6:.4g} uJ",
+            f"{edp(entry.simulated):.4g}",
+            size_text(entry.simulated.dram_read_bytes + entry.simulated.dram_write_bytes),
+            f"{entry.found.gap:.1%}",
+            si(entry.found.evaluated),
+            f"{entry.found.seconds:.1f}",
         ]
-        for name, found, _ in entries
+        for entry in entries
     ]
-    proven = sum(found.optimal for _, found, _ in entries)
+    proven = sum(entry.found.optimal for entry in entries)
     return "\n".join(
         [
             f"{machine}: best mappings for {objective}; {proven} of {len(entries)} proven",
             "",
             text_table(HEAD, rows),
+            *_of_dataflows(entries),
         ]
     )
 
 
-def _one(machine: str, objective: str, name: str, found: Found, simulated: StageResult) -> str:
+def _of_dataflows(entries: Sequence[Entry]) -> list[str]:
+    """Which nests are not the mapper's own."""
+    flows: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.by != "mapper":
+            flows.setdefault(entry.by, []).append(entry.name)
+    return [
+        line
+        for flow, names in flows.items()
+        for line in textwrap.wrap(
+            f"{flow}'s nest, better once simulated than the mapper's: {', '.join(names)}",
+            WIDTH,
+            subsequent_indent="  ",
+        )
+    ]
+
+
+def _one(machine: str, objective: str, entry: Entry) -> str:
+    found, simulated = entry.found, entry.simulated
     resource, cycles = busiest(found)
     proof = (
         "the optimum of its space"
@@ -69,23 +102,28 @@ def _one(machine: str, objective: str, name: str, found: Found, simulated: Stage
         else f"at most {found.gap:.2%} above the optimum (stopped early)"
     )
     title = textwrap.wrap(
-        f"{name} ({found.space.stage.name}) on {machine}, for {objective}: {proof}", WIDTH
+        f"{entry.name} ({found.space.stage.name}) on {machine}, for {objective}: {proof}", WIDTH
     )
+    moved = simulated.dram_read_bytes + simulated.dram_write_bytes
+    waiting = simulated.cycles.total / cycles - 1.0
     return "\n".join(
         [
             *title,
             "",
             simulated.nest,
             "",
-            f"cycles   {cycles:,.0f} at least ({resource}); simulated, with all waiting, "
-            f"{simulated.cycles.total:,.0f}",
-            f"energy   {found.metrics['energy'] / 1e6:,.6g} uJ",
-            f"EDP      {edp(found):.6g} J*cycle",
-            f"DRAM     {size_text(found.metrics['dram bytes'])}",
+            f"cycles   {simulated.cycles.total:,.0f}; without waiting at least {cycles:,.0f} "
+            f"({resource}), {waiting:.1%} apart"
+            if entry.by == "mapper"
+            else f"cycles   {simulated.cycles.total:,.0f}",
+            f"energy   {sum(simulated.energy_pj.values()) / 1e6:,.6g} uJ",
+            f"EDP      {edp(simulated):.6g} J*cycle",
+            f"DRAM     {size_text(moved)}",
             f"space    {found.space.size:.3g} mappings in {len(found.space.skeletons)} orders and "
             f"bypasses, {len(found.space.spreads)} spreads",
             f"search   {found.evaluated:,} mappings evaluated, the rest ruled out by bounds, "
             f"{found.seconds:.2f} s",
+            *_of_dataflows([entry]),
         ]
     )
 
@@ -100,11 +138,12 @@ def mapping_document(
         "objective": objective,
         "algorithm": algorithm,
         "dtype": dtype,
-        "mappings": [_document(name, found, simulated) for name, found, simulated in entries],
+        "mappings": [_document(entry) for entry in entries],
     }
 
 
-def _document(name: str, found: Found, simulated: StageResult) -> dict[str, Any]:
+def _document(entry: Entry) -> dict[str, Any]:
+    found, simulated = entry.found, entry.simulated
     tiling = found.tiling
     tiles: Mapping[str, Any] = {
         dim: {
@@ -118,9 +157,10 @@ def _document(name: str, found: Found, simulated: StageResult) -> dict[str, Any]
         key: value for key, value in found.metrics.items() if key not in ("energy", "dram bytes")
     }
     return {
-        "layer": name,
+        "layer": entry.name,
         "stage": found.space.stage.name,
-        "dataflow": found.space.name,
+        "dataflow": simulated.dataflow,
+        "by": entry.by,
         "nest": simulated.nest,
         "tiles": tiles,
         "cost": found.cost,
@@ -134,6 +174,11 @@ def _document(name: str, found: Found, simulated: StageResult) -> dict[str, Any]
         "resource_cycles": resources,
         "energy_pj": found.metrics["energy"],
         "dram_bytes": found.metrics["dram bytes"],
-        "edp_j_cycles": edp(found),
-        "simulated": {"cycles": simulated.cycles.total, "energy_pj": dict(simulated.energy_pj)},
+        "edp_j_cycles": found.metrics["energy"] * 1e-12 * busiest(found)[1],
+        "simulated": {
+            "cycles": simulated.cycles.total,
+            "energy_pj": dict(simulated.energy_pj),
+            "dram_bytes": simulated.dram_read_bytes + simulated.dram_write_bytes,
+            "edp_j_cycles": edp(simulated),
+        },
     }

@@ -20,7 +20,7 @@ class Found:
     search was finished.
 
     metrics: by name, as hwsim.schedule.mapper.model counts them. evaluated: mappings whose cost was
-    computed.
+    computed. least_energy: pJ that no mapping at all goes below.
     """
 
     space: Space
@@ -32,6 +32,7 @@ class Found:
     bound: float
     evaluated: int
     seconds: float
+    least_energy: float = 0.0
     interrupted: bool = False
 
     @property

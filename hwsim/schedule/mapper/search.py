@@ -152,6 +152,7 @@ class Search:
             min(score, hunt.bound),
             hunt.evaluated,
             time.perf_counter() - started,
+            float(self.floors[0]),
             interrupted,
         )
 
