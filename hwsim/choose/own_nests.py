@@ -34,15 +34,12 @@ class OwnNests:
 
 
 def read_nests(path: str | Path) -> OwnNests:
-    """A file and its machine. Raises ConfigError with every fault; HwsimError for a machine with
-    caches."""
+    """A file and its machine, whose path counts from the file's folder, or else from the current
+    one. Raises ConfigError with every fault."""
     file, document = load_nests(path)
     whole_stages(file.algorithm)
-    machine = load_machine(file.machine)
-    if machine.management != "explicit":
-        raise HwsimError(
-            f"{path}: {machine.name} has caches; expected a machine whose memories are all explicit"
-        )
+    beside = Path(path).parent / file.machine
+    machine = load_machine(beside if beside.is_file() else file.machine)
     return OwnNests(Path(path), file, document, machine)
 
 

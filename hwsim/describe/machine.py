@@ -100,13 +100,15 @@ class Compute(Part):
     """A part that multiplies.
 
     family: for people. timing: the name of what times nests on it (hwsim.timing). rows, cols:
-    neighbours along the axes of an array. accumulator_bytes: the width at which sums are kept, 0
+    neighbours along the axes of an array. axes: what spatial loops may run over.
+    accumulator_bytes: the width at which sums are kept, 0
     for the tensor's. zeros: what a product with a zero costs. mac_energy: pJ a product, None for
     the table's.
     """
 
     family: ClassVar[str] = ""
     timing: ClassVar[str] = ""
+    axes: ClassVar[tuple[str, ...]] = ("row", "column", "set")
     rows: int = 1
     cols: int = 1
     accumulator_bytes: int = 0

@@ -42,7 +42,6 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import keeps_filters
 from hwsim.ir.verify import verify_nest
 
-AXES = ("row", "column", "set")
 LAYERS: dict[str, type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer]] = {
     "conv": ConvLayer,
     "convtranspose": ConvTransposeLayer,
@@ -278,7 +277,7 @@ def _check_machine(
     """Note what the machine cannot do: levels out of their order or on the wrong side of the array,
     more neighbours than cells."""
     reached: dict[str, int] = {}
-    used = dict.fromkeys(AXES, 1)
+    used = dict.fromkeys(machine.compute.axes, 1)
     left = dict(stage.bounds)
     spatial = 0
     for index, item in enumerate(items):
@@ -287,6 +286,13 @@ def _check_machine(
             _check_cells(place, item, items[index + 1 :], stage, document)
             continue
         if isinstance(item, Hold):
+            if machine.memories[item.level].management == "implicit":
+                document.fault(
+                    f"{place}.hold",
+                    f"{item.level} is a cache, which keeps what was used last; expected a memory "
+                    f"that software fills",
+                )
+                continue
             for name in item.tensors:
                 role = stage.tensor(name).role
                 chain = machine.chain(role)
@@ -319,11 +325,12 @@ def _check_machine(
             continue
         if item.spatial is not None:
             spatial += 1
-            if item.spatial not in AXES:
+            axes = machine.compute.axes
+            if item.spatial not in axes:
                 document.fault(
                     f"{place}.on",
-                    f"no axis {item.spatial!r}{nearest(item.spatial, AXES)}; expected one of "
-                    f"{', '.join(AXES)}",
+                    f"no axis {item.spatial!r} of {machine.compute_name}"
+                    f"{nearest(item.spatial, axes)}; expected one of {', '.join(axes)}",
                 )
             else:
                 used[item.spatial] *= -(-left[item.dim] // item.tile)
@@ -378,7 +385,9 @@ def _check_levels(
         missing = [
             level
             for level in needed
-            if level not in held and not machine.memories[level].may_pass_by
+            if level not in held
+            and not machine.memories[level].may_pass_by
+            and machine.memories[level].management != "implicit"
         ]
         if missing:
             document.fault(
@@ -394,6 +403,10 @@ def _check_array(
 ) -> None:
     """Neighbours along rows and columns, and all of them together; row-stationary bands may be
     wider than the array."""
+    if "core" in used and used["core"] > machine.compute.units:
+        document.fault(place, f"{used['core']} chunks on {machine.compute.units} cores")
+    if "row" not in used:
+        return
     sizes = {"row": machine.compute.rows, "column": machine.compute.cols}
     if not keeps_filters(nest, machine):
         for axis, size in sizes.items():

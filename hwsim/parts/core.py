@@ -15,12 +15,14 @@ class Core(Compute):
     """cores of vectors of `vector` bytes.
 
     fma_ports: vector multiply-adds a cycle; loads, stores: vector accesses a cycle;
-    int8_macs_per_lane: int8 multiply-adds that a 4-byte lane does at once (VNNI: 4).
+    int8_macs_per_lane: int8 multiply-adds that a 4-byte lane does at once (VNNI: 4). fma_latency:
+    cycles until a sum can be added to again.
     """
 
     kind: ClassVar[str] = "core"
     family: ClassVar[str] = "cpu"
     timing: ClassVar[str] = "core"
+    axes: ClassVar[tuple[str, ...]] = ("core",)
     cores: int = count()
     vector: int = quantity("bytes")
     fma_ports: int = count()
@@ -28,6 +30,7 @@ class Core(Compute):
     stores: int = count()
     vector_registers: int = count()
     int8_macs_per_lane: int = count(default=1)
+    fma_latency: int = count(default=4)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.vector & (self.vector - 1) or self.vector < 8:

@@ -26,6 +26,7 @@ class StreamingMultiprocessor(Compute):
     kind: ClassVar[str] = "sm"
     family: ClassVar[str] = "gpu"
     timing: ClassVar[str] = "sm"
+    axes: ClassVar[tuple[str, ...]] = ("block", "thread")
     sms: int = count()
     macs_per_cycle: dict[str, float] = required()
     max_threads: int = count()

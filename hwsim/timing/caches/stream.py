@@ -4,7 +4,7 @@ addresses."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -66,13 +66,14 @@ class LevelTraffic:
 @dataclass(frozen=True)
 class StreamResult:
     """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of
-    the busiest unit."""
+    the busiest unit. steps: of the busiest unit, each with one tile of every tensor."""
 
     traffic: dict[tuple[str, str], LevelTraffic]
     vector_iterations: float
     loads: float
     stores: float
     sampling: Sampling | None
+    steps: int = 0
 
 
 def log2_of(value: int) -> int:
@@ -241,13 +242,9 @@ def run_stream(
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     about_to_run(walk)
     walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
-    return plan.result(
-        chain,
-        stats,
-        counted,
-        work,
-        int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max()),
-    )
+    vectors = int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max())
+    found = plan.result(chain, stats, counted, work, vectors)
+    return replace(found, steps=int(steps.max()))
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
+
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
+from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
+from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
@@ -41,9 +46,10 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain,
     stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
     cores_used = max(1, counts.instances[boundary.level])
     traffic = with_flush(stream.traffic, chain, last)
-    cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype)
+    cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype, counts)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
+    found[chain.names[0]] = _words_of_first(nest, counts, traffic, chain, found[chain.names[0]])
     return Run(
         nest,
         cycles,
@@ -92,7 +98,10 @@ def _cycles(
     traffic: Traffic,
     cores_used: int,
     dtype: str,
+    counts: NestCounts,
 ) -> Cycles:
+    """The busiest of the multiply-add ports, the load and store ports, the caches' and DRAM's
+    ports, and sums that wait for themselves."""
     each = nest.stage.per_iteration
     packed = core.int8_macs_per_lane if dtype == "int8" else 1
     if each.multiplies:
@@ -101,7 +110,59 @@ def _cycles(
         compute = stream.vector_iterations * each.vector_operations / core.fma_ports
     ports = {"load and store ports": max(stream.loads / core.loads, stream.stores / core.stores)}
     ports.update(memory_cycles(machine, traffic, cores_used))
+    first = machine.chain("activation")[-2]
+    moved = sum(sum(_register_bytes(nest, counts, tensor)) for tensor in nest.stage.tensors)
+    cache: Cache = machine.part(first, Cache)
+    copies = cores_used if cache.per == "core" else 1
+    ports[first] = moved / copies / cache.bandwidth.bytes_per_cycle(machine.clock_hz)
+    waiting = _dependent_sums(nest) * core.fma_latency * stream.steps
+    ports["sums that wait for themselves"] = float(waiting)
     return bounded(compute, ports, machine)
+
+
+def _register_bytes(nest: Nest, counts: NestCounts, tensor: Tensor) -> tuple[int, int]:
+    """Bytes of a tensor that come into the registers and go out of them: what a load or store moves
+    through the first cache's port, which is not its whole line."""
+    moved = counts.of(nest.holds[-1].level, tensor.name)
+    return moved.fills * tensor.width, moved.drains * tensor.width
+
+
+def _words_of_first(
+    nest: Nest,
+    counts: NestCounts,
+    traffic: Traffic,
+    chain: ImplicitChain,
+    lines: dict[str, Access],
+) -> dict[str, Access]:
+    """The first cache's accesses: look-ups of lines, and the bytes of the words in them; what it
+    fetches comes in whole lines."""
+    found = {}
+    for buffer, access in lines.items():
+        own = [tensor for tensor in nest.stage.tensors if tensor.buffer == buffer]
+        moved = [_register_bytes(nest, counts, tensor) for tensor in own]
+        fetched = traffic.get((chain.names[0], buffer), LevelTraffic(0, 0, 0, 0)).misses
+        found[buffer] = replace(
+            access,
+            read_bytes=sum(read for read, _ in moved),
+            write_bytes=sum(written for _, written in moved) + round(fetched) * chain.line,
+        )
+    return found
+
+
+def _dependent_sums(nest: Nest) -> int:
+    """Additions to one sum in a step, one after another, where the next step adds to it again; 0
+    where other sums come between."""
+    stage, boundary = nest.stage, nest.holds[-1]
+    outside = nest.loops_above(boundary)
+    left = dict(stage.bounds)
+    running = []
+    for loop in outside:
+        if loop.spatial is None and loop.tile < left[loop.dim]:
+            running.append(loop.dim)
+        left[loop.dim] = min(left[loop.dim], loop.tile)
+    if not running or running[-1] in stage.output.dims:
+        return 0
+    return prod(left[dim] for dim in stage.reduction)
 
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
