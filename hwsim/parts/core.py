@@ -16,7 +16,8 @@ class Core(Compute):
 
     fma_ports: vector multiply-adds a cycle; loads, stores: vector accesses a cycle;
     int8_macs_per_lane: int8 multiply-adds that a 4-byte lane does at once (VNNI: 4). fma_latency:
-    cycles until a sum can be added to again.
+    cycles until a sum can be added to again. reorder: instructions in flight (the reorder buffer's
+    entries; 1 for a core that works in order).
     """
 
     kind: ClassVar[str] = "core"
@@ -31,6 +32,7 @@ class Core(Compute):
     vector_registers: int = count()
     int8_macs_per_lane: int = count(default=1)
     fma_latency: int = count(default=4)
+    reorder: int = count(default=224)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.vector & (self.vector - 1) or self.vector < 8:

@@ -29,6 +29,8 @@ Traffic = dict[tuple[str, str], LevelTraffic]
 
 STEPS_EXACT = 150_000_000  # walked one by one in about 10 s; longer stages are sampled
 WINDOW_STEPS = 4_000_000
+LOOP_OVERHEAD = 3  # instructions of a step beside loads, stores and sums: add, compare, branch
+WAITING_SUMS = "sums that wait"
 QUANTUM = 512
 
 
@@ -115,8 +117,7 @@ def _cycles(
     cache: Cache = machine.part(first, Cache)
     copies = cores_used if cache.per == "core" else 1
     ports[first] = moved / copies / cache.bandwidth.bytes_per_cycle(machine.clock_hz)
-    waiting = _dependent_sums(nest) * core.fma_latency * stream.steps
-    ports["sums that wait for themselves"] = float(waiting)
+    ports[WAITING_SUMS] = _waiting_for_sums(nest, core, stream)
     return bounded(compute, ports, machine)
 
 
@@ -149,20 +150,27 @@ def _words_of_first(
     return found
 
 
-def _dependent_sums(nest: Nest) -> int:
-    """Additions to one sum in a step, one after another, where the next step adds to it again; 0
-    where other sums come between."""
-    stage, boundary = nest.stage, nest.holds[-1]
-    outside = nest.loops_above(boundary)
+def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult) -> float:
+    """Cycles that steps take which add to the same sums as the step before.
+
+    Such a run of steps goes on at one addition in fma_latency cycles. The next runs, which add to
+    other sums, begin meanwhile when the instructions that a core has in flight reach so far: with
+    w steps in flight and runs of r, 1 + w / r runs go on at a time.
+    """
+    stage = nest.stage
     left = dict(stage.bounds)
-    running = []
-    for loop in outside:
-        if loop.spatial is None and loop.tile < left[loop.dim]:
-            running.append(loop.dim)
+    run = 1
+    for loop in nest.loops_above(nest.holds[-1]):
+        trips = -(-left[loop.dim] // loop.tile)
         left[loop.dim] = min(left[loop.dim], loop.tile)
-    if not running or running[-1] in stage.output.dims:
-        return 0
-    return prod(left[dim] for dim in stage.reduction)
+        if loop.spatial is None and trips > 1:
+            run = run * trips if loop.dim not in stage.output.dims else 1
+    if run == 1:
+        return 0.0
+    additions = prod(left[dim] for dim in stage.reduction)
+    issued = stream.vector_iterations + stream.loads + stream.stores
+    in_flight = core.reorder / (issued / stream.steps + LOOP_OVERHEAD)
+    return stream.steps * additions * core.fma_latency / (1.0 + in_flight / run)
 
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
