@@ -15,6 +15,7 @@ COMMANDS = {
     "error": "error",
     "map": "map_layers",
     "tile": "tile",
+    "cache": "cache",
     "list": "list_names",
     "show": "show",
     "validate": "validate",
