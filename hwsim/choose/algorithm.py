@@ -12,9 +12,11 @@ from hwsim.count.compulsory import compulsory_bytes
 from hwsim.describe.layer import DENSE, Layer
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
+from hwsim.ir.stage import Plan
 from hwsim.parts.dram import Dram
 from hwsim.parts.vector import VectorUnit
 from hwsim.results.result import LayerResult
+from hwsim.rewrite.fusion import blocks_of
 
 # the first is always simulated; a fixed list, so that what a plug-in registers does not change what
 # auto does
@@ -46,7 +48,8 @@ def cannot_win(
     simulated.
 
     The least: its multiplications, its other operations and the words that must come and go, each
-    at the machine's full rate. Zeros that some units skip are not considered; layers that have them
+    at the machine's full rate, and the launches of its kernels, of every block where it is fused.
+    Zeros that some units skip are not considered; layers that have them
     are always simulated.
     """
     if getattr(layer, "density", DENSE) != DENSE:
@@ -69,7 +72,17 @@ def cannot_win(
     dram: Dram = machine.part(machine.dram_name, Dram)
     keeps = tuple(sorted({role for part in machine.memories.values() for role in part.keeps}))
     moved = compulsory_bytes(plan, keeps) / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
-    return max(cycles, moved) / machine.clock_hz > best.seconds * (1 + EQUAL)
+    launches = machine.compute.launch_cycles(machine.clock_hz) * _kernels(plan, machine)
+    return (launches + max(cycles, moved)) / machine.clock_hz > best.seconds * (1 + EQUAL)
+
+
+def _kernels(plan: Plan, machine: Machine) -> int:
+    """Stages that are launched one after another."""
+    if machine.compute.launch_cycles(machine.clock_hz) == 0.0:
+        return 0
+    blocks, _ = blocks_of(plan, machine)
+    stages = sum(not stage.offline for stage in plan.stages)
+    return stages * sum(block.times for block in blocks)
 
 
 def _vector_rate(machine: Machine, dtype: str) -> float:

@@ -132,6 +132,10 @@ class Compute(Part):
         """Cores, SMs or PEs: the copies of a memory that each has its own of."""
         return 1
 
+    def launch_cycles(self, clock_hz: float) -> float:
+        """Cycles between two stages, however little they do."""
+        return 0.0
+
     def needs(self) -> tuple[Need, ...]:
         """The memories that the timing of this part finds by their kind and owner."""
         return ()

@@ -45,6 +45,9 @@ class StreamingMultiprocessor(Compute):
     tensor_depth: int = quantity("bytes", default=32)
     sparse: tuple[str, ...] = ()
 
+    def launch_cycles(self, clock_hz: float) -> float:
+        return self.launch.cycles(clock_hz)
+
     @property
     def units(self) -> int:
         return self.sms
