@@ -11,6 +11,7 @@ from hwsim.compiled import kernel
 
 jit: Any = kernel(nogil=True, error_model="numpy")
 LATENCY, ENERGY, EDP, DRAM = range(4)
+MIXED = 2.0  # the sign of a term that one metric adds and another subtracts
 
 
 @jit
@@ -313,11 +314,12 @@ def descend(
 
 
 @jit
-def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any) -> int:
+def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any, whole: Any) -> int:
     """Keep in rows[:number] those that no other is as good as in every term and every room.
 
     values [rows, 2, terms], words [rows, held]. Where a term is added, less new and more kept are
-    better; where it is subtracted, the other way round."""
+    better; where it is subtracted, the other way round; where metrics do both, only the same. Fewer
+    words are better, but than `whole` [held], for which one buffer may do."""
     left = 0
     for number_of in range(number):
         row = rows[number_of]
@@ -330,6 +332,8 @@ def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any) ->
             for term in range(len(signs)):
                 new = (values[other, 0, term] - values[row, 0, term]) * signs[term]
                 kept = (values[row, 1, term] - values[other, 1, term]) * signs[term]
+                if signs[term] == MIXED:
+                    new, kept = abs(new), abs(kept)
                 if new > 0.0 or kept > 0.0:
                     as_good = False
                     break
@@ -337,7 +341,9 @@ def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any) ->
             if not as_good:
                 continue
             for member in range(words.shape[1]):
-                if words[other, member] > words[row, member]:
+                if words[other, member] > words[row, member] or (
+                    words[row, member] == whole[member] and words[other, member] != whole[member]
+                ):
                     as_good = False
                     break
                 better = better or words[other, member] < words[row, member]
@@ -409,10 +415,11 @@ def solve(
     signs = np.zeros(full)
     for term in range(full):
         for metric in range(len(constant)):
-            if full_weights[metric, term] > 0.0:
-                signs[term] = 1.0
-            elif full_weights[metric, term] < 0.0:
-                signs[term] = -1.0
+            sign = np.sign(full_weights[metric, term])
+            if sign != 0.0 and signs[term] != 0.0 and sign != signs[term]:
+                signs[term] = MIXED
+            elif sign != 0.0 and signs[term] != MIXED:
+                signs[term] = sign
     for group in range(groups):
         number = 0
         for row in range(keeps.shape[1]):
@@ -427,7 +434,11 @@ def solve(
         places = np.arange(counts[group])
         for number in range(counts[group]):
             words[number] = room[group, rows[group, number]]
-        left = _undominated(places, counts[group], signs, values[group], words)
+        whole = np.full(held, -1.0)
+        for member in range(held):
+            if once[member] < widths[member]:
+                whole[member] = room[group, :, member].max()
+        left = _undominated(places, counts[group], signs, values[group], words, whole)
         for number in range(left):
             rows[group, number] = rows[group, places[number]]
             values[group, number] = values[group, places[number]]
