@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import hwsim
 from hwsim import ConvLayer, GemmLayer
+from hwsim.choose.curves import buffer_curve
 from hwsim.choose.nests import MEASURES
+from hwsim.cli import main
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.workload import find_workload
 from hwsim.errors import HwsimError
@@ -215,3 +218,21 @@ def test_the_same_search_gives_the_same_mapping_every_time() -> None:
     stage = replace(gemm_stage(layer), dtype="int8")
     found = [best_mapping(stage, machine, "edp", workers=number).nest for number in (1, 2, 2)]
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.slow
+def test_less_memory_never_moves_less() -> None:
+    """The ski slope: from 1/64 to 8 times the buffer; compulsory bytes once everything fits."""
+    machine = load_machine("toy-8x8")
+    points = buffer_curve(find_workload("gemm:120,96,128").with_dtype("int8"), machine, "gb")
+    moved = [point.dram_bytes for point in points if point.dram_bytes is not None]
+    assert len(moved) >= 8
+    assert moved == sorted(moved, reverse=True)
+    assert moved[-1] == 120 * 128 + 128 * 96 + 120 * 96
+    assert moved[0] > moved[-1]
+
+
+def test_a_curve_of_no_memory_is_refused() -> None:
+    result = CliRunner().invoke(main, ["map", "toy-8x8", "gemm:8,8,8", "--curve", "gbb"])
+    assert result.exit_code == 2
+    assert "did you mean 'gb'" in result.output

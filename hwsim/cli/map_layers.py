@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
 from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from hwsim.describe.workload import Workload
 
 
 @click.command("map")
@@ -39,6 +42,11 @@ from hwsim.errors import HwsimError
     help="Stop a stage's search after so long, and state the gap.",
 )
 @click.option(
+    "--curve",
+    metavar="MEMORY",
+    help="The least DRAM traffic by the size of a memory, 1/64 to 8 times its own.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Write the nests for `hwsim run --nest`."
 )
 @click.option(
@@ -55,6 +63,7 @@ def command(
     one_dim_per_axis: bool,
     convention: Any,
     seconds: float | None,
+    curve: str | None,
     out: Path | None,
     json_to: str | None,
 ) -> None:
@@ -71,6 +80,11 @@ def command(
         raise HwsimError(f"--seconds {seconds}; expected a number of seconds")
     check_outputs(json_to, out)
     network = find_workload(layer, batch)
+    if curve is not None:
+        if out is not None:
+            raise HwsimError("--curve finds many nests; expected it without --out")
+        _curve(network, machine, curve, algorithm, dtype, seconds, json_to)
+        return
     with progress_bar("mapping") as progress:
         mappings = map_layers(
             network,
@@ -90,3 +104,32 @@ def command(
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
     print_text(text if json_to == "-" else mappings.text())
+
+
+def _curve(
+    network: Workload,
+    machine: str,
+    memory: str,
+    algorithm: str,
+    dtype: str | None,
+    seconds: float | None,
+    json_to: str | None,
+) -> None:
+    """Print or write the curve of one memory."""
+    from hwsim.choose.curves import buffer_curve
+    from hwsim.describe.machine import load_machine
+    from hwsim.jobs import Job
+    from hwsim.report.files import write_file
+    from hwsim.report.mapping import curve_document, curve_text
+
+    job = Job(network, load_machine(machine), algorithm, None, dtype)
+    layers = job.layers()
+    with progress_bar("mapping") as progress:
+        points = buffer_curve(layers, job.machine, memory, algorithm, seconds, progress)
+    text = json.dumps(curve_document(network.name, job.machine.name, memory, points), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    own = job.machine.memories[memory].capacity
+    print_text(
+        text if json_to == "-" else curve_text(network.name, job.machine.name, memory, own, points)
+    )
