@@ -309,8 +309,9 @@ def _check_machine(
                     )
                 else:
                     reached[name] = chain.index(item.level) + 1
-            per_cell = machine.memories[item.level].per == "pe"
-            if spatial and not per_cell:
+            owner = machine.memories[item.level].per
+            per_cell = owner == "pe"
+            if spatial and owner == "chip":
                 document.fault(
                     f"{place}.hold",
                     f"{item.level} is the chip's, inside a spatial loop; expected it outside",
@@ -388,6 +389,7 @@ def _check_levels(
             if level not in held
             and not machine.memories[level].may_pass_by
             and machine.memories[level].management != "implicit"
+            and machine.memories[level].per != "sm"  # loads may go to registers past it
         ]
         if missing:
             document.fault(

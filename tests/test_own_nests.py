@@ -1,4 +1,4 @@
-"""Nests of a user's own on caches: misses as an independent simulator and hand counts have them (tests/cases/cpu)."""
+"""Nests of a user's own on caches: misses as an independent simulator and hand counts have them."""
 
 from __future__ import annotations
 
@@ -92,6 +92,43 @@ def test_loops_by_name_are_the_nest_of_a_file(order: str, loops: str, tmp_path: 
     stage = named.layers[0].stages[0]
     assert stage.accesses == written.accesses
     assert stage.cycles == written.cycles
+
+
+def test_cores_share_a_nests_chunks(tmp_path: Path) -> None:
+    """64 cores of an EPYC, two rows each."""
+    path = write(tmp_path, "mkn", more="      - {par: m, step: 2, on: core}\n")
+    path.write_text(path.read_text().replace(str(CASES / "zen3.yaml"), "epyc-7763"))
+    shared = hwsim.run_nests(path).seconds
+    path = write(tmp_path, "mkn")
+    path.write_text(path.read_text().replace(str(CASES / "zen3.yaml"), "epyc-7763"))
+    assert hwsim.run_nests(path).seconds > 40 * shared
+
+
+def test_a_kernel_of_ones_own_is_the_rules_on_a_gpu(tmp_path: Path) -> None:
+    """The nest that shared-tiled takes, written out (docs/mapping.md)."""
+    items = """
+      - {hold: hbm, tensors: [A, B, C]}
+      - {par: m, step: 64, on: block}
+      - {par: n, step: 32, on: block}
+      - {for: k, step: 16}
+      - {hold: shared, tensors: [A, B], multicast: false}
+      - {par: m, step: 4, on: thread}
+      - {par: n, step: 2, on: thread}
+      - {for: k, step: 1}
+      - {hold: registers, tensors: [A, B, C], multicast: false}
+      - {for: m, step: 1}
+      - {for: n, step: 1}
+"""
+    path = tmp_path / "kernel.yaml"
+    path.write_text(
+        "machine: h200\nalgorithm: direct\ndtype: fp32\nnests:\n  - layer: g\n"
+        "    shape: {op: gemm, m: 512, n: 512, k: 512}\n    stage: gemm\n    nest:" + items
+    )
+    own = hwsim.run_nests(path).layers[0].stages[0]
+    rule = hwsim.simulate("gemm:512,512,512", "h200", "direct", dtype="fp32").layers[0].stages[0]
+    assert own.nest == rule.nest
+    assert own.cycles == rule.cycles
+    assert own.accesses == rule.accesses
 
 
 def test_tiles_that_fit_miss_less_and_vectors_take_less() -> None:
