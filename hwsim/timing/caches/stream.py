@@ -11,7 +11,7 @@ import numpy as np
 
 from hwsim.compiled import about_to_run
 from hwsim.describe.units import size_text
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
@@ -41,6 +41,7 @@ WHOLE_STRETCH, LONGEST_STRETCH = (
     1024,
 )  # steps that are recorded together at least, where loops allow, and at most
 KEPT_LOOKUPS = 1 << 20
+MOST_LINES = 200_000_000_000  # looked up panel by panel in half an hour
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
@@ -228,6 +229,8 @@ def run_stream(
     steps = _unit_steps(nest, temporal, units)
     kept = _stretches(nest, temporal, units, tensors)
     plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
+    if plan.by_panels:
+        _check_work(nest, temporal[: schedule.panel], units, *plan.work, chain.line)
     turns = Turns(
         min(walkers.parallel, len(steps)),
         walkers.quantum,
@@ -330,6 +333,36 @@ def _panel_steps(nest: Nest, temporal: list[Loop]) -> int:
             break
         steps *= nest.bound(loop)
     return steps
+
+
+def _check_work(
+    nest: Nest, outside: list[Loop], units: Ints, steps: int, panel: int, line: int
+) -> None:
+    """Refuse what would take hours: every panel touches the lines of its tiles.
+
+    outside: the loops around a panel. Raises TooLarge.
+    """
+    sizes = _chunk_sizes(nest, outside, units)
+    lines = 0
+    for tensor in nest.stage.tensors:
+        order = tensor.layout or tuple(range(len(tensor.axes)))
+        runs, run = 1, 1
+        for place, axis in enumerate(tensor.axes):
+            reach = axis.extent + sum(
+                coefficient * (sizes[dim] - 1) for dim, coefficient in axis.terms
+            )
+            if place == order[-1]:
+                run = min(axis.size, reach)
+            else:
+                runs *= min(axis.size, reach)
+        lines += runs * -(-run * tensor.width // line)
+    panels = steps // max(1, panel)
+    if panels * lines > MOST_LINES:
+        raise TooLarge(
+            f"{nest.stage.name}: {panels:.2g} tiles of about {lines:,} lines to look up in the "
+            f"caches; expected at most {MOST_LINES:.0e} lines: a smaller layer, or larger tiles in "
+            f"registers"
+        )
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
@@ -475,6 +508,16 @@ class _SamplePlan:
             self._sample_batches(batches, walkers.budget / self._total)
         elif self._total > walkers.budget and batches == 1:
             self._sample_steps(int(steps.max()), walkers.window_steps / self._total)
+
+    @property
+    def by_panels(self) -> bool:
+        """Are steps between the windows walked panel by panel?"""
+        return self._kind == "steps"
+
+    @property
+    def work(self) -> tuple[int, int]:
+        """Steps of all units, and of a panel."""
+        return self._total, self._panel
 
     def _sample_batches(self, batches: int, share: float) -> None:
         self._kind = "batches"
