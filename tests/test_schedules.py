@@ -172,7 +172,6 @@ def test_where_nothing_fits_the_memory_the_tensor_and_the_bytes_are_named() -> N
     ("objective", "layer", "batch"),
     [
         ("latency", "conv:4,32,32,8,5,5,1,0", 50),
-        ("latency", "conv:4,32,32,8,5,5,1,0", 1),
         ("latency", "conv:8,16,16,16,3,3,1,1", 1),
         ("latency", "gemm:64,48,80", 1),
     ],

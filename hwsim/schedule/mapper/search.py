@@ -53,6 +53,7 @@ ROUNDING = 1e-9  # a mapping that is better by less may be the same one, summed 
 TIES_SOUGHT = 300_000  # evaluations spent on the second criterion before equal firsts are enough
 ROUND = 16  # subproblems that start from the same best mapping
 FIRST = 4  # subproblems of every choice of holds that are descended into before the search
+DESCENTS = 32  # at a time
 LEADERS = 4  # choices of holds whose best mapping leads to others like it
 NEAR = 40  # subproblems like a leader in some respect that are descended into
 
@@ -451,10 +452,12 @@ class _Hunt:
         def descend(places: Iterable[int]) -> None:
             fresh = [place for place in dict.fromkeys(places) if place not in tried]
             tried.update(fresh)
-            for found in self._round(pool, ranked.at(fresh), self.search.descend):
-                family = int(holds[found[1]])
-                if family not in best or found[0] < best[family][0]:
-                    best[family] = found
+            for first in range(0, len(fresh), DESCENTS):
+                some = ranked.at(fresh[first : first + DESCENTS])
+                for found in self._round(pool, some, self.search.descend):
+                    family = int(holds[found[1]])
+                    if family not in best or found[0] < best[family][0]:
+                        best[family] = found
 
         starts: list[int] = []
         for family in range(holds.max() + 1):
