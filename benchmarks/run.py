@@ -53,7 +53,7 @@ def batch_rate(number: int = 2_000_000) -> float:
     from hwsim.rewrite.placement import Placement
     from hwsim.schedule.mapper.kernels import evaluate_batch
     from hwsim.schedule.mapper.model import Model
-    from hwsim.schedule.mapper.search import pack
+    from hwsim.schedule.mapper.roots import pack
     from hwsim.schedule.mapper.space import Options, find_space
 
     model = Model(

@@ -29,11 +29,14 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.mapper import Options, best_mapping
 from hwsim.schedule.mapper.found import OBJECTIVES
 from hwsim.schedule.mapper.groups import Group, keeps
+from hwsim.schedule.mapper.hunt import Choice
 from hwsim.schedule.mapper.kernels import evaluate_batch
 from hwsim.schedule.mapper.model import Model, evaluate
-from hwsim.schedule.mapper.outer import first_holds
-from hwsim.schedule.mapper.search import Search, pack
+from hwsim.schedule.mapper.rooms import first_holds
+from hwsim.schedule.mapper.roots import Subproblem, pack
+from hwsim.schedule.mapper.search import Search
 from hwsim.schedule.mapper.space import Skeleton, Space, Tiling, cuts, find_space
+from hwsim.schedule.mapper.tables import Ints
 
 SMALL = {
     "gemm": lambda dtype: gemm_stage(GemmLayer(20, 12, 9, dtype=dtype)),
@@ -139,7 +142,7 @@ def _tiny_systolic(folder: Path) -> Machine:
     small = (
         text.replace("rows: 256", "rows: 2")
         .replace("cols: 256", "cols: 2")
-        .replace("24 MiB", "120 B")
+        .replace("24 MiB", "500 B")
         .replace("4 MiB", "40 B")
         .replace("256 KiB", "16 B")
     )
@@ -156,7 +159,7 @@ TINY = {
         conv_stages(ConvLayer(n=1, c=2, h=4, w=3, k=2, r=2, s=2, pad=0, dtype="int8"), ("c",))[0],
         (9, 263),
     ),
-    "product, systolic": (_tiny_systolic, gemm_stage(GemmLayer(12, 9, 5, dtype="int8")), (1, 1)),
+    "product, systolic": (_tiny_systolic, gemm_stage(GemmLayer(24, 18, 5, dtype="int8")), (1, 1)),
     "convolution, systolic": (
         _tiny_systolic,
         conv_stages(ConvLayer(n=2, c=2, h=4, w=4, k=3, r=2, s=2, pad=0, dtype="int8"), ("c",))[0],
@@ -194,14 +197,15 @@ def test_the_search_finds_what_trying_everything_finds(
         metrics = evaluate(model, skeleton, tiling)
         longest = metrics[2:].max()
         score = {
-            "latency": longest + search.tie * metrics[0],
-            "energy": metrics[0] + search.tie * longest,
+            "latency": longest + search.goal.tie * metrics[0],
+            "energy": metrics[0] + search.goal.tie * longest,
             "edp": metrics[0] * longest,
-            "dram": metrics[1] + search.tie * longest,
+            "dram": metrics[1] + search.goal.tie * longest,
         }[objective]
         best = min(best, score)
-    assert tried > 150
+    assert tried > 300
     assert found.cost == pytest.approx(best, rel=1e-6)
+    assert found.bound <= best * (1 + 1e-9)
 
 
 def _every(space: Space, groups: tuple[Group, ...]) -> Iterator[tuple[Skeleton, Tiling]]:
@@ -315,6 +319,26 @@ def test_a_search_stopped_before_it_found_anything_says_so() -> None:
     search.stop[0] = 1
     with pytest.raises(HwsimError, match="no mapping found in the time given"):
         search.run()
+
+
+def test_a_search_interrupted_while_it_descends_claims_no_optimum(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = load_machine("toy-8x8")
+    stage = replace(gemm_stage(GemmLayer(64, 48, 80, dtype="int8")), dtype="int8")
+    search = Search(Model(find_space(stage, machine, Placement(), Options())), "edp")
+    descend, calls = search.descend, itertools.count()
+
+    def some(problem: Subproblem, tally: Ints) -> Choice | None:
+        if next(calls) > 100:
+            raise KeyboardInterrupt
+        return descend(problem, tally)
+
+    monkeypatch.setattr(search, "descend", some)
+    found = search.run(workers=1)
+    assert found.interrupted
+    assert found.gap > 0
+    assert not found.optimal
 
 
 def test_cuts_make_every_number_of_chunks() -> None:

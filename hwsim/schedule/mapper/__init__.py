@@ -17,7 +17,7 @@ from hwsim.schedule.mapper.space import Options, find_space, is_quick
 
 if TYPE_CHECKING:
     from hwsim.schedule.mapper.found import Found
-    from hwsim.schedule.mapper.search import Progress
+    from hwsim.schedule.mapper.hunt import Progress
 
 
 MOST_LEVELS = 10  # of memories between DRAM and the multipliers

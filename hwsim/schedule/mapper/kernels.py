@@ -1,52 +1,113 @@
-"""Branch and bound inside one subproblem, and many mappings at once: the compiled half of
+"""Branch and bound inside one subproblem, and bounds of many: the compiled half of
 hwsim.schedule.mapper.search."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hwsim.compiled import kernel
+from hwsim.schedule.mapper.tables import Floats, Ints
 
 jit: Any = kernel(nogil=True, error_model="numpy")
 LATENCY, ENERGY, EDP, DRAM = range(4)
 MIXED = 2.0  # the sign of a term that one metric adds and another subtracts
 
 
+class Goal(NamedTuple):
+    """kind: the objective. tie: how much the second criterion counts. floors [metrics]: what no
+    mapping at all goes below."""
+
+    kind: int
+    tie: float
+    floors: Floats
+
+
+class Candidates(NamedTuple):
+    """The rows that every group chooses among.
+
+    tables [groups, rows, columns, 2]: factors, new and kept. keeps [groups, rows]: which rows keep
+    to the running loops. A row is x * inner_counts + y; y from starts up to ends have the spread.
+    """
+
+    tables: Floats
+    keeps: Any
+    inner_counts: Ints
+    starts: Ints
+    ends: Ints
+
+
+class Costs(NamedTuple):
+    """metrics = constant + weights * (prod_g new - prod_g kept), by columns of the groups' tables.
+
+    columns [terms, groups]; weights [metrics, terms]; constant [metrics].
+    """
+
+    columns: Ints
+    weights: Floats
+    constant: Floats
+
+
+class Room(NamedTuple):
+    """limits [levels] of memories in bytes. For every held tensor: its level; bytes of a word, and
+    those of one where the tile is the whole tensor of `elements`; words [groups, rows, held]."""
+
+    limits: Floats
+    level_of: Ints
+    widths: Floats
+    once: Floats
+    elements: Floats
+    words: Floats
+
+
+class Limit(NamedTuple):
+    """score: to beat, by a share of slack. work: bounds and evaluations after which to give up."""
+
+    score: float
+    slack: float
+    work: float
+
+
+# -- one row or one bound --------------------------------------------------------------------------
+
+
 @jit
-def score_of(kind: int, metrics: Any, tie: float) -> float:
+def score_of(goal: Goal, metrics: Any) -> float:
     """The objective, and a little of the second criterion."""
     longest = 0.0
     for number in range(2, len(metrics)):
         longest = max(longest, metrics[number])
-    if kind == LATENCY:
-        return longest + tie * metrics[0]
-    if kind == ENERGY:
-        return metrics[0] + tie * longest
-    if kind == EDP:
+    if goal.kind == LATENCY:
+        return longest + goal.tie * metrics[0]
+    if goal.kind == ENERGY:
+        return metrics[0] + goal.tie * longest
+    if goal.kind == EDP:
         return metrics[0] * longest
-    return metrics[1] + tie * longest
+    return metrics[1] + goal.tie * longest
 
 
 @jit
-def _least(
-    weights: Any,
-    constant: Any,
-    new_low: Any,
-    new_high: Any,
-    kept_low: Any,
-    kept_high: Any,
-    metrics: Any,
-) -> None:
-    """The metrics with every unknown factor at its best."""
-    for metric in range(len(metrics)):
-        metrics[metric] = constant[metric]
-    for term in range(weights.shape[1]):
-        low = max(0.0, new_low[term] - kept_high[term])
-        high = new_high[term] - kept_low[term]
+def _cost(costs: Costs, new: Any, kept: Any, metrics: Any) -> None:
+    """The metrics of a mapping. new, kept [terms]: products over all groups."""
+    metrics[:] = costs.constant
+    for term in range(len(new)):
+        value = new[term] - kept[term]
+        if value != 0.0:
+            for metric in range(len(metrics)):
+                metrics[metric] += costs.weights[metric, term] * value
+
+
+@jit
+def _least(costs: Costs, extremes: Any, metrics: Any) -> None:
+    """The metrics with every unknown factor at its best. extremes [terms, 4]: least and most of
+    new, least and most of kept."""
+    metrics[:] = costs.constant
+    for term in range(len(extremes)):
+        low = max(0.0, extremes[term, 0] - extremes[term, 3])
+        high = extremes[term, 1] - extremes[term, 2]
         for metric in range(len(metrics)):
-            weight = weights[metric, term]
+            weight = costs.weights[metric, term]
             if weight > 0.0:
                 metrics[metric] += weight * low
             elif weight < 0.0:
@@ -54,170 +115,142 @@ def _least(
 
 
 @jit
-def spread_bounds(
-    columns: Any,
-    weights: Any,
-    constant: Any,
-    least: Any,
-    is_open: Any,
-    spreads: Any,
-    result: Any,
-) -> None:
+def _fits(room: Room, words: Any, final: bool) -> bool:
+    """Do tiles of so many words fit? Until they are final a tile may become a whole tensor, for
+    which one buffer may do."""
+    for level in range(len(room.limits)):
+        need = 0.0
+        for member in range(len(words)):
+            if room.level_of[member] == level:
+                once = not final or words[member] >= room.elements[member]
+                need += words[member] * (room.once[member] if once else room.widths[member])
+        if need > room.limits[level]:
+            return False
+    return True
+
+
+@jit
+def _own_rows(candidates: Candidates, group: int, rows: Any) -> int:
+    """Put the rows that a group may take into rows; returns how many there are."""
+    count = 0
+    for row in range(candidates.keeps.shape[1]):
+        y = row % candidates.inner_counts[group]
+        if candidates.starts[group] <= y < candidates.ends[group] and candidates.keeps[group, row]:
+            rows[count] = row
+            count += 1
+    return count
+
+
+# -- bounds of many --------------------------------------------------------------------------------
+
+
+@jit
+def spread_bounds(costs: Costs, least: Any, is_open: Any, spreads: Any, result: Any) -> None:
     """Least metrics [spreads, metrics] of some terms under every spread; infinite where a spread
     cannot be. least [groups, spread of the group, column, 4]: extremes of the factors."""
-    terms = columns.shape[0]
-    new_low, new_high = np.ones(terms), np.ones(terms)
-    kept_low, kept_high = np.ones(terms), np.ones(terms)
+    groups, terms = costs.columns.shape[1], costs.columns.shape[0]
+    extremes = np.ones((terms, 4))
     for spread in range(spreads.shape[0]):
         possible = True
-        for group in range(columns.shape[1]):
+        for group in range(groups):
             possible = possible and is_open[group, spreads[spread, group]]
         if not possible:
             result[spread] = np.inf
             continue
+        extremes[:] = 1.0
         for term in range(terms):
-            a, b, c, d = 1.0, 1.0, 1.0, 1.0
-            for group in range(columns.shape[1]):
-                extreme = least[group, spreads[spread, group], columns[term, group]]
-                a *= extreme[0]
-                b *= extreme[1]
-                c *= extreme[2]
-                d *= extreme[3]
-            new_low[term], new_high[term], kept_low[term], kept_high[term] = a, b, c, d
-        _least(weights, constant, new_low, new_high, kept_low, kept_high, result[spread])
+            for group in range(groups):
+                factor = least[group, spreads[spread, group], costs.columns[term, group]]
+                for side in range(4):
+                    extremes[term, side] *= factor[side]
+        _least(costs, extremes, result[spread])
 
 
 @jit
-def scores(kind: int, tie: float, metrics: Any, floors: Any, result: Any) -> None:
+def scores(goal: Goal, metrics: Any, result: Any) -> None:
     """Scores of many rows of metrics, none below the floors."""
-    row = np.zeros(metrics.shape[1])
     for number in range(metrics.shape[0]):
-        for metric in range(len(row)):
-            row[metric] = max(metrics[number, metric], floors[metric])
-        result[number] = score_of(kind, row, tie)
+        result[number] = score_of(goal, np.maximum(metrics[number], goal.floors))
 
 
 @jit
-def enumerate_outer(
-    alone: Any,
-    spans: Any,
-    elements: Any,
-    widths: Any,
-    once: Any,
-    level_of: Any,
-    limits: Any,
-    factors: Any,
-    weights: Any,
-) -> Any:
-    """(choices, metrics) of every choice of outer tiles that fits.
-
-    alone [groups, x]: which keep to the running loops. spans [groups, x, members] words of a tile;
-    a whole tensor takes once instead of widths. factors [groups, x, terms, 2]."""
-    groups, members = spans.shape[0], spans.shape[2]
-    total = 1
+def least_outer(candidates: Candidates, costs: Costs, room: Room, least: Any) -> bool:
+    """The least of every metric [metrics] over all choices of rows that fit; False where none
+    does."""
+    groups, terms, held = costs.columns.shape[1], costs.columns.shape[0], len(room.widths)
+    rows = np.zeros((groups, candidates.keeps.shape[1]), np.int64)
     counts = np.zeros(groups, np.int64)
+    total = 1
     for group in range(groups):
-        for x in range(alone.shape[1]):
-            counts[group] += alone[group, x]
+        counts[group] = _own_rows(candidates, group, rows[group])
         total *= counts[group]
-    listed = np.zeros((groups, alone.shape[1]), np.int64)
-    for group in range(groups):
-        place = 0
-        for x in range(alone.shape[1]):
-            if alone[group, x]:
-                listed[group, place] = x
-                place += 1
-    choices = np.zeros((total, groups), np.int64)
-    metrics = np.zeros((total, weights.shape[0]))
-    found = 0
-    need = np.zeros(len(limits))
     digits = np.zeros(groups, np.int64)
+    new, kept, words = np.ones(terms), np.ones(terms), np.ones(held)
+    metrics = np.zeros(len(least))
+    least[:] = np.inf
     for _ in range(total):
-        need[:] = 0.0
-        for member in range(members):
-            words = 1.0
-            for group in range(groups):
-                words *= spans[group, listed[group, digits[group]], member]
-            whole = words >= elements[member]
-            need[level_of[member]] += words * (once[member] if whole else widths[member])
-        if (need <= limits).all():
-            for term in range(weights.shape[1]):
-                new, kept = 1.0, 1.0
-                for group in range(groups):
-                    new *= factors[group, listed[group, digits[group]], term, 0]
-                    kept *= factors[group, listed[group, digits[group]], term, 1]
-                for metric in range(weights.shape[0]):
-                    metrics[found, metric] += weights[metric, term] * (new - kept)
-            for group in range(groups):
-                choices[found, group] = listed[group, digits[group]]
-            found += 1
+        new[:], kept[:], words[:] = 1.0, 1.0, 1.0
+        for group in range(groups):
+            row = rows[group, digits[group]]
+            for member in range(held):
+                words[member] *= room.words[group, row, member]
+            for term in range(terms):
+                factor = candidates.tables[group, row, costs.columns[term, group]]
+                new[term] *= factor[0]
+                kept[term] *= factor[1]
+        if _fits(room, words, True):
+            _cost(costs, new, kept, metrics)
+            for metric in range(len(least)):
+                least[metric] = min(least[metric], metrics[metric])
         for group in range(groups - 1, -1, -1):
             digits[group] += 1
             if digits[group] < counts[group]:
                 break
             digits[group] = 0
-    return choices[:found].copy(), metrics[:found].copy()
+    return bool(np.isfinite(least[0]))
+
+
+# -- descent ---------------------------------------------------------------------------------------
 
 
 @jit
 def _best_row(
-    kind: int,
-    tie: float,
-    tables: Any,
-    keeps: Any,
-    inner_counts: Any,
-    columns: Any,
-    weights: Any,
-    constant: Any,
-    starts: Any,
-    ends: Any,
-    limits: Any,
-    level_of: Any,
-    widths: Any,
-    once: Any,
-    elements: Any,
-    room: Any,
+    goal: Goal,
+    candidates: Candidates,
+    costs: Costs,
+    room: Room,
     rows: Any,
     group: int,
     best: float,
     tally: Any,
 ) -> float:
     """Set rows[group] to its best row, the others as they are; what it scores, or `best`."""
-    groups, terms, held = columns.shape[1], columns.shape[0], len(widths)
+    groups, terms, held = costs.columns.shape[1], costs.columns.shape[0], len(room.widths)
+    others_new, others_kept, others_words = np.ones(terms), np.ones(terms), np.ones(held)
     new, kept, words = np.ones(terms), np.ones(terms), np.ones(held)
-    metrics, need = np.zeros(len(constant)), np.zeros(len(limits))
+    metrics = np.zeros(len(costs.constant))
     for other in range(groups):
         if other != group:
             for term in range(terms):
-                new[term] *= tables[other, rows[other], columns[term, other], 0]
-                kept[term] *= tables[other, rows[other], columns[term, other], 1]
+                factor = candidates.tables[other, rows[other], costs.columns[term, other]]
+                others_new[term] *= factor[0]
+                others_kept[term] *= factor[1]
             for member in range(held):
-                words[member] *= room[other, rows[other], member]
-    for row in range(keeps.shape[1]):
-        y = row % inner_counts[group]
-        if y < starts[group] or y >= ends[group] or not keeps[group, row]:
-            continue
-        need[:] = 0.0
+                others_words[member] *= room.words[other, rows[other], member]
+    own = np.zeros(candidates.keeps.shape[1], np.int64)
+    for number in range(_own_rows(candidates, group, own)):
+        row = own[number]
         for member in range(held):
-            size = words[member] * room[group, row, member]
-            whole = size >= elements[member]
-            need[level_of[member]] += size * (once[member] if whole else widths[member])
-        fits = True
-        for level in range(len(limits)):
-            fits = fits and need[level] <= limits[level]
-        if not fits:
+            words[member] = others_words[member] * room.words[group, row, member]
+        if not _fits(room, words, True):
             continue
-        metrics[:] = constant
         for term in range(terms):
-            value = (
-                new[term] * tables[group, row, columns[term, group], 0]
-                - kept[term] * tables[group, row, columns[term, group], 1]
-            )
-            if value != 0.0:
-                for metric in range(len(metrics)):
-                    metrics[metric] += weights[metric, term] * value
+            factor = candidates.tables[group, row, costs.columns[term, group]]
+            new[term] = others_new[term] * factor[0]
+            kept[term] = others_kept[term] * factor[1]
+        _cost(costs, new, kept, metrics)
         tally[0] += 1
-        score = score_of(kind, metrics, tie)
+        score = score_of(goal, metrics)
         if score < best * (1.0 - 1e-12):
             best = score
             rows[group] = row
@@ -225,92 +258,73 @@ def _best_row(
 
 
 @jit
+def _descend_from(
+    goal: Goal,
+    candidates: Candidates,
+    costs: Costs,
+    room: Room,
+    rows: Any,
+    first: int,
+    step: int,
+    tally: Any,
+) -> float:
+    """One group after another takes its best row until none finds a better, from group `first` on
+    in steps of `step`."""
+    groups = len(rows)
+    score, turn, stale = np.inf, first, 0
+    while stale < groups:
+        better = _best_row(goal, candidates, costs, room, rows, turn % groups, score, tally)
+        turn += step
+        stale = 0 if better < score else stale + 1
+        score = better
+    return score
+
+
+@jit
 def descend(
-    kind: int,
-    guide: int,
-    tie: float,
-    tables: Any,
-    keeps: Any,
-    inner_counts: Any,
-    columns: Any,
-    weights: Any,
-    constant: Any,
-    starts: Any,
-    ends: Any,
-    limits: Any,
-    level_of: Any,
-    widths: Any,
-    once: Any,
-    elements: Any,
-    room: Any,
+    goal: Goal,
+    guide: Goal,
+    candidates: Candidates,
+    costs: Costs,
+    room: Room,
     result: Any,
     tally: Any,
 ) -> float:
-    """A good mapping of one subproblem: from the smallest tiles, one group after another takes its
-    best row until none finds a better; so from every group, upwards, and downwards by another
-    objective first, the guide. result [groups]: its rows. Infinite where the smallest tiles do not
-    fit."""
-    groups, held = columns.shape[1], len(widths)
-    smallest = np.full(groups, -1)
-    choices = np.zeros(groups, np.int64)
+    """A good mapping of one subproblem: descents from the smallest tiles that begin with every
+    group, upwards by the goal, and downwards by the guide first. result [groups]: its rows.
+    Infinite where the smallest tiles do not fit."""
+    groups, held = costs.columns.shape[1], len(room.widths)
+    smallest, choices = np.full(groups, -1), np.zeros(groups, np.int64)
+    own = np.zeros(candidates.keeps.shape[1], np.int64)
     for group in range(groups):
+        choices[group] = _own_rows(candidates, group, own)
         least = np.inf
-        for row in range(keeps.shape[1]):
-            y = row % inner_counts[group]
-            if y < starts[group] or y >= ends[group] or not keeps[group, row]:
-                continue
-            choices[group] += 1
+        for number in range(choices[group]):
             size = 1.0
             for member in range(held):
-                size *= room[group, row, member]
+                size *= room.words[group, own[number], member]
             if size < least:
-                least, smallest[group] = size, row
+                least, smallest[group] = size, own[number]
         if smallest[group] < 0:
             return np.inf
     best = np.inf
     rows = smallest.copy()
-    for way in range(2 * groups):
-        if choices[way // 2] == 1 and way > 1:
+    for first in range(groups):
+        if choices[first] == 1 and first > 0:
             continue
-        rows[:] = smallest
-        score = np.inf
-        for turn_kind in (guide, kind):
-            if turn_kind != kind and way % 2 == 0:
-                continue
-            score, turn, stale = np.inf, way // 2, 0
-            while stale < groups:
-                group = turn % groups
-                turn += 1 if way % 2 == 0 else groups - 1
-                better = _best_row(
-                    turn_kind,
-                    tie,
-                    tables,
-                    keeps,
-                    inner_counts,
-                    columns,
-                    weights,
-                    constant,
-                    starts,
-                    ends,
-                    limits,
-                    level_of,
-                    widths,
-                    once,
-                    elements,
-                    room,
-                    rows,
-                    group,
-                    score,
-                    tally,
-                )
-                stale = 0 if better < score else stale + 1
-                score = better
-            if turn_kind == kind:
-                break
-        if score < best:
-            best = score
-            result[:] = rows
+        for upwards in (True, False):
+            rows[:] = smallest
+            step = 1 if upwards else groups - 1
+            if not upwards and guide.kind != goal.kind:
+                _descend_from(guide, candidates, costs, room, rows, first, step, tally)
+            score = _descend_from(goal, candidates, costs, room, rows, first, step, tally)
+            if score < best:
+                best = score
+                result[:] = rows
     return best
+
+
+# -- search ----------------------------------------------------------------------------------------
 
 
 @jit
@@ -357,122 +371,110 @@ def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any, wh
 
 
 @jit
-def _gather(tables: Any, columns: Any, rows: Any, counts: Any) -> Any:
-    """The factors of the candidates, side by side: [groups, candidates, 2, terms]."""
-    groups, terms = columns.shape[1], columns.shape[0]
-    own = np.ones((groups, counts.max(), 2, terms))
-    for group in range(groups):
-        for number in range(counts[group]):
-            for term in range(terms):
-                own[group, number, 0, term] = tables[
-                    group, rows[group, number], columns[term, group], 0
-                ]
-                own[group, number, 1, term] = tables[
-                    group, rows[group, number], columns[term, group], 1
-                ]
+def _signs(weights: Any) -> Any:
+    """For every term 1 where the metrics add it, -1 where they subtract it, MIXED where they do
+    both."""
+    signs = np.zeros(weights.shape[1])
+    for term in range(weights.shape[1]):
+        for metric in range(weights.shape[0]):
+            sign = np.sign(weights[metric, term])
+            if sign != 0.0 and signs[term] != 0.0 and sign != signs[term]:
+                signs[term] = MIXED
+            elif sign != 0.0 and signs[term] != MIXED:
+                signs[term] = sign
+    return signs
+
+
+@jit
+def _factors(candidates: Candidates, columns: Any, group: int, rows: Any) -> Any:
+    """Factors of some rows of a group, side by side: [rows, 2, terms]."""
+    own = np.ones((len(rows), 2, columns.shape[0]))
+    for number in range(len(rows)):
+        for term in range(columns.shape[0]):
+            factor = candidates.tables[group, rows[number], columns[term, group]]
+            own[number, 0, term], own[number, 1, term] = factor[0], factor[1]
     return own
 
 
 @jit
+def _worth_trying(
+    candidates: Candidates, costs: Costs, room: Room, signs: Any, group: int, rows: Any
+) -> int:
+    """Put the rows of a group that no other is as good as into rows; returns how many there are."""
+    held = len(room.widths)
+    count = _own_rows(candidates, group, rows)
+    words = np.ones((count, held))
+    whole = np.full(held, -1.0)
+    for member in range(held):
+        for number in range(count):
+            words[number, member] = room.words[group, rows[number], member]
+        if room.once[member] < room.widths[member]:
+            whole[member] = room.words[group, :, member].max()
+    places = np.arange(count)
+    values = _factors(candidates, costs.columns, group, rows[:count])
+    left = _undominated(places, count, signs, values, words, whole)
+    for number in range(left):
+        rows[number] = rows[places[number]]
+    return left
+
+
+@jit
 def solve(
-    kind: int,
-    tie: float,
-    tables: Any,
-    keeps: Any,
-    inner_counts: Any,
-    columns: Any,
-    weights: Any,
-    full_columns: Any,
-    full_weights: Any,
-    constant: Any,
-    starts: Any,
-    ends: Any,
-    limits: Any,
-    level_of: Any,
-    widths: Any,
-    once: Any,
-    elements: Any,
-    room: Any,
-    floors: Any,
-    best: Any,
+    goal: Goal,
+    candidates: Candidates,
+    bounds: Costs,
+    costs: Costs,
+    room: Room,
+    limit: Limit,
     stop: Any,
     result: Any,
     tally: Any,
 ) -> float:
     """Search one subproblem: the score of its best mapping, whose rows are left in result [groups];
-    infinite where none beats best[0].
+    infinite where none beats the limit.
 
-    columns, weights: terms that are at most the full ones, for bounds. tables [groups, rows,
-    columns, 2]; room [groups, rows, held]: words of every held tensor's tile, each `widths` bytes,
-    or `once` where the tile is the whole of `elements`. best[1]: by what share a better mapping
-    must be better; best[2]: bounds and evaluations after which to give up. stop[0], shared: not 0
-    to stop. Of rows of a group that cost no less and take no less room than another, none is tried.
+    bounds: terms that are at most the costs' own. stop[0], shared: not 0 to stop. Of rows of a
+    group that cost no less and take no less room than another, none is tried.
     """
-    groups, terms, held = columns.shape[1], columns.shape[0], len(widths)
-    full = full_columns.shape[0]
-    rows = np.zeros((groups, keeps.shape[1]), np.int64)
+    groups, terms, full = costs.columns.shape[1], len(bounds.columns), len(costs.columns)
+    held = len(room.widths)
+    signs = _signs(costs.weights)
+    rows = np.zeros((groups, candidates.keeps.shape[1]), np.int64)
     counts = np.zeros(groups, np.int64)
-    signs = np.zeros(full)
-    for term in range(full):
-        for metric in range(len(constant)):
-            sign = np.sign(full_weights[metric, term])
-            if sign != 0.0 and signs[term] != 0.0 and sign != signs[term]:
-                signs[term] = MIXED
-            elif sign != 0.0 and signs[term] != MIXED:
-                signs[term] = sign
     for group in range(groups):
-        number = 0
-        for row in range(keeps.shape[1]):
-            y = row % inner_counts[group]
-            if starts[group] <= y < ends[group] and keeps[group, row]:
-                rows[group, number] = row
-                number += 1
-        counts[group] = number
-    values = _gather(tables, full_columns, rows, counts)
-    for group in range(groups):
-        words = np.ones((counts[group], held))
-        places = np.arange(counts[group])
-        for number in range(counts[group]):
-            words[number] = room[group, rows[group, number]]
-        whole = np.full(held, -1.0)
-        for member in range(held):
-            if once[member] < widths[member]:
-                whole[member] = room[group, :, member].max()
-        left = _undominated(places, counts[group], signs, values[group], words, whole)
-        for number in range(left):
-            rows[group, number] = rows[group, places[number]]
-            values[group, number] = values[group, places[number]]
-        counts[group] = left
-        if left == 0:
+        counts[group] = _worth_trying(candidates, costs, room, signs, group, rows[group])
+        if counts[group] == 0:
             return np.inf
-    bounds = _gather(tables, columns, rows, counts)
+    exact = np.ones((groups, counts.max(), 2, full))
+    least = np.ones((groups, counts.max(), 2, terms))
     rest = np.ones((groups + 1, terms, 4))
     small = np.ones((groups + 1, held))
     for group in range(groups - 1, -1, -1):
+        own = rows[group, : counts[group]]
+        exact[group, : counts[group]] = _factors(candidates, costs.columns, group, own)
+        least[group, : counts[group]] = _factors(candidates, bounds.columns, group, own)
         for term in range(terms):
             a, b, c, d = np.inf, 0.0, np.inf, 0.0
             for number in range(counts[group]):
-                new, kept = bounds[group, number, 0, term], bounds[group, number, 1, term]
+                new, kept = least[group, number, 0, term], least[group, number, 1, term]
                 a, b, c, d = min(a, new), max(b, new), min(c, kept), max(d, kept)
             rest[group, term, 0] = rest[group + 1, term, 0] * a
             rest[group, term, 1] = rest[group + 1, term, 1] * b
             rest[group, term, 2] = rest[group + 1, term, 2] * c
             rest[group, term, 3] = rest[group + 1, term, 3] * d
         for member in range(held):
-            least = np.inf
+            fewest = np.inf
             for number in range(counts[group]):
-                least = min(least, room[group, rows[group, number], member])
-            small[group, member] = small[group + 1, member] * least
-    so_far = np.ones((groups + 1, 2, terms))
-    exact_so_far = np.ones((groups + 1, 2, full))
-    words = np.ones((groups + 1, held))
-    need = np.zeros(len(limits))
-    metrics = np.zeros(len(constant))
+                fewest = min(fewest, room.words[group, own[number], member])
+            small[group, member] = small[group + 1, member] * fewest
+    chosen, at_least = np.ones((groups + 1, 2, full)), np.ones((groups + 1, 2, terms))
+    words, at_least_words = np.ones((groups + 1, held)), np.ones(held)
+    extremes = np.ones((terms, 4))
+    metrics = np.zeros(len(costs.constant))
     place = np.zeros(groups, np.int64)
-    found = np.inf
-    depth = 0
+    to_beat, found, depth = limit.score, np.inf, 0
     while depth >= 0:
-        if stop[0] != 0 or tally[0] + tally[1] > best[2]:
+        if stop[0] != 0 or tally[0] + tally[1] > limit.work:
             return found
         if place[depth] >= counts[depth]:
             place[depth] = 0
@@ -480,56 +482,42 @@ def solve(
             continue
         number = place[depth]
         place[depth] += 1
-        row = rows[depth, number]
-        need[:] = 0.0
+        final = depth == groups - 1
         for member in range(held):
-            words[depth + 1, member] = words[depth, member] * room[depth, row, member]
-            least = words[depth + 1, member] * small[depth + 1, member]
-            whole = least >= elements[member] or depth < groups - 1
-            need[level_of[member]] += least * (once[member] if whole else widths[member])
-        fits = True
-        for level in range(len(limits)):
-            fits = fits and need[level] <= limits[level]
-        if not fits:
+            words[depth + 1, member] = (
+                words[depth, member] * room.words[depth, rows[depth, number], member]
+            )
+            at_least_words[member] = words[depth + 1, member] * small[depth + 1, member]
+        if not _fits(room, at_least_words, final):
             continue
         for term in range(full):
-            exact_so_far[depth + 1, 0, term] = (
-                exact_so_far[depth, 0, term] * values[depth, number, 0, term]
-            )
-            exact_so_far[depth + 1, 1, term] = (
-                exact_so_far[depth, 1, term] * values[depth, number, 1, term]
-            )
-        metrics[:] = constant
-        if depth == groups - 1:
+            for side in range(2):
+                chosen[depth + 1, side, term] = (
+                    chosen[depth, side, term] * exact[depth, number, side, term]
+                )
+        if final:
             tally[0] += 1
-            for term in range(full):
-                value = exact_so_far[groups, 0, term] - exact_so_far[groups, 1, term]
-                if value != 0.0:
-                    for metric in range(len(metrics)):
-                        metrics[metric] += full_weights[metric, term] * value
-            score = score_of(kind, metrics, tie)
-            if score < best[0]:
-                best[0] = score * (1.0 - best[1])
+            _cost(costs, chosen[groups, 0], chosen[groups, 1], metrics)
+            score = score_of(goal, metrics)
+            if score < to_beat:
+                to_beat = score * (1.0 - limit.slack)
                 found = score
                 for group in range(groups):
                     result[group] = rows[group, place[group] - 1]
             continue
         tally[1] += 1
         for term in range(terms):
-            new = so_far[depth, 0, term] * bounds[depth, number, 0, term]
-            kept = so_far[depth, 1, term] * bounds[depth, number, 1, term]
-            so_far[depth + 1, 0, term], so_far[depth + 1, 1, term] = new, kept
-            low = max(0.0, new * rest[depth + 1, term, 0] - kept * rest[depth + 1, term, 3])
-            high = new * rest[depth + 1, term, 1] - kept * rest[depth + 1, term, 2]
-            for metric in range(len(metrics)):
-                weight = weights[metric, term]
-                if weight > 0.0:
-                    metrics[metric] += weight * low
-                elif weight < 0.0:
-                    metrics[metric] += weight * high
+            new = at_least[depth, 0, term] * least[depth, number, 0, term]
+            kept = at_least[depth, 1, term] * least[depth, number, 1, term]
+            at_least[depth + 1, 0, term], at_least[depth + 1, 1, term] = new, kept
+            extremes[term, 0] = new * rest[depth + 1, term, 0]
+            extremes[term, 1] = new * rest[depth + 1, term, 1]
+            extremes[term, 2] = kept * rest[depth + 1, term, 2]
+            extremes[term, 3] = kept * rest[depth + 1, term, 3]
+        _least(bounds, extremes, metrics)
         for metric in range(len(metrics)):
-            metrics[metric] = max(metrics[metric], floors[metric])
-        if score_of(kind, metrics, tie) < best[0]:
+            metrics[metric] = max(metrics[metric], goal.floors[metric])
+        if score_of(goal, metrics) < to_beat:
             depth += 1
     return found
 

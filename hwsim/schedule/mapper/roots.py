@@ -7,18 +7,57 @@ found once for each way to hold it, and a skeleton's bound is their sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hwsim.schedule.mapper.extremes import Extremes
-from hwsim.schedule.mapper.kernels import EDP, scores, spread_bounds
+from hwsim.schedule.mapper.extremes import Extremes, extremes_of, flags_of
+from hwsim.schedule.mapper.groups import keeps
+from hwsim.schedule.mapper.kernels import (
+    EDP,
+    Candidates,
+    Costs,
+    Goal,
+    least_outer,
+    scores,
+    spread_bounds,
+)
 from hwsim.schedule.mapper.model import Model, Terms
-from hwsim.schedule.mapper.outer import OuterChoices
+from hwsim.schedule.mapper.rooms import first_holds, room_in
 from hwsim.schedule.mapper.space import Skeleton
 from hwsim.schedule.mapper.tables import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The groups' tables side by side, padded to one shape.
+
+    inner_counts [groups]: inner choices. spread_rows [spreads, groups]: which of a group's spreads.
+    """
+
+    tables: Floats
+    inner_counts: Ints
+    spread_rows: Ints
+
+
+def pack(model: Model) -> Packed:
+    """All groups' tables in one array, and which of a group's spreads a spread of the space is."""
+    groups = model.groups
+    widest = max(model.table(number).shape[1] for number in range(len(groups)))
+    tables = np.ones((len(groups), max(len(group.chains) for group in groups), widest, 2))
+    for number in range(len(groups)):
+        table = model.table(number)
+        tables[number, : table.shape[0], : table.shape[1]] = table
+    rows = np.array(
+        [
+            [group.spreads.index(tuple(spread[dim] for dim in group.dims)) for group in groups]
+            for spread in model.space.spreads
+        ],
+        np.int64,
+    )
+    return Packed(tables, np.array([len(group.inner) for group in groups], np.int64), rows)
 
 
 @dataclass(frozen=True)
@@ -37,7 +76,7 @@ class Ranked:
     least energy times least cycles."""
 
     def __init__(self, bounds: Floats) -> None:
-        """bounds [3, skeletons, spreads] as `Roots.of` gives them."""
+        """bounds [3, skeletons, spreads] as `Roots` gives them."""
         flat = bounds.reshape(3, -1)
         order = np.lexsort((flat[1], flat[0]))
         order = order[np.isfinite(flat[0][order])]
@@ -59,49 +98,102 @@ class Ranked:
 
 
 class Roots:
-    """Bounds of the subproblems; floors [metrics]: what no mapping at all goes below."""
+    """Bounds of the subproblems."""
 
-    def __init__(self, model: Model, spreads: Ints, floors: Floats, kind: int, tie: float) -> None:
-        self.model, self.spreads, self.floors = model, spreads, floors
-        self.kind, self.tie = kind, tie
+    def __init__(self, model: Model, packed: Packed, goal: Goal) -> None:
+        self.model, self.packed, self.goal = model, packed, goal
+        self._raw = goal._replace(floors=np.zeros_like(goal.floors))
         self._parts: dict[Any, Floats] = {}
+        self._outer: dict[Any, Floats | None] = {}
+        self._extremes: dict[tuple[str, str, str], Extremes] = {}
 
-    def of(self, skeleton: Skeleton, extremes: Extremes, outer: OuterChoices) -> Floats:
+    def ranked(self) -> Ranked:
+        """All subproblems that can hold a mapping."""
+        return Ranked(np.stack([self._of(each) for each in self.model.space.skeletons], axis=1))
+
+    def extremes_of(self, skeleton: Skeleton) -> Extremes:
+        """Of a skeleton's factors, which others with the same running loops share."""
+        running = skeleton.running
+        if running not in self._extremes:
+            self._extremes[running] = extremes_of(self.model, running)
+        return self._extremes[running]
+
+    def _of(self, skeleton: Skeleton) -> Floats:
         """[3, spreads]: the bound; what it would be without the floors, which tells apart
         subproblems that are equally bound; and the least energy times the least cycles, which finds
         good starts for any objective. Infinite where there can be no mapping."""
-        found = np.full((3, len(self.spreads)), np.inf)
-        if not len(outer.choices):
+        found = np.full((3, len(self.packed.spread_rows)), np.inf)
+        outer = self._outer_of(skeleton)
+        if outer is None:
             return found
-        metrics = outer.least
-        for key, terms in self.parts_of(skeleton):
-            metrics = metrics + self.least(key, terms, extremes)
-        scores(self.kind, self.tie, metrics, self.floors, found[0])
-        scores(self.kind, self.tie, metrics, np.zeros_like(self.floors), found[1])
-        scores(EDP, 0.0, metrics, np.zeros_like(self.floors), found[2])
+        metrics = outer + self._least(
+            ("time", skeleton.loops), self.model.time_terms(skeleton), skeleton
+        )
+        for tensor in self.model.stage.tensors:
+            terms = self.model.tensor_terms(skeleton, tensor, False, True)
+            metrics += self._least(skeleton.seen_by(tensor.name), terms, skeleton)
+        scores(self.goal, metrics, found[0])
+        scores(self._raw, metrics, found[1])
+        scores(self._raw._replace(kind=EDP), metrics, found[2])
         return found
 
-    def parts_of(self, skeleton: Skeleton) -> Iterator[tuple[Any, Terms]]:
-        """The parts that the cost is a sum of, beside the outer tiles': (key, bounding terms)."""
-        yield ("time", skeleton.loops), self.model.time_terms(skeleton)
-        for tensor in self.model.stage.tensors:
-            yield (
-                skeleton.seen_by(tensor.name),
-                self.model.tensor_terms(skeleton, tensor, False, True),
-            )
-
-    def least(self, key: Any, terms: Terms, extremes: Extremes) -> Floats:
-        """[spreads, metrics]: the least of a part."""
+    def _least(self, key: Any, terms: Terms, skeleton: Skeleton) -> Floats:
+        """[spreads, metrics]: the least of one part of the cost."""
         if key not in self._parts:
-            found = np.empty((len(self.spreads), len(self.floors)))
+            extremes = self.extremes_of(skeleton)
+            found = np.empty((len(self.packed.spread_rows), len(self.goal.floors)))
             spread_bounds(
-                terms.columns,
-                terms.weights,
-                terms.constant,
+                costs_of(terms),
                 extremes.spread,
                 extremes.spread_open,
-                self.spreads,
+                self.packed.spread_rows,
                 found,
             )
             self._parts[key] = found
         return self._parts[key]
+
+    def _outer_of(self, skeleton: Skeleton) -> Floats | None:
+        """[metrics]: the least that the outer tiles alone decide, over those that fit the first
+        memory; None where none does. Skeletons with the same first levels share it."""
+        terms = self.model.outer_terms(skeleton)
+        holds = first_holds(skeleton)
+        key = (
+            terms.columns.tobytes(),
+            terms.weights.tobytes(),
+            tuple((hold.level, hold.tensors) for hold in holds),
+            skeleton.running[0],
+        )
+        if key not in self._outer:
+            groups, space = self.model.groups, self.model.space
+            running = (skeleton.running[0], "", "")
+            alone = [keeps(each, space, running)[:: len(each.inner)] for each in groups]
+            room = room_in(self.model, skeleton, holds)
+            ones = np.ones(len(groups), np.int64)
+            candidates = Candidates(
+                self._of_outer_rows(self.packed.tables), flags_of(alone), ones, 0 * ones, ones
+            )
+            least = np.empty(len(self.goal.floors))
+            room = room._replace(words=self._of_outer_rows(room.words))
+            fits = least_outer(candidates, costs_of(terms), room, least)
+            self._outer[key] = least if fits else None
+        return self._outer[key]
+
+    def _of_outer_rows(self, rows: Floats) -> Floats:
+        """One row for each outer choice, of [groups, rows, ...]: what the outer tiles decide is the
+        same for all inner ones."""
+        groups = self.model.groups
+        most = max(len(group.outer) for group in groups)
+        found = np.ones((len(groups), most, *rows.shape[2:]))
+        for number, group in enumerate(groups):
+            own = rows[number, : len(group.chains) : len(group.inner)]
+            found[number, : len(own)] = own
+        return found
+
+
+def costs_of(*terms: Terms) -> Costs:
+    """Terms of a cost together, as the kernels take them."""
+    return Costs(
+        np.concatenate([each.columns for each in terms]),
+        np.concatenate([each.weights for each in terms], axis=1),
+        np.sum([each.constant for each in terms], axis=0),
+    )
