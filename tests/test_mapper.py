@@ -152,18 +152,18 @@ def _tiny_systolic(folder: Path) -> Machine:
 
 
 TINY = {
-    "product, PEs": (_tiny_pes, gemm_stage(GemmLayer(6, 4, 5, dtype="int8")), (5, 23)),
-    "other product, PEs": (_tiny_pes, gemm_stage(GemmLayer(7, 3, 8, dtype="int8")), (5, 23)),
+    "product, PEs": (_tiny_pes, gemm_stage(GemmLayer(6, 4, 5, dtype="int8")), (5, 23, 3)),
+    "other product, PEs": (_tiny_pes, gemm_stage(GemmLayer(7, 3, 8, dtype="int8")), (5, 23, 3)),
     "convolution, PEs": (
         _tiny_pes,
         conv_stages(ConvLayer(n=1, c=2, h=4, w=3, k=2, r=2, s=2, pad=0, dtype="int8"), ("c",))[0],
-        (9, 263),
+        (9, 263, 3),
     ),
-    "product, systolic": (_tiny_systolic, gemm_stage(GemmLayer(24, 18, 5, dtype="int8")), (1, 1)),
+    "product, systolic": (_tiny_systolic, gemm_stage(GemmLayer(24, 18, 5, dtype="int8")), (1, 1, 5)),
     "convolution, systolic": (
         _tiny_systolic,
         conv_stages(ConvLayer(n=2, c=2, h=4, w=4, k=3, r=2, s=2, pad=0, dtype="int8"), ("c",))[0],
-        (1, 9),
+        (1, 9, 3),
     ),
 }
 
@@ -174,14 +174,14 @@ TINY = {
 def test_the_search_finds_what_trying_everything_finds(
     name: str, objective: str, tmp_path: Path
 ) -> None:
-    make, stage, (some_spreads, some_skeletons) = TINY[name]
+    make, stage, (some_spreads, some_skeletons, most) = TINY[name]
     machine = make(tmp_path)
     stage = replace(stage, dtype="int8")
     space = find_space(stage, machine, Placement(), Options())
     space = replace(
         space,
-        outer={dim: tiles[:3] for dim, tiles in space.outer.items()},
-        cell={dim: tiles[-3:] for dim, tiles in space.cell.items()},
+        outer={dim: tiles[:most] for dim, tiles in space.outer.items()},
+        cell={dim: tiles[-most:] for dim, tiles in space.cell.items()},
         spreads=space.spreads[::some_spreads],
         skeletons=space.skeletons[::some_skeletons],
     )
