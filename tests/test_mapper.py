@@ -159,7 +159,11 @@ TINY = {
         conv_stages(ConvLayer(n=1, c=2, h=4, w=3, k=2, r=2, s=2, pad=0, dtype="int8"), ("c",))[0],
         (9, 263, 3),
     ),
-    "product, systolic": (_tiny_systolic, gemm_stage(GemmLayer(24, 18, 5, dtype="int8")), (1, 1, 5)),
+    "product, systolic": (
+        _tiny_systolic,
+        gemm_stage(GemmLayer(24, 18, 5, dtype="int8")),
+        (1, 1, 5),
+    ),
     "convolution, systolic": (
         _tiny_systolic,
         conv_stages(ConvLayer(n=2, c=2, h=4, w=4, k=3, r=2, s=2, pad=0, dtype="int8"), ("c",))[0],

@@ -70,7 +70,7 @@ def test_register_tiles_take_what_openblas_takes(size: int, ms: float) -> None:
     [
         ("      - {hold: l2, tensors: [A]}\n", "l2 is a cache, which keeps what was used last"),
         ("      - {par: m, step: 64, on: row}\n", "no axis 'row' of core; expected one of core"),
-        ("      - {par: m, step: 64, on: core}\n", "2 chunks on 1 cores"),
+        ("      - {par: m, step: 64, on: core}\n", "2 neighbours on core, which has 1"),
     ],
 )
 def test_what_a_cpu_does_not_have_is_refused_at_its_line(
@@ -175,6 +175,7 @@ def test_short_runs_of_sums_overlap() -> None:
         ("loops:ordre=ijk", "did you mean 'order'"),
         ("loops:order=", "order has no value"),
         ("loops:order=ijk,vector=q", "no loop 'q'"),
+        ("loops:order=ijk,vector=k", "is a loop that sums; expected one of m, n"),
     ],
 )
 def test_wrong_loops_are_named(dataflow: str, expected: str) -> None:

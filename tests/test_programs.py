@@ -117,6 +117,14 @@ def test_cachegrinds_misses(tmp_path: Path) -> None:
     assert report.groups["exact"]["True"]["ll_misses"].max_abs_rel_err == 0.0
 
 
+def test_instructions_lead_astray_by_twelve_misses_at_most(tmp_path: Path) -> None:
+    """Rows of a last level that instructions share; all 18 by `hwsim validate cachegrind`."""
+    rows = [row for row in json.loads(DATA.read_text())["rows"] if not row["exact_expected"]]
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps({"rows": rows[:4]}))
+    assert run_check("cachegrind", path).metrics["ll_misses_beyond_12"].exact == 4
+
+
 def test_a_trace_of_either_kind(tmp_path: Path) -> None:
     """A store into the line of the load before; a load across a line's end looks up two."""
     din, lackey = tmp_path / "din", tmp_path / "lackey"

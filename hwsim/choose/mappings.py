@@ -25,9 +25,8 @@ from hwsim.timing import Surroundings
 from hwsim.timing.physics import check_stage
 
 Progress = Callable[[int, int], None]
+Runner = Callable[[Nest], StageResult]
 
-
-MAPPER = "mapper"
 CLEARLY = 1.0001  # times better: a dataflow's nest takes the place of the mapper's
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
 MOST_MAPPINGS = 30_000_000  # bounded or evaluated for a stage where no time is given
@@ -37,15 +36,15 @@ MOST_MAPPINGS = 30_000_000  # bounded or evaluated for a stage where no time is 
 class MappedStage:
     """A stage's best mapping, and what the simulator makes of it.
 
-    found: the best of the mapper's space, and its proof. by: whose nest it is, the mapper's or a
-    dataflow's that simulates better.
+    found: the best of the mapper's space, and its proof. flow: the dataflow whose nest was taken,
+    as it simulates better; None where it is the mapper's own.
     """
 
     name: str
     layer: Layer
     found: Found
     nest: Nest
-    by: str
+    flow: str | None
     simulated: StageResult
 
 
@@ -63,22 +62,14 @@ class Mappings:
         """One mapping in full, several as a table; at most 80 columns wide."""
         from hwsim.report.mapping import mapping_text
 
-        return mapping_text(
-            self.machine.name,
-            self.objective,
-            self.stages,
-        )
+        return mapping_text(self.machine.name, self.objective, self.stages)
 
     def to_dict(self) -> dict[str, Any]:
         """The mappings as the JSON schema's document."""
         from hwsim.report.mapping import mapping_document
 
         return mapping_document(
-            self.machine.name,
-            self.objective,
-            self.algorithm,
-            self.dtype,
-            self.stages,
+            self.machine.name, self.objective, self.algorithm, self.dtype, self.stages
         )
 
     def nest_file(self, machine: str | None = None) -> str:
@@ -163,9 +154,6 @@ def _map_layer(
     return mapped, True
 
 
-Runner = Callable[[Nest], StageResult]
-
-
 def _runner(machine: Machine, dtype: str, last: bool) -> Runner:
     """Simulates a nest. last: the layer ends with it."""
 
@@ -182,7 +170,7 @@ def _better_of_flows(
     """The mapper's nest, or a dataflow's where that is better once simulated: spaces leave out
     nests that dataflows know of, and bounds leave out waiting."""
     objective, stage, machine = found.objective, found.space.stage, found.space.machine
-    best = MappedStage(name, layer, found, found.nest, MAPPER, run(found.nest))
+    best = MappedStage(name, layer, found, found.nest, None, run(found.nest))
     for flow in (DATAFLOWS[flow] for flow in sorted(DATAFLOWS)):
         if flow.refuses(stage, machine) is not None:
             continue

@@ -13,14 +13,15 @@ from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_err
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
-    from hwsim.describe.workload import Workload
+    from hwsim.jobs import Job
+    from hwsim.schedule.mapper import Options
 
 
 @click.command("map")
 @click.argument("machine")
 @click.argument("layer")
 @click.option(
-    "--objective", "-o", default="edp", show_default=True, help="latency, energy, edp or dram."
+    "--objective", "-o", help="latency, energy, edp or dram (default: edp; with --curve: dram)."
 )
 @click.option(
     "--algorithm", "-a", default="direct", show_default=True, help="How layers are lowered."
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 def command(
     machine: str,
     layer: str,
-    objective: str,
+    objective: str | None,
     algorithm: str,
     batch: int,
     dtype: str | None,
@@ -73,8 +74,11 @@ def command(
     (C,H,W,K,R,S,STRIDE,PAD), or a whole WORKLOAD. Ctrl-C gives the best so far.
     """
     from hwsim.api import map_layers
+    from hwsim.describe.machine import load_machine
     from hwsim.describe.workload import find_workload
+    from hwsim.jobs import Job
     from hwsim.report.files import write_file
+    from hwsim.schedule.mapper import Options
 
     if seconds is not None and not isfinite(seconds):
         raise HwsimError(f"--seconds {seconds}; expected a number of seconds")
@@ -83,13 +87,18 @@ def command(
     if curve is not None:
         if out is not None:
             raise HwsimError("--curve finds many nests; expected it without --out")
-        _curve(network, machine, curve, algorithm, dtype, seconds, json_to)
+        if objective not in (None, "dram"):
+            raise HwsimError(f"--curve is of DRAM traffic; expected no --objective {objective}")
+        if convention != "exact":
+            raise HwsimError(f"--curve counts exactly; expected no --convention {convention}")
+        job = Job(network, load_machine(machine), algorithm, None, dtype)
+        _curve(job, curve, Options(not one_dim_per_axis), seconds, json_to)
         return
     with progress_bar("mapping") as progress:
         mappings = map_layers(
             network,
             machine,
-            objective,
+            objective or "edp",
             algorithm=algorithm,
             dtype=dtype,
             mixed=not one_dim_per_axis,
@@ -107,29 +116,19 @@ def command(
 
 
 def _curve(
-    network: Workload,
-    machine: str,
-    memory: str,
-    algorithm: str,
-    dtype: str | None,
-    seconds: float | None,
-    json_to: str | None,
+    job: Job, memory: str, options: Options, seconds: float | None, json_to: str | None
 ) -> None:
     """Print or write the curve of one memory."""
     from hwsim.choose.curves import buffer_curve
-    from hwsim.describe.machine import load_machine
-    from hwsim.jobs import Job
+    from hwsim.report.curve import curve_document, curve_text
     from hwsim.report.files import write_file
-    from hwsim.report.mapping import curve_document, curve_text
 
-    job = Job(network, load_machine(machine), algorithm, None, dtype)
-    layers = job.layers()
+    layers, machine = job.layers(), job.machine
     with progress_bar("mapping") as progress:
-        points = buffer_curve(layers, job.machine, memory, algorithm, seconds, progress)
-    text = json.dumps(curve_document(network.name, job.machine.name, memory, points), indent=1)
+        points = buffer_curve(layers, machine, memory, job.algorithm, options, seconds, progress)
+    text = json.dumps(curve_document(layers.name, machine.name, memory, points), indent=1)
     if json_to and json_to != "-":
         write_file(Path(json_to), text + "\n")
-    own = job.machine.memories[memory].capacity
-    print_text(
-        text if json_to == "-" else curve_text(network.name, job.machine.name, memory, own, points)
-    )
+    own = machine.memories[memory].capacity
+    shown = curve_text(layers.name, machine.name, memory, own, points)
+    print_text(text if json_to == "-" else shown)

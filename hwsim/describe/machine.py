@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,8 +69,8 @@ class Memory(Part, Held):
 
     @property
     def may_pass_by(self) -> bool:
-        """May a nest leave out tensors that the memory could hold?"""
-        return False
+        """May a nest leave out tensors that the memory could hold? A cache decides for itself."""
+        return self.management == "implicit"
 
     @property
     def holds(self) -> tuple[Role, ...]:
@@ -100,15 +100,13 @@ class Compute(Part):
     """A part that multiplies.
 
     family: for people. timing: the name of what times nests on it (hwsim.timing). rows, cols:
-    neighbours along the axes of an array. axes: what spatial loops may run over.
-    accumulator_bytes: the width at which sums are kept, 0
+    neighbours along the axes of an array. accumulator_bytes: the width at which sums are kept, 0
     for the tensor's. zeros: what a product with a zero costs. mac_energy: pJ a product, None for
     the table's.
     """
 
     family: ClassVar[str] = ""
     timing: ClassVar[str] = ""
-    axes: ClassVar[tuple[str, ...]] = ("row", "column", "set")
     rows: int = 1
     cols: int = 1
     accumulator_bytes: int = 0
@@ -131,6 +129,16 @@ class Compute(Part):
     def units(self) -> int:
         """Cores, SMs or PEs: the copies of a memory that each has its own of."""
         return 1
+
+    @property
+    def axes(self) -> Mapping[str, int]:
+        """What spatial loops may run over, and the most neighbours on each."""
+        return {"row": self.rows, "column": self.cols, "set": self.rows * self.cols}
+
+    @property
+    def cells(self) -> int:
+        """The most neighbours on all axes together."""
+        return self.rows * self.cols
 
     def launch_cycles(self, clock_hz: float) -> float:
         """Cycles between two stages, however little they do."""

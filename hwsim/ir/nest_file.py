@@ -21,6 +21,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -386,10 +387,7 @@ def _check_levels(
         missing = [
             level
             for level in needed
-            if level not in held
-            and not machine.memories[level].may_pass_by
-            and machine.memories[level].management != "implicit"
-            and machine.memories[level].per != "sm"  # loads may go to registers past it
+            if level not in held and not machine.memories[level].may_pass_by
         ]
         if missing:
             document.fault(
@@ -403,21 +401,16 @@ def _check_levels(
 def _check_array(
     nest: Nest, used: Mapping[str, int], machine: Machine, place: str, document: Document
 ) -> None:
-    """Neighbours along rows and columns, and all of them together; row-stationary bands may be
-    wider than the array."""
-    if "core" in used and used["core"] > machine.compute.units:
-        document.fault(place, f"{used['core']} chunks on {machine.compute.units} cores")
-    if "row" not in used:
-        return
-    sizes = {"row": machine.compute.rows, "column": machine.compute.cols}
+    """Neighbours along every axis, and all of them together; row-stationary bands may be wider than
+    the array."""
+    compute = machine.compute
     if not keeps_filters(nest, machine):
-        for axis, size in sizes.items():
-            if used[axis] > size:
-                document.fault(place, f"{used[axis]} neighbours on {axis}, which has {size}")
-    everywhere = used["row"] * used["column"] * used["set"]
-    cells = sizes["row"] * sizes["column"]
-    if everywhere > cells:
-        document.fault(place, f"{everywhere} neighbours on {cells} cells")
+        for axis, most in compute.axes.items():
+            if used[axis] > most:
+                document.fault(place, f"{used[axis]} neighbours on {axis}, which has {most}")
+    everywhere = prod(used.values())
+    if everywhere > compute.cells:
+        document.fault(place, f"{everywhere} neighbours on {compute.cells} cells")
 
 
 def nest_text(

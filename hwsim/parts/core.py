@@ -1,6 +1,6 @@
 """A CPU's cores: SIMD fused multiply-add ports and load/store ports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +23,6 @@ class Core(Compute):
     kind: ClassVar[str] = "core"
     family: ClassVar[str] = "cpu"
     timing: ClassVar[str] = "core"
-    axes: ClassVar[tuple[str, ...]] = ("core",)
     cores: int = count()
     vector: int = quantity("bytes")
     fma_ports: int = count()
@@ -43,6 +42,14 @@ class Core(Compute):
 
     @property
     def units(self) -> int:
+        return self.cores
+
+    @property
+    def axes(self) -> Mapping[str, int]:
+        return {"core": self.cores}
+
+    @property
+    def cells(self) -> int:
         return self.cores
 
     @property

@@ -43,7 +43,8 @@ class Scratchpad(Memory):
 
     @property
     def may_pass_by(self) -> bool:
-        return self.bypass
+        """Threads may load into registers past an SM's shared memory."""
+        return self.bypass or self.per == "sm"
 
     def occupied(self, size: int) -> int:
         """Bytes that a tensor's tile of `size` bytes takes: whole banks where each belongs to one

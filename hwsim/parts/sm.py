@@ -1,6 +1,7 @@
 """A GPU's streaming multiprocessors: thread blocks, CUDA cores and tensor cores."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,7 +27,6 @@ class StreamingMultiprocessor(Compute):
     kind: ClassVar[str] = "sm"
     family: ClassVar[str] = "gpu"
     timing: ClassVar[str] = "sm"
-    axes: ClassVar[tuple[str, ...]] = ("block", "thread")
     sms: int = count()
     macs_per_cycle: dict[str, float] = required()
     max_threads: int = count()
@@ -44,6 +44,15 @@ class StreamingMultiprocessor(Compute):
     tensor_cols: int = count(default=16)
     tensor_depth: int = quantity("bytes", default=32)
     sparse: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> Mapping[str, int]:
+        """Blocks wait for their turn, so there may be any number."""
+        return {"block": sys.maxsize, "thread": self.max_threads_per_block}
+
+    @property
+    def cells(self) -> int:
+        return sys.maxsize
 
     def launch_cycles(self, clock_hz: float) -> float:
         return self.launch.cycles(clock_hz)

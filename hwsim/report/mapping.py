@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hwsim.schedule.mapper.found import Found
 
 SCHEMA = "hwsim.mapping/1"
-MAPPER = "mapper"
-BAR = 40  # characters of the longest
 HEAD = ["layer", "stage", "cycles", "energy", "EDP J*cyc", "DRAM", "gap", "tried", "s"]
 
 
@@ -29,23 +27,10 @@ class Entry(Protocol):
     def found(self) -> Found: ...
 
     @property
-    def by(self) -> str: ...
+    def flow(self) -> str | None: ...
 
     @property
     def simulated(self) -> StageResult: ...
-
-
-class Size(Protocol):
-    """A point of a curve (hwsim.choose.curves.Point)."""
-
-    @property
-    def capacity(self) -> int: ...
-
-    @property
-    def dram_bytes(self) -> int | None: ...
-
-    @property
-    def gap(self) -> float: ...
 
 
 def busiest(found: Found) -> tuple[str, float]:
@@ -95,8 +80,8 @@ def _of_dataflows(entries: Sequence[Entry]) -> list[str]:
     """Which nests are not the mapper's own."""
     flows: dict[str, list[str]] = {}
     for entry in entries:
-        if entry.by != MAPPER:
-            flows.setdefault(entry.by, []).append(entry.name)
+        if entry.flow is not None:
+            flows.setdefault(entry.flow, []).append(entry.name)
     return [
         line
         for flow, names in flows.items()
@@ -124,7 +109,7 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
             "",
             simulated.nest,
             "",
-            *(_costs(found, simulated) if entry.by == MAPPER else _simulated_costs(simulated)),
+            *(_costs(found, simulated) if entry.flow is None else _simulated_costs(simulated)),
             f"space    {found.space.size:.3g} mappings in {len(found.space.skeletons)} orders and "
             f"bypasses, {len(found.space.spreads)} spreads",
             f"search   {found.evaluated:,} mappings evaluated, the rest ruled out by bounds, "
@@ -155,39 +140,6 @@ def _simulated_costs(simulated: StageResult) -> list[str]:
         f"EDP      {edp(simulated):.6g} J*cycle",
         f"DRAM     {size_text(simulated.dram_read_bytes + simulated.dram_write_bytes)}",
     ]
-
-
-def curve_text(layer: str, machine: str, memory: str, own: int, points: Sequence[Size]) -> str:
-    """The least DRAM traffic by the size of a memory, with bars."""
-    most = max(point.dram_bytes or 0 for point in points)
-    rows = []
-    for point in points:
-        mark = " *" if point.capacity == own else ""
-        if point.dram_bytes is None:
-            rows.append([size_text(point.capacity) + mark, "-", "", "nothing fits"])
-            continue
-        bar = "#" * max(1, round(BAR * point.dram_bytes / most))
-        gap = f"{point.gap:.1%}" if point.gap > 1e-6 else ""
-        rows.append([size_text(point.capacity) + mark, size_text(point.dram_bytes), gap, bar])
-    head = [memory, "DRAM", "gap", "waits for"]
-    table = text_table(head, rows, left=1).replace("waits for", "", 1)
-    title = f"{layer} on {machine}: the least DRAM traffic by the size of {memory}"
-    lines = [*textwrap.wrap(title, WIDTH), "", *(line.rstrip() for line in table.splitlines())]
-    return "\n".join([*lines, "", "* the machine's own"])
-
-
-def curve_document(layer: str, machine: str, memory: str, points: Sequence[Size]) -> dict[str, Any]:
-    """The same as plain data (docs/json.md)."""
-    return {
-        "schema": "hwsim.curve/1",
-        "layer": layer,
-        "machine": machine,
-        "memory": memory,
-        "points": [
-            {"capacity": point.capacity, "dram_bytes": point.dram_bytes, "gap": point.gap}
-            for point in points
-        ],
-    }
 
 
 def mapping_document(
@@ -222,7 +174,7 @@ def _document(entry: Entry) -> dict[str, Any]:
         "layer": entry.name,
         "stage": found.space.stage.name,
         "dataflow": simulated.dataflow,
-        "by": entry.by,
+        "by": entry.flow or "mapper",
         "nest": simulated.nest,
         "tiles": tiles,
         "cost": found.cost,

@@ -29,15 +29,17 @@ COMPARE_HEAD = [
 TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "workspace", "energy"]
 
 
-def text_table(head: Sequence[str], rows: Rows, left: int = 2) -> str:
-    """Aligned columns; the first `left` and the last one to the left, numbers to the right; cut at
-    WIDTH."""
+def text_table(head: Sequence[str], rows: Rows, left: int = 2, words_last: bool = False) -> str:
+    """Aligned columns; the first `left` to the left, and the last one where it has words; numbers
+    to the right; cut at WIDTH."""
     widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
     lines = []
     rule = ["-" * width for width in widths]
     for row in [list(head), rule, *rows]:
         cells = [
-            cell.ljust(width) if column < left or head[column] == "waits for" else cell.rjust(width)
+            cell.ljust(width)
+            if column < left or (words_last and column == len(head) - 1)
+            else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         line = "  ".join(cells).rstrip()
@@ -67,7 +69,7 @@ def run_table(result: Result) -> str:
         [
             head,
             "",
-            text_table(LAYER_HEAD, [*rows, total]),
+            text_table(LAYER_HEAD, [*rows, total], words_last=True),
             "",
             footprint_lines(result),
             energy_line(result),

@@ -70,6 +70,11 @@ class Loops:
         steps = dict.fromkeys(order, 1)
         if wanted.vector:
             along = _dim(wanted.vector, stage)
+            if along not in stage.output.dims:
+                raise HwsimError(
+                    f"loops: vector={wanted.vector} is a loop that sums; expected one of "
+                    f"{', '.join(dim for dim in extents if dim in stage.output.dims)}"
+                )
             lanes = core.vector // max(SUM_BYTES, stage.output.width)
             steps[along] = min(lanes, tiles.get(along, extents[along]))
         items: list[Loop | Hold] = [
@@ -105,8 +110,7 @@ def read_wanted(text: str) -> Wanted:
 
 
 def _dim(letter: str, stage: Stage) -> str:
-    """The dim that a letter means. Raises HwsimError for one that is none, and for a sum's as a
-    vector's."""
+    """The dim that a letter means. Raises HwsimError for one that is none."""
     dims = [dim for dim, _ in stage.bounds]
     dim = TEXTBOOK.get(letter, letter) if set(dims) == {"m", "n", "k"} else letter
     if dim not in dims:

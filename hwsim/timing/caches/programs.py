@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hwsim.compiled import about_to_run
-from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, _access, inline, jit
+from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up
 
 LOAD, STORE = 0, 1
 STEP, PARENT, LENGTH, BOUND = 0, 1, 2, 3
+BEFORE, AFTER = 0, 1
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,25 @@ class Program:
     references: tuple[Reference, ...]
 
 
+class Code(NamedTuple):
+    """A program as numbers. loops [loop, STEP ...]; of every reference coefficients [loop], base
+    and write; places [depth, BEFORE or AFTER, from and to]: which references come where."""
+
+    loops: Ints
+    coefficients: Ints
+    bases: Ints
+    writes: Ints
+    places: Ints
+
+
+class Working(NamedTuple):
+    """Where a program is: value and stop of every loop, and the address of every reference."""
+
+    value: Ints
+    stop: Ints
+    at: Ints
+
+
 @dataclass
 class Memory:
     """Caches, the first level first, and what they missed so far: misses [level, load or store],
@@ -112,8 +132,7 @@ class Memory:
                 ]
                 places[depth, side] = len(ordered), len(ordered) + len(own)
                 ordered += own
-        about_to_run(_run)
-        _run(
+        code = Code(
             np.array(loops, np.int64),
             np.array(
                 [[reference.coefficients.get(name, 0) for name in names] for reference in ordered],
@@ -122,14 +141,10 @@ class Memory:
             np.array([reference.base for reference in ordered], np.int64),
             np.array([int(reference.write) for reference in ordered], np.int64),
             places,
-            np.zeros(len(names), np.int64),
-            np.zeros(len(names), np.int64),
-            np.zeros(len(ordered), np.int64),
-            self._tags,
-            self._table,
-            self.misses,
-            self.accesses,
         )
+        work = Working(*(np.zeros(len(row), np.int64) for row in (names, names, ordered)))
+        about_to_run(_run)
+        _run(code, work, self._tags, self._table, self.misses, self.accesses)
 
     def replay(self, addresses: Sequence[int], sizes: Sequence[int], writes: Sequence[int]) -> None:
         """A trace: first byte, bytes, and whether it is a store, of every access in order. Lines
@@ -160,7 +175,7 @@ def _touch(tags: Any, levels: Any, address: int, write: int, misses: Any) -> Non
         sets, ways = levels[level, 1], levels[level, 2]
         index = line & (sets - 1) if sets & (sets - 1) == 0 else line % sets
         first = np.uintp(levels[level, 0] + index * ways)
-        if _access(tags, first, ways, line, 0) == FOUND:
+        if look_up(tags, first, ways, line, 0) == FOUND:
             return
         misses[level, write] += 1
 
@@ -182,42 +197,28 @@ def _replay(
 
 @inline
 def _some(
-    first: int,
-    last: int,
+    code: Code,
     depth: int,
-    coefficients: Any,
-    bases: Any,
-    writes: Any,
+    side: int,
     value: Any,
     tags: Any,
     levels: Any,
     misses: Any,
     accesses: Any,
 ) -> None:
-    """The references from `first` up to `last`, with the loops around as they are."""
-    for number in range(first, last):
-        address = bases[number]
+    """The references at a depth, before or after what is inside, with the loops around as they
+    are."""
+    for number in range(code.places[depth, side, 0], code.places[depth, side, 1]):
+        address = code.bases[number]
         for loop in range(depth):
-            address += coefficients[number, loop] * value[loop]
-        accesses[writes[number]] += 1
-        _touch(tags, levels, address, writes[number], misses)
+            address += code.coefficients[number, loop] * value[loop]
+        accesses[code.writes[number]] += 1
+        _touch(tags, levels, address, code.writes[number], misses)
 
 
 @inline
 def _innermost(
-    first: int,
-    last: int,
-    inner: int,
-    step: int,
-    coefficients: Any,
-    writes: Any,
-    value: Any,
-    stop: Any,
-    at: Any,
-    tags: Any,
-    levels: Any,
-    misses: Any,
-    accesses: Any,
+    code: Code, work: Working, tags: Any, levels: Any, misses: Any, accesses: Any
 ) -> None:
     """The innermost loop. Iterations in which every reference stays in its line of the first level
     are passed over.
@@ -226,109 +227,54 @@ def _innermost(
     there in the next, which touches them in the same order, hits with each, and leaves the order of
     use as it was.
     """
-    shift, ways = levels[0, 3], levels[0, 2]
-    mask = (1 << shift) - 1
-    coalesce = last - first <= ways
+    inner = len(code.loops) - 1
+    first, last = code.places[inner + 1, BEFORE, 0], code.places[inner + 1, BEFORE, 1]
+    step = code.loops[inner, STEP]
+    mask = (1 << levels[0, 3]) - 1
+    coalesce = last - first <= levels[0, 2]
     for number in range(first, last):
-        coalesce = coalesce and abs(coefficients[number, inner] * step) <= mask
-    while value[inner] < stop[inner]:
+        work.at[number] = code.bases[number]
+        for loop in range(inner + 1):
+            work.at[number] += code.coefficients[number, loop] * work.value[loop]
+        coalesce = coalesce and abs(code.coefficients[number, inner] * step) <= mask
+    while work.value[inner] < work.stop[inner]:
         for number in range(first, last):
-            _touch(tags, levels, at[number], writes[number], misses)
+            _touch(tags, levels, work.at[number], code.writes[number], misses)
         passed = 1
         if coalesce:
-            passed = (stop[inner] - value[inner] + step - 1) // step
+            passed = (work.stop[inner] - work.value[inner] + step - 1) // step
             for number in range(first, last):
-                delta = coefficients[number, inner] * step
-                place = at[number] & mask
+                delta = code.coefficients[number, inner] * step
+                place = work.at[number] & mask
                 if delta > 0:
                     passed = min(passed, (mask - place) // delta + 1)
                 elif delta < 0:
                     passed = min(passed, place // -delta + 1)
         for number in range(first, last):
-            accesses[writes[number]] += passed
-            at[number] += coefficients[number, inner] * step * passed
-        value[inner] += step * passed
+            accesses[code.writes[number]] += passed
+            work.at[number] += code.coefficients[number, inner] * step * passed
+        work.value[inner] += step * passed
 
 
 @jit
-def _run(
-    loops: Any,
-    coefficients: Any,
-    bases: Any,
-    writes: Any,
-    places: Any,
-    value: Any,
-    stop: Any,
-    at: Any,
-    tags: Any,
-    levels: Any,
-    misses: Any,
-    accesses: Any,
-) -> None:
-    """places [depth, before or after, from and to]: which references come where."""
-    inner = len(loops) - 1
-    first, last = places[inner + 1, 0, 0], places[inner + 1, 0, 1]
+def _run(code: Code, work: Working, tags: Any, levels: Any, misses: Any, accesses: Any) -> None:
+    """Every reference of a program, in order."""
+    inner = len(code.loops) - 1
     depth, entering = 0, True
     while depth >= 0:
         if entering:
-            _some(
-                places[depth, 0, 0],
-                places[depth, 0, 1],
-                depth,
-                coefficients,
-                bases,
-                writes,
-                value,
-                tags,
-                levels,
-                misses,
-                accesses,
+            _some(code, depth, BEFORE, work.value, tags, levels, misses, accesses)
+            parent = code.loops[depth, PARENT]
+            work.value[depth] = 0 if parent < 0 else work.value[parent]
+            work.stop[depth] = min(
+                work.value[depth] + code.loops[depth, LENGTH], code.loops[depth, BOUND]
             )
-            parent = loops[depth, PARENT]
-            value[depth] = 0 if parent < 0 else value[parent]
-            stop[depth] = min(value[depth] + loops[depth, LENGTH], loops[depth, BOUND])
-            if depth < inner:
-                if value[depth] < stop[depth]:
-                    depth += 1
-                    continue
-            else:
-                for number in range(first, last):
-                    at[number] = bases[number]
-                    for loop in range(inner + 1):
-                        at[number] += coefficients[number, loop] * value[loop]
-                _innermost(
-                    first,
-                    last,
-                    inner,
-                    loops[inner, STEP],
-                    coefficients,
-                    writes,
-                    value,
-                    stop,
-                    at,
-                    tags,
-                    levels,
-                    misses,
-                    accesses,
-                )
-            entering = False
+            if depth == inner:
+                _innermost(code, work, tags, levels, misses, accesses)
         else:
-            value[depth] += loops[depth, STEP]
-            if value[depth] < stop[depth]:
-                entering = True
-                depth += 1
-                continue
-        _some(
-            places[depth, 1, 0],
-            places[depth, 1, 1],
-            depth,
-            coefficients,
-            bases,
-            writes,
-            value,
-            tags,
-            levels,
-            misses,
-            accesses,
-        )
-        depth -= 1
+            work.value[depth] += code.loops[depth, STEP]
+        if depth < inner and work.value[depth] < work.stop[depth]:
+            depth, entering = depth + 1, True
+            continue
+        _some(code, depth, AFTER, work.value, tags, levels, misses, accesses)
+        depth, entering = depth - 1, False

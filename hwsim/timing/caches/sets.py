@@ -46,7 +46,7 @@ class Caches(NamedTuple):
 
 
 @inline
-def _access(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
+def look_up(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
     """Look a line up in one set and make it the youngest; a set's places hold its lines in order of
     use.
 
@@ -94,7 +94,7 @@ def _write_back(
     last, dirty = len(levels), np.int64(1)
     while level < last:
         stats[window, level, _owner(starts, line), WRITES] += 1
-        victim = _access(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
+        victim = look_up(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
         if victim < 0 or victim & 1 == 0:
             return
         line = victim >> 1
@@ -121,7 +121,7 @@ def touch(
     dirty = write
     for level in range(last):
         stats[window, level, tensor, WRITES if dirty else READS] += 1
-        victim = _access(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
+        victim = look_up(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
         if victim == FOUND:
             return
         stats[window, level, tensor, MISSES] += 1

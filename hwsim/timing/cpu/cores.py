@@ -9,7 +9,6 @@ from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
-from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
@@ -46,12 +45,18 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain,
     counts = count(nest)
     boundary = nest.holds[-1]
     stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
-    cores_used = max(1, counts.instances[boundary.level])
     traffic = with_flush(stream.traffic, chain, last)
-    cycles = _cycles(nest, machine, core, stream, traffic, cores_used, dtype, counts)
+    words = _register_bytes(nest, counts)
+    ports = memory_cycles(
+        machine,
+        traffic,
+        max(1, counts.instances[boundary.level]),
+        sum(loaded + stored for loaded, stored in words.values()),
+    )
+    cycles = _cycles(nest, machine, dtype, stream, ports)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
-    found[chain.names[0]] = _words_of_first(nest, counts, traffic, chain, found[chain.names[0]])
+    found[chain.names[0]] = _in_words(found[chain.names[0]], words, traffic, chain)
     return Run(
         nest,
         cycles,
@@ -93,59 +98,54 @@ def with_flush(traffic: Traffic, chain: ImplicitChain, last: bool) -> Traffic:
 
 
 def _cycles(
-    nest: Nest,
-    machine: Machine,
-    core: Core,
-    stream: StreamResult,
-    traffic: Traffic,
-    cores_used: int,
-    dtype: str,
-    counts: NestCounts,
+    nest: Nest, machine: Machine, dtype: str, stream: StreamResult, memories: dict[str, float]
 ) -> Cycles:
-    """The busiest of the multiply-add ports, the load and store ports, the caches' and DRAM's
-    ports, and sums that wait for themselves."""
+    """The busiest of the multiply-add ports, the load and store ports, the memories' ports, and
+    sums that wait for themselves."""
+    core = machine.compute
+    assert isinstance(core, Core)
     each = nest.stage.per_iteration
     packed = core.int8_macs_per_lane if dtype == "int8" else 1
     if each.multiplies:
         compute = stream.vector_iterations * each.multiplies / core.fma_ports / packed
     else:
         compute = stream.vector_iterations * each.vector_operations / core.fma_ports
-    ports = {"load and store ports": max(stream.loads / core.loads, stream.stores / core.stores)}
-    ports.update(memory_cycles(machine, traffic, cores_used))
-    first = machine.chain("activation")[-2]
-    moved = sum(sum(_register_bytes(nest, counts, tensor)) for tensor in nest.stage.tensors)
-    cache: Cache = machine.part(first, Cache)
-    copies = cores_used if cache.per == "core" else 1
-    ports[first] = moved / copies / cache.bandwidth.bytes_per_cycle(machine.clock_hz)
-    ports[WAITING_SUMS] = _waiting_for_sums(nest, core, stream)
+    ports = {
+        "load and store ports": max(stream.loads / core.loads, stream.stores / core.stores),
+        **memories,
+        WAITING_SUMS: _waiting_for_sums(nest, core, stream),
+    }
     return bounded(compute, ports, machine)
 
 
-def _register_bytes(nest: Nest, counts: NestCounts, tensor: Tensor) -> tuple[int, int]:
-    """Bytes of a tensor that come into the registers and go out of them: what a load or store moves
-    through the first cache's port, which is not its whole line."""
-    moved = counts.of(nest.holds[-1].level, tensor.name)
-    return moved.fills * tensor.width, moved.drains * tensor.width
+def _register_bytes(nest: Nest, counts: NestCounts) -> dict[str, tuple[int, int]]:
+    """Bytes of every buffer that come into the registers and go out of them: what loads and stores
+    move through the first cache's port, which is not whole lines."""
+    found: dict[str, tuple[int, int]] = {}
+    for tensor in nest.stage.tensors:
+        moved = counts.of(nest.holds[-1].level, tensor.name)
+        loaded, stored = found.get(tensor.buffer, (0, 0))
+        found[tensor.buffer] = (
+            loaded + moved.fills * tensor.width,
+            stored + moved.drains * tensor.width,
+        )
+    return found
 
 
-def _words_of_first(
-    nest: Nest,
-    counts: NestCounts,
+def _in_words(
+    lines: dict[str, Access],
+    words: dict[str, tuple[int, int]],
     traffic: Traffic,
     chain: ImplicitChain,
-    lines: dict[str, Access],
 ) -> dict[str, Access]:
     """The first cache's accesses: look-ups of lines, and the bytes of the words in them; what it
     fetches comes in whole lines."""
     found = {}
     for buffer, access in lines.items():
-        own = [tensor for tensor in nest.stage.tensors if tensor.buffer == buffer]
-        moved = [_register_bytes(nest, counts, tensor) for tensor in own]
+        loaded, stored = words.get(buffer, (0, 0))
         fetched = traffic.get((chain.names[0], buffer), LevelTraffic(0, 0, 0, 0)).misses
         found[buffer] = replace(
-            access,
-            read_bytes=sum(read for read, _ in moved),
-            write_bytes=sum(written for _, written in moved) + round(fetched) * chain.line,
+            access, read_bytes=loaded, write_bytes=stored + round(fetched) * chain.line
         )
     return found
 
@@ -173,20 +173,15 @@ def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult) -> float:
     return stream.steps * additions * core.fma_latency / (1.0 + in_flight / run)
 
 
-def memory_cycles(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
-    """Cycles that every cache's port and DRAM need, over the copies in use: lines touched, or
-    missed and written back inside."""
+def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) -> dict[str, float]:
+    """Cycles that every cache's port and DRAM need, over the copies in use: the bytes that are
+    asked of the first cache, and lines missed and written back inside of the others."""
     names = [
         name for name in machine.chain("activation")[::-1] if isinstance(machine.parts[name], Cache)
     ]
     first: Cache = machine.part(names[0], Cache)
-    touched = sum(
-        lines.reads + lines.writes for (level, _), lines in traffic.items() if level == names[0]
-    )
     copies = units if first.per == "core" else 1
-    needed = {
-        names[0]: touched * first.line / copies / first.bandwidth.bytes_per_cycle(machine.clock_hz)
-    }
+    needed = {names[0]: asked / copies / first.bandwidth.bytes_per_cycle(machine.clock_hz)}
     for name, outer in zip(names, [*names[1:], None], strict=True):
         moved = sum(
             lines.misses + lines.writebacks

@@ -11,6 +11,7 @@ from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
+from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Access, Cycles
@@ -247,5 +248,8 @@ def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
 
 def _memory(machine: Machine, traffic: dict[tuple[str, str], LevelTraffic]) -> tuple[float, float]:
     """(cycles at the L2's bandwidth for every sector the SMs ask for, cycles at DRAM's)."""
-    needed = memory_cycles(machine, traffic, 1)
-    return needed[machine.only("cache")], needed[machine.dram_name]
+    l2 = machine.only("cache")
+    sectors = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == l2)
+    asked = sectors * machine.part(l2, Cache).line
+    needed = memory_cycles(machine, traffic, 1, asked)
+    return needed[l2], needed[machine.dram_name]

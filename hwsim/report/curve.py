@@ -1,0 +1,60 @@
+"""DRAM traffic by the size of a memory: as text of 80 columns, and as plain data."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hwsim.describe.units import size_text
+from hwsim.report.tables import WIDTH, text_table
+
+SCHEMA = "hwsim.curve/1"
+BAR = 40  # characters of the longest
+
+
+class Size(Protocol):
+    """A point of a curve (hwsim.choose.curves.Point)."""
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def dram_bytes(self) -> int | None: ...
+
+    @property
+    def gap(self) -> float: ...
+
+    @property
+    def proven(self) -> bool: ...
+
+
+def curve_text(layer: str, machine: str, memory: str, own: int, points: Sequence[Size]) -> str:
+    """The least DRAM traffic by the size of a memory, with bars; own: the machine's size."""
+    most = max(point.dram_bytes or 0 for point in points)
+    rows = []
+    for point in points:
+        size = size_text(point.capacity) + (" *" if point.capacity == own else "")
+        if point.dram_bytes is None:
+            rows.append([size, "-", "", "nothing fits"])
+            continue
+        bar = "#" * max(1, round(BAR * point.dram_bytes / most))
+        gap = "" if point.proven else f"{point.gap:.1%}"
+        rows.append([size, size_text(point.dram_bytes), gap, bar])
+    title = f"{layer} on {machine}: the least DRAM traffic by the size of {memory}"
+    table = text_table([memory, "DRAM", "gap", ""], rows, left=1, words_last=True)
+    return "\n".join([*textwrap.wrap(title, WIDTH), "", table, "", "* the machine's own"])
+
+
+def curve_document(layer: str, machine: str, memory: str, points: Sequence[Size]) -> dict[str, Any]:
+    """The same as plain data (docs/json.md)."""
+    return {
+        "schema": SCHEMA,
+        "layer": layer,
+        "machine": machine,
+        "memory": memory,
+        "points": [
+            {"capacity": point.capacity, "dram_bytes": point.dram_bytes, "gap": point.gap}
+            for point in points
+        ],
+    }
