@@ -1,28 +1,22 @@
-"""Compiled kernels: how they are compiled, where they are cached, and one line to the user the
-first time they are built.
- The cache is unpickled, so it must lie where nobody else can write: beside the package, in the
-user's cache folder, or in a folder of the temporary directory that is the user's own. Where there
-is none, kernels are compiled anew each time.
+"""Compiled kernels: how they are compiled, and one line to the user the first time they are built.
+
+They are kept in hwsim.private's folder. Where there is none, they are compiled anew each time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
-import stat
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hwsim import private
+
 _lock = threading.Lock()
 _say: list[Callable[[str], None]] = []
-PACKAGE = Path(__file__).resolve().parent
-OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -77,77 +71,29 @@ def _checked_file() -> Any:
 
     class CheckedFile(IndexDataCacheFile):
         def _load_index(self) -> Any:
-            return _read_checked(self._index_path) or {}
+            return private.read_checked(self._index_path) or {}
 
         def _save_index(self, overloads: Any) -> None:
             self._write_checked(self._index_path, overloads)
 
         def _load_data(self, name: str) -> Any:
-            return _read_checked(self._data_path(name))
+            return private.read_checked(self._data_path(name))
 
         def _save_data(self, name: str, data: Any) -> None:
             self._write_checked(self._data_path(name), data)
 
         def _write_checked(self, path: str, content: Any) -> None:
-            data = self._dump(content)
             # a full disk costs the next run a compilation, not this one its result
             with suppress(OSError), self._open_for_write(path) as file:
-                file.write(hashlib.sha256(data).digest() + data)
+                file.write(private.checked(self._dump(content)))
 
     return CheckedFile
 
 
-def _read_checked(path: str) -> Any:
-    """What a cache file holds, None for one that is missing or damaged."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError:
-        return None
-    size = hashlib.sha256().digest_size
-    if hashlib.sha256(content[size:]).digest() != content[:size]:
-        return None
-    try:
-        return pickle.loads(content[size:])
-    except Exception:
-        return None  # of another version of Numba or Python
-
-
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
-    """The folder of these sources' kernels, the first of the places that is safe; None where none
-    is."""
-    name = f"kernels-{_digest()}"
-    return next((place / name for place in _places() if _is_safe(place)), None)
-
-
-def _places() -> Iterator[Path]:
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        yield Path(os.environ["NUMBA_CACHE_DIR"])
-    if os.access(PACKAGE, os.W_OK):
-        yield PACKAGE / "__pycache__"
-    with suppress(RuntimeError):  # no home
-        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hwsim"
-    yield Path(tempfile.gettempdir()) / f"hwsim-{_user()}"
-
-
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
-
-
-def _is_safe(folder: Path) -> bool:
-    """Can it be written by its user, and by nobody else? Made, mode 0700, where it is missing; a
-    link is not followed."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(folder):
-            folder.mkdir(mode=0o700)
-        status = folder.lstat()
-    except OSError:
-        return False
-    own = not hasattr(os, "getuid") or (
-        status.st_uid == os.getuid() and not status.st_mode & OPEN_TO_OTHERS
-    )
-    return stat.S_ISDIR(status.st_mode) and own and os.access(folder, os.W_OK | os.X_OK)
+    """The folder of these sources' kernels; None where no place is safe."""
+    return private.folder(f"kernels-{_digest()}")
 
 
 def _digest() -> str:
@@ -156,7 +102,7 @@ def _digest() -> str:
     import numba
 
     found = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted(private.PACKAGE.rglob("*.py")):
         content = path.read_bytes()
         if b"\n@jit\n" in content:
             found.update(content)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hwsim import compiled
+from hwsim import private
 from hwsim.cli import main
 from hwsim.errors import HwsimError
 from hwsim.report.files import check_file, check_folder, write_file, write_folder
@@ -146,27 +146,27 @@ def test_a_directory_or_missing_parent_is_named(tmp_path: Path) -> None:
 
 
 def test_a_cache_folder_is_the_users_alone(tmp_path: Path) -> None:
-    assert compiled._is_safe(tmp_path / "fresh")
+    assert private._is_safe(tmp_path / "fresh")
     assert stat.S_IMODE((tmp_path / "fresh").stat().st_mode) == 0o700
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    assert not compiled._is_safe(shared)
+    assert not private._is_safe(shared)
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "fresh")
-    assert not compiled._is_safe(link)
+    assert not private._is_safe(link)
     if os.getuid() == 0:
         alien = tmp_path / "alien"
         alien.mkdir(mode=0o700)
         os.chown(alien, 12345, 12345)
-        assert not compiled._is_safe(alien)
+        assert not private._is_safe(alien)
 
 
 KERNEL = """
-from hwsim import compiled
+from hwsim import compiled, private
 import os
 from pathlib import Path
-compiled._places = lambda: [Path(place) for place in os.environ["PLACES"].split(":") if place]
+private._places = lambda: [Path(place) for place in os.environ["PLACES"].split(":") if place]
 compiled._digest = lambda: "x"
 from hwsim.timing.dram.channels import _read
 import numpy as np

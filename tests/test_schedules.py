@@ -222,12 +222,12 @@ def test_the_same_search_gives_the_same_mapping_every_time() -> None:
 @pytest.mark.slow
 def test_less_memory_never_moves_less() -> None:
     """The ski slope: from 1/64 to 8 times the buffer; compulsory bytes once everything fits."""
-    machine = load_machine("toy-8x8")
-    points = buffer_curve(find_workload("gemm:120,96,128").with_dtype("int8"), machine, "gb")
+    machine = _with(load_machine("toy-8x8"), "rf", capacity=8)
+    points = buffer_curve(find_workload("gemm:20,24,32").with_dtype("int8"), machine, "gb")
     moved = [point.dram_bytes for point in points if point.dram_bytes is not None]
     assert len(moved) >= 8
     assert moved == sorted(moved, reverse=True)
-    assert moved[-1] == 120 * 128 + 128 * 96 + 120 * 96
+    assert moved[-1] == 20 * 32 + 32 * 24 + 20 * 24
     assert moved[0] > moved[-1]
 
 

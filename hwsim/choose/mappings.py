@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.algorithms import lower, whole_stages
+from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import run_nest
 from hwsim.choose.nests import MEASURES, best_of
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
@@ -37,7 +38,7 @@ class MappedStage:
     """A stage's best mapping, and what the simulator makes of it.
 
     found: the best of the mapper's space, and its proof. flow: the dataflow whose nest was taken,
-    as it simulates better; None where it is the mapper's own.
+    as it simulates better; None where it is the mapper's own. kept: from an earlier search.
     """
 
     name: str
@@ -46,6 +47,7 @@ class MappedStage:
     nest: Nest
     flow: str | None
     simulated: StageResult
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,12 @@ def _map_layer(
     for stage in (replace(stage, dtype=layer.dtype) for stage in online):
         if stage.view is None:
             continue
+        last = stage.name == online[-1].name
+        key = key_of(stage, machine, objective, placement, options, last, seconds)
+        before = kept(key)
+        if isinstance(before, MappedStage):
+            mapped.append(replace(before, name=name, layer=layer, kept=True))
+            continue
         found = best_mapping(
             stage,
             machine,
@@ -147,10 +155,11 @@ def _map_layer(
             workers=os.cpu_count() or 1,
             most=MOST_MAPPINGS if seconds is None else None,
         )
-        run = _runner(machine, layer.dtype or machine.dtype, stage.name == online[-1].name)
-        mapped.append(_better_of_flows(name, layer, found, placement, run))
+        run = _runner(machine, layer.dtype or machine.dtype, last)
+        mapped.append(_better_of_flows(name, layer, machine, found, placement, run))
         if found.interrupted:
             return mapped, False
+        keep(key, mapped[-1])
     return mapped, True
 
 
@@ -165,11 +174,11 @@ def _runner(machine: Machine, dtype: str, last: bool) -> Runner:
 
 
 def _better_of_flows(
-    name: str, layer: Layer, found: Found, placement: Placement, run: Runner
+    name: str, layer: Layer, machine: Machine, found: Found, placement: Placement, run: Runner
 ) -> MappedStage:
     """The mapper's nest, or a dataflow's where that is better once simulated: spaces leave out
     nests that dataflows know of, and bounds leave out waiting."""
-    objective, stage, machine = found.objective, found.space.stage, found.space.machine
+    objective, stage = found.objective, found.stage
     best = MappedStage(name, layer, found, found.nest, None, run(found.nest))
     for flow in (DATAFLOWS[flow] for flow in sorted(DATAFLOWS)):
         if flow.refuses(stage, machine) is not None:

@@ -32,6 +32,9 @@ class Entry(Protocol):
     @property
     def simulated(self) -> StageResult: ...
 
+    @property
+    def kept(self) -> bool: ...
+
 
 def busiest(found: Found) -> tuple[str, float]:
     """The resource that bounds the time, and its cycles."""
@@ -54,7 +57,7 @@ def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
     rows = [
         [
             entry.name,
-            entry.found.space.stage.name,
+            entry.found.stage.name,
             si(entry.simulated.cycles.total),
             f"{sum(entry.simulated.energy_pj.values()) / 1e6:.4g} uJ",
             f"{edp(entry.simulated):.4g}",
@@ -101,7 +104,7 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
         else f"at most {found.gap:.2%} above the optimum (stopped early)"
     )
     title = textwrap.wrap(
-        f"{entry.name} ({found.space.stage.name}) on {machine}, for {objective}: {proof}", WIDTH
+        f"{entry.name} ({found.stage.name}) on {machine}, for {objective}: {proof}", WIDTH
     )
     return "\n".join(
         [
@@ -110,10 +113,11 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
             simulated.nest,
             "",
             *(_costs(found, simulated) if entry.flow is None else _simulated_costs(simulated)),
-            f"space    {found.space.size:.3g} mappings in {len(found.space.skeletons)} orders and "
-            f"bypasses, {len(found.space.spreads)} spreads",
+            f"space    {found.size.mappings:.3g} mappings in {found.size.orders} orders and "
+            f"bypasses, {found.size.spreads} spreads",
             f"search   {found.evaluated:,} mappings evaluated, the rest ruled out by bounds, "
             f"{found.seconds:.2f} s",
+            *(["kept     from an earlier run; HWSIM_KEEP=0 searches anew"] if entry.kept else []),
             *_of_dataflows([entry]),
         ]
     )
@@ -165,14 +169,14 @@ def _document(entry: Entry) -> dict[str, Any]:
             "neighbours": tiling.spread[dim],
             "cell": tiling.cell[dim],
         }
-        for dim in found.space.dims
+        for dim in found.stage.extents
     }
     resources = {
         key: value for key, value in found.metrics.items() if key not in ("energy", "dram bytes")
     }
     return {
         "layer": entry.name,
-        "stage": found.space.stage.name,
+        "stage": found.stage.name,
         "dataflow": simulated.dataflow,
         "by": entry.flow or "mapper",
         "nest": simulated.nest,
@@ -181,7 +185,7 @@ def _document(entry: Entry) -> dict[str, Any]:
         "bound": found.bound,
         "gap": found.gap,
         "optimal": found.optimal,
-        "space_size": found.space.size,
+        "space_size": found.size.mappings,
         "evaluated": found.evaluated,
         "search_seconds": found.seconds,
         "cycles": busiest(found)[1],

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hwsim.ir.nest import Nest
-from hwsim.schedule.mapper.space import Skeleton, Space, Tiling
+from hwsim.ir.stage import Stage
+from hwsim.schedule.mapper.space import SpaceSize, Tiling
 
 Objective = Literal["latency", "energy", "edp", "dram"]
 OBJECTIVES: tuple[Objective, ...] = ("latency", "energy", "edp", "dram")
@@ -23,10 +24,11 @@ class Found:
     computed. least_energy: pJ that no mapping at all goes below.
     """
 
-    space: Space
-    objective: Objective
-    skeleton: Skeleton
+    stage: Stage
+    nest: Nest
     tiling: Tiling
+    size: SpaceSize
+    objective: Objective
     metrics: dict[str, float]
     cost: float
     bound: float
@@ -34,11 +36,6 @@ class Found:
     seconds: float
     least_energy: float = 0.0
     interrupted: bool = False
-
-    @property
-    def nest(self) -> Nest:
-        """The mapping as a nest."""
-        return self.space.nest(self.skeleton, self.tiling)
 
     @property
     def gap(self) -> float:

@@ -108,10 +108,11 @@ class Search:
         score, number, rows = hunt.best
         skeleton, tiling = self.space.skeletons[number], self.tiling(rows)
         return Found(
-            self.space,
-            self.objective,
-            skeleton,
+            self.space.stage,
+            self.space.nest(skeleton, tiling),
             tiling,
+            self.space.size,
+            self.objective,
             self._metrics(skeleton, tiling),
             score,
             min(score, hunt.bound),

@@ -149,6 +149,15 @@ class Options:
 
 
 @dataclass(frozen=True)
+class SpaceSize:
+    """How many mappings are chosen among, legal or not; orders and bypasses; uses of the array."""
+
+    mappings: int
+    orders: int
+    spreads: int
+
+
+@dataclass(frozen=True)
 class Space:
     """What may be chosen. outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use
     of the array.
@@ -173,10 +182,11 @@ class Space:
         return tuple(dim for dim, _ in self.stage.bounds)
 
     @property
-    def size(self) -> int:
-        """Mappings in the space, legal or not."""
+    def size(self) -> SpaceSize:
+        """Counts of what may be chosen."""
         tiles = prod(len(self.outer[dim]) * len(self.cell[dim]) for dim in self.dims)
-        return len(self.skeletons) * len(self.spreads) * tiles
+        orders, spreads = len(self.skeletons), len(self.spreads)
+        return SpaceSize(orders * spreads * tiles, orders, spreads)
 
     def nest(self, skeleton: Skeleton, tiling: Tiling) -> Nest:
         """The mapping as a nest."""

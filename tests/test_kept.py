@@ -1,0 +1,129 @@
+"""Mappings kept on disk: found again by their facts, and by nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hwsim
+from hwsim import private
+from hwsim.choose import kept, mappings
+from hwsim.choose.kept import keep, key_of
+
+
+class Private:
+    """hwsim.private with another place."""
+
+    PACKAGE = private.PACKAGE
+    read_checked, write_checked = (
+        staticmethod(private.read_checked),
+        staticmethod(private.write_checked),
+    )
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def folder(self, name: str) -> Path:
+        self.place.mkdir(exist_ok=True)
+        return self.place / name
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("HWSIM_KEEP", raising=False)
+    monkeypatch.setattr(kept, "private", Private(tmp_path / "places"))
+    return tmp_path / "places"
+
+
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The objectives of the searches that are made from here on."""
+    made: list[str] = []
+    search = mappings.best_mapping
+
+    def counted(stage: Any, machine: Any, objective: str, **others: Any) -> Any:
+        made.append(objective)
+        return search(stage, machine, objective, **others)
+
+    monkeypatch.setattr(mappings, "best_mapping", counted)
+    return made
+
+
+def mapped(layer: str = "gemm:12,20,16", machine: str = "toy-8x8", objective: str = "dram") -> Any:
+    return hwsim.map_layers(layer, machine, objective)
+
+
+def test_the_same_search_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = searches(monkeypatch)
+    first, second = mapped(), mapped()
+    assert len(made) == 1
+    assert second.stages[0].kept and not first.stages[0].kept
+    assert second.nest_file() == first.nest_file()
+    assert second.to_dict() == first.to_dict()
+    assert "from an earlier run" in second.text()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"layer": "gemm:12,20,17"}, {"machine": "toy-systolic"}, {"objective": "energy"}],
+    ids=str,
+)
+def test_another_fact_is_another_search(
+    other: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = searches(monkeypatch)
+    mapped()
+    assert not mapped(**other).stages[0].kept
+    assert len(made) == 2
+
+
+def test_damage_is_searched_again(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = searches(monkeypatch)
+    first = mapped()
+    (file,) = (path for path in own_folder.rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes()[:-9])
+    assert mapped().nest_file() == first.nest_file()
+    assert len(made) == 2
+
+
+def test_nothing_is_kept_where_it_is_forbidden(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWSIM_KEEP", "0")
+    made = searches(monkeypatch)
+    mapped()
+    mapped()
+    assert len(made) == 2
+    assert not own_folder.exists()
+
+
+def test_the_oldest_leave(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MOST_KEPT", 3)
+    for number in range(5):
+        keep(key_of(number), number)
+    assert len([path for path in own_folder.rglob("*") if path.is_file()]) == 3
+    assert kept.kept(key_of(4)) == 4
+
+
+KEY = """
+from hwsim.choose.kept import key_of
+from hwsim.describe.machine import load_machine
+print(key_of(*map(load_machine, ("tpu-v1", "xeon-8380", "h200", "eyeriss-v1"))))
+"""
+
+
+def test_a_key_is_the_same_in_every_process() -> None:
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", KEY],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(keys) == 1
