@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
+from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar, user_errors
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     help="The least DRAM traffic by the size of a memory, 1/64 to 8 times its own.",
 )
 @click.option(
+    "--fuse",
+    metavar="A,B",
+    help="Fuse two layers of the workload: what lies between them stays on the chip.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Write the nests for `hwsim run --nest`."
 )
 @click.option(
@@ -65,6 +70,7 @@ def command(
     convention: Any,
     seconds: float | None,
     curve: str | None,
+    fuse: str | None,
     out: Path | None,
     json_to: str | None,
 ) -> None:
@@ -84,6 +90,15 @@ def command(
         raise HwsimError(f"--seconds {seconds}; expected a number of seconds")
     check_outputs(json_to, out)
     network = find_workload(layer, batch)
+    if fuse is not None:
+        if curve is not None or out is not None or convention != "exact" or one_dim_per_axis:
+            raise HwsimError(
+                "--fuse goes with --objective, --batch, --dtype, --seconds and --json; expected no "
+                "other option"
+            )
+        job = Job(network, load_machine(machine), algorithm, None, dtype)
+        _fuse(job, fuse, objective or "dram", seconds, json_to)
+        return
     if curve is not None:
         if out is not None:
             raise HwsimError("--curve finds many nests; expected it without --out")
@@ -132,3 +147,24 @@ def _curve(
     own = machine.memories[memory].capacity
     shown = curve_text(layers.name, machine.name, memory, own, points)
     print_text(text if json_to == "-" else shown)
+
+
+def _fuse(job: Job, names: str, objective: str, seconds: float | None, json_to: str | None) -> None:
+    """Print or write how two layers fuse."""
+    from hwsim.choose.layer_pairs import fuse_layers
+    from hwsim.report.files import write_file
+    from hwsim.report.layer_pair import pair_document, pair_text
+
+    if job.algorithm != "direct":
+        raise HwsimError(f"--fuse {names}: expected --algorithm direct, not {job.algorithm}")
+    pair = names_of(names, "--fuse")
+    if len(pair) != 2:
+        raise HwsimError(f"--fuse {names}: {len(pair)} layers; expected two, such as conv1,conv2")
+    with progress_bar("mapping") as progress:
+        fused = fuse_layers(
+            job.layers(), (pair[0], pair[1]), job.machine, objective, seconds, progress
+        )
+    text = json.dumps(pair_document(fused), indent=1)
+    if json_to and json_to != "-":
+        write_file(Path(json_to), text + "\n")
+    print_text(text if json_to == "-" else pair_text(fused))
