@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -91,11 +92,15 @@ class Work:
     def tiles(self) -> int:
         return sum(len(stream.first) for stream in self.streams)
 
-    @property
+    @cached_property
     def marks(self) -> Ints:
         """The steps at which some tile begins or the one before has ended, and the end."""
-        edges = [edge for stream in self.streams for edge in (stream.first, stream.last + 1)]
-        return np.unique(np.concatenate([[0, len(self.cycles)], *edges])).astype(np.int64)
+        marked = np.zeros(len(self.cycles) + 1, np.bool_)
+        marked[[0, -1]] = True
+        for stream in self.streams:
+            marked[stream.first] = True
+            marked[stream.last + 1] = True
+        return np.flatnonzero(marked)
 
     def spans(self, marks: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(cycles from each mark to the end of the last step before the next, the gap after that
