@@ -21,6 +21,7 @@ from hwsim.describe.dram import DEVICES
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.reading import Document, read
+from hwsim.describe.units import Bandwidth
 from hwsim.describe.workload import Workload
 from hwsim.errors import ConfigError, HwsimError
 from hwsim.ir.nest import Hold
@@ -375,9 +376,13 @@ def test_a_pipelined_machine_says_how_often_an_image_leaves() -> None:
 
 
 def test_arrays_side_by_side_share_columns_then_vectors() -> None:
-    """4 arrays of 8 x 8. 32 columns fill all four, 64 vectors each; 8 columns fill one, so the vectors are shared, 16 each."""
+    """4 arrays of 8 x 8. 32 columns fill all four, 64 vectors each; 8 columns fill one, so the vectors are shared, 16 each. The sums' port is wide enough."""
     four = own()
-    four = replace(four, parts={**four.parts, "array": replace(four.parts["array"], arrays=4)})
+    wide = {
+        "array": replace(four.parts["array"], arrays=4),
+        "sums": replace(four.parts["sums"], bandwidth=Bandwidth(512.0, True)),
+    }
+    four = replace(four, parts={**four.parts, **wide})
     assert hwsim.simulate(GemmLayer(64, 32, 8), four, "direct").layers[0].cycles.compute == 64
     shared = hwsim.simulate(GemmLayer(64, 8, 8), four, "direct").layers[0].cycles.compute
     assert shared == pytest.approx(16, abs=1)  # strips of the vectors are shared each by itself

@@ -25,6 +25,7 @@ from hwsim.foreign.scalesim.files import (
     scalesim_workload,
 )
 from hwsim.ir.convolution import conv_stages, gemm_stage
+from hwsim.parts.systolic import SystolicArray
 from hwsim.schedule.mapper import best_mapping
 
 CASES = Path(__file__).parent / "cases/schedules"
@@ -156,6 +157,41 @@ def test_more_of_anything_is_not_slower(seed: int) -> None:
             hwsim.simulate(layer, each, "direct", dataflow=flow).cycles for each in (machine, more)
         )
         assert large <= 1.02 * small, (flow, layer)
+
+
+def _faster(machine: Machine, dice: random.Random) -> Machine:
+    """With some ports wider, or more arrays, or more PEs, or both."""
+    array, more = machine.compute_name, machine
+    wide, many = dice.choice(((True, False), (False, True), (True, True)))
+    ports = [name for name, part in machine.memories.items() if part.bandwidth is not None]
+    for name in dice.sample(ports, dice.randint(1, len(ports))) if wide else ():
+        port = machine.memories[name].bandwidth
+        assert port is not None
+        faster = replace(port, value=port.value * dice.choice((1.5, 2, 5)))
+        more = _with(more, name, bandwidth=faster)
+    if many and isinstance(machine.compute, SystolicArray):
+        return _with(more, array, arrays=machine.compute.arrays * dice.choice((2, 3, 4)))
+    if many:
+        side = dice.choice(("rows", "cols"))
+        return _with(more, array, **{side: 2 * getattr(machine.compute, side)})
+    return more
+
+
+@pytest.mark.slow(keep=3)
+@pytest.mark.parametrize("seed", range(24))
+def test_wider_ports_and_more_arrays_are_not_slower(seed: int) -> None:
+    """The tolerance is 2% of the time and 40 cycles, a tile's transfer."""
+    dice = random.Random(seed)
+    machine = load_machine(dice.choice(("toy-systolic", "toy-systolic", "toy-8x8", "tpu-v4")))
+    more = _faster(machine, dice)
+    layer: ConvLayer | GemmLayer = GemmLayer(*(dice.randint(1, 150) for _ in range(3)))
+    if dice.random() < 0.4:
+        layer = ConvLayer(1, dice.randint(1, 40), 13, 11, dice.randint(1, 40), 3, 3, pad=1)
+    for flow in FLOWS.values():
+        slow, fast = (
+            hwsim.simulate(layer, each, "direct", dataflow=flow).cycles for each in (machine, more)
+        )
+        assert fast <= 1.02 * slow + 40, (flow, layer)
 
 
 def test_where_nothing_fits_the_memory_the_tensor_and_the_bytes_are_named() -> None:

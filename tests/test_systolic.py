@@ -158,9 +158,14 @@ def test_depthwise_is_slow_because_each_channel_is_a_fold_of_its_own() -> None:
 
 
 def test_a_zero_tile_is_left_out_only_where_the_array_skips() -> None:
+    """The buffer's port is wide: it reads activations of zero blocks too."""
     layer = GemmLayer(2048, 512, 512, density=Density(0.5, structure="256x256"))
-    keeps = replace(TPU, parts={**TPU.parts, "array": replace(TPU.parts["array"], zeros="gating")})
+    wide = replace(TPU.parts["unified_buffer"], bandwidth=Bandwidth(1024.0, True))
+    skips = replace(TPU, parts={**TPU.parts, "unified_buffer": wide})
+    keeps = replace(
+        skips, parts={**skips.parts, "array": replace(TPU.parts["array"], zeros="gating")}
+    )
     assert (
-        hwsim.simulate(layer, TPU, "direct").layers[0].cycles.compute
+        hwsim.simulate(layer, skips, "direct").layers[0].cycles.compute
         == hwsim.simulate(layer, keeps, "direct").layers[0].cycles.compute / 2
     )

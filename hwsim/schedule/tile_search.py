@@ -36,12 +36,13 @@ FIELDS, DEPTH_FIELDS = 10, 6  # of what is found, and the first of its depths
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
+FEED, FEED_WIDTH, STAYS, FACTS = 10, 11, 12, 13
 SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
 SHARE, MERGES, SEPARATE, AHEAD = range(4)  # columns of ARRAY
 VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD = range(7)  # of Given.rates
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
-SIZE, MOVED, ALONE, ROW = 0, 3, 6, 9
+SIZE, MOVED, ALONE, TILE, ROW, ROOM_ROWS = 0, 3, 6, 9, 12, 13
 
 jit: Any = kernel(nogil=True, error_model="numpy", _nrt=False)
 
@@ -49,16 +50,18 @@ jit: Any = kernel(nogil=True, error_model="numpy", _nrt=False)
 class Given(NamedTuple):
     """A search: few arrays, as every one costs compiling.
 
-    trips [2, group, block]: of the loop over blocks of a group, and of the one over folds inside
+    ports [memory]: bytes a cycle of the memories that feed the array. trips [2, group, block]:
+    of the loop over blocks of a group, and of the one over folds inside
     one. words [tensor, size, size]: of a tile, by the sizes of the two groups that move the tensor.
     room [memory]: bytes. orders [order, 5]: the group of every loop.
 
-    facts [10, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
+    facts [FACTS, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
     WIDTH, bytes of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
     that is, -1 where the tensor is there already; BUFFERS. SUMS: bytes of an unfinished sum in
     DRAM; of the accumulators room (-1 without), bytes of a word, buffers. ARRAY: arrays that share
     the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own;
-    how many tiles are fetched ahead at most.
+    how many tiles are fetched ahead at most. By tensor: FEED, which of the ports feeds the array
+    with it, -1 where none does; FEED_WIDTH, bytes of a word there; STAYS, in the array.
 
     rates [7]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
     fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
@@ -67,18 +70,19 @@ class Given(NamedTuple):
     trips: Ints
     words: Floats
     room: Ints
+    ports: Floats
     orders: Ints
     facts: Ints
     rates: Floats
 
 
 class Work(NamedTuple):
-    """Room to work in. ints [8, 6], floats [10, FIELDS]: see the names of their rows.
+    """Room to work in. ints [8, 6], floats [ROOM_ROWS, FIELDS]: see the names of their rows.
 
     LOOPS, TRIPS: of the order at hand. CHOSEN: the block of each group. STATE: the index of each
     group's size. OPTIONS: how many depths each tensor has; of these DEPTH + tensor, SIZE + tensor
-    (bytes in its memory), MOVED + tensor (from and to DRAM), ALONE + tensor (those of them that
-    nothing hides). ROW: a tiling.
+    (bytes in its memory), TILE + tensor (of one tile), MOVED + tensor (from and to DRAM), ALONE +
+    tensor (those of them that nothing hides). ROW: a tiling.
     """
 
     ints: Ints
@@ -87,7 +91,7 @@ class Work(NamedTuple):
 
 def room_to_work() -> Work:
     """Empty, for one search."""
-    return Work(np.zeros((8, DEPTHS), np.int64), np.zeros((10, FIELDS)))
+    return Work(np.zeros((8, DEPTHS), np.int64), np.zeros((ROOM_ROWS, FIELDS)))
 
 
 @jit
@@ -189,7 +193,7 @@ def _cost_blocks(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> 
         if w.ints[OPTIONS, tensor] == 0:
             return 0
     tried = 0
-    compute = _compute(p, w)
+    compute = max(_compute(p, w), _feeding(p, w, 0.0))
     for a in range(w.ints[OPTIONS, 0]):
         for b in range(w.ints[OPTIONS, 1]):
             for c in range(w.ints[OPTIONS, 2]):
@@ -242,6 +246,8 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
         width = p.facts[SUMS, SUM_BYTES] if unfinished else p.facts[WIDTH, tensor]
         size = words * width
         copies = 1 if words >= cover else p.facts[BUFFERS, tensor]
+        if copies > 2 and size * copies > p.room[level]:
+            copies = 2  # enough to load one while the other is used
         single = size * copies > p.room[level]
         if single and (size > p.room[level] or tensor == 2):
             continue
@@ -261,7 +267,9 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
             size if single else size * copies,
             moved,
         )
-        w.floats[ALONE + tensor, place] = moved if single and words < cover else 0.0
+        waiting = 1.0 + p.rates[FIRST_WORD] * p.rates[RATE] / size  # for every tile's first word
+        w.floats[TILE + tensor, place] = size
+        w.floats[ALONE + tensor, place] = moved * waiting if single and words < cover else 0.0
         w.ints[OPTIONS, tensor] += 1
 
 
@@ -279,6 +287,43 @@ def _compute(p: Any, w: Any) -> float:
         strips = 1.0 if behind == 1 else strips
     each = np.ceil(p.rates[VECTORS] / strips / p.facts[ARRAY, SHARE])
     return float(folds * strips * max(each + p.rates[GAP], p.rates[LEAST]) + p.rates[LATENCY])
+
+
+@jit
+def _passes(p: Any, w: Any, tensor: int) -> float:
+    """How often the array meets the words of a tensor: one that stays, for every step that moves
+    it; another, for every fold."""
+    if p.facts[STAYS, tensor]:
+        return float(_times(p, w, tensor, LOOPS_OF_ORDER))
+    times = 1.0
+    for number in range(LOOPS_OF_ORDER):
+        if not p.facts[MOVES + tensor, w.ints[LOOPS, number]]:
+            times *= w.ints[TRIPS, number]
+    return times
+
+
+@jit
+def _feeding(p: Any, w: Any, spilled: float) -> float:
+    """Cycles of the busiest port that feeds the array, its reads and writes side by side.
+
+    spilled: how often all sums leave the accumulators, and come back but for the first time; 0
+    where there are none.
+    """
+    slowest = 0.0
+    for port in range(len(p.ports)):
+        reads, writes = 0.0, 0.0
+        for tensor in range(3):
+            if p.facts[FEED, tensor] != port:
+                continue
+            times = _passes(p, w, tensor)
+            moved = p.words[tensor, 0, 0] * p.facts[FEED_WIDTH, tensor]
+            if tensor < 2:
+                reads += moved * times
+            else:
+                reads += moved * (times - 1.0 + spilled)
+                writes += moved * (times + max(0.0, spilled - 1.0))
+        slowest = max(slowest, max(reads, writes) / p.ports[port])
+    return slowest
 
 
 @jit
@@ -312,15 +357,21 @@ def _arrived(p: Any, w: Any, compute: float, total: float, tensor: int, option: 
 
 
 @jit
-def _in_flight(p: Any, w: Any, tensor: int, option: int) -> float:
-    """Cycles of a tensor's loads, where few tiles at a time are on their way from DRAM."""
-    size = w.floats[SIZE + tensor, option]
-    if p.facts[LEVEL, tensor] < 0 or size <= 0:
+def _in_flight(p: Any, w: Any, compute: float, tensor: int, option: int) -> float:
+    """Cycles of a tensor's loads, where few tiles at a time have room: each is on its way from
+    DRAM, and then used."""
+    if p.facts[LEVEL, tensor] < 0:
         return 0.0
-    tile = size / p.facts[BUFFERS, tensor]
+    tile = w.floats[TILE + tensor, option]
     most = max(p.facts[ARRAY, AHEAD], p.facts[BUFFERS, tensor])
-    on_the_way = min(p.room[p.facts[LEVEL, tensor]], most * tile)
-    return float(w.floats[MOVED + tensor, option] * p.rates[FIRST_WORD] / on_the_way)
+    copies = min(np.floor(p.room[p.facts[LEVEL, tensor]] / tile), float(most))
+    if copies < 2:
+        return 0.0  # nothing is on its way while a tile is used: said already
+    moved = w.floats[MOVED + tensor, option]
+    if moved <= tile:
+        return 0.0  # there is one tile
+    loads = moved / tile * p.rates[FIRST_WORD] + moved / p.rates[RATE]
+    return float((loads + compute) / copies)
 
 
 @jit
@@ -346,7 +397,8 @@ def _spilling(p: Any, w: Any, inner: int) -> float:
         return 0.0
     times = _times(p, w, 2, inner)
     width = p.facts[AT_DRAM, 2] if times == 1.0 else p.facts[SUMS, SUM_WIDTH]
-    return float(p.words[2, 0, 0] * times * width / p.rates[PORT])
+    outside = p.words[2, 0, 0] * times * width / p.rates[PORT]
+    return float(max(outside, _feeding(p, w, times)))
 
 
 @jit
@@ -398,7 +450,7 @@ def _cost(
         _arrived(p, w, compute, total, 0, a),
         _arrived(p, w, compute, total, 1, b),
     )
-    arrived = max(arrived, _in_flight(p, w, 0, a), _in_flight(p, w, 1, b))
+    arrived = max(arrived, _in_flight(p, w, compute, 0, a), _in_flight(p, w, compute, 1, b))
     alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]
     time = max(compute + alone / p.rates[RATE], busiest / p.rates[RATE], arrived)
     last = found[found.shape[0] - 1]

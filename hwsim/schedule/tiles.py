@@ -43,6 +43,8 @@ MOST_BLOCKS = 10  # of rows and of columns; a stream may be cut into any of PIEC
 DEEPEST = 8  # tiles that are fetched ahead at most, but where a memory states more
 AS_QUICK = 1.005  # times the least cycles: as quick, so that fewer bytes are better
 FINALISTS, FRUGAL = 6, 3  # nests that are returned, and those of them that move the fewest bytes
+WAITING = 1.02  # times the least cycles of a full array: beyond, it waits for something
+BY_BYTES = ("dram", "energy")  # objectives
 SHALLOW = 2  # of them that are returned again, fetching no further ahead than they must
 
 
@@ -122,15 +124,29 @@ class Problem:
         ]
         return inside[-1] if inside else ""
 
+    def feed(self, role: Role) -> str:
+        """The chip's memory from which a tensor goes to the array, '' where its port is not a
+        bound."""
+        chip = [
+            level
+            for level in self.machine.chain(role)[1:]
+            if pad(self.machine, level).per == "chip" and not pad(self.machine, level).phases
+        ]
+        return chip[-1] if chip else ""
+
     def _comes_into(self, level: str, role: Role) -> bool:
         coming = self.placement.moving(self.stage, self.machine, level, (role,))
         return bool(coming) and pad(self.machine, level).per == "chip"
 
 
-def problem_of(stage: Stage, machine: Machine, placement: Placement, role: Role) -> Problem:
-    """What may be chosen when this tensor stays."""
+def problem_of(
+    stage: Stage, machine: Machine, placement: Placement, role: Role, arrays: int | None = None
+) -> Problem:
+    """What may be chosen when this tensor stays; arrays: columns lie on so many, not on all."""
     view, array = stage.view, machine.compute
     assert view is not None and isinstance(array, (SystolicArray, PeArray))
+    if arrays is not None and isinstance(array, SystolicArray):
+        array = replace(array, arrays=arrays)
     others, extents = other_dims(stage, view), dict(stage.bounds)
     along_rows, along_columns = lies_as(view, role)
     streaming = next(
@@ -240,7 +256,7 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         tile_search.search(given, tile_search.room_to_work(), by_bytes, slowest, found)
         return [row for row in found if np.isfinite(row[0])]
 
-    if objective in ("dram", "energy"):
+    if objective in BY_BYTES:
         rows = best(True, np.inf)
     else:
         quick = best(False, np.inf)
@@ -265,9 +281,11 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
 
     machine, placement = problem.machine, problem.placement
     most = max(len(group.sizes) for group in problem.groups)
-    facts = np.zeros((10, 4), np.int64)
+    facts = np.zeros((at.FACTS, 4), np.int64)
     facts[at.COUNT, :3] = [len(group.blocks) for group in problem.groups]
     names: list[str] = []
+    feeds = {role: problem.feed(role) for role in ROLES}
+    ports = [name for name in dict.fromkeys(feeds.values()) if name]
     for number, role in enumerate(ROLES):
         tensor, level = problem.tensor(role), problem.first(role)
         facts[at.MOVES + number, list(problem.moves(tensor))] = 1
@@ -276,6 +294,9 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         names += [level] if level and level not in names else []
         facts[at.LEVEL, number] = names.index(level) if level else -1
         facts[at.BUFFERS, number] = pad(machine, level).buffers if level else 1
+        facts[at.FEED, number] = ports.index(feeds[role]) if feeds[role] else -1
+        facts[at.FEED_WIDTH, number] = _fed_width(problem, role)
+        facts[at.STAYS, number] = role == problem.role
     facts[at.SUMS] = _sums(problem)
     dram = machine.part(machine.dram_name, Dram)
     share, merges, paces = _folding(problem)
@@ -285,6 +306,9 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         _trips(problem),
         np.stack([_words(problem, role, most) for role in ROLES]),
         np.array([placement.room(machine, name) for name in names], np.int64),
+        np.array(
+            [pad(machine, name).bandwidth.bytes_per_cycle(machine.clock_hz) for name in ports]
+        ),
         np.array(orders, np.int64),
         facts,
         np.array([*paces, rate, _sum_rate(problem), _latency(problem)], np.float64),
@@ -342,6 +366,16 @@ def _sums(problem: Problem) -> tuple[int, int, int, int]:
         inside.word_bytes or wide,
         inside.buffers,
     )
+
+
+def _fed_width(problem: Problem, role: Role) -> int:
+    """Bytes of a word on its way between the chip's last memory and the array."""
+    tensor, machine = problem.tensor(role), problem.machine
+    if role != "output":
+        return tensor.width
+    level = problem.feed(role)
+    own = machine.memories[level].word_bytes if level else None
+    return own or max(machine.compute.accumulator_bytes, tensor.width)
 
 
 def _sum_rate(problem: Problem) -> float:
@@ -563,4 +597,18 @@ class Stationary:
     def nests(
         self, stage: Stage, machine: Machine, placement: Placement, objective: str
     ) -> list[Candidate]:
-        return best_nests(problem_of(stage, machine, placement, self.role), self.name, objective)
+        """Columns spread over all arrays; and where these wait, over fewer: smaller tiles leave
+        room to fetch ahead, and the other arrays share the vectors."""
+        found = best_nests(problem_of(stage, machine, placement, self.role), self.name, objective)
+        array = machine.compute
+        if objective in BY_BYTES or not isinstance(array, SystolicArray):
+            return found
+        busy = stage.iterations / (array.rows * array.columns)
+        arrays = array.arrays // 2
+        while arrays and found[0].estimate > WAITING * busy:
+            problem = problem_of(stage, machine, placement, self.role, arrays)
+            others = best_nests(problem, self.name, objective)
+            if others[0].estimate < found[0].estimate:
+                found = sorted([*others, *found], key=lambda candidate: candidate.estimate)
+            arrays //= 2
+        return found[: FINALISTS + SHALLOW]
