@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from hwsim.cli import main
-from hwsim.timing.caches.programs import Level, Memory, Program, Range, Reference
+from hwsim.timing.caches.loads import Level, Program, Range, Reference
+from hwsim.timing.caches.programs import Memory
 from hwsim.validate import run_check
 
 DATA = Path(__file__).parent.parent / "reference/cachegrind.json"

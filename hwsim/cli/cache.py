@@ -12,7 +12,7 @@ from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_err
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
-    from hwsim.timing.caches.programs import Level
+    from hwsim.timing.caches.loads import Level
 
 
 @click.command("cache")
@@ -76,7 +76,7 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
 def _level(text: str) -> Level:
     """'32KiB:8:64'. Raises HwsimError for what is no cache."""
     from hwsim.describe.units import parse_bytes
-    from hwsim.timing.caches.programs import Level
+    from hwsim.timing.caches.loads import Level
 
     parts = text.split(":")
     expected = "expected SIZE:WAYS:LINE such as 32KiB:8:64"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hwsim.timing.caches.programs import STORE, Level, Memory, Program, Range, Reference
+from hwsim.timing.caches.loads import STORE, Level, Program, Range, Reference
 from hwsim.validate import CHECKS, Pair
 
 WORD = 4
@@ -26,6 +26,8 @@ class Cachegrind:
     summary = "exact misses of seven kernels on six pairs of caches (valgrind 3.19)"
 
     def pairs(self, data: Any) -> Iterator[Pair]:
+        from hwsim.timing.caches.programs import Memory
+
         for number, row in enumerate(data["rows"]):
             memory = Memory([Level(*row["D1"]), Level(*row["LL"])])
             for program in PROGRAMS[row["program"]](row["params"], row["bases"]):

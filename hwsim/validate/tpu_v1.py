@@ -23,7 +23,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwsim.algorithms import lower
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, GemmLayer, Layer
@@ -33,11 +33,11 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import keep_on_chip
 from hwsim.schedule.dataflows import applicable
-from hwsim.timing.explicit.array import ArrayRun
-from hwsim.timing.explicit.layers import chained
-from hwsim.timing.explicit.pipeline import Played, Work, run_pipeline
-from hwsim.timing.systolic.pace import run_folds
 from hwsim.validate import CHECKS, Pair
+
+if TYPE_CHECKING:
+    from hwsim.timing.explicit.array import ArrayRun
+    from hwsim.timing.explicit.pipeline import Played, Work
 
 MACHINE, BLOCK = "tpu-v1", "table3_counters_pct"
 LAST_COLUMNS = 256
@@ -175,6 +175,9 @@ def _weight_counters(work: Work, played: Played) -> tuple[float, float]:
 
 def play(layers: Sequence[Layer], machine: Machine) -> Run:
     """The layers as one pipeline of tiles and folds."""
+    from hwsim.timing.explicit.layers import chained
+    from hwsim.timing.explicit.pipeline import run_pipeline
+
     runs = {layer: on_array(layer, machine) for layer in dict.fromkeys(layers)}
     steps = [runs[layer] for layer in layers]
     active = sum(run.cycles.compute for layer, run in zip(layers, steps, strict=True) if layer.macs)
@@ -184,6 +187,8 @@ def play(layers: Sequence[Layer], machine: Machine) -> Run:
 
 def on_array(layer: Layer, machine: Machine) -> ArrayRun:
     """One layer by its rule: its stage's pipeline, not yet chained."""
+    from hwsim.timing.systolic.pace import run_folds
+
     plan = lower(layer, "direct" if layer.macs else "memory-bound")
     stage, placement = plan.stages[0], keep_on_chip(plan, machine)
     return run_folds(

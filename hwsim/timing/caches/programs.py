@@ -1,76 +1,23 @@
-"""Programs that state every load and store: loops around accesses at affine addresses.
+"""Programs and traces through caches, access by access.
 
-    for i:                       Around(depth 2): load C[i][j]
-      for j:                     Around(depth 3): load A[i][k], load B[k][j]
-        load C[i][j]             Around(depth 2, after): store C[i][j]
-        for k:
-          load A[i][k]; load B[k][j]
-        store C[i][j]
-
-Where a nest leaves it to hwsim what is loaded when, a program says it, as a trace would; it is run
-through the same caches. Levels may have lines of different sizes.
+Where a nest leaves it to hwsim what is loaded when, a program (hwsim.timing.caches.loads) says it,
+as a trace would; it is run through the same caches. Levels may have lines of different sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hwsim.compiled import about_to_run
+from hwsim.timing.caches.loads import Level, Program, Range, Reference
 from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up
 
-LOAD, STORE = 0, 1
 STEP, PARENT, LENGTH, BOUND = 0, 1, 2, 3
 BEFORE, AFTER = 0, 1
-
-
-@dataclass(frozen=True)
-class Level:
-    """A cache: bytes, ways, bytes of a line. LRU; a write is treated like a read."""
-
-    size: int
-    ways: int
-    line: int
-
-    @property
-    def sets(self) -> int:
-        return self.size // self.line // self.ways
-
-
-@dataclass(frozen=True)
-class Range:
-    """for name in range(bound); with `tile` in steps of it; with `of`, from the value of that loop
-    on, up to its step or the bound."""
-
-    name: str
-    bound: int
-    tile: int = 1
-    of: str = ""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """One load or store of a word: base + the sum of coefficients times loops, in bytes.
-
-    depth: loops around it. after: it comes after the loops inside, not before.
-    """
-
-    base: int
-    coefficients: Mapping[str, int]
-    depth: int
-    write: bool = False
-    after: bool = False
-
-
-@dataclass(frozen=True)
-class Program:
-    """Loops from the outside in, and what they access, in order."""
-
-    loops: tuple[Range, ...]
-    references: tuple[Reference, ...]
 
 
 class Code(NamedTuple):
