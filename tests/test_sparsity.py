@@ -317,6 +317,8 @@ def test_the_digits_demonstration(
     digits = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "digits", digits)
     spec.loader.exec_module(digits)
+    monkeypatch.setattr(digits, "EPOCHS", 6)  # half of the demonstration's
+    monkeypatch.setattr(digits, "RETRAIN", 4)
     direct, winograd, pruned_direct, pruned_winograd, relu = digits.forms(0.25)
     assert min(form.accuracy for form in (direct, pruned_direct, relu)) > 0.95
     assert (

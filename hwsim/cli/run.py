@@ -37,6 +37,13 @@ from hwsim.errors import HwsimError
     "fixes its mapping.",
 )
 @click.option(
+    "--mapping",
+    type=click.Choice(["searched", "published"]),
+    default="searched",
+    show_default=True,
+    help="Row-stationary: the best mapping, or the one that the chip's papers show.",
+)
+@click.option(
     "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
 )
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
@@ -102,6 +109,7 @@ def command(
     algorithm: str,
     objective: str,
     dataflow: str | None,
+    mapping: str,
     batch: int,
     layers: tuple[str, ...],
     dtype: str | None,
@@ -130,6 +138,12 @@ def command(
     from hwsim.results.document import result_document
 
     check_outputs(json_to, trace_to, report_to)
+    if mapping == "published":
+        if dataflow not in (None, "row-stationary"):
+            raise HwsimError(
+                f"--mapping published is row-stationary's; expected no --dataflow {dataflow}"
+            )
+        dataflow = "row-stationary:published"
     if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
         raise HwsimError(
             "--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD"

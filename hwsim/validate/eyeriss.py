@@ -1,7 +1,8 @@
 """Eyeriss v1's measurements, layer by layer, beside the row-stationary simulation of eyeriss-v1.
- Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, table V (and rows like its). As on the chip, feature
-maps lie in memory with their padding (the H and W of table III), and the share of zeros that the
-table gives of a layer's input is an input here. An output has the zeros of the next layer's input
+
+Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, tables V and VI (and rows like theirs). As on the chip,
+feature maps lie in memory with their padding (the H and W of table III), and the share of zeros
+that the table gives of a layer's input is an input here. An output has the zeros of the next layer's input
 (the last one its own input's), and at least half of it is zero: a ReLU of values as often above
 zero as below leaves half, and pooling before the next layer, which takes the maximum, only takes
 zeros away.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows.row_stationary import Space
 from hwsim.validate import CHECKS, Pair
 
-MACHINE, TABLE = "eyeriss-v1", "table_V_alexnet_N4_1V_200MHz_60MHz"
+MACHINE = "eyeriss-v1"
 HALF = 0.5
 COLUMNS = {
     "processing_latency": "processing_latency_ms",
@@ -39,27 +40,37 @@ COLUMNS = {
 ZEROS = "zeros_in_ifmap_pct"
 
 
+@dataclass
 class Eyeriss:
     """Rows are layers of a network: milliseconds without DRAM, PEs at work, megabytes of the buffer
-    and of DRAM, milliwatts."""
+    and of DRAM, milliwatts.
 
-    file = "eyeriss.yaml"
-    summary = (
-        "the chip: latency, active PEs, buffer and DRAM traffic, power of AlexNet's convolutions"
-    )
+    table: of the reference's file; a file of other rows says network and batch itself.
+    """
+
+    summary: str
+    table: str
+    network: str
+    batch: int
+    file: str = "eyeriss.yaml"
 
     def pairs(self, data: Any) -> Iterator[Pair]:
-        table = {"network": "alexnet", "batch": 4, **data[TABLE]} if TABLE in data else data
-        machine = load_machine(MACHINE)
-        network = load_workload(table["network"], int(table["batch"]))
-        rows = [_named(table["columns"], row) for row in table["rows"]]
-        rows = [row for row in rows if row["layer"].lower() != "total"]
-        for row, following in itertools.zip_longest(rows, rows[1:]):
-            layer = _as_stored(_layer(network.layers, row["layer"]), row, following)
-            modelled = chip_numbers(layer, machine)
-            for metric, column in COLUMNS.items():
-                if row.get(column) is not None:
-                    yield Pair(row["layer"], metric, float(row[column]), modelled[metric])
+        own = {"network": self.network, "batch": self.batch}
+        yield from _table({**own, **data[self.table]} if self.table in data else data)
+
+
+def _table(table: Mapping[str, Any]) -> Iterator[Pair]:
+    """The layers of one network."""
+    machine = load_machine(MACHINE)
+    network = load_workload(table["network"], int(table["batch"]))
+    rows = [_named(table["columns"], row) for row in table["rows"]]
+    rows = [row for row in rows if row["layer"].lower() != "total"]
+    for row, following in itertools.zip_longest(rows, rows[1:]):
+        layer = _as_stored(_layer(network.layers, row["layer"]), row, following)
+        modelled = chip_numbers(layer, machine)
+        for metric, column in COLUMNS.items():
+            if row.get(column) is not None:
+                yield Pair(row["layer"], metric, float(row[column]), modelled[metric])
 
 
 def _named(columns: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
@@ -92,10 +103,10 @@ def _as_stored(
 
 
 def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
-    """The five metrics of one layer. processing_latency leaves out what the PEs wait for DRAM, as
-    the paper's does."""
+    """The five metrics of one layer, mapped as on the chip. processing_latency leaves out what the
+    PEs wait for DRAM, as the paper's does."""
     plan = lower(replace(layer, dtype=machine.dtype), "direct")
-    mapping = Space(plan.stages[0], machine, Placement()).best()
+    mapping = Space(plan.stages[0], machine, Placement()).published()
     stage = (
         simulate(layer, machine, "direct", dataflow=f"row-stationary:{mapping.text}", timeline=True)
         .layers[0]
@@ -125,4 +136,19 @@ def _array_side_bytes(stage: StageResult, layer: ConvLayer) -> int:
     return inputs.read_bytes + filters.read_bytes + sums.read_bytes - emptied + sums.write_bytes
 
 
-CHECKS.register("eyeriss")(Eyeriss())
+CHECKS.register("eyeriss")(
+    Eyeriss(
+        "the chip: latency, active PEs, buffer and DRAM traffic, power of AlexNet's convolutions",
+        "table_V_alexnet_N4_1V_200MHz_60MHz",
+        "alexnet",
+        4,
+    )
+)
+CHECKS.register("eyeriss-vgg16")(
+    Eyeriss(
+        "the chip: the same of VGG-16's convolutions",
+        "table_VI_vgg16_N3_1V_200MHz_60MHz",
+        "vgg16",
+        3,
+    )
+)

@@ -13,9 +13,10 @@ n images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from math import ceil
+from typing import Literal
 
 from hwsim.describe.machine import ROLES, Machine
 from hwsim.describe.units import size_text
@@ -58,20 +59,20 @@ class RowStationary:
     the least buffer traffic.
 
     Tiles are even ones, as all of table III are: n divides the batch, p t divides m, m divides the
-    filters. `given` fixes the mapping by hand.
+    filters. `given` fixes the mapping by hand; 'published' is the chip's own (Space.published).
     """
 
     name = "row-stationary"
     summary = "filter rows stay in PEs, input rows move diagonally, sums go down"
     default = True
 
-    def __init__(self, given: Mapping | None = None) -> None:
+    def __init__(self, given: Mapping | Literal["published"] | None = None) -> None:
         self.given = given
 
     def with_parameters(self, text: str) -> RowStationary:
-        """The dataflow with its mapping fixed: 'm=64,n=4,e=13,p=16,q=3,r=2,t=2'. Raises HwsimError
-        for what is missing or wrong."""
-        return RowStationary(read_mapping(text))
+        """The dataflow with its mapping fixed: 'm=64,n=4,e=13,p=16,q=3,r=2,t=2', or 'published'.
+        Raises HwsimError for what is missing or wrong."""
+        return RowStationary("published" if text == "published" else read_mapping(text))
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
         if not isinstance(machine.compute, PeArray):
@@ -94,7 +95,10 @@ class RowStationary:
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
         space = Space(stage, machine, placement)
-        mapping = space.checked(self.given) if self.given else space.best()
+        if self.given == "published":
+            mapping = space.published()
+        else:
+            mapping = space.checked(self.given) if self.given else space.best()
         (buffer, ifmap_spad), (filter_buffer, filter_spad), (_, psum_spad) = (
             machine.chain(role)[1:] for role in ("activation", "weight", "output")
         )
@@ -134,7 +138,7 @@ def read_mapping(text: str) -> Mapping:
         if letter.strip() not in letters:
             raise HwsimError(
                 f"row-stationary: {piece!r}{nearest(letter, letters)}; expected "
-                f"{', '.join(f'{name}=N' for name in letters)}"
+                f"{', '.join(f'{name}=N' for name in letters)}, or published"
             )
         if not value.strip().isdecimal() or not 1 <= int(value) < 1 << 31:
             raise HwsimError(
@@ -185,13 +189,40 @@ class Space:
 
     def best(self) -> Mapping:
         """Raises HwsimError when not even one row of one filter fits the buffers."""
-        legal = [mapping for mapping in self.mappings() if self.misfit(mapping) is None]
+        return self._best_of(self.mappings(self._even_heights()))
+
+    def _best_of(self, mappings: Iterator[Mapping]) -> Mapping:
+        legal = [mapping for mapping in mappings if self.misfit(mapping) is None]
         if not legal:
             raise HwsimError(
                 f"{self.machine.name}: {self.stage.name}: not even one output row of one filter "
                 f"fits the buffers"
             )
         return min(legal, key=lambda mapping: (*self.cost(mapping), -mapping.p))
+
+    def published(self) -> Mapping:
+        """The chip's own mapping, as far as its tables show it: the best of those whose sets are
+        as tall as table III's, and which read an image's inputs of a pass from one bank.
+
+        Sets of short filters are at least one row less than the array is wide (13 output rows, or
+        all that there are), of filters that fill the array half as much (7). An image's rows of
+        all channels of a pass lie in one bank of the buffer; where one channel needs more, a pass
+        takes one. So sums of m filters x e rows x the whole width fill the buffer, and m and q r
+        shrink as maps grow. AlexNet's mappings are those of `best`; VGG-16's give the times of
+        table VI (hwsim validate eyeriss). Raises HwsimError when nothing fits.
+        """
+        wide, size = self.array.cols, self.size
+        short = 2 * size["r"] <= self.array.rows
+        least = min(size["p"], wide - 1 if short else wide // 2)
+        heights = {*self._even_heights(), min(wide - 1, size["p"]), min(wide, size["p"])}
+        tall = sorted((e for e in heights if e >= least), reverse=True)
+        return self._best_of(filter(self._in_one_bank, self.mappings(tall)))
+
+    def _in_one_bank(self, mapping: Mapping) -> bool:
+        buffer = self.machine.part(self.machine.chain("activation")[1], Scratchpad)
+        channels = mapping.q * mapping.r
+        image = channels * self._rows(mapping.e) * self.input_columns * self.width
+        return channels == 1 or image <= buffer.capacity // buffer.banks
 
     def checked(self, mapping: Mapping) -> Mapping:
         """A mapping given by hand. Raises HwsimError naming what it overflows, and by how much."""
@@ -202,11 +233,16 @@ class Space:
             )
         return mapping
 
-    def mappings(self) -> Iterator[Mapping]:
-        """Even tiles that the array and the PEs hold; m as many filters as the buffer has room
-        for."""
+    def _even_heights(self) -> list[int]:
+        """Output rows of a set that cut them evenly."""
+        rows = self.size["p"]
+        return list(dict.fromkeys(ceil(rows / bands) for bands in range(1, rows + 1)))
+
+    def mappings(self, heights: Sequence[int]) -> Iterator[Mapping]:
+        """Tiles that the array and the PEs hold, of sets so high; m as many filters as the buffer
+        has room for."""
         size = self.size
-        for e in dict.fromkeys(ceil(size["p"] / bands) for bands in range(1, size["p"] + 1)):
+        for e in heights:
             sets = sets_of(self.array, size["r"], e)
             for q in range(1, min(size["c"], self.ifmap_words // size["s"]) + 1):
                 for r in range(1, min(sets, ceil(size["c"] / q)) + 1):
