@@ -2,10 +2,10 @@
 
 Chen, Krishna, Emer, Sze, JSSC 52(1), 2017, tables V and VI (and rows like theirs). As on the chip,
 feature maps lie in memory with their padding (the H and W of table III), and the share of zeros
-that the table gives of a layer's input is an input here. An output has the zeros of the next layer's input
-(the last one its own input's), and at least half of it is zero: a ReLU of values as often above
-zero as below leaves half, and pooling before the next layer, which takes the maximum, only takes
-zeros away.
+that the table gives of a layer's input is an input here. An output has the zeros of the next
+layer's input (the last one its own input's), and at least half of it is zero: a ReLU of values as
+often above zero as below leaves half, and pooling before the next layer, which takes the maximum,
+only takes zeros away.
 """
 
 from __future__ import annotations
