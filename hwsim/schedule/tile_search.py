@@ -39,6 +39,7 @@ COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8,
 FEED, FEED_WIDTH, STAYS, FACTS = 10, 11, 12, 13
 SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
 SHARE, MERGES, SEPARATE, AHEAD = range(4)  # columns of ARRAY
+STRICT = 3  # column of STAYS: do ports count, and room to fetch ahead?
 VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD = range(7)  # of Given.rates
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
@@ -246,7 +247,7 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
         width = p.facts[SUMS, SUM_BYTES] if unfinished else p.facts[WIDTH, tensor]
         size = words * width
         copies = 1 if words >= cover else p.facts[BUFFERS, tensor]
-        if copies > 2 and size * copies > p.room[level]:
+        if p.facts[STAYS, STRICT] and copies > 2 and size * copies > p.room[level]:
             copies = 2  # enough to load one while the other is used
         single = size * copies > p.room[level]
         if single and (size > p.room[level] or tensor == 2):
@@ -267,7 +268,9 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
             size if single else size * copies,
             moved,
         )
-        waiting = 1.0 + p.rates[FIRST_WORD] * p.rates[RATE] / size  # for every tile's first word
+        waiting = 1.0
+        if p.facts[STAYS, STRICT]:  # for every tile's first word
+            waiting += p.rates[FIRST_WORD] * p.rates[RATE] / size
         w.floats[TILE + tensor, place] = size
         w.floats[ALONE + tensor, place] = moved * waiting if single and words < cover else 0.0
         w.ints[OPTIONS, tensor] += 1
@@ -364,10 +367,13 @@ def _in_flight(p: Any, w: Any, compute: float, tensor: int, option: int) -> floa
         return 0.0
     tile = w.floats[TILE + tensor, option]
     most = max(p.facts[ARRAY, AHEAD], p.facts[BUFFERS, tensor])
-    copies = min(np.floor(p.room[p.facts[LEVEL, tensor]] / tile), float(most))
+    moved, room = w.floats[MOVED + tensor, option], p.room[p.facts[LEVEL, tensor]]
+    if not p.facts[STAYS, STRICT]:
+        held = min(room, most * w.floats[SIZE + tensor, option] / p.facts[BUFFERS, tensor])
+        return float(moved * p.rates[FIRST_WORD] / held) if held > 0 else 0.0
+    copies = min(np.floor(room / tile), float(most))
     if copies < 2:
         return 0.0  # nothing is on its way while a tile is used: said already
-    moved = w.floats[MOVED + tensor, option]
     if moved <= tile:
         return 0.0  # there is one tile
     loads = moved / tile * p.rates[FIRST_WORD] + moved / p.rates[RATE]

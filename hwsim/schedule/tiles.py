@@ -284,7 +284,10 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     facts = np.zeros((at.FACTS, 4), np.int64)
     facts[at.COUNT, :3] = [len(group.blocks) for group in problem.groups]
     names: list[str] = []
-    feeds = {role: problem.feed(role) for role in ROLES}
+    # on PEs the busses are the limit more often, and ports alone mislead the search
+    strict = isinstance(machine.compute, SystolicArray)
+    feeds = {role: problem.feed(role) if strict else "" for role in ROLES}
+    facts[at.STAYS, at.STRICT] = strict
     ports = [name for name in dict.fromkeys(feeds.values()) if name]
     for number, role in enumerate(ROLES):
         tensor, level = problem.tensor(role), problem.first(role)
