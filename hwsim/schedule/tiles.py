@@ -16,7 +16,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
 from hwsim.describe.machine import Machine, Role
-from hwsim.describe.units import size_text
+from hwsim.describe.units import Bandwidth, size_text
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
@@ -284,8 +284,7 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     facts = np.zeros((at.FACTS, 4), np.int64)
     facts[at.COUNT, :3] = [len(group.blocks) for group in problem.groups]
     names: list[str] = []
-    # on PEs the busses are the limit more often, and ports alone mislead the search
-    strict = isinstance(machine.compute, SystolicArray)
+    strict = _ports_feed(problem)
     feeds = {role: problem.feed(role) if strict else "" for role in ROLES}
     facts[at.STAYS, at.STRICT] = strict
     ports = [name for name in dict.fromkeys(feeds.values()) if name]
@@ -368,6 +367,24 @@ def _sums(problem: Problem) -> tuple[int, int, int, int]:
         problem.placement.room(machine, level),
         inside.word_bytes or wide,
         inside.buffers,
+    )
+
+
+def _ports_feed(problem: Problem) -> bool:
+    """Are ports the limit of what reaches the array? Not where PEs hang on narrower busses."""
+    array, machine = problem.machine.compute, problem.machine
+    if not isinstance(array, PeArray):
+        return True
+    busses: dict[Role, Bandwidth] = {
+        "activation": array.activation_bus,
+        "weight": array.weight_bus,
+        "output": array.output_bus,
+    }
+    return all(
+        bus.bytes_per_cycle(machine.clock_hz)
+        >= pad(machine, problem.feed(role)).bandwidth.bytes_per_cycle(machine.clock_hz)
+        for role, bus in busses.items()
+        if problem.feed(role)
     )
 
 
