@@ -167,7 +167,7 @@ def test_the_chip_is_met_within_the_targets() -> None:
 
 
 def test_vgg16_is_met_by_the_chips_own_mapping() -> None:
-    """Table VI, held out: the rule was found with its times in view, no number was fitted."""
+    """Table VI. The rules were found with its times in view; no number was fitted."""
     scores = run_check("eyeriss-vgg16").metrics
     assert scores["processing_latency"].max_abs_rel_err < 0.07
     assert scores["glb_bytes"].mean_abs_rel_err < 0.05

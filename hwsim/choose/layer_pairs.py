@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from hwsim.choose.mappings import map_workload
 from hwsim.describe.layer import DENSE
@@ -26,10 +25,9 @@ from hwsim.schedule.layer_pair import (
     compulsory,
     cost,
     pick,
+    whole,
 )
 from hwsim.schedule.mapper import Options
-
-Floats = npt.NDArray[np.float64]
 
 HELD: dict[str, Role] = {
     "input": "activation",
@@ -114,7 +112,7 @@ def fuse_layers(
     dtype = layers[0].dtype or machine.dtype
     table = _Table(pair, machine, dtype)
     fused, apart = compulsory(pair)
-    best = table.best(objective)
+    best, least = table.best(objective), int(table.dram_bytes(cost(pair, whole(pair))))
     return FusedPair(
         names,
         machine,
@@ -123,17 +121,12 @@ def fuse_layers(
         pair,
         best,
         table.curve(),
-        table.dram_bytes(_whole(pair)),
-        table.dram_bytes(_whole(pair)) + (apart - fused) * DTYPE_BYTES[dtype],
+        least,
+        least + (apart - fused) * DTYPE_BYTES[dtype],
         _apart(dense, machine, objective, seconds or SECONDS, progress),
         "" if best is not None else table.lacking(),
         next((name for name, part in machine.memories.items() if "activation" in part.keeps), ""),
     )
-
-
-def _whole(pair: Pair) -> Cost:
-    second = pair.second
-    return cost(pair, Blocks(second.n, second.p, second.q, pair.first.k, True, True, True, True))
 
 
 def _apart(

@@ -51,7 +51,7 @@ def _loops(fused: FusedPair, best: Choice) -> list[str]:
         for name, stays in zip(names, (blocks.first_stays, blocks.second_stays), strict=True)
         if not stays
     ]
-    lines = [
+    return [
         _loop(0, "n", second.n, blocks.images),
         _loop(1, "p", second.p, blocks.rows),
         _loop(2, "q", second.q, blocks.cols),
@@ -62,7 +62,6 @@ def _loops(fused: FusedPair, best: Choice) -> list[str]:
         f"        {names[1]} from there, added to its block of outputs",
         "      store the block of outputs",
     ]
-    return [line for line in lines if line]
 
 
 def _loop(depth: int, dim: str, bound: int, tile: int) -> str:

@@ -279,12 +279,16 @@ def _room(rows: _Extent, cols: _Extent, chunk: Any, channels: int, keep: bool) -
     return tile + chunk * beside + (channels - chunk) * others
 
 
+def whole(pair: Pair) -> Blocks:
+    """All of both layers on the chip at once."""
+    second = pair.second
+    return Blocks(second.n, second.p, second.q, pair.first.k, True, True, True, True)
+
+
 def compulsory(pair: Pair) -> tuple[int, int]:
     """Words that DRAM moves at least: fused (input, filters, output), and apart, where the tensor
     between is written and read. Inputs that no window reaches do not count."""
-    first, second = pair.first, pair.second
-    whole = Blocks(first.n, second.p, second.q, first.k, True, True, True, True)
-    least = cost(pair, whole)
+    first, least = pair.first, cost(pair, whole(pair))
     fused = least.loaded_input + least.loaded_first + least.loaded_second + least.stored
     made = first.n * first.k * first.p * first.q
     rows, cols = (_total([reach.inputs(0, reach.outputs)]) for reach in _seconds(pair))
