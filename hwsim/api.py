@@ -8,7 +8,7 @@ table    = compare(workload, ["xeon-8380", "h200", "tpu-v1"], algorithms=["direc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +23,7 @@ from hwsim.results.result import Result
 
 if TYPE_CHECKING:
     from hwsim.choose.mappings import Mappings
+    from hwsim.ir.tensor import Array
 
 Convention = Literal["exact", "timeloop"]
 CONVENTIONS = ("exact", "timeloop")
@@ -38,18 +39,27 @@ def simulate(
     dtype: str | None = None,
     progress: Progress | None = None,
     timeline: bool = False,
+    arrays: Mapping[str, Array] | None = None,
 ) -> Result:
     """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the
     chip keeps its maps.
 
     algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency,
     energy, multiplies or dram, ties going to the faster. dtype: the machine's own when None.
-    timeline: keep when every tile moved and step ran (hwsim.report.trace). progress(done, all) is
-    called as simulations finish. Raises HwsimError (UnknownName, ConfigError) for what the user can
-    put right, PhysicsError for a result that no machine could produce.
+    timeline: keep when every tile moved and step ran (hwsim.report.trace). arrays: how arrays lie,
+    by name, where caches see it. progress(done, all) is called as simulations finish. Raises
+    HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a result
+    that no machine could produce.
     """
     job = Job(
-        as_workload(workload), as_machine(machine), algorithm, dataflow, dtype, objective, timeline
+        as_workload(workload),
+        as_machine(machine),
+        algorithm,
+        dataflow,
+        dtype,
+        objective,
+        timeline,
+        tuple((arrays or {}).items()),
     )
     return run_jobs([job], progress)[0]
 

@@ -21,11 +21,14 @@ from hwsim.describe.workload import Workload
 from hwsim.energy.account import assumed_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan, Stage
+from hwsim.ir.tensor import Array
 from hwsim.results.result import LayerResult, Result
+from hwsim.rewrite.arrays import lay_out
 from hwsim.rewrite.placement import with_weights_that_fit
 from hwsim.schedule.dataflows import find_dataflow
 
 Progress = Callable[[int, int], None]
+Arrays = tuple[tuple[str, Array], ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Job:
     dtype: str | None
     objective: str = "latency"
     timeline: bool = False
+    arrays: Arrays = ()
 
     def layers(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the
@@ -51,6 +55,11 @@ class Job:
             )
         if self.algorithm != AUTO:
             find_algorithm(self.algorithm)
+        if self.arrays and self.algorithm == AUTO:
+            raise HwsimError(
+                "arrays are those of one algorithm; expected --algorithm direct or another beside "
+                "them, not auto"
+            )
         if self.objective not in OBJECTIVES:
             raise UnknownName("objective", self.objective, OBJECTIVES)
         if self.dataflow is not None:
@@ -81,6 +90,7 @@ class _Task:
     yields: bool
     timeline: bool = False
     objective: str = "latency"
+    arrays: Arrays = ()
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -89,7 +99,13 @@ class _Task:
     def work(self) -> _Work:
         plan = self.plan()
         return _Work(
-            self.machine, self.layer, plan.stages, plan.fused_over, self.dataflow, self.objective
+            self.machine,
+            self.layer,
+            plan.stages,
+            plan.fused_over,
+            self.dataflow,
+            self.objective,
+            self.arrays,
         )
 
 
@@ -104,6 +120,7 @@ class _Work:
     fused_over: tuple[str, ...]
     dataflow: str | None
     objective: str
+    arrays: Arrays
 
 
 def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
@@ -155,6 +172,7 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
             job.algorithm != AUTO,
             job.timeline,
             job.objective,
+            job.arrays,
         )
         for name in names
     ]
@@ -216,7 +234,7 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
     return simulate_layer(
         "",
         task.layer,
-        replace(task.plan(), notes=()),
+        lay_out(replace(task.plan(), notes=()), dict(task.arrays), machine),
         reference,
         machine,
         task.dataflow,

@@ -16,6 +16,7 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.nest_file import NestFile, bind, load_nests
 from hwsim.ir.stage import Plan
 from hwsim.results.result import LayerResult
+from hwsim.rewrite.arrays import lay_out
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ def simulate_nests(
     layers = own.workload.layers
     done: list[LayerResult] = []
     for name, layer in layers.items():
-        plan = lower(layer, own.file.algorithm)
+        arrays = next(entry.arrays for entry in own.file.nests if entry.layer == name)
+        try:
+            plan = lay_out(lower(layer, own.file.algorithm), arrays, own.machine)
+        except HwsimError as error:
+            raise HwsimError(f"{own.path}: {name}: {error}") from None
         nests = _nests_of(own, name, plan)
         try:
             done.append(

@@ -43,6 +43,14 @@ from hwsim.errors import HwsimError
     show_default=True,
     help="Row-stationary: the best mapping, or the one that the chip's papers show.",
 )
+@click.option("--cores", type=click.IntRange(1), help="Use so many of a CPU's cores.")
+@click.option(
+    "--array",
+    "arrays",
+    multiple=True,
+    metavar="NAME=HOW",
+    help="How an array lies where caches see it: B=n,k (order), B=ld:528 (row), B=block:16.",
+)
 @click.option(
     "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
 )
@@ -110,6 +118,8 @@ def command(
     objective: str,
     dataflow: str | None,
     mapping: str,
+    cores: int | None,
+    arrays: tuple[str, ...],
     batch: int,
     layers: tuple[str, ...],
     dtype: str | None,
@@ -132,10 +142,12 @@ def command(
     from hwsim.api import run_nests, simulate
     from hwsim.describe.machine import load_machine
     from hwsim.describe.workload import find_workload
+    from hwsim.parts.core import with_cores
     from hwsim.report.files import write_file
     from hwsim.report.tables import nest_text, reuse_text, run_table
     from hwsim.report.trace import trace_text
     from hwsim.results.document import result_document
+    from hwsim.rewrite.arrays import read_arrays
 
     check_outputs(json_to, trace_to, report_to)
     if mapping == "published":
@@ -159,6 +171,8 @@ def command(
             ("--batch", batch > 1),
             ("--layer", layers),
             ("--objective", objective != "latency"),
+            ("--cores", cores),
+            ("--array", arrays),
         )
         if convention == "scalesim":
             _refuse_beside(
@@ -193,6 +207,8 @@ def command(
             ("--layer", layers),
             ("--dtype", dtype),
             ("--trace", trace_to),
+            ("--cores", cores),
+            ("--array", arrays),
         )
         with progress_bar("simulating") as progress:
             result = run_nests(nest_file, progress)
@@ -202,6 +218,8 @@ def command(
                 "expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)"
             )
         loaded = load_machine(machine)
+        if cores is not None:
+            loaded = with_cores(loaded, cores)
         network = find_workload(workload, batch)
         if layers:
             network = network.only(layers)
@@ -215,6 +233,7 @@ def command(
                 dtype=dtype,
                 progress=progress,
                 timeline=trace_to is not None,
+                arrays=read_arrays(arrays),
             )
     if trace_to:
         write_file(trace_to, trace_text(result) + "\n")

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from hwsim.describe.reading import count
 from hwsim.ir.stage import Stage
 
 COMPUTE = "compute"
@@ -55,12 +56,31 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Code:
+    """How a compiler writes the innermost step for a CPU.
+
+    vector: the dim that vectors run along, empty for the output's dim with the longest tile. fused:
+    one instruction multiplies and adds. reloads: words that every step loads again although they
+    stay, since the compiler cannot tell that a store leaves them as they are. step: instructions of
+    a step beside loads, stores and sums: a pointer, a compare and branch in one. entry:
+    instructions around a loop each time it begins: its bounds, pointers and sum, or checks that
+    vectors may run.
+    """
+
+    vector: str = ""
+    fused: bool = True
+    reloads: int = count(default=0, least=0)
+    step: int = count(default=2, least=0)
+    entry: int = count(default=6, least=0)
+
+
+@dataclass(frozen=True)
 class Nest:
     """Items outermost first; the first is the backing memory's Hold of every tensor.
 
     compute_multicast, compute_reduce: the same switches for the innermost level's wires to the
     multipliers. dataflow: the name of the rule that made it. packed: weights are stored in panels
-    as wide as the tile that is loaded at a time.
+    as wide as the tile that is loaded at a time. code: a CPU's instructions.
     """
 
     stage: Stage
@@ -69,6 +89,7 @@ class Nest:
     compute_multicast: bool = True
     compute_reduce: bool = True
     packed: bool = False
+    code: Code = Code()
 
     @property
     def loops(self) -> tuple[Loop, ...]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -38,9 +38,10 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.reading import Document, count, per_axis, read, read_text
 from hwsim.describe.units import DTYPE_BYTES
 from hwsim.errors import HwsimError, nearest
-from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.nest import Code, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import keeps_filters
+from hwsim.ir.tensor import Array
 from hwsim.ir.verify import verify_nest
 
 LAYERS: dict[str, type[ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer]] = {
@@ -144,13 +145,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Entry:
-    """One stage's nest."""
+    """One stage's nest; code: a CPU's instructions; arrays: how a layer's arrays lie where caches
+    see it."""
 
     layer: str
     shape: Shape
     stage: str
     nest: tuple[Item, ...]
     dataflow: str = "mapped"
+    code: Code = Code()
+    arrays: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,12 @@ class NestFile:
                     yield (
                         f"nests[{number}]",
                         f"a second nest of {entry.layer}'s stage {entry.stage}",
+                    )
+                elif entry.layer == other.layer and entry.arrays != other.arrays:
+                    yield (
+                        f"nests[{number}].arrays",
+                        f"other arrays for layer {entry.layer} than before; expected the same for "
+                        f"all its stages",
                     )
                 elif entry.layer == other.layer and entry.shape != other.shape:
                     yield (
@@ -251,6 +261,12 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
         items.append(Loop(dim, step, item.on if item.par is not None else None))
     if not document.faults:
         _check_machine(file, number, items, stage, machine, document)
+    if entry.code.vector and entry.code.vector not in left:
+        document.fault(
+            f"nests[{number}].code.vector",
+            f"no dim {entry.code.vector!r} in {stage.name}{nearest(entry.code.vector, left)}; "
+            f"expected one of {', '.join(left)}",
+        )
     if not document.faults:
         for dim, step in left.items():
             if step > 1:
@@ -260,7 +276,7 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
                 )
     document.check()
     try:
-        return verify_nest(Nest(stage, tuple(items), entry.dataflow))
+        return verify_nest(Nest(stage, tuple(items), entry.dataflow, code=entry.code))
     except HwsimError as error:
         document.fault(f"nests[{number}].nest", str(error))
         document.check()

@@ -9,11 +9,14 @@ the statement touches that many coordinates at once (a Winograd patch), `step` a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
 from hwsim.describe.machine import Role
+from hwsim.describe.reading import count
+
+LONGEST_ROW = 1 << 31  # words
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ def along(dim: str, size: int) -> Axis:
 class Tensor:
     """A tensor that a statement touches.
 
-    layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element.
+    layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element. ld:
+    elements from one row to the next, 0 for a row's own. block: elements of the fastest axis that
+    lie together, 0 for a whole row.
     part_of: (buffer, i) when the tensor is the i-th of the equal pieces of a larger one that
     another stage writes under the buffer's name. coded: share of its bytes that crosses DRAM's
     port, where the machine compresses what goes there.
@@ -68,6 +73,23 @@ class Tensor:
     layout: tuple[int, ...] = ()
     part_of: tuple[str, int] | None = None
     coded: float = 1.0
+    ld: int = 0
+    block: int = 0
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Axis numbers from slowest to fastest."""
+        return self.layout or tuple(range(len(self.axes)))
+
+    @property
+    def fastest(self) -> Axis:
+        """The axis whose neighbours lie side by side."""
+        return self.axes[self.order[-1]]
+
+    @property
+    def row(self) -> int:
+        """Elements from one row to the next."""
+        return self.ld or self.fastest.size
 
     @property
     def buffer(self) -> str:
@@ -90,7 +112,27 @@ class Tensor:
     def strides(self) -> tuple[int, ...]:
         """Elements between neighbours along each axis, by the layout."""
         steps, step = [0] * len(self.axes), 1
-        for number in reversed(self.layout or range(len(self.axes))):
+        for number in reversed(self.order):
             steps[number] = step
-            step *= self.axes[number].size
+            step *= self.row if number == self.order[-1] else self.axes[number].size
         return tuple(steps)
+
+
+@dataclass(frozen=True)
+class Array:
+    """How an array lies in memory.
+
+    order: its axes from slowest to fastest, each by the first loop that moves along it; empty for
+    the usual one. ld: words from one row to the next, 0 for a row's own. block: words of the
+    fastest axis that lie together, before the next block of all rows; 0 for a whole row.
+    """
+
+    order: tuple[str, ...] = ()
+    ld: int = count(default=0, least=0)
+    block: int = count(default=0, least=0)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        if self.ld and self.block:
+            yield "block", "blocks have no rows to pad; expected ld or block"
+        if max(self.ld, self.block) > LONGEST_ROW:
+            yield "ld" if self.ld > LONGEST_ROW else "block", f"expected at most {LONGEST_ROW}"

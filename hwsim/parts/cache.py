@@ -15,10 +15,15 @@ LARGEST = 4 * 2**30
 @PARTS.register("cache")
 @dataclass(frozen=True)
 class Cache(Memory):
-    """Write-allocate, write-back, LRU. `per: core` gives every core its own; bandwidth is per
-    instance.
+    """Write-allocate, write-back, LRU. `per: core` gives every core its own; capacity and bandwidth
+    are those of one instance.
 
-    write_fetch: a write miss fetches the rest of its line (false where whole sectors are written).
+    shared_by: so many cores share an instance of a cache of the chip, a power of two; 0 for all.
+    core_bandwidth: what one core gets of a shared cache, None for all of it. ports: one for lines
+    that are fetched and written back, or one for each. write_fetch: a write
+    miss fetches the rest of its line (false where whole sectors are written). in_flight: misses of
+    an instance that wait at a time, 0 for any number. set_busy: cycles that a fill keeps its set;
+    misses that follow each other in few sets wait for that.
     """
 
     kind: ClassVar[str] = "cache"
@@ -29,15 +34,36 @@ class Cache(Memory):
     latency: Duration = quantity("duration")
     per: Literal["core", "chip"] = "core"
     write_fetch: bool = True
+    shared_by: int = count(default=0, least=0)
+    core_bandwidth: Bandwidth | None = quantity("bandwidth", default=None)
+    ports: Literal["shared", "separate"] = "shared"
+    in_flight: int = count(default=0, least=0)
+    set_busy: int = count(default=0, least=0)
     energy: float | None = quantity("energy_pj_per_byte", default=None)
 
     @property
     def sets(self) -> int:
         return self.capacity // (self.line * self.ways)
 
+    @property
+    def sharers(self) -> int:
+        """Cores that share an instance; 0 for all."""
+        return 1 if self.per == "core" else self.shared_by
+
+    def copies(self, units: int) -> int:
+        """Instances that so many cores need."""
+        return -(-units // self.sharers) if self.sharers else 1
+
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.line & (self.line - 1):
             yield "line", f"a line of {self.line} bytes; expected a power of two"
+        elif self.shared_by and self.per == "core":
+            yield (
+                "shared_by",
+                f"{self.shared_by} cores share a core's own; expected per: chip",
+            )
+        elif self.shared_by & (self.shared_by - 1):
+            yield "shared_by", f"{self.shared_by} cores; expected a power of two"
         elif self.capacity > LARGEST:
             yield (
                 "capacity",

@@ -1,12 +1,13 @@
 """A CPU's cores: SIMD fused multiply-add ports and load/store ports."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from hwsim.describe.machine import PARTS, Compute, Need
+from hwsim.describe.machine import PARTS, Compute, Machine, Need
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import DTYPE_BYTES
+from hwsim.errors import HwsimError
 
 
 @PARTS.register("core")
@@ -16,8 +17,10 @@ class Core(Compute):
 
     fma_ports: vector multiply-adds a cycle; loads, stores: vector accesses a cycle;
     int8_macs_per_lane: int8 multiply-adds that a 4-byte lane does at once (VNNI: 4). fma_latency:
-    cycles until a sum can be added to again. reorder: instructions in flight (the reorder buffer's
-    entries; 1 for a core that works in order).
+    cycles until a sum can be added to again; add_latency: the same where additions are apart from
+    multiplications, 0 for as long. issue: instructions that begin in a cycle, 0 for as many as its
+    ports take. reorder: instructions in flight (the reorder buffer's entries; 1 for a core that
+    works in order). overlap: do lines move between caches while the core loads and stores?
     """
 
     kind: ClassVar[str] = "core"
@@ -31,7 +34,10 @@ class Core(Compute):
     vector_registers: int = count()
     int8_macs_per_lane: int = count(default=1)
     fma_latency: int = count(default=4)
+    add_latency: int = count(default=0, least=0)
+    issue: int = count(default=0, least=0)
     reorder: int = count(default=224)
+    overlap: bool = True
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.vector & (self.vector - 1) or self.vector < 8:
@@ -72,3 +78,18 @@ class Core(Compute):
 
     def peak_macs_per_cycle(self, dtype: str) -> float:
         return self.cores * self.macs_per_cycle_per_core(dtype)
+
+
+def with_cores(machine: Machine, cores: int) -> Machine:
+    """The machine with so many of its cores in use. Raises HwsimError where it has fewer, or
+    none."""
+    core = machine.compute
+    if not isinstance(core, Core):
+        raise HwsimError(f"{machine.name} has no CPU cores; expected none to be chosen")
+    if not 1 <= cores <= core.cores:
+        raise HwsimError(f"{cores} cores of {machine.name}; expected 1 to {core.cores}")
+    if cores == core.cores:
+        return machine
+    name = f"{machine.name} ({cores} core{'s' if cores > 1 else ''})"
+    parts = {**machine.parts, machine.compute_name: replace(core, cores=cores)}
+    return replace(machine, name=name, parts=parts)

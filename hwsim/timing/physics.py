@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hwsim.describe.machine import Machine
+from hwsim.describe.machine import Machine, Memory
 from hwsim.errors import PhysicsError
 from hwsim.parts.cache import Cache
 from hwsim.results.result import Access, LayerResult, StageResult
@@ -69,8 +69,13 @@ def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> floa
         moved = reads
     else:
         moved = writes if part.per == "sm" else max(reads, writes)
-    copies = 1 if part.per == "chip" else machine.compute.units
-    return moved / copies / bandwidth.bytes_per_cycle(machine.clock_hz)
+    return moved / _instances(part, machine) / bandwidth.bytes_per_cycle(machine.clock_hz)
+
+
+def _instances(part: Memory, machine: Machine) -> int:
+    if isinstance(part, Cache):
+        return part.copies(machine.compute.units)
+    return 1 if part.per == "chip" else machine.compute.units
 
 
 def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:

@@ -8,6 +8,11 @@
           C[i,j] += A[i,k] * B[k,j]          for k in a tile:                   C += A * B
                                                C[i,j] += A[i,k] * B[k,j]
 
+`registers=4x4x1` does so many at a step, sums and words of which stay in registers; `lanes=4`
+makes vectors of so many words. What a compiler makes of the loops can be said too: `fused=no`
+multiplies and adds in two instructions, `reloads=1` loads a word again at every step that could
+stay in a register, `entry=40` spends so many instructions each time a loop begins.
+
 A product's letters are i, j, k or the dims m, n, k; a convolution's are its dims. Dims that are not
 named run outermost, in the order of the stage.
 """
@@ -19,7 +24,7 @@ from dataclasses import dataclass
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, nearest
-from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.nest import Code, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points
 from hwsim.parts.core import Core
@@ -27,18 +32,28 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
 TEXTBOOK = {"i": "m", "j": "n", "k": "k"}
-FORM = "order=ikj, tile=32x32x32 and vector=j, the first alone or with the others"
+FORM = (
+    "order=ikj alone or with tile=32x32x32, registers=4x4x1, vector=j, lanes=4, fused=no, "
+    "reloads=1, entry=40"
+)
+PARAMETERS = ("order", "tile", "registers", "vector", "lanes", "fused", "reloads", "entry")
 SUM_BYTES = 4  # a vector holds sums of at least so many bytes
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """order: letters from the outside in. tile: sizes in that order, empty for none. vector: the
-    letter that vectors run along, empty for none."""
+    """order: letters from the outside in. tile, registers: sizes in that order, empty for none.
+    vector: the letter that vectors run along, empty for none; lanes: words of one, 0 for as many as
+    it has. fused, reloads, entry: hwsim.ir.nest.Code's."""
 
     order: str = ""
     tile: tuple[int, ...] = ()
+    registers: tuple[int, ...] = ()
     vector: str = ""
+    lanes: int = 0
+    fused: bool = True
+    reloads: int = 0
+    entry: int = Code.entry
 
 
 class Loops:
@@ -67,15 +82,13 @@ class Loops:
         named = [_dim(letter, stage) for letter in wanted.order]
         order = [*(dim for dim in extents if dim not in named), *named]
         tiles = dict(zip(named, wanted.tile, strict=False))
-        steps = dict.fromkeys(order, 1)
-        if wanted.vector:
-            along = _dim(wanted.vector, stage)
-            if along not in stage.output.dims:
-                raise HwsimError(
-                    f"loops: vector={wanted.vector} is a loop that sums; expected one of "
-                    f"{', '.join(dim for dim in extents if dim in stage.output.dims)}"
-                )
-            lanes = core.vector // max(SUM_BYTES, stage.output.width)
+        steps = dict.fromkeys(order, 1) | {
+            dim: min(size, extents[dim]) for dim, size in zip(named, wanted.registers, strict=False)
+        }
+        along = _dim(wanted.vector, stage) if wanted.vector else ""
+        if along:
+            most = core.vector // max(SUM_BYTES, stage.output.width)
+            lanes = max(min(wanted.lanes or most, most), steps[along])
             steps[along] = min(lanes, tiles.get(along, extents[along]))
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
@@ -84,29 +97,63 @@ class Loops:
             Hold(machine.only("registers"), tuple(tensor.name for tensor in stage.tensors)),
             *points(order),
         ]
-        return Nest(stage, drop_idle(stage, items), self.name)
+        innermost = order[-1]
+        alone = steps[innermost] >= tiles.get(innermost, extents[innermost])
+        code = Code(
+            along,
+            wanted.fused,
+            wanted.reloads,
+            Code.step + (wanted.entry if alone else 0),
+            wanted.entry,
+        )
+        return Nest(stage, drop_idle(stage, items), self.name, code=code)
 
 
 def read_wanted(text: str) -> Wanted:
     """Parameters as text. Raises HwsimError naming the one that is wrong."""
     given = dict(part.partition("=")[::2] for part in text.split(","))
     for key, value in given.items():
-        if key not in ("order", "tile", "vector"):
-            close = nearest(key, ("order", "tile", "vector"))
+        if key not in PARAMETERS:
+            close = nearest(key, PARAMETERS)
             raise HwsimError(f"loops: no parameter {key!r}{close}; expected {FORM}")
         if not value:
             raise HwsimError(f"loops: {key} has no value; expected {FORM}")
-    order, tile, vector = (given.get(key, "") for key in ("order", "tile", "vector"))
+    order, vector = given.get("order", ""), given.get("vector", "")
     if len(set(order)) != len(order):
         raise HwsimError(f"loops: order={order} names a loop twice; expected each once")
-    if tile and not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", tile):
-        raise HwsimError(f"loops: tile={tile}; expected sizes such as 32x32x32")
-    sizes = tuple(int(size) for size in tile.split("x")) if tile else ()
-    if sizes and len(sizes) != len(order):
+    fused = given.get("fused", "yes")
+    if fused not in ("yes", "no"):
+        raise HwsimError(f"loops: fused={fused}; expected yes or no")
+    return Wanted(
+        order,
+        _sizes("tile", given.get("tile", ""), order),
+        _sizes("registers", given.get("registers", ""), order),
+        vector,
+        _number("lanes", given.get("lanes", "0")),
+        fused == "yes",
+        _number("reloads", given.get("reloads", "0")),
+        _number("entry", given.get("entry", str(Code.entry))),
+    )
+
+
+def _sizes(key: str, text: str, order: str) -> tuple[int, ...]:
+    """One size a loop. Raises HwsimError for other text."""
+    if not text:
+        return ()
+    if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", text, re.ASCII):
+        raise HwsimError(f"loops: {key}={text}; expected sizes such as 32x32x32")
+    sizes = tuple(int(size) for size in text.split("x"))
+    if len(sizes) != len(order):
         raise HwsimError(
-            f"loops: tile={tile} has {len(sizes)} sizes; expected one for each of order={order}"
+            f"loops: {key}={text} has {len(sizes)} sizes; expected one for each of order={order}"
         )
-    return Wanted(order, sizes, vector)
+    return sizes
+
+
+def _number(key: str, text: str) -> int:
+    if not re.fullmatch(r"\d{1,2}", text, re.ASCII):
+        raise HwsimError(f"loops: {key}={text}; expected a number up to 99")
+    return int(text)
 
 
 def _dim(letter: str, stage: Stage) -> str:

@@ -18,10 +18,16 @@ Ints = npt.NDArray[np.int64]
 
 # stats[window, level (DRAM last), tensor, kind]
 READS, WRITES, MISSES, WRITEBACKS = 0, 1, 2, 3
-# levels[level]: where it starts in tags, its sets and ways, one copy per unit?, a write miss
-# fetches?, copies,
+# levels[level]: where it starts in tags, its sets and ways, log2 of the units that share a copy, a
+# write miss fetches?, copies,
 # are the sets a power of two? (64-bit division costs as much as the rest of a look-up)
-OFFSET, SETS, WAYS, PRIVATE, FETCH, COPIES, IS_POWER = 0, 1, 2, 3, 4, 5, 6
+OFFSET, SETS, WAYS, SHARING, FETCH, COPIES, IS_POWER = 0, 1, 2, 3, 4, 5, 6
+SHARED_BY_ALL = 62
+# crowds[copy of the first level]: its misses so far; how often a set was filled again after so many
+# misses (the last column: FAR or more), a dirty line that left counting as a fill; for each set
+# the number of its last miss
+FAR, BY_DISTANCE = 16, 1
+LAST_MISS = BY_DISTANCE + FAR + 1
 EMPTY, FOUND = -1, -2
 
 # Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the
@@ -36,13 +42,15 @@ class Caches(NamedTuple):
     """tags: all levels' contents, line * 2 + dirty or EMPTY, the lines of a set in order of use,
     youngest first.
 
-    starts: each tensor's first line. line_shift: log2 of the bytes of a line.
+    starts: each tensor's first line. line_shift: log2 of the bytes of a line. crowds: how soon sets
+    of the first level miss again.
     """
 
     tags: npt.NDArray[np.int32]
     levels: Ints
     starts: Ints
     line_shift: int
+    crowds: Ints
 
 
 @inline
@@ -73,7 +81,8 @@ def _set_of(levels: Any, level: int, slot: int, line: int) -> Any:
     sets = levels[level, SETS]
     index = line & (sets - 1) if levels[level, IS_POWER] else line % sets
     return np.uintp(
-        levels[level, OFFSET] + (slot * levels[level, PRIVATE] * sets + index) * levels[level, WAYS]
+        levels[level, OFFSET]
+        + ((slot >> levels[level, SHARING]) * sets + index) * levels[level, WAYS]
     )
 
 
@@ -104,10 +113,22 @@ def _write_back(
 
 
 @inline
+def _note_crowd(levels: Any, crowds: Any, slot: int, line: int, fills: int) -> None:
+    """A miss of the first level: how many misses ago its set missed before."""
+    copy, sets = slot >> levels[0, SHARING], levels[0, SETS]
+    index = LAST_MISS + (line & (sets - 1) if levels[0, IS_POWER] else line % sets)
+    number = crowds[copy, 0] + 1
+    distance = min(number - crowds[copy, index], FAR)
+    crowds[copy, BY_DISTANCE + distance] += fills
+    crowds[copy, index] = crowds[copy, 0] = number
+
+
+@inline
 def touch(
     tags: Any,
     levels: Any,
     starts: Any,
+    crowds: Any,
     slot: int,
     line: int,
     write: int,
@@ -125,6 +146,9 @@ def touch(
         if victim == FOUND:
             return
         stats[window, level, tensor, MISSES] += 1
+        if level == 0:
+            leaving = 1 if victim >= 0 and victim & 1 else 0
+            _note_crowd(levels, crowds, slot, line, 1 + leaving)
         if victim >= 0 and victim & 1:
             stats[window, level, _owner(starts, victim >> 1), WRITEBACKS] += 1
             _write_back(tags, levels, starts, level + 1, slot, victim >> 1, stats, window)
@@ -139,7 +163,7 @@ def flush(caches: Any, stats: Any) -> None:
     """Write every dirty line down to DRAM, first level first; lines stay, clean. stats [1, level,
     tensor, kind]."""
     window = np.int64(0)
-    tags, levels, starts, _ = caches
+    tags, levels, starts, _, _ = caches
     for level in range(len(levels)):
         size = levels[level, SETS] * levels[level, WAYS]
         begin = levels[level, OFFSET]
@@ -148,6 +172,5 @@ def flush(caches: Any, stats: Any) -> None:
                 line = tags[place] >> 1
                 tags[place] &= ~1
                 stats[window, level, _owner(starts, line), WRITEBACKS] += 1
-                _write_back(
-                    tags, levels, starts, level + 1, (place - begin) // size, line, stats, window
-                )
+                slot = (place - begin) // size << levels[level, SHARING]
+                _write_back(tags, levels, starts, level + 1, slot, line, stats, window)

@@ -17,7 +17,19 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.results.result import Sampling
-from hwsim.timing.caches.sets import MISSES, READS, WRITEBACKS, WRITES, Caches, Ints, flush
+from hwsim.timing.caches.sets import (
+    BY_DISTANCE,
+    FAR,
+    LAST_MISS,
+    MISSES,
+    READS,
+    SHARED_BY_ALL,
+    WRITEBACKS,
+    WRITES,
+    Caches,
+    Ints,
+    flush,
+)
 from hwsim.timing.caches.walk import (
     BY_STEPS,
     ITERATIONS,
@@ -67,7 +79,11 @@ class LevelTraffic:
 @dataclass(frozen=True)
 class StreamResult:
     """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of
-    the busiest unit. steps: of the busiest unit, each with one tile of every tensor."""
+    the busiest unit.
+
+    steps: of the busiest unit, each with one tile of every tensor. entries: of all its loops.
+    crowds: its fills of the first level by how many misses ago their set was filled.
+    """
 
     traffic: dict[tuple[str, str], LevelTraffic]
     vector_iterations: float
@@ -75,6 +91,8 @@ class StreamResult:
     stores: float
     sampling: Sampling | None
     steps: int = 0
+    entries: int = 0
+    crowds: tuple[int, ...] = ()
 
 
 def log2_of(value: int) -> int:
@@ -82,10 +100,12 @@ def log2_of(value: int) -> int:
     return value.bit_length() - 1
 
 
-def _packed_bytes(tensor: Tensor) -> int:
-    """A tensor's bytes, and for weights room for a last panel that is not full."""
-    fast = tensor.axes[(tensor.layout or tuple(range(len(tensor.axes))))[-1]].size
-    return tensor.bytes + (tensor.bytes // fast * WIDEST_PANEL if tensor.role == "weight" else 0)
+def _room(tensor: Tensor) -> int:
+    """A tensor's bytes as it lies; for weights and blocks with room for a last panel that is not
+    full."""
+    rows = tensor.bytes // tensor.fastest.size
+    ragged = max(tensor.block, WIDEST_PANEL if tensor.role == "weight" else 0)
+    return rows * (tensor.row + ragged)
 
 
 class AddressSpace:
@@ -96,9 +116,7 @@ class AddressSpace:
         tensors = [tensor for stage in stages for tensor in stage.tensors]
         sizes: dict[str, int] = {}
         for tensor in tensors:
-            whole = (
-                tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _packed_bytes(tensor)
-            )
+            whole = tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _room(tensor)
             sizes[tensor.buffer] = max(sizes.get(tensor.buffer, 0), whole)
         self._base: dict[str, int] = {}
         self.end = PAGE
@@ -145,13 +163,13 @@ class ImplicitChain:
         self.line = lines.pop()
         rows, offset = [], 0
         for _, cache in caches:
-            copies = units if cache.per == "core" else 1
+            copies = cache.copies(units)
             rows.append(
                 [
                     offset,
                     cache.sets,
                     cache.ways,
-                    int(cache.per == "core"),
+                    log2_of(cache.sharers) if cache.sharers else SHARED_BY_ALL,
                     int(cache.write_fetch),
                     copies,
                     int(cache.sets & (cache.sets - 1) == 0),
@@ -163,12 +181,24 @@ class ImplicitChain:
                 f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines "
                 f"of {self.line} bytes"
             )
+        first = caches[0][1]
+        crowds = np.zeros((first.copies(units), LAST_MISS + first.sets), np.int64)
+        crowds[:, LAST_MISS:] = -FAR
         self.state = Caches(
             np.full(offset, -1, np.int32),
             np.array(rows, np.int64),
             np.array([start // self.line for start in space.starts], np.int64),
             log2_of(self.line),
+            crowds,
         )
+
+    def crowds(self) -> tuple[int, ...]:
+        """[distance]: fills of a first-level cache, the busiest core's, whose set was filled
+        1, 2 ... FAR or more misses before; since the last call."""
+        found = self.state.crowds[:, BY_DISTANCE + 1 : LAST_MISS]
+        busiest = tuple(found[found.sum(axis=1).argmax()].tolist())
+        found[:] = 0
+        return busiest
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
@@ -247,7 +277,12 @@ def run_stream(
     walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
     vectors = int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max())
     found = plan.result(chain, stats, counted, work, vectors)
-    return replace(found, steps=int(steps.max()))
+    return replace(
+        found,
+        steps=int(steps.max()),
+        entries=_entries(_trips(nest, temporal, units)),
+        crowds=chain.crowds(),
+    )
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:
@@ -300,6 +335,16 @@ def _trips(nest: Nest, temporal: list[Loop], units: Ints) -> list[int]:
     return trips
 
 
+def _entries(trips: list[int]) -> int:
+    """How often a loop begins, at most."""
+    begun, entries = 1, 0
+    for trip in trips:
+        if trip > 1:
+            entries += begun
+            begun *= trip
+    return entries
+
+
 def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
     """Stretches of as many inner loops as make WHOLE_STRETCH steps, or the next would make too
     many."""
@@ -345,7 +390,7 @@ def _check_work(
     sizes = _chunk_sizes(nest, outside, units)
     lines = 0
     for tensor in nest.stage.tensors:
-        order = tensor.layout or tuple(range(len(tensor.axes)))
+        order = tensor.order
         runs, run = 1, 1
         for place, axis in enumerate(tensor.axes):
             reach = axis.extent + sum(
@@ -366,11 +411,19 @@ def _check_work(
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
-    """(dim that vectors run along: the output dim with the longest tile, elements a vector)."""
+    """(dim that vectors run along: the stated one, or the output dim with the longest tile;
+    elements a vector)."""
     dims = [dim for dim, _ in nest.stage.bounds]
+    if nest.code.vector:
+        return dims.index(nest.code.vector), vector_lanes(nest, vector_bytes)
     candidates = [dim for dim in dims if dim in nest.stage.output.dims] or dims
     longest = max(candidates, key=lambda dim: (sizes[dim], dims.index(dim)))
-    return dims.index(longest), max(1, vector_bytes // max(SUM_BYTES, nest.stage.output.width))
+    return dims.index(longest), vector_lanes(nest, vector_bytes)
+
+
+def vector_lanes(nest: Nest, vector_bytes: int) -> int:
+    """Elements a vector: as many as its sums."""
+    return max(1, vector_bytes // max(SUM_BYTES, nest.stage.output.width))
 
 
 def _tensors(
@@ -390,17 +443,16 @@ def _tensors(
     places = np.full((len(names), axes, TERMS + 2 * max(terms, 1)), -1, np.int64)
     for tensor in stage.tensors:
         number = space.index(tensor.name)
-        order = tensor.layout or tuple(range(len(tensor.axes)))
-        vectorised = dims[vector_dim] in tensor.axes[order[-1]].dims
-        fast = tensor.axes[order[-1]]
+        fast, row = tensor.fastest, tensor.row
+        vectorised = dims[vector_dim] in fast.dims
         panel = (
             prod(panels[dim] for dim in fast.dims)
             if panels and tensor.role == "weight"
-            else fast.size
+            else tensor.block or row
         )
         table[number] = (
             space.base(tensor.name),
-            order[-1],
+            tensor.order[-1],
             tensor.width,
             tensor.role == "output",
             vectorised,
@@ -409,18 +461,18 @@ def _tensors(
             panel * (tensor.elements // fast.size) * tensor.width,
         )
         for place, axis in enumerate(tensor.axes):
-            row = [
+            columns = [
                 axis.size,
                 axis.offset,
                 axis.span,
-                tensor.strides[place] // fast.size * panel * tensor.width,
+                tensor.strides[place] // row * panel * tensor.width,
             ]
-            row += [
+            columns += [
                 number
                 for dim, coefficient in axis.terms
                 for number in (dims.index(dim), coefficient)
             ]
-            places[number, place, : len(row)] = row
+            places[number, place, : len(columns)] = columns
         for start in range(len(temporal)):
             inside = {loop.dim for loop in temporal[start:]}
             moves[number, : len(tensor.axes), start] = [

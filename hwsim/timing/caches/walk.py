@@ -213,6 +213,7 @@ def _touch_box(
     tags: Any,
     levels: Any,
     starts: Any,
+    crowds: Any,
     line_shift: int,
     tensors: Any,
     axes: Any,
@@ -257,7 +258,7 @@ def _touch_box(
             run = (end - start) * tensors[tensor, WIDTH]
             vectors += -(-run >> vector_shift)
             for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
-                touch(tags, levels, starts, slot, line, write, tensor, stats, window)
+                touch(tags, levels, starts, crowds, slot, line, write, tensor, stats, window)
                 if recording:
                     _keep(kept, ((line - base) * TENSORS + tensor) * 2 + write)
             start = end
@@ -469,7 +470,7 @@ def walk(
 
     The last window and the last row of work take the steps walked panel by panel.
     """
-    tags, levels, starts, line_shift = caches
+    tags, levels, starts, line_shift, crowds = caches
     loops, deep, units, panel, panel_deep = schedule
     tensors, axes, moves = accesses
     lows, highs, boxes, valid, at, taken, moved, walked_fine, bases, playing, passed = running_at
@@ -517,6 +518,7 @@ def walk(
                                     tags,
                                     levels,
                                     starts,
+                                    crowds,
                                     slot,
                                     (code >> 13) + bases[slot * count + tensor],
                                     code & 1,
@@ -608,6 +610,7 @@ def walk(
                                     tags,
                                     levels,
                                     starts,
+                                    crowds,
                                     line_shift,
                                     tensors,
                                     axes,
@@ -678,6 +681,7 @@ def walk(
                                     tags,
                                     levels,
                                     starts,
+                                    crowds,
                                     line_shift,
                                     tensors,
                                     axes,

@@ -18,7 +18,8 @@ from hwsim.results.result import Access, Cycles
 from hwsim.schedule.dataflows.shared_tiled import GROUP, THREAD, WORKING_REGISTERS
 from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
-from hwsim.timing.cpu.cores import cache_accesses, fidelity, memory_cycles, with_flush
+from hwsim.timing.cpu.cores import cache_accesses, fidelity, with_flush
+from hwsim.timing.cpu.waits import memory_cycles
 from hwsim.timing.explicit.accesses import accesses, footprints, word_bytes
 
 STEPS_EXACT = 4_000_000

@@ -1,0 +1,200 @@
+"""What a core waits for: the slowest of its resources, each by the work that it has to do.
+
+for i:
+  for j:
+    for k:                    multiply-add ports, load and store ports, instructions that begin
+      c += A[i,k] * B[k,j]    the sum, which is added to again after fma_latency cycles
+                              lines between the caches: their bytes, how many may be on their
+                              way, and sets of the first cache that are filled over and over
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import prod
+
+from hwsim.describe.machine import Machine
+from hwsim.ir.nest import Nest
+from hwsim.parts.cache import Cache
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+from hwsim.results.result import Cycles
+from hwsim.timing.caches.stream import LevelTraffic, StreamResult, vector_lanes
+
+Traffic = dict[tuple[str, str], LevelTraffic]
+
+WAITING_SUMS = "sums that wait"
+INSTRUCTIONS = "instructions"
+PORTS = "load and store ports"
+
+
+def cycles_of(
+    nest: Nest,
+    machine: Machine,
+    dtype: str,
+    stream: StreamResult,
+    traffic: Traffic,
+    units: int,
+    asked: float,
+) -> Cycles:
+    """The slowest resource sets the pace; what it takes beyond the sums themselves is a stall.
+
+    units: cores in use. asked: bytes of the words that are loaded and stored.
+    """
+    core = machine.compute
+    assert isinstance(core, Core)
+    each, code = nest.stage.per_iteration, nest.code
+    done = stream.vector_iterations * (each.multiplies or each.vector_operations)
+    packed = core.int8_macs_per_lane if dtype == "int8" and each.multiplies else 1
+    apart = 1 if code.fused or not each.multiplies else 2
+    loads = stream.loads + code.reloads * stream.steps
+    begun = (
+        done * apart / packed
+        + loads
+        + stream.stores
+        + code.step * stream.steps
+        + code.entry * stream.entries
+    )
+    in_flight = core.reorder * stream.steps / begun
+    between = memory_cycles(machine, traffic, units, asked)
+    resources = {
+        PORTS: max(loads / core.loads, stream.stores / core.stores),
+        **between,
+        INSTRUCTIONS: begun / core.issue if core.issue else 0.0,
+        WAITING_SUMS: _waiting_for_sums(nest, core, stream, in_flight),
+        **_crowded_sets(nest, machine, stream, in_flight),
+        **_misses_in_flight(machine, traffic, units),
+    }
+    if not core.overlap:
+        resources = _one_after_another(resources, between, machine)
+    return _bounded(done / core.fma_ports / packed, resources, machine)
+
+
+def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) -> dict[str, float]:
+    """Cycles that every cache's port and DRAM need, over the copies in use: the bytes that are
+    asked of the first cache, and lines missed and written back inside of the others."""
+    clock = machine.clock_hz
+    caches = _caches(machine)
+    first = caches[0][1]
+    needed = {caches[0][0]: asked / first.copies(units) / first.bandwidth.bytes_per_cycle(clock)}
+    for (inner, _), (name, cache) in pairwise(caches):
+        rows = [lines for (level, _), lines in traffic.items() if level == inner]
+        ways = (sum(row.misses for row in rows), sum(row.writebacks for row in rows))
+        moved = cache.line * (max(ways) if cache.ports == "separate" else sum(ways))
+        needed[name] = moved / cache.copies(units) / cache.bandwidth.bytes_per_cycle(clock)
+        if cache.core_bandwidth is not None:
+            alone = moved / units / cache.core_bandwidth.bytes_per_cycle(clock)
+            needed[name] = max(needed[name], alone)
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    lines = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "dram")
+    moved = lines * caches[-1][1].line
+    needed[machine.dram_name] = moved / dram.bandwidth.bytes_per_cycle(clock)
+    return needed
+
+
+def _caches(machine: Machine) -> list[tuple[str, Cache]]:
+    """The caches, the first level first."""
+    return [
+        (name, part)
+        for name in machine.chain("activation")[::-1]
+        if isinstance(part := machine.parts[name], Cache)
+    ]
+
+
+def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: float) -> float:
+    """Cycles that steps take which add to the same sums as the step before.
+
+    Such a run of steps goes on at one addition in fma_latency cycles. The next runs, which add to
+    other sums, begin meanwhile when the instructions that a core has in flight reach so far: with
+    w steps in flight and runs of r, 1 + w / r runs go on at a time.
+    """
+    stage, code = nest.stage, nest.code
+    left = dict(stage.bounds)
+    run = 1
+    for loop in nest.loops_above(nest.holds[-1]):
+        trips = -(-left[loop.dim] // loop.tile)
+        left[loop.dim] = min(left[loop.dim], loop.tile)
+        if loop.spatial is None and trips > 1:
+            run = run * trips if loop.dim not in stage.output.dims else 1
+    if run == 1:
+        return 0.0
+    if code.vector:
+        left[code.vector] = -(-left[code.vector] // vector_lanes(nest, core.vector))
+    additions = prod(left[dim] for dim in stage.reduction)
+    latency = core.fma_latency if code.fused else core.add_latency or core.fma_latency
+    return stream.steps * additions * latency / (1.0 + in_flight / run)
+
+
+def _crowded_sets(
+    nest: Nest, machine: Machine, stream: StreamResult, in_flight: float
+) -> dict[str, float]:
+    """Cycles that fills take which go to few sets: a set is busy for `set_busy` cycles with each,
+    so one that comes d fills after the last of its set waits for a d-th of them.
+
+    Where the core has the next pass of the innermost loop in flight too, what that pass finds on
+    its way is not filled again: with w steps in flight and passes of r, r / w of the fills stay.
+    """
+    name, first = _caches(machine)[0]
+    if not first.set_busy or not stream.crowds:
+        return {}
+    waits = sum(fills / distance for distance, fills in enumerate(stream.crowds[:-1], 1))
+    left = min(1.0, _innermost_steps(nest) / in_flight)
+    return {f"sets of {name}": waits * first.set_busy * left}
+
+
+def _innermost_steps(nest: Nest) -> int:
+    """Steps of one pass of the innermost loop that steps."""
+    left, steps = dict(nest.stage.bounds), 1
+    for loop in nest.loops_above(nest.holds[-1]):
+        trips = -(-left[loop.dim] // loop.tile)
+        left[loop.dim] = min(left[loop.dim], loop.tile)
+        steps = trips if trips > 1 and loop.spatial is None else steps
+    return steps
+
+
+def _misses_in_flight(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
+    """Cycles until all misses of a cache are answered, as many at a time as it can have in flight.
+
+    A miss takes the latency of the level that has the line (Little's law).
+    """
+    caches = _caches(machine)
+    missed = [
+        sum(lines.misses for (level, _), lines in traffic.items() if level == name)
+        for name, _ in caches
+    ]
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    latencies = [cache.latency for _, cache in caches[1:]] + [dram.latency]
+    found = {}
+    for number, (name, cache) in enumerate(caches):
+        if not cache.in_flight:
+            continue
+        answered = [
+            here - beyond
+            for here, beyond in zip(missed[number:], [*missed[number + 1 :], 0], strict=True)
+        ]
+        waited = sum(
+            max(0.0, lines) * latency.cycles(machine.clock_hz)
+            for lines, latency in zip(answered, latencies[number:], strict=True)
+        )
+        found[f"misses of {name}"] = waited / cache.copies(units) / cache.in_flight
+    return found
+
+
+def _one_after_another(
+    resources: dict[str, float], between: dict[str, float], machine: Machine
+) -> dict[str, float]:
+    """Where lines do not move while the core loads and stores, the times of its load and store
+    ports and of the caches add up; the longest of them is named."""
+    names = [PORTS, *(name for name in between if name != machine.dram_name)]
+    longest = max(names, key=lambda name: resources[name])
+    return {**resources, longest: sum(resources[name] for name in names)}
+
+
+def _bounded(compute: float, resources: dict[str, float], machine: Machine) -> Cycles:
+    """The slowest resource, and one DRAM latency to begin with."""
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    stall = {f"{machine.dram_name} latency": dram.latency.cycles(machine.clock_hz)}
+    slowest = max(resources, key=lambda name: resources[name])
+    if resources[slowest] > compute:
+        stall[slowest] = resources[slowest] - compute
+    return Cycles(compute, stall)
