@@ -224,7 +224,7 @@ def test_loop_orders_take_what_they_took_on_a_zen_3_core() -> None:
     assert median(found["time"]) < 0.3
     scalar = [pair for pair in found["order"] if "O2" in pair.row]
     assert all(1 / 1.6 < pair.modelled / pair.expected < 1.6 for pair in scalar)
-    assert all(pair.modelled <= 1.1 * pair.expected for pair in found["fastest"])
+    assert all(pair.exact for pair in found["fastest"] if "O2" in pair.row)
 
 
 @pytest.mark.slow
