@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import hwsim
+from hwsim.choose.nests import MEASURES
 from hwsim.cli import main
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.machine import Machine, load_machine
@@ -177,11 +178,40 @@ def test_cores_that_share_a_cache_have_their_own_part_of_it() -> None:
         with_cores(load_machine("epyc-7763"), 65)
 
 
+@pytest.mark.parametrize("objective", ["latency", "energy", "edp", "dram"])
+@pytest.mark.parametrize("shape", ["gemm:96,100,64", "conv:8,14,14,24,3,3,1,1"])
+def test_map_is_never_worse_than_the_rule_and_never_below_its_bound(
+    objective: str, shape: str
+) -> None:
+    machine = with_cores(load_machine("epyc-7763"), 4)
+    (mapped,) = hwsim.map_layers(shape, machine, objective, seconds=2).stages
+    rule = hwsim.simulate(shape, machine, "direct").layers[0].stages[0]
+    measure = MEASURES[objective]
+    assert measure(mapped.simulated)[0] <= measure(rule)[0] * 1.0001
+    assert mapped.found.bound <= measure(mapped.simulated)[0]
+
+
+def test_register_tiles_by_name() -> None:
+    """The rule's own sizes are the rule; sums of 4 x 8 are 4 vectors for 2 ports of latency 4: half
+    of the multipliers wait."""
+    machine = one_core()
+    rule, named, few = (
+        hwsim.simulate("gemm:192,192,192", machine, "direct", dataflow=flow).layers[0].stages[0]
+        for flow in ("register-tiled", "register-tiled:mr=6,nr=16", "register-tiled:mr=4,nr=8")
+    )
+    assert named.cycles == rule.cycles
+    assert few.cycles.total == pytest.approx(2 * few.cycles.compute, rel=0.15)
+    assert max(few.cycles.stall, key=few.cycles.stall.__getitem__) == "sums that wait"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["-d", "register-tiled:mr=8,nr=16"], "take 19 vector registers; expected at most 16"),
+        (["-d", "register-tiled:mq=12"], "did you mean 'mr'"),
+        (["-d", "register-tiled:mr=0"], "mr=0; expected a number"),
         (["--array", "B"], "expected B=n,k or B=ld:528"),
-        (["--array", "B=ld:4"], "ld 4 is less than a row of 8 words"),
+        (["--array", "B=ld:4"], "ld 4 is less than a row of 16 words"),
         (["--array", "B=n,n"], "expected its axes k,n in any order"),
         (["--array", "D=ld:16"], "no array 'D' in direct"),
         (["--array", "B=ldd:16"], "did you mean 'ld'"),
@@ -192,7 +222,7 @@ def test_cores_that_share_a_cache_have_their_own_part_of_it() -> None:
 )
 def test_wrong_arrays_and_cores_are_named(words: list[str], expected: str) -> None:
     result = CliRunner().invoke(
-        main, ["run", "epyc-7763", "gemm:8,8,8", "-a", "direct", "-d", "loops:order=ijk", *words]
+        main, ["run", "epyc-7763", "gemm:8,16,8", "-a", "direct", "-d", "loops:order=ijk", *words]
     )
     assert result.exit_code == 2
     assert expected in result.output.replace("\n", " ")

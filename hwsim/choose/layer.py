@@ -62,7 +62,7 @@ def simulate_layer(
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    chain = _implicit_chain(
+    chain = implicit_chain(
         machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline]
     )
     runs = [
@@ -160,7 +160,9 @@ def _fits_in_dram(plan: Plan, machine: Machine) -> None:
         )
 
 
-def _implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
+def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
+    """A machine's caches, empty, and the stages' tensors laid out behind them; None without
+    caches."""
     caches = [
         (name, part)
         for name in machine.chain("activation")[::-1]

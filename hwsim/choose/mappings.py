@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hwsim.algorithms import lower, whole_stages
+from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.kept import keep, kept, key_of
-from hwsim.choose.layer import run_nest
+from hwsim.choose.layer import implicit_chain, run_nest
 from hwsim.choose.nests import MEASURES, best_of
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
+from hwsim.ir.stage import Stage
 from hwsim.ir.verify import verify_nest
+from hwsim.parts.core import Core
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement, keep_on_chip
 from hwsim.schedule.dataflows import DATAFLOWS, nests_of
@@ -144,6 +147,14 @@ def _map_layer(
         if isinstance(before, MappedStage):
             mapped.append(replace(before, name=name, layer=layer, kept=True))
             continue
+        run = _runner(machine, stage, last)
+        if isinstance(machine.compute, Core):
+            found = best_blocks(stage, machine, objective, placement, run, seconds, progress)
+            mapped.append(MappedStage(name, layer, found, found.nest, None, run(found.nest)))
+            if found.interrupted:
+                return mapped, False
+            keep(key, mapped[-1])
+            continue
         found = best_mapping(
             stage,
             machine,
@@ -155,7 +166,6 @@ def _map_layer(
             workers=os.cpu_count() or 1,
             most=MOST_MAPPINGS if seconds is None else None,
         )
-        run = _runner(machine, layer.dtype or machine.dtype, last)
         mapped.append(_better_of_flows(name, layer, machine, found, placement, run))
         if found.interrupted:
             return mapped, False
@@ -163,11 +173,12 @@ def _map_layer(
     return mapped, True
 
 
-def _runner(machine: Machine, dtype: str, last: bool) -> Runner:
-    """Simulates a nest. last: the layer ends with it."""
+def _runner(machine: Machine, stage: Stage, last: bool) -> Runner:
+    """Simulates a nest of a stage, from empty caches. last: the layer ends with it."""
+    dtype = stage.dtype or machine.dtype
 
     def run(nest: Nest) -> StageResult:
-        around = Surroundings(None, last)
+        around = Surroundings(implicit_chain(machine, [stage]), last)
         return check_stage(run_nest(verify_nest(nest), machine, dtype, around), machine)
 
     return run

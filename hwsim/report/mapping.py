@@ -101,7 +101,7 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
     proof = (
         "the optimum of its space"
         if found.optimal
-        else f"at most {found.gap:.2%} above the optimum (stopped early)"
+        else f"at most {found.gap:.2%} above the optimum ({found.why_not_proven})"
     )
     title = textwrap.wrap(
         f"{entry.name} ({found.stage.name}) on {machine}, for {objective}: {proof}", WIDTH
@@ -115,8 +115,7 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
             *(_costs(found, simulated) if entry.flow is None else _simulated_costs(simulated)),
             f"space    {found.size.mappings:.3g} mappings in {found.size.orders} orders and "
             f"bypasses, {found.size.spreads} spreads",
-            f"search   {found.evaluated:,} mappings evaluated, the rest ruled out by bounds, "
-            f"{found.seconds:.2f} s",
+            f"search   {found.evaluated:,} mappings evaluated, {found.rest}, {found.seconds:.2f} s",
             *(["kept     from an earlier run; HWSIM_KEEP=0 searches anew"] if entry.kept else []),
             *_of_dataflows([entry]),
         ]

@@ -1,18 +1,26 @@
 """Register-tiled product for CPUs: a tile of sums stays in vector registers, panels are blocked for
 the caches.
 
-    for k-block:                 weight panel: half of the first cache
-      for m-block:               activation block: half of the second
-        for n-tile, m-tile:
-          for k:                 sums[m-tile][n-tile] stay in registers
-            sums += a[m-tile] * w[n-tile]
+    for n-block:                 all of n, unless nc is given
+      for k-block:               weight panel: half of the first cache, unless kc is given
+        for m-block:             activation block: half of the second, unless mc is given
+          for n-tile, m-tile:
+            for k:               sums[m-tile][n-tile] stay in registers, [mr][nr] where given
+              sums += a[m-tile] * w[n-tile]
+
+    register-tiled:mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no
+
+packed: weights lie in panels as wide as the tile, made before inference.
 
 Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
@@ -20,6 +28,25 @@ from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
+
+SIZES = ("mr", "nr", "kc", "mc", "nc")
+FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Sizes in words, 0 for what the rule takes. mr, nr: the tile of sums; kc, mc, nc: blocks."""
+
+    mr: int = 0
+    nr: int = 0
+    kc: int = 0
+    mc: int = 0
+    nc: int = 0
+    packed: bool = True
+
+    def __str__(self) -> str:
+        sizes = [f"{name}={size}" for name in SIZES if (size := getattr(self, name))]
+        return ",".join([*sizes, *([] if self.packed else ["packed=no"])])
 
 
 class RegisterTiled:
@@ -30,42 +57,39 @@ class RegisterTiled:
     summary = "a tile of sums stays in vector registers, panels blocked for the caches"
     default = True
 
+    def __init__(self, blocks: Blocks | None = None) -> None:
+        self.blocks = blocks or Blocks()
+
+    def with_parameters(self, text: str) -> RegisterTiled:
+        """'mr=6,nr=16,kc=256'. Raises HwsimError for what is wrong."""
+        return RegisterTiled(read_blocks(text))
+
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
         if not isinstance(machine.compute, Core):
             return "it needs CPU cores"
         return None if stage.view is not None else "the stage is no matrix product"
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        view, core = stage.view, machine.compute
+        view, core, blocks = stage.view, machine.compute, self.blocks
         assert view is not None and isinstance(core, Core)
         extents = dict(stage.bounds)
         others = tuple(
             dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
         )
         inside = (*(dim for dim in view.k if dim not in others), *others)
-        tile = register_tile(stage, view, core)
+        tile = _own_tile(stage, view, core, blocks)
         shares = share_cores(stage, view, tile, core.cores)
-        first, second = _private_caches(machine)
-        width = stage.output.width
-        columns = (
-            stage.group(view.n)
-            if stage.group(view.n) < tile_size(tile, view.n)
-            else tile_size(tile, view.n)
-        )
-        panel = max(1, first // 2 // (columns * width))
-        taps = max(1, stage.group(others))
-        deep = split_group(view.k, extents, max(1, panel // taps))
         left = {**extents, **shares}
-        block = split_group(
-            view.m,
-            left,
-            max(tile_size(tile, view.m), second // 2 // (tile_size(deep, view.k) * taps * width)),
-        )
-        block = {dim: max(block[dim], tile[dim]) for dim in view.m}
+        sizes = blocks_of(stage, machine, blocks)
+        taps = max(1, stage.group(others))
+        deep = split_group(view.k, extents, max(1, sizes.kc // taps))
+        block = _at_least(split_group(view.m, left, max(sizes.mr, sizes.mc)), tile)
+        wide = _at_least(split_group(view.n, left, max(sizes.nr, sizes.nc)), tile)
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *(Loop(dim, chunk, "core") for dim, chunk in shares.items()),
             *points(view.b),
+            *tiles(wide, view.n),
             *tiles(deep, view.k),
             *tiles(block, view.m),
             *tiles(tile, view.n),
@@ -78,7 +102,75 @@ class RegisterTiled:
             ),
             *points((*view.m, *view.n)),
         ]
-        return Nest(stage, drop_idle(stage, items), self.name, packed=True)
+        return Nest(stage, drop_idle(stage, items), self.name, packed=blocks.packed)
+
+
+def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> Blocks:
+    """Every size: the stated one, or the rule's. Raises HwsimError for sums that the registers do
+    not hold."""
+    view, core, stated = stage.view, machine.compute, stated or Blocks()
+    assert view is not None and isinstance(core, Core)
+    tile = _own_tile(stage, view, core, stated)
+    first, second = _private_caches(machine)
+    width = stage.output.width
+    mr, nr = tile_size(tile, view.m), tile_size(tile, view.n)
+    m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
+    taps = max(1, stage.iterations // (m * n * k * stage.group(view.b)))
+    kc = stated.kc or max(1, first // 2 // (min(n, nr) * width))
+    deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
+    mc = stated.mc or max(mr, second // 2 // (tile_size(deep, view.k) * taps * width))
+    return Blocks(mr, nr, kc, mc, stated.nc or n, stated.packed)
+
+
+def read_blocks(text: str) -> Blocks:
+    """Parameters as text. Raises HwsimError naming the one that is wrong."""
+    found: dict[str, int] = {}
+    packed = "yes"
+    for part in text.split(","):
+        key, _, value = part.partition("=")
+        if key == "packed" and value in ("yes", "no"):
+            packed = value
+        elif key not in SIZES:
+            close = nearest(key, (*SIZES, "packed"))
+            raise HwsimError(f"register-tiled: {part!r}{close}; expected {FORM}")
+        elif not value.isdecimal() or not 0 < int(value[:10]) < 1 << 31:
+            raise HwsimError(f"register-tiled: {key}={value}; expected a number of words")
+        else:
+            found[key] = int(value)
+    return Blocks(**found, packed=packed == "yes")
+
+
+def _at_least(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, int]:
+    return {dim: max(size, tile[dim]) for dim, size in sizes.items()}
+
+
+def _own_tile(stage: Stage, view: GemmView, core: Core, blocks: Blocks) -> dict[str, int]:
+    """The rule's tile, or the one that is given. Raises HwsimError for sums that the registers do
+    not hold."""
+    extents = dict(stage.bounds)
+    tile = register_tile(stage, view, core)
+    if blocks.mr:
+        tile.update(split_group(view.m, extents, blocks.mr))
+    if blocks.nr:
+        tile.update(split_group(view.n, extents, blocks.nr))
+    needed = registers_needed(stage, view, core, tile)
+    if (blocks.mr or blocks.nr) and needed > core.vector_registers:
+        rows, columns = tile_size(tile, view.m), tile_size(tile, view.n)
+        raise HwsimError(
+            f"register-tiled: sums of {rows} x {columns} and their operands take {needed} vector "
+            f"registers; expected at most {core.vector_registers}"
+        )
+    return tile
+
+
+def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, int]) -> int:
+    """Vectors of sums, of one operand along them, and one of the other's words."""
+    lanes = max(1, core.vector // max(4, stage.output.width))
+    longer, shorter = sorted((tile_size(tile, view.m), tile_size(tile, view.n)), reverse=True)
+    if tile_size(tile, view.n) >= lanes:
+        longer, shorter = tile_size(tile, view.n), tile_size(tile, view.m)
+    vectors = -(-longer // lanes)
+    return vectors * shorter + vectors + -(-shorter // (core.vector // stage.output.width))
 
 
 def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:

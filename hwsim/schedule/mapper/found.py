@@ -21,7 +21,8 @@ class Found:
     search was finished.
 
     metrics: by name, as hwsim.schedule.mapper.model counts them. evaluated: mappings whose cost was
-    computed. least_energy: pJ that no mapping at all goes below.
+    computed. least_energy: pJ that no mapping at all goes below. rest: what became of the others,
+    in words.
     """
 
     stage: Stage
@@ -36,6 +37,12 @@ class Found:
     seconds: float
     least_energy: float = 0.0
     interrupted: bool = False
+    rest: str = "the rest ruled out by bounds"
+
+    @property
+    def why_not_proven(self) -> str:
+        """Why there may be better mappings, in words."""
+        return "stopped early" if self.rest == Found.rest else self.rest
 
     @property
     def gap(self) -> float:
