@@ -150,7 +150,26 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         f"simulated{_on(machine)}: {_units(machine, levels)}"
     )
     lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
-    return "\n".join(["", f"{title}:", "", text_table(head, rows), "", *lines])
+    parts = ["", f"{title}:", "", text_table(head, rows), "", *lines]
+    missed = _missed(runs, levels) if machine.management == "implicit" else []
+    if missed:
+        caches = levels[:-1]
+        parts += ["", "lines that each cache missed, by array:", ""]
+        parts += [text_table(["tiles", "array", *caches], missed)]
+    return "\n".join(parts)
+
+
+def _missed(runs: list[tuple[str, Tiled, LayerResult | str]], levels: list[str]) -> list[list[str]]:
+    """A row for each array of each run: what the next level was read for."""
+    rows = []
+    for name, _, run in runs:
+        if isinstance(run, str):
+            continue
+        (stage,) = run.online
+        for array in ("A", "B", "C"):
+            counts = [stage.accesses.get(level, {}).get(array) for level in levels[1:]]
+            rows.append([name, array, *(si(found.reads if found else 0) for found in counts)])
+    return rows
 
 
 def _simulated(tiled: Tiled, machine: Machine) -> LayerResult | str:
