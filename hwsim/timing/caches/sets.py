@@ -138,23 +138,63 @@ def touch(
 ) -> None:
     """One load or store of a line: found in the nearest level that has it, and then in all before
     it."""
-    last = len(levels)
+    stats[window, 0, tensor, WRITES if write else READS] += 1
+    touch_uncounted(tags, levels, starts, crowds, slot, line, write, tensor, stats, window)
+
+
+@inline
+def touch_uncounted(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    crowds: Any,
+    slot: int,
+    line: int,
+    write: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+) -> None:
+    """The same, when the first level's look-up has been counted already."""
+    victim = look_up(tags, _set_of(levels, 0, slot, line), levels[0, WAYS], line, write)
+    if victim != FOUND:
+        _missed(tags, levels, starts, crowds, slot, line, write, tensor, stats, window, victim)
+
+
+@inline
+def _missed(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    crowds: Any,
+    slot: int,
+    line: int,
+    write: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+    victim: int,
+) -> None:
+    """The first level missed, and `victim` left it: look further, and write back what is dirty."""
+    last, level = len(levels), np.int64(0)
     dirty = write
-    for level in range(last):
-        stats[window, level, tensor, WRITES if dirty else READS] += 1
-        victim = look_up(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
-        if victim == FOUND:
-            return
+    if crowds.shape[1] > LAST_MISS:
+        _note_crowd(levels, crowds, slot, line, 1 + (1 if victim >= 0 and victim & 1 else 0))
+    while True:
         stats[window, level, tensor, MISSES] += 1
-        if level == 0:
-            leaving = 1 if victim >= 0 and victim & 1 else 0
-            _note_crowd(levels, crowds, slot, line, 1 + leaving)
         if victim >= 0 and victim & 1:
             stats[window, level, _owner(starts, victim >> 1), WRITEBACKS] += 1
             _write_back(tags, levels, starts, level + 1, slot, victim >> 1, stats, window)
         if write and not levels[level, FETCH]:
             return
         dirty = write = 0
+        level += 1
+        if level == last:
+            break
+        stats[window, level, tensor, READS] += 1
+        victim = look_up(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
+        if victim == FOUND:
+            return
     stats[window, last, tensor, READS] += 1
 
 

@@ -54,6 +54,7 @@ WHOLE_STRETCH, LONGEST_STRETCH = (
 )  # steps that are recorded together at least, where loops allow, and at most
 KEPT_LOOKUPS = 1 << 20
 MOST_LINES = 200_000_000_000  # looked up panel by panel in half an hour
+ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
@@ -182,7 +183,8 @@ class ImplicitChain:
                 f"of {self.line} bytes"
             )
         first = caches[0][1]
-        crowds = np.zeros((first.copies(units), LAST_MISS + first.sets), np.int64)
+        watched = first.sets if first.set_busy else 0
+        crowds = np.zeros((first.copies(units), LAST_MISS + watched), np.int64)
         crowds[:, LAST_MISS:] = -FAR
         self.state = Caches(
             np.full(offset, -1, np.int32),
@@ -261,9 +263,10 @@ def run_stream(
     plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
     if plan.by_panels:
         _check_work(nest, temporal[: schedule.panel], units, *plan.work, chain.line)
+    parallel = min(walkers.parallel, len(steps))
     turns = Turns(
-        min(walkers.parallel, len(steps)),
-        walkers.quantum,
+        parallel,
+        walkers.quantum if parallel > 1 else ALL_AT_ONCE,
         log2_of(walkers.vector_bytes),
         vector_dim,
         log2_of(lanes),
@@ -358,7 +361,8 @@ def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) 
     for number, loop in enumerate(temporal[:first]):
         deep[dims.index(loop.dim)] = number
     key = len(dims) + 1 + len(tensors.tensors) * (tensors.axes.shape[1] + 2)
-    return stretches(first, deep, key, KEPT_LOOKUPS if steps > 1 else 0)
+    room = KEPT_LOOKUPS if steps > 1 else 0
+    return stretches(first, deep, key, len(tensors.tensors), room)
 
 
 def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int]:

@@ -11,6 +11,11 @@ Units that run at the same time take turns.
         edges alike
  A stretch is recorded the first time and then replayed: the same look-ups in the same order,
 without the loops' arithmetic.
+
+Steps that look the same lines up in the same order as the step before are a run. Its later steps
+are counted and not looked up, which is exact: the lines of one step are no more than the ways of
+the first level, so after it each of their sets has them as its youngest; the next step hits with
+each, in the same order, and leaves contents, order of use and dirty marks as they were.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.sets import Ints, inline, jit, touch
+from hwsim.timing.caches.sets import READS, WAYS, WRITES, Ints, inline, jit, touch, touch_uncounted
 
 Flags = npt.NDArray[np.bool_]
 
@@ -37,12 +42,13 @@ SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP_BATCH, BY_STEPS = -1, -2
-# stretches.rows[row]: body steps, where its look-ups and its steps' ends begin, and the work of its
-# body
-BODY, LOOKUPS, ENDS, WORK = 0, 1, 2, 3
-# stretches.state: look-ups, ends and rows in use, the slot that is recording, the row it records,
-# the next free place
-USED_LOOKUPS, USED_ENDS, USED_ROWS, RECORDER, RECORDED, FREE = 0, 1, 2, 3, 4, 5
+# stretches.rows[row]: body steps, where its look-ups and its runs begin, and the work of its body
+BODY, LOOKUPS, RUNS, WORK = 0, 1, 2, 3
+# stretches.runs[run]: steps with the same look-ups, and where these end
+TIMES, END = 0, 1
+# stretches.state: look-ups, runs and rows in use, the slot that is recording, the row it records,
+# the next free place, steps recorded of the row
+USED_LOOKUPS, USED_RUNS, USED_ROWS, RECORDER, RECORDED, FREE, RECORDED_STEPS = 0, 1, 2, 3, 4, 5, 6
 INSIDE = 1 << 40  # of a key: an axis whose tiles meet no edge of the tensor in the whole stretch
 MIX = 0x9E3779B1
 NOBODY, GIVEN_UP = -1, -2  # recorders; the second: no room is left
@@ -88,6 +94,8 @@ class Places(NamedTuple):
     bases: Ints  # [slot * tensors + tensor]: the line in which its tile began when the stretch did
     playing: Ints  # [slot]: the row that is replayed, -1: none
     passed: Ints  # [slot]: steps of it so far
+    run: Ints  # [slot]: the run of it that is played
+    in_run: Ints  # [slot]: steps of that run so far
 
 
 def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
@@ -105,6 +113,8 @@ def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
         np.zeros(parallel * tensors, np.int64),
         np.full(parallel, -1, np.int64),
         np.zeros(parallel, np.int64),
+        np.zeros(parallel, np.int64),
+        np.zeros(parallel, np.int64),
     )
 
 
@@ -112,8 +122,8 @@ class Stretches(NamedTuple):
     """What the loops from `first` inwards touch after their first step, by key; see `_key` for when
     two are alike.
 
-    places: rows by hash, -1 free. keys, rows: [row, column]. lookups: codes of all rows. ends: of
-    each step's look-ups.
+    places: rows by hash, -1 free. keys, rows: [row, column]. lookups: codes of all rows. runs: of
+    equal steps. totals[row, tensor, store?]: look-ups of a whole body.
     """
 
     first: int
@@ -122,11 +132,12 @@ class Stretches(NamedTuple):
     keys: Ints
     rows: Ints
     lookups: Ints
-    ends: Ints
+    runs: Ints
+    totals: Ints
     state: Ints
 
 
-def stretches(first: int, deep: Ints, key: int, room: int) -> Stretches:
+def stretches(first: int, deep: Ints, key: int, tensors: int, room: int) -> Stretches:
     """Working memory for stretches of the loops from `first` inwards; key: words of a key; room:
     look-ups kept, 0 for none."""
     rows = 1 << max(0, min(room >> 4, 1 << 14).bit_length() - 1)
@@ -135,7 +146,7 @@ def stretches(first: int, deep: Ints, key: int, room: int) -> Stretches:
         np.zeros((rows + 1, key), np.int64),
         np.zeros((rows + 1, WORK + 3), np.int64),
     )
-    lookups, ends = np.zeros(max(room, 1), np.int64), np.zeros(max(room, 1), np.int64)
+    lookups, runs = np.zeros(max(room, 1), np.int64), np.zeros((max(room, 1), 2), np.int64)
     return Stretches(
         first,
         deep,
@@ -143,8 +154,9 @@ def stretches(first: int, deep: Ints, key: int, room: int) -> Stretches:
         keys,
         table,
         lookups,
-        ends,
-        np.array([0, 0, 0, NOBODY, -1, 0], np.int64),
+        runs,
+        np.zeros((rows + 1, tensors, 2), np.int64),
+        np.array([0, 0, 0, NOBODY, -1, 0, 0], np.int64),
     )
 
 
@@ -260,7 +272,7 @@ def _touch_box(
             for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
                 touch(tags, levels, starts, crowds, slot, line, write, tensor, stats, window)
                 if recording:
-                    _keep(kept, ((line - base) * TENSORS + tensor) * 2 + write)
+                    _keep(kept, line - base, tensor, write)
             start = end
         axis = count - 1
         while axis >= 0:
@@ -277,13 +289,14 @@ def _touch_box(
 
 
 @inline
-def _keep(kept: Any, code: int) -> None:
+def _keep(kept: Any, line: int, tensor: int, write: int) -> None:
     """Add a look-up to the stretch being recorded; without room for it the stretch is given up."""
     used = kept.state[USED_LOOKUPS]
     if used >= len(kept.lookups):
         kept.state[RECORDER] = GIVEN_UP
         return
-    kept.lookups[used] = code
+    kept.lookups[used] = (line * TENSORS + tensor) * 2 + write
+    kept.totals[kept.state[RECORDED], tensor, write] += 1
     kept.state[USED_LOOKUPS] = used + 1
 
 
@@ -426,20 +439,89 @@ def _begin(kept: Any, slot: int) -> None:
     kept.state[USED_ROWS] = row + 1
     kept.state[RECORDER], kept.state[RECORDED] = slot, row
     kept.rows[row, BODY] = UNFINISHED
-    kept.rows[row, LOOKUPS], kept.rows[row, ENDS] = kept.state[USED_LOOKUPS], kept.state[USED_ENDS]
+    kept.rows[row, LOOKUPS], kept.rows[row, RUNS] = kept.state[USED_LOOKUPS], kept.state[USED_RUNS]
+    kept.state[RECORDED_STEPS] = 0
     for kind in range(3):
         kept.rows[row, WORK + kind] = 0
+    kept.totals[row] = 0
 
 
 @inline
-def _end_step(kept: Any) -> None:
-    """A step of the stretch being recorded is over."""
-    used = kept.state[USED_ENDS]
-    if used >= len(kept.ends):
+def _end_step(kept: Any, levels: Any) -> None:
+    """A step of the stretch being recorded is over: one more of the last run, or the first of a
+    new one."""
+    used, row = kept.state[USED_RUNS], kept.state[RECORDED]
+    first = kept.rows[row, RUNS]
+    begin = kept.rows[row, LOOKUPS] if used == first else kept.runs[used - 1, END]
+    length = kept.state[USED_LOOKUPS] - begin
+    kept.state[RECORDED_STEPS] += 1
+    if used > first:
+        before = kept.rows[row, LOOKUPS] if used == first + 1 else kept.runs[used - 2, END]
+        same = length == begin - before and length <= levels[0, WAYS]
+        for number in range(length if same else 0):
+            same = same and kept.lookups[begin + number] == kept.lookups[before + number]
+        if same:
+            kept.state[USED_LOOKUPS] = begin
+            kept.runs[used - 1, TIMES] += 1
+            return
+    if used >= len(kept.runs):
         kept.state[RECORDER] = GIVEN_UP
         return
-    kept.ends[used] = kept.state[USED_LOOKUPS]
-    kept.state[USED_ENDS] = used + 1
+    kept.runs[used, TIMES], kept.runs[used, END] = 1, kept.state[USED_LOOKUPS]
+    kept.state[USED_RUNS] = used + 1
+
+
+@inline
+def _replay(
+    kept: Any,
+    known: int,
+    left: int,
+    running_at: Any,
+    slot: int,
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    crowds: Any,
+    stats: Any,
+    window: int,
+    count: int,
+) -> int:
+    """Up to `left` steps of a recorded body; returns how many.
+
+    A turn begins a run with real look-ups, as other units may have moved lines meanwhile.
+    """
+    passed, bases = running_at.passed, running_at.bases
+    begin, total = passed[slot], kept.rows[known, BODY]
+    steps = min(left, total - begin)
+    whole = begin == 0 and steps == total
+    if begin == 0:
+        running_at.run[slot], running_at.in_run[slot] = kept.rows[known, RUNS], 0
+    run, in_run, todo = running_at.run[slot], running_at.in_run[slot], steps
+    while todo > 0:
+        place = (
+            kept.rows[known, LOOKUPS] if run == kept.rows[known, RUNS] else kept.runs[run - 1, END]
+        )
+        times = min(todo, kept.runs[run, TIMES] - in_run)
+        for lookup in range(place, kept.runs[run, END]):
+            code = kept.lookups[lookup]
+            tensor = code >> 1 & (TENSORS - 1)
+            line = (code >> 13) + bases[slot * count + tensor]
+            touch_uncounted(
+                tags, levels, starts, crowds, slot, line, code & 1, tensor, stats, window
+            )
+            if not whole:
+                stats[window, 0, tensor, WRITES if code & 1 else READS] += times
+        todo -= times
+        in_run += times
+        if in_run == kept.runs[run, TIMES]:
+            run, in_run = run + 1, 0
+    if whole:
+        for tensor in range(count):
+            stats[window, 0, tensor, READS] += kept.totals[known, tensor, 0]
+            stats[window, 0, tensor, WRITES] += kept.totals[known, tensor, 1]
+    running_at.run[slot], running_at.in_run[slot] = run, in_run
+    passed[slot] = begin + steps
+    return int(steps)
 
 
 @inline
@@ -473,7 +555,9 @@ def walk(
     tags, levels, starts, line_shift, crowds = caches
     loops, deep, units, panel, panel_deep = schedule
     tensors, axes, moves = accesses
-    lows, highs, boxes, valid, at, taken, moved, walked_fine, bases, playing, passed = running_at
+    lows, highs, boxes, valid, at, taken, moved, walked_fine, bases, playing, passed = running_at[
+        :11
+    ]
     total, count, parallel = units.shape[0], len(tensors), turns.parallel
     new = parallel * count
     one, everything = (
@@ -501,36 +585,24 @@ def walk(
                 while left > 0:
                     known = playing[slot]
                     if known >= 0:
-                        begin = passed[slot]
-                        stop = min(begin + left, kept.rows[known, BODY])
-                        if stop > begin:
-                            place = (
-                                kept.rows[known, LOOKUPS]
-                                if begin == 0
-                                else kept.ends[kept.rows[known, ENDS] + begin - 1]
-                            )
-                            for lookup in range(
-                                place, kept.ends[kept.rows[known, ENDS] + stop - 1]
-                            ):
-                                code = kept.lookups[lookup]
-                                tensor = code >> 1 & (TENSORS - 1)
-                                touch(
-                                    tags,
-                                    levels,
-                                    starts,
-                                    crowds,
-                                    slot,
-                                    (code >> 13) + bases[slot * count + tensor],
-                                    code & 1,
-                                    tensor,
-                                    stats,
-                                    window,
-                                )
-                        left -= stop - begin
-                        step += stop - begin
-                        steps[window] += stop - begin
-                        passed[slot] = stop
-                        if stop < kept.rows[known, BODY]:
+                        played = _replay(
+                            kept,
+                            known,
+                            left,
+                            running_at,
+                            slot,
+                            tags,
+                            levels,
+                            starts,
+                            crowds,
+                            stats,
+                            window,
+                            count,
+                        )
+                        left -= played
+                        step += played
+                        steps[window] += played
+                        if passed[slot] < kept.rows[known, BODY]:
                             break
                         for kind in range(3):
                             work[member, kind] += kept.rows[known, WORK + kind]
@@ -643,7 +715,7 @@ def walk(
                             valid[row] = True
                         step += 1
                         if recording:
-                            _end_step(kept)
+                            _end_step(kept, levels)
                         elif (
                             fixed != BY_STEPS
                             and kept.first < len(loops)
@@ -668,9 +740,7 @@ def walk(
                                 _begin(kept, slot)
                     outermost = _advance(loops, unit, lo, hi)
                     if kept.state[RECORDER] == slot and outermost < kept.first:
-                        kept.rows[kept.state[RECORDED], BODY] = (
-                            kept.state[USED_ENDS] - kept.rows[kept.state[RECORDED], ENDS]
-                        )
+                        kept.rows[kept.state[RECORDED], BODY] = kept.state[RECORDED_STEPS]
                         kept.state[RECORDER] = NOBODY
                     if outermost < 0:
                         running -= 1
