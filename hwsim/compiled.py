@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from hwsim import private
 
+POLICIES = "policies"  # the folder and group of functions that are compiled into kernels
 _lock = threading.Lock()
 _say: list[Callable[[str], None]] = []
 
@@ -104,9 +105,23 @@ def _digest() -> str:
     found = hashlib.sha256(numba.__version__.encode())
     for path in sorted(private.PACKAGE.rglob("*.py")):
         content = path.read_bytes()
-        if b"\n@jit\n" in content:
+        if b"\n@jit\n" in content or path.parent.name == POLICIES:
             found.update(content)
+    for source in _sources_of_strangers():
+        found.update(source)
     return found.hexdigest()[:16]
+
+
+def _sources_of_strangers() -> Iterator[bytes]:
+    """The modules of installed packages whose policies are compiled into our kernels."""
+    from importlib.metadata import entry_points
+    from importlib.util import find_spec
+
+    for entry in sorted(entry_points(group=f"hwsim.describe.{POLICIES}"), key=str):
+        with suppress(ImportError, ValueError):
+            spec = find_spec(entry.module)
+            if spec is not None and spec.origin is not None:
+                yield Path(spec.origin).read_bytes()
 
 
 def announce(say: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, UnknownName
 
 if TYPE_CHECKING:
     from hwsim.timing.caches.loads import Level
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--level",
     "levels",
     multiple=True,
-    metavar="SIZE:WAYS:LINE",
+    metavar="SIZE:WAYS:LINE[:POLICY]",
     help="A cache, the first level first. [default: 32KiB:8:64 and 1MiB:16:64]",
 )
 @click.option("--json", "json_to", metavar="FILE", help="Write JSON; - for standard output.")
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
     """Misses of a trace, in cachegrind's convention.
 
-    Caches are LRU, a write is treated like a read, and a level is looked up where the one before it
-    misses. An access that crosses a line looks up both.
+    A write is treated like a read, and a level is looked up where the one before it misses. An
+    access that crosses a line looks up both. POLICY is lru (where none is given), fifo, plru, srrip
+    or random.
 
     \b
     valgrind --tool=lackey --trace-mem=yes --log-file=trace.txt ./program
     hwsim cache --trace trace.txt --level 32KiB:8:64 --level 1MiB:16:64
+    hwsim cache --trace trace.txt --level 32KiB:8:64:plru
     """
     from hwsim.foreign.traces import read_trace
     from hwsim.report.files import write_file
@@ -74,12 +76,15 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
 
 
 def _level(text: str) -> Level:
-    """'32KiB:8:64'. Raises HwsimError for what is no cache."""
+    """'32KiB:8:64' or '32KiB:8:64:plru'. Raises HwsimError for what is no cache."""
+    from hwsim.describe.policies import LRU, POLICIES, names
     from hwsim.describe.units import parse_bytes
     from hwsim.timing.caches.loads import Level
 
-    parts = text.split(":")
+    *parts, policy = text.split(":") if text.count(":") == 3 else [*text.split(":"), LRU]
     expected = "expected SIZE:WAYS:LINE such as 32KiB:8:64"
+    if policy not in POLICIES:
+        raise UnknownName("replacement policy", policy, names())
     if len(parts) != 3 or not parts[1].isdecimal() or not parts[2].isdecimal():
         raise HwsimError(f"--level {text!r}; {expected}")
     try:
@@ -94,4 +99,7 @@ def _level(text: str) -> Level:
         )
     if size % (ways * line) or not size or size > 1 << 32:
         raise HwsimError(f"--level {text!r}: {size} bytes are no whole sets of {ways} x {line}")
-    return Level(size, ways, line)
+    refusal = POLICIES[policy].refuses(ways)
+    if refusal is not None:
+        raise HwsimError(f"--level {text!r}: {refusal}")
+    return Level(size, ways, line, policy)

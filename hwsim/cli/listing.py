@@ -14,6 +14,7 @@ from hwsim.algorithms.winograd import Winograd, transforms
 from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.policies import POLICIES
 from hwsim.describe.reading import fields_of
 from hwsim.describe.units import Bandwidth, Duration, si, size_text
 from hwsim.describe.workload import Workload, load_workload
@@ -37,6 +38,7 @@ def listing(kind: str | None) -> str:
         "workloads": _workloads,
         "algorithms": _algorithms,
         "dataflows": _dataflows,
+        "policies": _policies,
         "references": _references,
     }
     if kind is not None and kind not in kinds:
@@ -57,6 +59,10 @@ def _pairs(rows: list[tuple[str, str]]) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def _policies() -> list[tuple[str, str]]:
+    return [(name, f"of a cache: {POLICIES[name].summary}") for name in POLICIES]
 
 
 def _machines() -> list[tuple[str, str]]:

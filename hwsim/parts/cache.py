@@ -1,13 +1,14 @@
-"""An implicit memory: a set-associative LRU cache that sees line addresses and decides by
-itself."""
+"""An implicit memory: a set-associative cache that sees line addresses and decides by itself."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from hwsim.describe.machine import PARTS, Memory
+from hwsim.describe.policies import POLICIES, names
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import Bandwidth, Duration, size_text
+from hwsim.errors import nearest
 
 LARGEST = 4 * 2**30
 
@@ -15,7 +16,7 @@ LARGEST = 4 * 2**30
 @PARTS.register("cache")
 @dataclass(frozen=True)
 class Cache(Memory):
-    """Write-allocate, write-back, LRU. `per: core` gives every core its own; capacity and bandwidth
+    """Write-allocate, write-back. `per: core` gives every core its own; capacity and bandwidth
     are those of one instance.
 
     shared_by: so many cores share an instance of a cache of the chip, a power of two; 0 for all.
@@ -23,7 +24,8 @@ class Cache(Memory):
     that are fetched and written back, or one for each. write_fetch: a write
     miss fetches the rest of its line (false where whole sectors are written). in_flight: misses of
     an instance that wait at a time, 0 for any number. set_busy: cycles that a fill keeps its set;
-    misses that follow each other in few sets wait for that.
+    misses that follow each other in few sets wait for that. policy: which line leaves a full set
+    (hwsim.describe.policies).
     """
 
     kind: ClassVar[str] = "cache"
@@ -39,6 +41,7 @@ class Cache(Memory):
     ports: Literal["shared", "separate"] = "shared"
     in_flight: int = count(default=0, least=0)
     set_busy: int = count(default=0, least=0)
+    policy: str = "lru"
     energy: float | None = quantity("energy_pj_per_byte", default=None)
 
     @property
@@ -64,6 +67,14 @@ class Cache(Memory):
             )
         elif self.shared_by & (self.shared_by - 1):
             yield "shared_by", f"{self.shared_by} cores; expected a power of two"
+        elif self.policy not in POLICIES:
+            yield (
+                "policy",
+                f"no policy {self.policy!r}; expected one of {', '.join(names())}"
+                f"{nearest(self.policy, names())}",
+            )
+        elif refusal := POLICIES[self.policy].refuses(self.ways):
+            yield "policy", f"{refusal}; expected that or another policy"
         elif self.capacity > LARGEST:
             yield (
                 "capacity",

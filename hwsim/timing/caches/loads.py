@@ -20,11 +20,13 @@ LOAD, STORE = 0, 1
 
 @dataclass(frozen=True)
 class Level:
-    """A cache: bytes, ways, bytes of a line. LRU; a write is treated like a read."""
+    """A cache: bytes, ways, bytes of a line, and which line leaves a full set (a name of
+    hwsim.describe.policies). A write is treated like a read."""
 
     size: int
     ways: int
     line: int
+    policy: str = "lru"
 
     @property
     def sets(self) -> int:

@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hwsim.compiled import about_to_run
+from hwsim.describe.policies import POLICIES, names
 from hwsim.timing.caches.loads import Level, Program, Range, Reference
-from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up
+from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up, look_up_by
 
+# levels[level]: where it starts in tags, sets, ways, log2 of a line's bytes, the policy's number,
+# words of a set
+OFFSET, SETS, WAYS, SHIFT, POLICY, WORDS = 0, 1, 2, 3, 4, 5
 STEP, PARENT, LENGTH, BOUND = 0, 1, 2, 3
 BEFORE, AFTER = 0, 1
 
@@ -53,8 +57,11 @@ class Memory:
     def __post_init__(self) -> None:
         rows, offset = [], 0
         for level in self.levels:
-            rows.append([offset, level.sets, level.ways, level.line.bit_length() - 1])
-            offset += level.sets * level.ways
+            words = level.ways + POLICIES[level.policy].words(level.ways)
+            policy = names().index(level.policy)
+            shift = level.line.bit_length() - 1
+            rows.append([offset, level.sets, level.ways, shift, policy, words])
+            offset += level.sets * words
         self._tags = np.full(offset, EMPTY, np.int64)
         self._table = np.array(rows, np.int64)
         self.misses = np.zeros((len(rows), 2), np.int64)
@@ -118,11 +125,14 @@ def _length(loop: Range, program: Program) -> int:
 @inline
 def _touch(tags: Any, levels: Any, address: int, write: int, misses: Any) -> None:
     for level in range(len(levels)):
-        line = address >> levels[level, 3]
-        sets, ways = levels[level, 1], levels[level, 2]
+        line = address >> levels[level, SHIFT]
+        sets, ways, policy = levels[level, SETS], levels[level, WAYS], levels[level, POLICY]
         index = line & (sets - 1) if sets & (sets - 1) == 0 else line % sets
-        first = np.uintp(levels[level, 0] + index * ways)
-        if look_up(tags, first, ways, line, 0) == FOUND:
+        first = levels[level, OFFSET] + index * levels[level, WORDS]
+        if policy == 0:
+            if look_up(tags, np.uintp(first), ways, line, 0) == FOUND:
+                return
+        elif look_up_by(policy, tags, first, ways, line, 0) == FOUND:
             return
         misses[level, write] += 1
 
@@ -131,7 +141,7 @@ def _touch(tags: Any, levels: Any, address: int, write: int, misses: Any) -> Non
 def _replay(
     addresses: Any, sizes: Any, writes: Any, tags: Any, levels: Any, misses: Any, accesses: Any
 ) -> None:
-    line = 1 << levels[0, 3]
+    line = 1 << levels[0, SHIFT]
     for number in range(len(addresses)):
         accesses[writes[number]] += 1
         address, last = addresses[number], addresses[number] + sizes[number] - 1
@@ -170,15 +180,16 @@ def _innermost(
     """The innermost loop. Iterations in which every reference stays in its line of the first level
     are passed over.
 
-    They change nothing: the lines of one iteration are no more than the ways, so all are still
+    They change nothing where the first level is LRU: the lines of one iteration are no more than
+    the ways, so all are still
     there in the next, which touches them in the same order, hits with each, and leaves the order of
     use as it was.
     """
     inner = len(code.loops) - 1
     first, last = code.places[inner + 1, BEFORE, 0], code.places[inner + 1, BEFORE, 1]
     step = code.loops[inner, STEP]
-    mask = (1 << levels[0, 3]) - 1
-    coalesce = last - first <= levels[0, 2]
+    mask = (1 << levels[0, SHIFT]) - 1
+    coalesce = last - first <= levels[0, WAYS] and levels[0, POLICY] == 0
     for number in range(first, last):
         work.at[number] = code.bases[number]
         for loop in range(inner + 1):

@@ -1,7 +1,10 @@
-"""Implicit memories: set-associative LRU caches, line by line.
- Compiled with Numba. Caches are write-back, write-allocate, LRU, neither inclusive nor exclusive: a
-line evicted dirty is written to the next level. Lines may be fetched on a write miss or not.
- Tables are plain integer arrays whose columns are named here: passing one array to a compiled
+"""Implicit memories: set-associative caches, line by line.
+
+Compiled with Numba. Caches are write-back, write-allocate, LRU or by another policy, neither
+inclusive nor exclusive: a line evicted dirty is written to the next level. Lines may be fetched on
+a write miss or not.
+
+Tables are plain integer arrays whose columns are named here: passing one array to a compiled
 function is free, passing a structure of many is not.
 """
 
@@ -13,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwsim.compiled import kernel
+from hwsim.timing.caches.replacement import compiled_for_all
 
 Ints = npt.NDArray[np.int64]
 
@@ -20,8 +24,9 @@ Ints = npt.NDArray[np.int64]
 READS, WRITES, MISSES, WRITEBACKS = 0, 1, 2, 3
 # levels[level]: where it starts in tags, its sets and ways, log2 of the units that share a copy, a
 # write miss fetches?, copies,
-# are the sets a power of two? (64-bit division costs as much as the rest of a look-up)
-OFFSET, SETS, WAYS, SHARING, FETCH, COPIES, IS_POWER = 0, 1, 2, 3, 4, 5, 6
+# are the sets a power of two? (64-bit division costs as much as the rest of a look-up),
+# the policy's number, words of a set: its lines and what the policy keeps
+OFFSET, SETS, WAYS, SHARING, FETCH, COPIES, IS_POWER, POLICY, WORDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 SHARED_BY_ALL = 62
 # crowds[copy of the first level]: its misses so far; how often a set was filled again after so many
 # misses (the last column: FAR or more), a dirty line that left counting as a fill; for each set
@@ -38,9 +43,19 @@ jit: Any = kernel(**_OPTIONS)
 inline: Any = kernel(forceinline=True, **_OPTIONS)
 
 
+def _part_of_a_kernel(function: Any) -> Any:
+    """Compiled with the kernel that calls it, and cached with that alone."""
+    import numba
+
+    return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
+_used, _filled, _room = compiled_for_all(_part_of_a_kernel)
+
+
 class Caches(NamedTuple):
     """tags: all levels' contents, line * 2 + dirty or EMPTY, the lines of a set in order of use,
-    youngest first.
+    youngest first, where the policy is LRU; then the policy's words.
 
     starts: each tensor's first line. line_shift: log2 of the bytes of a line. crowds: how soon sets
     of the first level miss again.
@@ -76,13 +91,42 @@ def look_up(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
     return int(moving)
 
 
+@jit
+def look_up_by(policy: int, tags: Any, first: int, ways: int, line: int, dirty: int) -> int:
+    """The same where the order of use is not what decides: lines keep their places."""
+    empty = -1
+    for place in range(first, first + ways):
+        tag = tags[place]
+        if tag >> 1 == line:
+            tags[place] = tag | dirty
+            _used(policy, tags, first, ways, place)
+            return FOUND
+        if tag == EMPTY and empty < 0:
+            empty = place
+    place = empty if empty >= 0 else _room(policy, tags, first, ways)
+    victim = int(tags[place])
+    tags[place] = line << 1 | dirty
+    _filled(policy, tags, first, ways, place)
+    return victim
+
+
+@inline
+def look_up_in(levels: Any, level: int, tags: Any, first: Any, line: int, dirty: int) -> int:
+    """Look a line up in one set of a level, by the level's policy."""
+    if levels[level, POLICY] == 0:
+        return int(look_up(tags, first, levels[level, WAYS], line, dirty))
+    return int(
+        look_up_by(levels[level, POLICY], tags, np.int64(first), levels[level, WAYS], line, dirty)
+    )
+
+
 @inline
 def _set_of(levels: Any, level: int, slot: int, line: int) -> Any:
     sets = levels[level, SETS]
     index = line & (sets - 1) if levels[level, IS_POWER] else line % sets
     return np.uintp(
         levels[level, OFFSET]
-        + ((slot >> levels[level, SHARING]) * sets + index) * levels[level, WAYS]
+        + ((slot >> levels[level, SHARING]) * sets + index) * levels[level, WORDS]
     )
 
 
@@ -103,7 +147,7 @@ def _write_back(
     last, dirty = len(levels), np.int64(1)
     while level < last:
         stats[window, level, _owner(starts, line), WRITES] += 1
-        victim = look_up(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
+        victim = look_up_in(levels, level, tags, _set_of(levels, level, slot, line), line, dirty)
         if victim < 0 or victim & 1 == 0:
             return
         line = victim >> 1
@@ -156,7 +200,7 @@ def touch_uncounted(
     window: int,
 ) -> None:
     """The same, when the first level's look-up has been counted already."""
-    victim = look_up(tags, _set_of(levels, 0, slot, line), levels[0, WAYS], line, write)
+    victim = look_up_in(levels, 0, tags, _set_of(levels, 0, slot, line), line, write)
     if victim != FOUND:
         _missed(tags, levels, starts, crowds, slot, line, write, tensor, stats, window, victim)
 
@@ -192,7 +236,7 @@ def _missed(
         if level == last:
             break
         stats[window, level, tensor, READS] += 1
-        victim = look_up(tags, _set_of(levels, level, slot, line), levels[level, WAYS], line, dirty)
+        victim = look_up_in(levels, level, tags, _set_of(levels, level, slot, line), line, dirty)
         if victim == FOUND:
             return
     stats[window, last, tensor, READS] += 1
@@ -205,12 +249,13 @@ def flush(caches: Any, stats: Any) -> None:
     window = np.int64(0)
     tags, levels, starts, _, _ = caches
     for level in range(len(levels)):
-        size = levels[level, SETS] * levels[level, WAYS]
-        begin = levels[level, OFFSET]
-        for place in range(begin, begin + levels[level, COPIES] * size):
-            if tags[place] >= 0 and tags[place] & 1:
-                line = tags[place] >> 1
-                tags[place] &= ~1
-                stats[window, level, _owner(starts, line), WRITEBACKS] += 1
-                slot = (place - begin) // size << levels[level, SHARING]
-                _write_back(tags, levels, starts, level + 1, slot, line, stats, window)
+        sets, ways, words = levels[level, SETS], levels[level, WAYS], levels[level, WORDS]
+        for number in range(levels[level, COPIES] * sets):
+            slot = number // sets << levels[level, SHARING]
+            begin = levels[level, OFFSET] + number * words
+            for place in range(begin, begin + ways):
+                if tags[place] >= 0 and tags[place] & 1:
+                    line = tags[place] >> 1
+                    tags[place] &= ~1
+                    stats[window, level, _owner(starts, line), WRITEBACKS] += 1
+                    _write_back(tags, levels, starts, level + 1, slot, line, stats, window)

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from hwsim.compiled import about_to_run
+from hwsim.describe.policies import POLICIES, names
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Hold, Loop, Nest
@@ -24,6 +25,7 @@ from hwsim.timing.caches.sets import (
     MISSES,
     READS,
     SHARED_BY_ALL,
+    WORDS,
     WRITEBACKS,
     WRITES,
     Caches,
@@ -174,9 +176,11 @@ class ImplicitChain:
                     int(cache.write_fetch),
                     copies,
                     int(cache.sets & (cache.sets - 1) == 0),
+                    names().index(cache.policy),
+                    cache.ways + POLICIES[cache.policy].words(cache.ways),
                 ]
             )
-            offset += copies * cache.sets * cache.ways
+            offset += copies * cache.sets * rows[-1][WORDS]
         if space.end // self.line >= 1 << 30:
             raise HwsimError(
                 f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines "

@@ -13,9 +13,9 @@ Units that run at the same time take turns.
 without the loops' arithmetic.
 
 Steps that look the same lines up in the same order as the step before are a run. Its later steps
-are counted and not looked up, which is exact: the lines of one step are no more than the ways of
-the first level, so after it each of their sets has them as its youngest; the next step hits with
-each, in the same order, and leaves contents, order of use and dirty marks as they were.
+are counted and not looked up, which is exact where the first level is LRU: the lines of one step
+are no more than its ways, so after it each of their sets has them as its youngest; the next step
+hits with each, in the same order, and leaves contents, order of use and dirty marks as they were.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.sets import READS, WAYS, WRITES, Ints, inline, jit, touch, touch_uncounted
+from hwsim.timing.caches.sets import (
+    POLICY,
+    READS,
+    WAYS,
+    WRITES,
+    Ints,
+    inline,
+    jit,
+    touch,
+    touch_uncounted,
+)
 
 Flags = npt.NDArray[np.bool_]
 
@@ -457,7 +467,7 @@ def _end_step(kept: Any, levels: Any) -> None:
     kept.state[RECORDED_STEPS] += 1
     if used > first:
         before = kept.rows[row, LOOKUPS] if used == first + 1 else kept.runs[used - 2, END]
-        same = length == begin - before and length <= levels[0, WAYS]
+        same = length == begin - before and length <= levels[0, WAYS] and levels[0, POLICY] == 0
         for number in range(length if same else 0):
             same = same and kept.lookups[begin + number] == kept.lookups[before + number]
         if same:
