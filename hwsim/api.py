@@ -40,6 +40,7 @@ def simulate(
     progress: Progress | None = None,
     timeline: bool = False,
     arrays: Mapping[str, Array] | None = None,
+    patient: bool = False,
 ) -> Result:
     """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the
     chip keeps its maps.
@@ -47,7 +48,8 @@ def simulate(
     algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency,
     energy, multiplies or dram, ties going to the faster. dtype: the machine's own when None.
     timeline: keep when every tile moved and step ran (hwsim.report.trace). arrays: how arrays lie,
-    by name, where caches see it. progress(done, all) is called as simulations finish. Raises
+    by name, where caches see it. patient: a CPU's caches are simulated however long they take;
+    else what takes minutes is refused. progress(done, all) is called as simulations finish. Raises
     HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a result
     that no machine could produce.
     """
@@ -60,6 +62,7 @@ def simulate(
         objective,
         timeline,
         tuple((arrays or {}).items()),
+        patient,
     )
     return run_jobs([job], progress)[0]
 
@@ -71,12 +74,14 @@ def compare(
     *,
     dtype: str | None = None,
     progress: Progress | None = None,
+    patient: bool = False,
 ) -> Comparison:
-    """Every algorithm on every machine, in that order. Raises as `simulate` does."""
+    """Every algorithm on every machine, in that order. patient, and what it raises: as of
+    `simulate`."""
     network = as_workload(workload)
     loaded = [as_machine(machine) for machine in machines]
     jobs = [
-        Job(network, machine, algorithm, None, dtype)
+        Job(network, machine, algorithm, None, dtype, patient=patient)
         for machine in loaded
         for algorithm in algorithms
     ]
@@ -121,7 +126,7 @@ def map_layers(
     )
 
 
-def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
+def run_nests(path: str | Path, progress: Progress | None = None, patient: bool = False) -> Result:
     """Simulate the nests of a file (docs/mapping.md). Raises ConfigError for what is wrong in it,
     at its line."""
     from hwsim.choose.own_nests import read_nests, simulate_nests
@@ -129,7 +134,7 @@ def run_nests(path: str | Path, progress: Progress | None = None) -> Result:
     own = read_nests(path)
     job = Job(own.workload, own.machine, own.file.algorithm, None, own.file.dtype)
     job.layers()
-    return gather(job, simulate_nests(own, progress))
+    return gather(job, simulate_nests(own, progress, patient))
 
 
 def as_workload(workload: Workload | Layer | str) -> Workload:

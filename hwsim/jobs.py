@@ -43,6 +43,7 @@ class Job:
     objective: str = "latency"
     timeline: bool = False
     arrays: Arrays = ()
+    patient: bool = False
 
     def layers(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the
@@ -91,6 +92,7 @@ class _Task:
     timeline: bool = False
     objective: str = "latency"
     arrays: Arrays = ()
+    patient: bool = False
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -173,6 +175,7 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
             job.timeline,
             job.objective,
             job.arrays,
+            job.patient,
         )
         for name in names
     ]
@@ -240,6 +243,7 @@ def _run_task(task: _Task, machine: Machine) -> LayerResult:
         task.dataflow,
         timeline=task.timeline,
         objective=task.objective if task.objective in MEASURES else "latency",
+        patient=task.patient,
     )
 
 

@@ -44,13 +44,15 @@ def simulate_layer(
     nests: Mapping[str, Nest] | None = None,
     timeline: bool = False,
     objective: str = "latency",
+    patient: bool = False,
 ) -> LayerResult:
     """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there,
     but for what an explicit memory keeps.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
     stage, nests to run instead of what a dataflow or the mapper would schedule. timeline: keep when
-    tiles moved and steps ran. objective: what nests are chosen by.
+    tiles moved and steps ran. objective: what nests are chosen by. patient: caches are simulated
+    however long that takes.
     """
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
@@ -69,7 +71,7 @@ def simulate_layer(
         _run_stages(
             block.plan,
             machine,
-            Choice(dtype, dataflow, objective, timeline),
+            Choice(dtype, dataflow, objective, timeline, patient),
             nests or {},
             chain,
             block is blocks[-1],
@@ -130,7 +132,7 @@ def _run_stages(
     for stage in online:
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            around = Surroundings(chain, last)
+            around = Surroundings(chain, last, choice.patient)
             return run_nest(nest, machine, choice.dtype, around, choice.timeline)
 
         given = nests.get(stage.name)

@@ -35,6 +35,7 @@ class Choice:
     dataflow: str | None
     objective: str
     timeline: bool
+    patient: bool = False
 
 
 MEASURES: dict[str, Callable[[StageResult], tuple[float, float]]] = {

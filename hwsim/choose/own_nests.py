@@ -45,7 +45,9 @@ def read_nests(path: str | Path) -> OwnNests:
 
 
 def simulate_nests(
-    own: OwnNests, progress: Callable[[int, int], None] | None = None
+    own: OwnNests,
+    progress: Callable[[int, int], None] | None = None,
+    patient: bool = False,
 ) -> tuple[LayerResult, ...]:
     """Every layer with its nests. Raises ConfigError where one does not fit its stage or the
     machine, at its line."""
@@ -60,7 +62,16 @@ def simulate_nests(
         nests = _nests_of(own, name, plan)
         try:
             done.append(
-                simulate_layer(name, layer, plan, lower(layer, DIRECT), own.machine, None, nests)
+                simulate_layer(
+                    name,
+                    layer,
+                    plan,
+                    lower(layer, DIRECT),
+                    own.machine,
+                    None,
+                    nests,
+                    patient=patient,
+                )
             )
         except HwsimError as error:
             raise HwsimError(f"{own.path}: {name}: {error}") from None

@@ -28,6 +28,9 @@ from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: each machine's own).")
 @click.option(
+    "--wait", is_flag=True, help="Simulate a CPU's caches even where that takes many minutes."
+)
+@click.option(
     "--json", "json_to", metavar="FILE", help="Write the results as JSON; - for standard output."
 )
 @user_errors
@@ -40,6 +43,7 @@ def command(
     batch: int,
     layers: tuple[str, ...],
     dtype: str | None,
+    wait: bool,
     json_to: str | None,
 ) -> None:
     """Run WORKLOAD under every algorithm on every machine; --out writes a report."""
@@ -61,6 +65,7 @@ def command(
             names_of(algorithms, "--algorithms"),
             dtype=dtype,
             progress=progress,
+            patient=wait,
         )
     text = json.dumps(comparison.to_dict(), indent=1)
     if json_to and json_to != "-":

@@ -43,6 +43,9 @@ from hwsim.errors import HwsimError
     show_default=True,
     help="Row-stationary: the best mapping, or the one that the chip's papers show.",
 )
+@click.option(
+    "--wait", is_flag=True, help="Simulate a CPU's caches even where that takes many minutes."
+)
 @click.option("--cores", type=click.IntRange(1), help="Use so many of a CPU's cores.")
 @click.option(
     "--array",
@@ -118,6 +121,7 @@ def command(
     objective: str,
     dataflow: str | None,
     mapping: str,
+    wait: bool,
     cores: int | None,
     arrays: tuple[str, ...],
     batch: int,
@@ -211,7 +215,7 @@ def command(
             ("--array", arrays),
         )
         with progress_bar("simulating") as progress:
-            result = run_nests(nest_file, progress)
+            result = run_nests(nest_file, progress, wait)
     else:
         if machine is None or workload is None:
             raise HwsimError(
@@ -234,6 +238,7 @@ def command(
                 progress=progress,
                 timeline=trace_to is not None,
                 arrays=read_arrays(arrays),
+                patient=wait,
             )
     if trace_to:
         write_file(trace_to, trace_text(result) + "\n")

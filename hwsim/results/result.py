@@ -17,16 +17,11 @@ Energy = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Sampling:
-    """share: of the steps walked one by one; the rest went panel by panel, or (GPU) batch of blocks
-    by batch.
-
-    error: an estimate, relative to each level's own misses (and to the first level's look-ups), or
-    (GPU) to the lines from DRAM. every_line: were all lines touched, so that what must move did?
-    """
+    """share: of the steps of a GPU's blocks, batch by batch. error: an estimate, relative to the
+    lines from DRAM."""
 
     share: float
     error: float
-    every_line: bool
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,11 @@ class Run:
 @dataclass(frozen=True)
 class Surroundings:
     """What a stage finds of the stages before it. caches: warm, None on a machine without. last:
-    the layer ends with it."""
+    the layer ends with it. patient: the user waits for caches, however long they take."""
 
     caches: ImplicitChain | None = None
     last: bool = True
+    patient: bool = False
 
     @property
     def warm(self) -> ImplicitChain:

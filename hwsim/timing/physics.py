@@ -86,11 +86,7 @@ def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
     """
     broken = []
     unsure = max(
-        (
-            stage.sampling.error
-            for stage in layer.online
-            if stage.sampling and not stage.sampling.every_line
-        ),
+        (stage.sampling.error for stage in layer.online if stage.sampling),
         default=0.0,
     )
     if layer.dram_bytes < layer.compulsory_bytes * (1 - unsure):

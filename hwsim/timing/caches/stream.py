@@ -12,7 +12,7 @@ import numpy as np
 from hwsim.compiled import about_to_run
 from hwsim.describe.policies import POLICIES, names
 from hwsim.describe.units import size_text
-from hwsim.errors import HwsimError, TooLarge
+from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
@@ -33,7 +33,6 @@ from hwsim.timing.caches.sets import (
     flush,
 )
 from hwsim.timing.caches.walk import (
-    BY_STEPS,
     ITERATIONS,
     SKIP_BATCH,
     TERMS,
@@ -55,7 +54,6 @@ WHOLE_STRETCH, LONGEST_STRETCH = (
     1024,
 )  # steps that are recorded together at least, where loops allow, and at most
 KEPT_LOOKUPS = 1 << 20
-MOST_LINES = 200_000_000_000  # looked up panel by panel in half an hour
 ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
@@ -233,14 +231,14 @@ class ImplicitChain:
 @dataclass(frozen=True)
 class Walkers:
     """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and
-    the steps walked one by one: all up to `budget`, else about `window_steps`.
+    the steps that are walked: all up to `budget`; of more, a sample where many batches of units run
+    one after another.
     """
 
     parallel: int
     quantum: int
     vector_bytes: int
     budget: int
-    window_steps: int = 0
 
 
 def run_stream(
@@ -264,9 +262,7 @@ def run_stream(
     tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if nest.packed else None)
     steps = _unit_steps(nest, temporal, units)
     kept = _stretches(nest, temporal, units, tensors)
-    plan = _SamplePlan(steps, walkers, _panel_steps(nest, temporal))
-    if plan.by_panels:
-        _check_work(nest, temporal[: schedule.panel], units, *plan.work, chain.line)
+    plan = _SamplePlan(steps, walkers)
     parallel = min(walkers.parallel, len(steps))
     turns = Turns(
         parallel,
@@ -275,10 +271,9 @@ def run_stream(
         vector_dim,
         log2_of(lanes),
         plan.batches,
-        plan.windows,
     )
-    stats = np.zeros((plan.count + 1, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
-    counted, work = np.zeros(plan.count + 1, np.int64), np.zeros((len(steps) + 1, 3), np.int64)
+    stats = np.zeros((plan.count, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
+    counted, work = np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     about_to_run(walk)
     walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
@@ -314,11 +309,7 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
         dim = dims.index(loop.dim)
         rows.append([dim, loop.tile, int(deep[dim]), int(loop.dim not in nest.stage.output.dims)])
         deep[dim] = number
-    panel = max((number + 1 for number, row in enumerate(rows) if not row[3]), default=0)
-    panel_deep = np.full(len(dims), -1, np.int64)
-    for number, row in enumerate(rows[:panel]):
-        panel_deep[row[0]] = number
-    return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units, panel, panel_deep)
+    return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units)
 
 
 def _cut_long(temporal: list[Loop]) -> list[Loop]:
@@ -376,46 +367,6 @@ def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int
     for loop in temporal:
         sizes[loop.dim] = min(sizes[loop.dim], loop.tile)
     return sizes
-
-
-def _panel_steps(nest: Nest, temporal: list[Loop]) -> int:
-    """Steps of the innermost loops that only reduce, at their whole length."""
-    steps = 1
-    for loop in reversed(temporal):
-        if loop.dim in nest.stage.output.dims:
-            break
-        steps *= nest.bound(loop)
-    return steps
-
-
-def _check_work(
-    nest: Nest, outside: list[Loop], units: Ints, steps: int, panel: int, line: int
-) -> None:
-    """Refuse what would take hours: every panel touches the lines of its tiles.
-
-    outside: the loops around a panel. Raises TooLarge.
-    """
-    sizes = _chunk_sizes(nest, outside, units)
-    lines = 0
-    for tensor in nest.stage.tensors:
-        order = tensor.order
-        runs, run = 1, 1
-        for place, axis in enumerate(tensor.axes):
-            reach = axis.extent + sum(
-                coefficient * (sizes[dim] - 1) for dim, coefficient in axis.terms
-            )
-            if place == order[-1]:
-                run = min(axis.size, reach)
-            else:
-                runs *= min(axis.size, reach)
-        lines += runs * -(-run * tensor.width // line)
-    panels = steps // max(1, panel)
-    if panels * lines > MOST_LINES:
-        raise TooLarge(
-            f"{nest.stage.name}: {panels:.2g} tiles of about {lines:,} lines to look up in the "
-            f"caches; expected at most {MOST_LINES:.0e} lines: a smaller layer, or larger tiles in "
-            f"registers"
-        )
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
@@ -548,104 +499,42 @@ def _stream_result(
 
 
 class _SamplePlan:
-    """Which steps are walked one by one: all, or evenly spaced windows of each unit's steps.
+    """Which batches of units are walked: all, or pairs of them evenly spaced, one to warm the
+    caches and one to count, where there are many more units than run at once."""
 
-    Between windows tiles are touched panel by panel, so the outer levels see every line all the
-    same. With many more units than run at once, whole batches of units are sampled instead, in
-    pairs: one to warm the caches, one to count.
-    """
+    MOST_PAIRS, FEWEST_PAIRS = 8, 4
 
-    WINDOWS = 8
-
-    def __init__(self, steps: Ints, walkers: Walkers, panel: int) -> None:
-        self._total, self._panel = int(steps.sum()), panel
+    def __init__(self, steps: Ints, walkers: Walkers) -> None:
+        self._total = int(steps.sum())
         batches = -(-len(steps) // min(walkers.parallel, len(steps)))
         self.batches = np.zeros(batches, np.int64)
-        self.windows = np.zeros((1, 2), np.int64)
         self.count = 1
-        self._kind = "exact"
-        if self._total > walkers.budget and batches >= 4 * self.WINDOWS:
-            self._sample_batches(batches, walkers.budget / self._total)
-        elif self._total > walkers.budget and batches == 1:
-            self._sample_steps(int(steps.max()), walkers.window_steps / self._total)
+        self._sampled = self._total > walkers.budget and batches >= 4 * self.MOST_PAIRS
+        if self._sampled:
+            self._sample(batches, walkers.budget / self._total)
 
-    @property
-    def by_panels(self) -> bool:
-        """Are steps between the windows walked panel by panel?"""
-        return self._kind == "steps"
-
-    @property
-    def work(self) -> tuple[int, int]:
-        """Steps of all units, and of a panel."""
-        return self._total, self._panel
-
-    def _sample_batches(self, batches: int, share: float) -> None:
-        self._kind = "batches"
-        pairs = max(4, min(self.WINDOWS, int(share * batches / 2)))
+    def _sample(self, batches: int, share: float) -> None:
+        pairs = max(self.FEWEST_PAIRS, min(self.MOST_PAIRS, int(share * batches / 2)))
         self.batches[:] = SKIP_BATCH
         self.count = pairs + 1
         for pair, start in enumerate(np.linspace(0, batches - 2, pairs).astype(int)):
             self.batches[start] = 0 if pair == 0 else pairs
             self.batches[start + 1] = pair
 
-    def _sample_steps(self, longest: int, share: float) -> None:
-        self._kind = "steps"
-        panels = max(1, round(longest * share / self.WINDOWS / self._panel))
-        length = min(longest // self.WINDOWS, panels * self._panel)
-        starts = (
-            np.linspace(0, longest - length, self.WINDOWS).astype(np.int64)
-            // self._panel
-            * self._panel
-        )
-        self.windows = np.stack([starts, starts + length], axis=1)
-        self.batches[:] = BY_STEPS
-        self.count = self.WINDOWS
-
     def result(
         self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, iterations: int
     ) -> StreamResult:
-        """Put windows together; stats' and work's last rows are the steps walked panel by panel.
-
-        iterations: of the busiest unit. Loads and stores that were not all seen are as many to an
-        iteration as those that were.
-        """
-        if self._kind == "exact":
+        """Put windows together. iterations: of the busiest unit. Loads and stores that were not all
+        seen are as many to an iteration as those that were."""
+        if not self._sampled:
             return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
-        extrapolate = self._from_panels if self._kind == "steps" else self._from_batches
-        lines, error = extrapolate(stats, counted)
-        seen = work[:-1].sum(axis=0)
+        lines, error = self._extrapolated(stats, counted)
+        seen = work.sum(axis=0)
         busiest = seen / max(int(seen[ITERATIONS]), 1) * iterations
-        return _stream_result(
-            chain,
-            lines,
-            busiest,
-            Sampling(int(counted[: self.count].sum()) / self._total, error, self._kind == "steps"),
-        )
+        sampling = Sampling(int(counted.sum()) / self._total, error)
+        return _stream_result(chain, lines, busiest, sampling)
 
-    def _from_panels(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
-        """Every line was touched; only the first level's look-ups are counted in the windows and
-        scaled.
-
-        The error is the larger of the look-ups' standard error and of how far any level's misses a
-        step differ between windows and panels: lines that throw each other out within a panel show
-        there.
-        """
-        counted = counted[:-1]
-        lines = stats.sum(axis=0).astype(float)
-        fine = stats[:-1].astype(float)
-        looked_up = fine[:, 0, :, READS].sum(axis=1) / np.maximum(counted, 1)
-        scaled = fine.sum(axis=0)[0, :, READS] / counted.sum() * self._total
-        lines[0, :, READS] = np.maximum(lines[0, :, READS], scaled)
-        spread = float(looked_up.std(ddof=1) / np.sqrt(len(looked_up)) / looked_up.mean())
-        seen = int(counted.sum())
-        one_by_one = fine[:, :-1, :, MISSES].sum(axis=(0, 2)) / seen
-        by_panels = stats[-1, :-1, :, MISSES].sum(axis=1) / max(self._total - seen, 1)
-        apart = np.abs(one_by_one - by_panels) / np.maximum(
-            np.maximum(one_by_one, by_panels), 1e-12
-        )
-        return lines, max(spread, float(apart.max()))
-
-    def _from_batches(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
+    def _extrapolated(self, stats: Ints, counted: Ints) -> tuple[Floats, float]:
         """The first pair whole, the others' mean rate for the rest."""
         others = range(1, self.count - 1)
         rates = np.array([stats[window] / counted[window] for window in others])

@@ -51,7 +51,7 @@ BASE, FAST, WIDTH, IS_OUTPUT, VECTORISED, AXES, BLOCK, BLOCK_STRIDE = 0, 1, 2, 3
 SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
-SKIP_BATCH, BY_STEPS = -1, -2
+SKIP_BATCH = -1
 # stretches.rows[row]: body steps, where its look-ups and its runs begin, and the work of its body
 BODY, LOOKUPS, RUNS, WORK = 0, 1, 2, 3
 # stretches.runs[run]: steps with the same look-ups, and where these end
@@ -68,17 +68,11 @@ TENSORS = 4096  # at most, in a look-up's code: (line from the tensor's first, t
 
 class Schedule(NamedTuple):
     """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo,
-    hi) of every unit.
-
-    panel: the loops from here inwards only reduce; panel_deep: the innermost loop of each dim
-    outside them.
-    """
+    hi) of every unit."""
 
     loops: Ints
     deep: Ints
     units: Ints
-    panel: int
-    panel_deep: Ints
 
 
 class Tensors(NamedTuple):
@@ -100,7 +94,6 @@ class Places(NamedTuple):
     at: Ints  # [axis]
     taken: Ints  # steps so far
     moved: Ints  # the outermost loop that moved last, -1: done
-    walked_fine: Flags
     bases: Ints  # [slot * tensors + tensor]: the line in which its tile began when the stretch did
     playing: Ints  # [slot]: the row that is replayed, -1: none
     passed: Ints  # [slot]: steps of it so far
@@ -119,7 +112,6 @@ def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
         np.zeros(axes, np.int64),
         np.zeros(parallel, np.int64),
         np.zeros(parallel, np.int64),
-        np.ones(parallel, np.bool_),
         np.zeros(parallel * tensors, np.int64),
         np.full(parallel, -1, np.int64),
         np.zeros(parallel, np.int64),
@@ -174,9 +166,7 @@ class Turns(NamedTuple):
     """How units share the machine, how wide vectors are (log2 of bytes and of words), and which
     steps count.
 
-    batch_window[batch]: SKIP_BATCH, BY_STEPS, or the window it counts in. windows[window]: first
-    step walked one by one, first not. The steps between windows are walked panel by panel: the
-    tiles of all inner reduction loops at once.
+    batch_window[batch]: SKIP_BATCH, or the window it counts in.
     """
 
     parallel: int
@@ -185,7 +175,6 @@ class Turns(NamedTuple):
     vector_dim: int
     lanes_shift: int
     batch_window: Ints
-    windows: Ints
 
 
 @inline
@@ -558,16 +547,12 @@ def walk(
     work: Any,
 ) -> None:
     """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps
-    and work.
-
-    The last window and the last row of work take the steps walked panel by panel.
-    """
+    and work."""
     tags, levels, starts, line_shift, crowds = caches
-    loops, deep, units, panel, panel_deep = schedule
+    loops, deep, units = schedule
     tensors, axes, moves = accesses
-    lows, highs, boxes, valid, at, taken, moved, walked_fine, bases, playing, passed = running_at[
-        :11
-    ]
+    lows, highs, boxes, valid, at, taken, moved, bases = running_at[:8]
+    playing, passed = running_at.playing, running_at.passed
     total, count, parallel = units.shape[0], len(tensors), turns.parallel
     new = parallel * count
     one, everything = (
@@ -575,12 +560,12 @@ def walk(
         np.int64(-1),
     )  # typed, as each literal is a compilation of its own
     for batch in range(-(-total // parallel)):
-        fixed = turns.batch_window[batch]
-        slots = 0 if fixed == SKIP_BATCH else min(parallel, total - batch * parallel)
+        window = turns.batch_window[batch]
+        slots = 0 if window == SKIP_BATCH else min(parallel, total - batch * parallel)
         outermost = np.int64(0)
         for slot in range(slots):
             _restart(loops, units[batch * parallel + slot], lows[slot], highs[slot], outermost)
-            moved[slot], taken[slot], walked_fine[slot], playing[slot] = 0, 0, True, -1
+            moved[slot], taken[slot], playing[slot] = 0, 0, -1
         for row in range(new):
             valid[row] = False
         running = slots
@@ -590,8 +575,8 @@ def walk(
                     continue
                 member = batch * parallel + slot
                 unit, lo, hi = units[member], lows[slot], highs[slot]
-                window, step, outermost = max(fixed, 0), taken[slot], moved[slot]
-                target, worker, left = window, member, turns.quantum
+                step, outermost = taken[slot], moved[slot]
+                left = turns.quantum
                 while left > 0:
                     known = playing[slot]
                     if known >= 0:
@@ -637,32 +622,17 @@ def walk(
                                 )
                     else:
                         left -= 1
-                        fine = True
-                        if fixed == BY_STEPS:
-                            while window < len(turns.windows) and step >= turns.windows[window, 1]:
-                                window += 1
-                            fine = window < len(turns.windows) and step >= turns.windows[window, 0]
-                        target, worker = (window, member) if fine else (len(stats) - 1, total)
                         recording = kept.state[RECORDER] == slot
-                        if fine:
-                            steps[target] += 1
-                            iterations = _vector_iterations(
-                                deep, unit, lo, hi, turns.vector_dim, turns.lanes_shift
-                            )
-                            work[worker, ITERATIONS] += iterations
-                            if recording:
-                                kept.rows[kept.state[RECORDED], WORK + ITERATIONS] += iterations
-                        if fine != walked_fine[slot]:
-                            walked_fine[slot] = fine
-                            for tensor in range(count):
-                                valid[slot * count + tensor] = (
-                                    valid[slot * count + tensor] and tensors[tensor, IS_OUTPUT]
-                                )
+                        steps[window] += 1
+                        iterations = _vector_iterations(
+                            deep, unit, lo, hi, turns.vector_dim, turns.lanes_shift
+                        )
+                        work[member, ITERATIONS] += iterations
+                        if recording:
+                            kept.rows[kept.state[RECORDED], WORK + ITERATIONS] += iterations
                         for tensor in range(count):
                             row = slot * count + tensor
-                            if tensors[tensor, AXES] < 0 or (
-                                not fine and valid[row] and outermost >= panel
-                            ):
+                            if tensors[tensor, AXES] < 0:
                                 continue
                             if valid[row] and not moves[tensor, axes.shape[1], outermost]:
                                 continue
@@ -671,7 +641,7 @@ def walk(
                                 axes,
                                 moves,
                                 tensor,
-                                deep if fine else panel_deep,
+                                deep,
                                 unit,
                                 lo,
                                 hi,
@@ -704,7 +674,7 @@ def walk(
                                     at,
                                     store,
                                     stats,
-                                    target,
+                                    window,
                                     kept,
                                     bases[row],
                                     recording,
@@ -712,7 +682,7 @@ def walk(
                                 counted = (
                                     vectors if output or tensors[tensor, VECTORISED] else words
                                 )
-                                work[worker, STORES if store else LOADS] += counted
+                                work[member, STORES if store else LOADS] += counted
                                 if recording:
                                     kept.rows[
                                         kept.state[RECORDED], WORK + (STORES if store else LOADS)
@@ -726,11 +696,7 @@ def walk(
                         step += 1
                         if recording:
                             _end_step(kept, levels)
-                        elif (
-                            fixed != BY_STEPS
-                            and kept.first < len(loops)
-                            and (step == 1 or outermost < kept.first)
-                        ):
+                        elif kept.first < len(loops) and (step == 1 or outermost < kept.first):
                             known = _key(
                                 kept,
                                 tensors,
@@ -757,7 +723,7 @@ def walk(
                         for tensor in range(count):
                             row = slot * count + tensor
                             if tensors[tensor, IS_OUTPUT] and valid[row]:
-                                work[worker, STORES] += _touch_box(
+                                work[member, STORES] += _touch_box(
                                     tags,
                                     levels,
                                     starts,
@@ -773,7 +739,7 @@ def walk(
                                     at,
                                     one,
                                     stats,
-                                    target,
+                                    window,
                                     kept,
                                     bases[row],
                                     kept.state[RECORDER] == slot,

@@ -27,7 +27,7 @@ class Cores:
         """Where the layer ends, what the caches hold dirty is written out."""
         from hwsim.timing.cpu.cores import run_on_cores
 
-        return run_on_cores(nest, machine, dtype, around.warm, around.last)
+        return run_on_cores(nest, machine, dtype, around)
 
 
 TIMINGS.register("core")(Cores())

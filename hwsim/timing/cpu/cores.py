@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
+from hwsim.describe.units import si
+from hwsim.errors import TooLarge
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
 from hwsim.parts.core import Core
 from hwsim.results.result import Access, Accesses, Sampling
-from hwsim.timing import Run
+from hwsim.timing import Run, Surroundings
 from hwsim.timing.caches.stream import (
     SUM_BYTES,
     ImplicitChain,
@@ -21,24 +24,28 @@ from hwsim.timing.caches.stream import (
 from hwsim.timing.cpu.waits import Traffic, cycles_of
 from hwsim.timing.explicit.accesses import accesses, footprints
 
-STEPS_EXACT = 150_000_000  # walked one by one in about 10 s; longer stages are sampled
-WINDOW_STEPS = 4_000_000
+MOST_STEPS = 2_000_000_000  # walked in one to two minutes
+STEPS_A_SECOND = 20_000_000
+EVERYTHING = 1 << 62
 QUANTUM = 512
 
 
 def core_walkers(core: Core) -> Walkers:
     """All cores at once, taking turns of a few hundred steps."""
-    return Walkers(core.cores, QUANTUM, core.vector, STEPS_EXACT, WINDOW_STEPS)
+    return Walkers(core.cores, QUANTUM, core.vector, EVERYTHING)
 
 
-def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool) -> Run:
-    """One stage on the cores; last: the layer ends here, and dirty lines are written out."""
-    core = machine.compute
+def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
+    """One stage on the cores; where the layer ends, dirty lines are written out. Raises TooLarge
+    for a stage that takes long, unless the user waits for it."""
+    core, chain = machine.compute, around.warm
     assert isinstance(core, Core)
+    if not around.patient:
+        _check_patience(nest)
     counts = count(nest)
     boundary = nest.holds[-1]
     stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
-    traffic = with_flush(stream.traffic, chain, last)
+    traffic = with_flush(stream.traffic, chain, around.last)
     words = _register_bytes(nest, counts)
     units = max(1, counts.instances[boundary.level])
     asked = sum(loaded + stored for loaded, stored in words.values())
@@ -51,19 +58,28 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain,
         cycles,
         found,
         footprints(machine, nest, counts, SUM_BYTES, {}),
-        fidelity("caches", stream.sampling, "panel by panel", "each level's misses"),
+        fidelity("caches", stream.sampling),
         sampling=stream.sampling,
     )
 
 
-def fidelity(what: str, sampling: Sampling | None, rest: str, of: str) -> str:
-    """How the caches were simulated, in words; rest: what became of steps that were not walked one
-    by one; of: what may be off."""
+def _check_patience(nest: Nest) -> None:
+    steps = prod(nest.bound(loop) for loop in nest.loops_above(nest.holds[-1]))
+    if steps > MOST_STEPS:
+        raise TooLarge(
+            f"{nest.stage.name}: {si(steps)} steps, which take about "
+            f"{steps / STEPS_A_SECOND / 60:.0f} minutes; expected --wait, a smaller layer, or "
+            f"larger tiles in registers"
+        )
+
+
+def fidelity(what: str, sampling: Sampling | None) -> str:
+    """How the caches were simulated, in words."""
     if sampling is None:
         return f"{what} line by line, exact; ports in closed form"
     return (
-        f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest {rest} "
-        f"({of} within {sampling.error:.0%}); ports in closed form"
+        f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest extrapolated "
+        f"(DRAM lines within {sampling.error:.0%}); ports in closed form"
     )
 
 

@@ -82,8 +82,7 @@ def run_on_blocks(
         Cycles(compute, {name: time for name, time in stall.items() if time > 0}),
         found,
         footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
-        f"blocks in waves ({room.blocks} a SM, {room.limit}); "
-        + fidelity("L2", stream.sampling, "extrapolated", "DRAM lines"),
+        f"blocks in waves ({room.blocks} a SM, {room.limit}); " + fidelity("L2", stream.sampling),
         sampling=stream.sampling,
     )
 
