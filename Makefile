@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test test-slow lint bench bench-scalesim digits oracle fuzz sample clean
+.PHONY: demo test test-slow lint bench bench-caches bench-scalesim digits oracle fuzz sample clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
@@ -23,6 +23,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.demo
 	$(BIN)/python benchmarks/run.py
+
+bench-caches: $(VENV)/.demo
+	$(BIN)/python benchmarks/caches.py
 
 bench-scalesim: $(VENV)/.demo
 	$(BIN)/python benchmarks/scalesim.py

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["HWSIM_KEEP"] = "0"  # every mapping is searched anew
 COMPARE = [
     "compare",
     "vgg16",
@@ -177,9 +178,16 @@ def main() -> None:
         [*hwsim, "map", "toy-8x8", "gemm:256,256,256", "--one-dim-per-axis"], 3
     )
     for machine in ("tpu-v1", "eyeriss-v1"):
-        rows[f"map {machine} resnet50, every layer for EDP"] = measure(
-            [*hwsim, "map", machine, "resnet50"]
-        )
+        for network in ("resnet18", "resnet50"):
+            rows[f"map {machine} {network}, every layer for EDP"] = measure(
+                [*hwsim, "map", machine, network]
+            )
+    rows["map tpu-v1 resnet50 -o latency"] = measure(
+        [*hwsim, "map", "tpu-v1", "resnet50", "-o", "latency"]
+    )
+    rows["run xeon-8380 alexnet"] = best([*hwsim, "run", "xeon-8380", "alexnet"], 2)
+    hangs = str(ROOT / "tests/cases/gpu/auto_hangs.yaml")
+    rows["run h200 auto_hangs.yaml -b 2"] = best([*hwsim, "run", "h200", hangs, "-b", "2"], 2)
     rows["mappings a second, one core, in batch"] = {"per_s": batch_rate()}
     rows["count vgg16, every algorithm"] = best([*hwsim, "count", "vgg16"], 3)
     rows["tiles a second, SimPy"] = {"per_s": tiles_a_second(compiled=False)}
