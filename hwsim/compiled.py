@@ -15,7 +15,7 @@ from typing import Any
 
 from hwsim import private
 
-POLICIES = "policies"  # the folder and group of functions that are compiled into kernels
+CACHES, POLICIES = "caches", "policies"  # folders whose functions are compiled into kernels
 _lock = threading.Lock()
 _say: list[Callable[[str], None]] = []
 
@@ -105,23 +105,29 @@ def _digest() -> str:
     found = hashlib.sha256(numba.__version__.encode())
     for path in sorted(private.PACKAGE.rglob("*.py")):
         content = path.read_bytes()
-        if b"\n@jit\n" in content or path.parent.name == POLICIES:
+        if b"\n@jit\n" in content or path.parent.name in (CACHES, POLICIES):
             found.update(content)
-    for source in _sources_of_strangers():
+    for source in sources_of_strangers():
         found.update(source)
     return found.hexdigest()[:16]
 
 
-def _sources_of_strangers() -> Iterator[bytes]:
-    """The modules of installed packages whose policies are compiled into our kernels."""
+def sources_of_strangers() -> Iterator[bytes]:
+    """Installed packages whose policies are compiled into our kernels: their entry points and all
+    their modules."""
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 
     for entry in sorted(entry_points(group=f"hwsim.describe.{POLICIES}"), key=str):
-        with suppress(ImportError, ValueError):
-            spec = find_spec(entry.module)
-            if spec is not None and spec.origin is not None:
-                yield Path(spec.origin).read_bytes()
+        yield str(entry).encode()
+        with suppress(ImportError, ValueError, OSError):
+            spec = find_spec(entry.module.partition(".")[0])
+            origin = Path(spec.origin) if spec is not None and spec.origin else None
+            if origin is None:
+                continue
+            package = origin.name == "__init__.py"
+            for path in sorted(origin.parent.rglob("*.py")) if package else [origin]:
+                yield path.read_bytes()
 
 
 def announce(say: Callable[[str], None]) -> None:

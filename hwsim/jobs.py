@@ -215,7 +215,7 @@ def _outcome(
     if isinstance(result, LayerResult):
         plan = task.plan()
         return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
-    if not task.yields or task.algorithm in (FALLBACK, MEMORY_BOUND):
+    if not task.yields or task.arrays or task.algorithm in (FALLBACK, MEMORY_BOUND):
         return result
     other = replace(task, algorithm=FALLBACK)
     if other.work not in done:

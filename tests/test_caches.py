@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hwsim import GemmLayer, load_machine, simulate
 from hwsim.count.closed_form import count
+from hwsim.describe.policies import POLICIES
 from hwsim.describe.units import Bandwidth, Duration
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Operations, Stage
@@ -29,8 +31,10 @@ from tests.nests import random_nest
 CPUS = Path(__file__).parent / "cases" / "cpu"
 
 
-def cache(size: int, line: int, ways: int, per: str = "core", fetch: bool = True) -> Cache:
-    return Cache(size, line, ways, Bandwidth(64, True), Duration(4, True), per, fetch)  # type: ignore[arg-type]
+def cache(
+    size: int, line: int, ways: int, per: str = "core", fetch: bool = True, **more: Any
+) -> Cache:
+    return Cache(size, line, ways, Bandwidth(64, True), Duration(4, True), per, fetch, **more)  # type: ignore[arg-type]
 
 
 class PlainLru:
@@ -242,10 +246,11 @@ def test_replayed_stretches_equal_the_plain_walk(
     for room in (0, 1 << 12, 40):  # nothing kept, all kept, too little room
         monkeypatch.setattr("hwsim.timing.caches.stream.KEPT_LOOKUPS", room)
         monkeypatch.setattr("hwsim.timing.caches.stream.WHOLE_STRETCH", 6)
+        policies = sorted(POLICIES)
         levels = [
-            ("l1", cache(256, 16, 4)),
-            ("l2", cache(768, 16, 3)),
-            ("l3", cache(2048, 16, 8, per="chip")),
+            ("l1", cache(256, 16, 4, policy=policies[seed % 5])),
+            ("l2", cache(768, 16, 3, per="chip", shared_by=2, policy="srrip")),
+            ("l3", cache(2048, 16, 8, per="chip", policy=policies[seed % 3])),
         ]
         chain = ImplicitChain(levels, 4, AddressSpace([nest.stage]))
         result = run_stream(
@@ -319,3 +324,22 @@ def test_a_sample_of_batches_is_as_close_to_the_whole_as_it_says(k: int) -> None
         for result in (exact, part)
     )
     assert estimate == pytest.approx(whole, rel=max(0.05, part.sampling.error))
+
+
+def test_cores_in_pairs_share_a_cache() -> None:
+    """Two cores that read the same lines miss once where they share a cache, twice where not."""
+    product = product_nest(8, 16, 64, 4, 16)
+    hold, *loops = product.items
+    nest = Nest(product.stage, (hold, Loop("m", 2, "core"), *loops))
+    missed = {}
+    for sharers in (1, 2, 4):
+        levels = [
+            ("l1", cache(1024, 64, 4)),
+            ("l2", cache(65536, 64, 16, per="chip", shared_by=sharers)),
+        ]
+        chain = ImplicitChain(levels, 4, AddressSpace([nest.stage]))
+        boundary = nest.holds[-1]
+        found = run_stream(nest, boundary, frozenset({"core"}), chain, Walkers(4, 8, 64, 10**9))
+        missed[sharers] = found.traffic["l2", "B"].misses
+    assert missed[1] == 4 * missed[4]
+    assert missed[2] == 2 * missed[4]

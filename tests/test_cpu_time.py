@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,7 +189,21 @@ def test_map_is_never_worse_than_the_rule_and_never_below_its_bound(
     rule = hwsim.simulate(shape, machine, "direct").layers[0].stages[0]
     measure = MEASURES[objective]
     assert measure(mapped.simulated)[0] <= measure(rule)[0] * 1.0001
-    assert mapped.found.bound <= measure(mapped.simulated)[0]
+    if objective == "latency":
+        peak = machine.compute.peak_macs_per_cycle("fp32")
+        assert rule.operations.multiplies / peak <= mapped.found.bound
+        assert mapped.found.bound <= measure(mapped.simulated)[0]
+
+
+def test_a_mapping_on_cores_runs_from_its_file_as_it_was_found(tmp_path: Path) -> None:
+    """Weights in panels, and all sizes, are in the file; 13 filters have their vectors along m."""
+    mappings = hwsim.map_layers("gemm:26,13,64", one_core(), "latency")
+    path = tmp_path / "nest.yaml"
+    path.write_text(mappings.nest_file("epyc-7763"))
+    assert "packed: true" in path.read_text()
+    again = hwsim.run_nests(path).layers[0].stages[0]
+    assert again.cycles == mappings.stages[0].simulated.cycles
+    assert again.accesses == mappings.stages[0].simulated.accesses
 
 
 def test_register_tiles_by_name() -> None:
@@ -211,6 +226,13 @@ def test_register_tiles_by_name() -> None:
         (["-d", "register-tiled:mq=12"], "did you mean 'mr'"),
         (["-d", "register-tiled:mr=0"], "mr=0; expected a number"),
         (["--array", "B"], "expected B=n,k or B=ld:528"),
+        (["--array", "B=ld:" + "9" * 5000], "expected a number of words"),
+        (["-d", "register-tiled:kc=" + "1" * 5000], "expected a number of words"),
+        (["-d", "register-tiled:kc=6,kc=7"], "kc is given twice"),
+        (["-d", "register-tiled:packed=maybe"], "packed=maybe; expected yes or no"),
+        (["-d", "loops:order=imk"], "names a loop twice"),
+        (["-d", "loops:order=ijk,lanes=4"], "lanes without a loop"),
+        (["-d", "register-tiled", "--array", "B=n,k"], "packs B, however it lies"),
         (["--array", "B=ld:4"], "ld 4 is less than a row of 16 words"),
         (["--array", "B=n,n"], "expected its axes k,n in any order"),
         (["--array", "D=ld:16"], "no array 'D' in direct"),
@@ -226,6 +248,23 @@ def test_wrong_arrays_and_cores_are_named(words: list[str], expected: str) -> No
     )
     assert result.exit_code == 2
     assert expected in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "array"), [("im2col", "columns=ld:300"), ("im2col", "filter=k,c,r,s")]
+)
+def test_an_array_that_stages_see_otherwise_is_refused(algorithm: str, array: str) -> None:
+    """And no other algorithm takes over."""
+    words = ["run", "epyc-7763", "conv:4,16,16,8,3,3,1,1", "-a", algorithm, "--array", array]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "expected" in result.output
+
+
+def test_what_cores_have_is_refused_on_a_gpu() -> None:
+    machine = changed(load_machine("h200"), "l2", shared_by=2)
+    with pytest.raises(HwsimError, match="shared_by is simulated where CPU cores use the cache"):
+        hwsim.simulate("gemm:64,64,64", machine, "direct")
 
 
 def test_arrays_are_for_caches() -> None:

@@ -13,6 +13,7 @@ from hwsim.cli import main
 from hwsim.describe.policies import POLICIES
 from hwsim.timing.caches.loads import Level
 from hwsim.timing.caches.programs import Memory
+from hwsim.validate.cachegrind import PROGRAMS
 from tests.test_plugins import hwsim as strangers_hwsim
 
 Set = Callable[[int], bool]  # a line is looked up; True: it was there
@@ -155,6 +156,27 @@ def test_misses_are_those_of_the_definition(name: str, seed: int) -> None:
                 break
             missed[level] += 1
     assert memory.misses.sum(axis=1).tolist() == missed
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_a_program_is_its_trace(name: str) -> None:
+    """A product's loops, of which equal iterations are passed over under LRU alone."""
+    n, levels = 20, [Level(256, 2, 64, name), Level(1024, 4, 64, name)]
+    bases = {"A": 0, "B": 4 * n * n, "C": 8 * n * n}
+    whole, replayed = Memory(levels), Memory(levels)
+    (loops,) = PROGRAMS["mm_ikj"]([n], bases)
+    whole.run(loops)
+    trace = []
+    for i in range(n):
+        for k in range(n):
+            trace.append((bases["A"] + 4 * (i * n + k), 0))
+            for j in range(n):
+                c = bases["C"] + 4 * (i * n + j)
+                trace += [(bases["B"] + 4 * (k * n + j), 0), (c, 0), (c, 1)]
+    addresses, writes = zip(*trace, strict=True)
+    replayed.replay(addresses, [4] * len(trace), writes)
+    assert whole.misses.tolist() == replayed.misses.tolist()
+    assert whole.accesses.tolist() == replayed.accesses.tolist()
 
 
 def test_a_strangers_policy_is_compiled_into_the_caches(tmp_path: Path) -> None:

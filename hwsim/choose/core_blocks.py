@@ -16,7 +16,7 @@ from dataclasses import replace
 from hwsim.choose.nests import MEASURES
 from hwsim.count.closed_form import touched_words
 from hwsim.describe.machine import Machine
-from hwsim.errors import HwsimError, TooLarge, UnknownName
+from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.core import Core
@@ -40,9 +40,9 @@ def best_blocks(
     run: Callable[[Nest], StageResult],
     seconds: float | None,
     progress: Callable[[int, int], None] | None,
-) -> Found:
-    """The best nest that was met. Interrupted, or after `seconds`, the best so far. Raises
-    HwsimError where the rule's own nest does not run."""
+) -> tuple[Found, StageResult]:
+    """The best nest that was met, and what it simulates to. Interrupted, or after `seconds`, the
+    best so far. Raises HwsimError where the rule's own nest does not run."""
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
     begun = time.monotonic()
@@ -65,10 +65,8 @@ def best_blocks(
             try:
                 nest = RegisterTiled(candidate).schedule(stage, machine, placement)
                 found = run(nest)
-            except TooLarge:
-                raise
             except HwsimError:
-                continue  # sums that the registers do not hold
+                continue  # sums that the registers do not hold, or too many steps
             if measure(found) < measure(result) and (
                 measure(found)[0] < CLEARLY * measure(result)[0]
                 or measure(found)[1] < CLEARLY * measure(result)[1]
@@ -84,7 +82,7 @@ def best_blocks(
         "energy": 0.0,
         "edp": 0.0,
     }
-    return Found(
+    found_best = Found(
         stage,
         best,
         _tiling(stage, best),
@@ -98,6 +96,7 @@ def best_blocks(
         interrupted=interrupted,
         rest=REST,
     )
+    return found_best, result
 
 
 def _neighbours(blocks: Blocks, stage: Stage, machine: Machine) -> Iterator[Blocks]:
@@ -105,13 +104,9 @@ def _neighbours(blocks: Blocks, stage: Stage, machine: Machine) -> Iterator[Bloc
     core, view = machine.compute, stage.view
     assert isinstance(core, Core) and view is not None
     lanes = max(1, core.vector // max(4, stage.output.width))
-    most = {
-        "mr": stage.group(view.m),
-        "nr": stage.group(view.n),
-        "kc": stage.group(view.k),
-        "mc": stage.group(view.m),
-        "nc": stage.group(view.n),
-    }
+    m, n = stage.group(view.m), stage.group(view.n)
+    k = stage.iterations // (m * n * stage.group(view.b))  # taps of a convolution among it
+    most = {"mr": m, "nr": n, "kc": k, "mc": m, "nc": n}
     steps = {"mr": 1, "nr": lanes}
     for name in SIZES:
         size = getattr(blocks, name)

@@ -33,6 +33,8 @@ from hwsim.timing.physics import check_layer, check_stage, power_note
 if TYPE_CHECKING:
     from hwsim.timing.caches.stream import ImplicitChain
 
+OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
+
 
 def simulate_layer(
     name: str,
@@ -172,10 +174,22 @@ def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | Non
     ]
     if not caches:
         return None
+    if not isinstance(machine.compute, Core):
+        _refuse_what_cores_have(machine, caches)
     from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
 
     units = machine.compute.cores if isinstance(machine.compute, Core) else 1
     return ImplicitChain(caches, units, AddressSpace(stages))
+
+
+def _refuse_what_cores_have(machine: Machine, caches: list[tuple[str, Cache]]) -> None:
+    for name, cache in caches:
+        stated = [field for field in OF_CORES if getattr(cache, field)]
+        if stated:
+            raise HwsimError(
+                f"{machine.name}: {name}: {stated[0]} is simulated where CPU cores use the cache; "
+                f"expected a cache without it"
+            )
 
 
 def run_nest(

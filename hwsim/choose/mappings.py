@@ -102,6 +102,11 @@ def map_workload(
     """Equal layers once; layers that do not multiply are left out. Interrupted, what there is.
     Raises as hwsim.map_layers."""
     whole_stages(algorithm)
+    if isinstance(machine.compute, Core) and options != Options():
+        raise HwsimError(
+            f"{machine.name} has no array to share and no counts by convention; expected no "
+            f"--one-dim-per-axis and no --convention"
+        )
     found: list[MappedStage] = []
     seen: set[Layer] = set()
     for name, layer in network.layers.items():
@@ -149,8 +154,10 @@ def _map_layer(
             continue
         run = _runner(machine, stage, last)
         if isinstance(machine.compute, Core):
-            found = best_blocks(stage, machine, objective, placement, run, seconds, progress)
-            mapped.append(MappedStage(name, layer, found, found.nest, None, run(found.nest)))
+            found, result = best_blocks(
+                stage, machine, objective, placement, run, seconds, progress
+            )
+            mapped.append(MappedStage(name, layer, found, found.nest, None, result))
             if found.interrupted:
                 return mapped, False
             keep(key, mapped[-1])

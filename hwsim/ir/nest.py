@@ -55,11 +55,15 @@ class Hold:
     parts: bool = False
 
 
+NO_VECTORS = "none"
+
+
 @dataclass(frozen=True)
 class Code:
     """How a compiler writes the innermost step for a CPU.
 
-    vector: the dim that vectors run along, empty for the output's dim with the longest tile. fused:
+    vector: the dim that vectors run along, empty for the output's dim with the longest tile,
+    NO_VECTORS for words one by one. fused:
     one instruction multiplies and adds. reloads: words that every step loads again although they
     stay, since the compiler cannot tell that a store leaves them as they are. step: instructions of
     a step beside loads, stores and sums: a pointer, a compare and branch in one. entry:

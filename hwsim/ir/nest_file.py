@@ -38,7 +38,7 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.reading import Document, count, per_axis, read, read_text
 from hwsim.describe.units import DTYPE_BYTES
 from hwsim.errors import HwsimError, nearest
-from hwsim.ir.nest import Code, Hold, Loop, Nest
+from hwsim.ir.nest import NO_VECTORS, Code, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import keeps_filters
 from hwsim.ir.tensor import Array
@@ -145,14 +145,15 @@ class Shape:
 
 @dataclass(frozen=True)
 class Entry:
-    """One stage's nest; code: a CPU's instructions; arrays: how a layer's arrays lie where caches
-    see it."""
+    """One stage's nest. packed, code: weights in panels, and the instructions, of a CPU. arrays:
+    how a layer's arrays lie where caches see it."""
 
     layer: str
     shape: Shape
     stage: str
     nest: tuple[Item, ...]
     dataflow: str = "mapped"
+    packed: bool = False
     code: Code = Code()
     arrays: dict[str, Array] = field(default_factory=dict)
 
@@ -261,11 +262,16 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
         items.append(Loop(dim, step, item.on if item.par is not None else None))
     if not document.faults:
         _check_machine(file, number, items, stage, machine, document)
-    if entry.code.vector and entry.code.vector not in left:
+    if (entry.packed or entry.code != Code()) and machine.compute.family != "cpu":
+        document.fault(
+            f"nests[{number}].{'packed' if entry.packed else 'code'}",
+            f"{machine.name} has no CPU cores, which it is about",
+        )
+    if entry.code.vector not in ("", NO_VECTORS, *left):
         document.fault(
             f"nests[{number}].code.vector",
             f"no dim {entry.code.vector!r} in {stage.name}{nearest(entry.code.vector, left)}; "
-            f"expected one of {', '.join(left)}",
+            f"expected one of {', '.join(left)}, {NO_VECTORS}",
         )
     if not document.faults:
         for dim, step in left.items():
@@ -276,7 +282,9 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
                 )
     document.check()
     try:
-        return verify_nest(Nest(stage, tuple(items), entry.dataflow, code=entry.code))
+        return verify_nest(
+            Nest(stage, tuple(items), entry.dataflow, packed=entry.packed, code=entry.code)
+        )
     except HwsimError as error:
         document.fault(f"nests[{number}].nest", str(error))
         document.check()
@@ -445,10 +453,17 @@ def nest_text(
             f"    shape: {_flow(_shape(layer))}",
             f"    stage: {_word(nest.stage.name)}",
             f"    dataflow: {nest.dataflow}",
+            *(["    packed: true"] if nest.packed else []),
+            *([f"    code: {_flow(_code(nest.code))}"] if nest.code != Code() else []),
             "    nest:",
             *(f"      - {_flow(_item(item))}" for item in nest.items),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _code(code: Code) -> dict[str, Any]:
+    plain = Code()
+    return {name: value for name, value in vars(code).items() if value != getattr(plain, name)}
 
 
 def _shape(layer: Layer) -> dict[str, Any]:

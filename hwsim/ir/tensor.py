@@ -60,7 +60,7 @@ class Tensor:
 
     layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element. ld:
     elements from one row to the next, 0 for a row's own. block: elements of the fastest axis that
-    lie together, 0 for a whole row.
+    lie together, 0 for a whole row. stated: a user said how it lies.
     part_of: (buffer, i) when the tensor is the i-th of the equal pieces of a larger one that
     another stage writes under the buffer's name. coded: share of its bytes that crosses DRAM's
     port, where the machine compresses what goes there.
@@ -75,6 +75,7 @@ class Tensor:
     coded: float = 1.0
     ld: int = 0
     block: int = 0
+    stated: bool = False
 
     @property
     def order(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from hwsim.describe.units import Bandwidth, Duration, size_text
 from hwsim.errors import nearest
 
 LARGEST = 4 * 2**30
+MOST_SHARERS = 1 << 20
 
 
 @PARTS.register("cache")
@@ -67,6 +68,8 @@ class Cache(Memory):
             )
         elif self.shared_by & (self.shared_by - 1):
             yield "shared_by", f"{self.shared_by} cores; expected a power of two"
+        elif self.shared_by > MOST_SHARERS:
+            yield "shared_by", f"{self.shared_by} cores; expected at most {MOST_SHARERS}"
         elif self.policy not in POLICIES:
             yield (
                 "policy",

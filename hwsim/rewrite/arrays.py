@@ -9,13 +9,14 @@ Caches see addresses, so the same loops miss more or less.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.stage import Plan
-from hwsim.ir.tensor import LONGEST_ROW, Array, Tensor
+from hwsim.ir.tensor import Array, Tensor
 
 FORM = "B=n,k or B=ld:528 or B=block:16, or several of them such as B=n,k,ld:528"
 
@@ -37,13 +38,13 @@ def read_arrays(texts: tuple[str, ...]) -> dict[str, Array]:
                 order.append(word)
             elif key not in numbers:
                 raise HwsimError(f"array {text}: {word!r}{nearest(key, numbers)}; expected {FORM}")
-            elif not value.isdecimal() or not 0 < int(value[:12]) <= LONGEST_ROW:
-                raise HwsimError(f"array {text}: {word!r}; expected a number up to {LONGEST_ROW}")
+            elif numbers[key]:
+                raise HwsimError(f"array {text}: {key} is given twice; expected it once")
+            elif not re.fullmatch(r"[1-9]\d{0,8}", value, re.ASCII):
+                raise HwsimError(f"array {text}: {word!r}; expected a number of words")
             else:
                 numbers[key] = int(value)
         found[name] = Array(tuple(order), numbers["ld"], numbers["block"])
-        for _, fault in found[name].faults():
-            raise HwsimError(f"array {text}: {fault}")
     return found
 
 
@@ -57,12 +58,15 @@ def lay_out(plan: Plan, arrays: Mapping[str, Array], machine: Machine) -> Plan:
             f"how arrays lie"
         )
     names = {tensor.name for stage in plan.stages for tensor in stage.tensors}
-    for name in arrays:
+    for name, array in arrays.items():
+        for _, fault in array.faults():
+            raise HwsimError(f"array {name}: {fault}")
         if name not in names:
             raise HwsimError(
                 f"no array {name!r} in {plan.algorithm}{nearest(name, names)}; expected one of "
                 f"{', '.join(sorted(names))}"
             )
+        _check_alike(plan, name)
     stages = []
     for stage in plan.stages:
         tensors = tuple(
@@ -73,11 +77,20 @@ def lay_out(plan: Plan, arrays: Mapping[str, Array], machine: Machine) -> Plan:
     return replace(plan, stages=tuple(stages))
 
 
-def _laid(tensor: Tensor, array: Array) -> Tensor:
-    if tensor.part_of:
+def _check_alike(plan: Plan, name: str) -> None:
+    """An array lies one way for all who see it. Raises HwsimError where stages see it by other
+    axes, or in parts."""
+    tensors = [tensor for stage in plan.stages for tensor in stage.tensors]
+    seen = [tensor for tensor in tensors if name in (tensor.name, tensor.buffer)]
+    shapes = {(tuple(axis.size for axis in tensor.axes), tensor.order) for tensor in seen}
+    if len(shapes) > 1 or any(tensor.part_of for tensor in seen):
         raise HwsimError(
-            f"{tensor.name} is a part of {tensor.buffer}; expected an array that is whole"
+            f"{name} is seen as another shape, or in parts, by some stages of {plan.algorithm}; "
+            f"expected an array that all see alike"
         )
+
+
+def _laid(tensor: Tensor, array: Array) -> Tensor:
     axes = [axis.dims[0] if axis.dims else "" for axis in tensor.axes]
     layout = tensor.layout
     if array.order:
@@ -87,7 +100,7 @@ def _laid(tensor: Tensor, array: Array) -> Tensor:
                 f"{','.join(axes)} in any order"
             )
         layout = tuple(axes.index(letter) for letter in array.order)
-    laid = replace(tensor, layout=layout, ld=array.ld, block=array.block)
+    laid = replace(tensor, layout=layout, ld=array.ld, block=array.block, stated=True)
     row = laid.fastest.size
     if array.ld and array.ld < row:
         raise HwsimError(f"{tensor.name}: ld {array.ld} is less than a row of {row} words")

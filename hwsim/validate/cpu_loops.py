@@ -1,7 +1,8 @@
 """Loops on one CPU core, timed as benchmarks time them: again and again, with warm caches.
 
 The outermost loop is run for some iterations and for twice as many; the difference is what they
-take once the caches are warm, and the whole loop is that many times as long.
+take once the caches are warm, and the whole loop is that many times as long. Of tiles with more
+rows than are run, what comes once a tile is left out.
 """
 
 from __future__ import annotations

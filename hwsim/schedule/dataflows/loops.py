@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, nearest
-from hwsim.ir.nest import Code, Hold, Loop, Nest
+from hwsim.ir.nest import NO_VECTORS, Code, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points
 from hwsim.parts.core import Core
@@ -80,6 +80,8 @@ class Loops:
         assert isinstance(core, Core)
         extents = dict(stage.bounds)
         named = [_dim(letter, stage) for letter in wanted.order]
+        if len(set(named)) < len(named):
+            raise HwsimError(f"loops: order={wanted.order} names a loop twice; expected each once")
         order = [*(dim for dim in extents if dim not in named), *named]
         tiles = dict(zip(named, wanted.tile, strict=False))
         steps = dict.fromkeys(order, 1) | {
@@ -100,7 +102,7 @@ class Loops:
         innermost = order[-1]
         alone = steps[innermost] >= tiles.get(innermost, extents[innermost])
         code = Code(
-            along,
+            along or NO_VECTORS,
             wanted.fused,
             wanted.reloads,
             Code.step + (wanted.entry if alone else 0),
@@ -111,8 +113,11 @@ class Loops:
 
 def read_wanted(text: str) -> Wanted:
     """Parameters as text. Raises HwsimError naming the one that is wrong."""
-    given = dict(part.partition("=")[::2] for part in text.split(","))
-    for key, value in given.items():
+    pairs = [part.partition("=")[::2] for part in text.split(",")]
+    given = dict(pairs)
+    for key, value in pairs:
+        if [name for name, _ in pairs].count(key) > 1:
+            raise HwsimError(f"loops: {key} is given twice; expected it once")
         if key not in PARAMETERS:
             close = nearest(key, PARAMETERS)
             raise HwsimError(f"loops: no parameter {key!r}{close}; expected {FORM}")
@@ -121,6 +126,8 @@ def read_wanted(text: str) -> Wanted:
     order, vector = given.get("order", ""), given.get("vector", "")
     if len(set(order)) != len(order):
         raise HwsimError(f"loops: order={order} names a loop twice; expected each once")
+    if "lanes" in given and not vector:
+        raise HwsimError("loops: lanes without a loop that vectors run along; expected vector=j")
     fused = given.get("fused", "yes")
     if fused not in ("yes", "no"):
         raise HwsimError(f"loops: fused={fused}; expected yes or no")

@@ -17,6 +17,7 @@ Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from hwsim.describe.machine import Machine
@@ -35,7 +36,8 @@ FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
 
 @dataclass(frozen=True)
 class Blocks:
-    """Sizes in words, 0 for what the rule takes. mr, nr: the tile of sums; kc, mc, nc: blocks."""
+    """Sizes in words, at most, as extents are cut evenly; 0 for what the rule takes. mr, nr: the
+    tile of sums; kc, mc, nc: blocks."""
 
     mr: int = 0
     nr: int = 0
@@ -116,28 +118,32 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     mr, nr = tile_size(tile, view.m), tile_size(tile, view.n)
     m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
     taps = max(1, stage.iterations // (m * n * k * stage.group(view.b)))
-    kc = stated.kc or max(1, first // 2 // (min(n, nr) * width))
+    kc = min(k * taps, stated.kc or max(1, first // 2 // (min(n, nr) * width)))
     deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
     mc = stated.mc or max(mr, second // 2 // (tile_size(deep, view.k) * taps * width))
-    return Blocks(mr, nr, kc, mc, stated.nc or n, stated.packed)
+    return Blocks(mr, nr, kc, min(m, mc), min(n, stated.nc or n), stated.packed)
 
 
 def read_blocks(text: str) -> Blocks:
     """Parameters as text. Raises HwsimError naming the one that is wrong."""
     found: dict[str, int] = {}
-    packed = "yes"
+    packed = ""
     for part in text.split(","):
         key, _, value = part.partition("=")
-        if key == "packed" and value in ("yes", "no"):
-            packed = value
-        elif key not in SIZES:
+        if key not in (*SIZES, "packed"):
             close = nearest(key, (*SIZES, "packed"))
             raise HwsimError(f"register-tiled: {part!r}{close}; expected {FORM}")
-        elif not value.isdecimal() or not 0 < int(value[:10]) < 1 << 31:
+        if key in found or (key == "packed" and packed):
+            raise HwsimError(f"register-tiled: {key} is given twice; expected it once")
+        if key == "packed":
+            if value not in ("yes", "no"):
+                raise HwsimError(f"register-tiled: packed={value}; expected yes or no")
+            packed = value
+        elif not re.fullmatch(r"[1-9]\d{0,8}", value, re.ASCII):
             raise HwsimError(f"register-tiled: {key}={value}; expected a number of words")
         else:
             found[key] = int(value)
-    return Blocks(**found, packed=packed == "yes")
+    return Blocks(**found, packed=packed != "no")
 
 
 def _at_least(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, int]:
@@ -164,13 +170,16 @@ def _own_tile(stage: Stage, view: GemmView, core: Core, blocks: Blocks) -> dict[
 
 
 def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, int]) -> int:
-    """Vectors of sums, of one operand along them, and one of the other's words."""
+    """Vectors of sums, of one operand along them, and one of the other's words; along the side of
+    the tile that takes fewer."""
     lanes = max(1, core.vector // max(4, stage.output.width))
-    longer, shorter = sorted((tile_size(tile, view.m), tile_size(tile, view.n)), reverse=True)
-    if tile_size(tile, view.n) >= lanes:
-        longer, shorter = tile_size(tile, view.n), tile_size(tile, view.m)
-    vectors = -(-longer // lanes)
-    return vectors * shorter + vectors + -(-shorter // (core.vector // stage.output.width))
+    broadcasts = core.vector // stage.output.width
+    m, n = tile_size(tile, view.m), tile_size(tile, view.n)
+    needed = []
+    for along, other in ((n, m), (m, n)):
+        vectors = -(-along // lanes)
+        needed.append(vectors * other + vectors + -(-other // broadcasts))
+    return min(needed)
 
 
 def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:

@@ -22,6 +22,7 @@ ROUND = 16  # subproblems that start from the same best mapping
 FIRST = 4  # subproblems of every choice of holds that are descended into before the search
 DESCENTS = 32  # at a time
 LEADERS = 4  # choices of holds whose best mapping leads to others like it
+CHEAPER = 256  # subproblems in which less energy is sought at the end
 NEAR = 40  # subproblems like a leader in some respect that are descended into
 
 Progress = Callable[[int, int], None]
@@ -40,6 +41,10 @@ class Searched(Protocol):
     def tiling(self, rows: tuple[int, ...]) -> Tiling: ...
 
     def descend(self, problem: Subproblem, tally: Ints) -> Choice | None: ...
+
+    def cheaper(self, problem: Subproblem, cycles: float, tally: Ints) -> Choice | None: ...
+
+    def cycles(self, choice: Choice) -> float: ...
 
     def solve(self, problem: Subproblem, limit: Limit, tally: Ints) -> Choice | None: ...
 
@@ -68,8 +73,24 @@ class Hunt:
         return int(self.tally[0])
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
-        """Descend, then solve until the next bound is no better. `bound` is that of the first
-        subproblem that is left."""
+        """Descend, then solve until the next bound is no better, then look for less energy among
+        the quickest. `bound` is that of the first subproblem that is left."""
+        self._solve(pool)
+        if self.search.goal.kind == LATENCY and self.best is not None:
+            self._cheaper(pool, self.search.cycles(self.best) * (1.0 + ROUNDING))
+
+    def _cheaper(self, pool: ThreadPoolExecutor, cycles: float) -> None:
+        """Descend by energy, no slower than the best, into the subproblems that promise the least
+        energy and may be as quick."""
+        ranked = self.problems
+        assert self.best is not None
+        quick = ranked.bounds[ranked.likely] <= self.best[0]
+        places = ranked.likely[np.flatnonzero(quick)[:CHEAPER]]
+        for first in range(0, len(places), DESCENTS):
+            some = ranked.at(places[first : first + DESCENTS].tolist())
+            self._round(pool, some, partial(self.search.cheaper, cycles=cycles))
+
+    def _solve(self, pool: ThreadPoolExecutor) -> None:
         self._descend(pool)
         done = 0
         while not self.search.stop[0]:

@@ -12,12 +12,14 @@ from hwsim.schedule.mapper.tables import Floats, Ints
 
 jit: Any = kernel(nogil=True, error_model="numpy")
 LATENCY, ENERGY, EDP, DRAM = range(4)
+IN_TIME = 4  # energy, of mappings that take no longer than the goal's tie
+TOO_LONG = 1e30  # energies are less
 MIXED = 2.0  # the sign of a term that one metric adds and another subtracts
 
 
 class Goal(NamedTuple):
-    """kind: the objective. tie: how much the second criterion counts. floors [metrics]: what no
-    mapping at all goes below."""
+    """kind: the objective. tie: how much the second criterion counts; of IN_TIME the most cycles.
+    floors [metrics]: what no mapping at all goes below."""
 
     kind: int
     tie: float
@@ -80,6 +82,8 @@ def score_of(goal: Goal, metrics: Any) -> float:
         longest = max(longest, metrics[number])
     if goal.kind == LATENCY:
         return longest + goal.tie * metrics[0]
+    if goal.kind == IN_TIME:
+        return metrics[0] if longest <= goal.tie else TOO_LONG * longest
     if goal.kind == ENERGY:
         return metrics[0] + goal.tie * longest
     if goal.kind == EDP:

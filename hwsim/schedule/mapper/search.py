@@ -34,13 +34,16 @@ from hwsim.schedule.mapper.kernels import (
     DRAM,
     EDP,
     ENERGY,
+    IN_TIME,
     LATENCY,
+    TOO_LONG,
     Candidates,
     Costs,
     Goal,
     Limit,
     Room,
     descend,
+    score_of,
     solve,
 )
 from hwsim.schedule.mapper.model import Model, evaluate
@@ -141,6 +144,36 @@ class Search:
             tally,
         )
         return _choice(score, problem.skeleton, rows)
+
+    def cheaper(self, problem: Subproblem, cycles: float, tally: Ints) -> Choice | None:
+        """A mapping of a subproblem that takes no more cycles and little energy; None where none
+        was met."""
+        rows = np.zeros(len(self.model.groups), np.int64)
+        in_time = Goal(IN_TIME, cycles, self.goal.floors)
+        energy = descend(
+            in_time,
+            in_time._replace(kind=EDP),
+            self._candidates(problem),
+            self._costs_of(problem.skeleton, False),
+            self._room_of(problem.skeleton),
+            rows,
+            tally,
+        )
+        if energy >= TOO_LONG:
+            return None
+        choice = (0.0, problem.skeleton, tuple(rows.tolist()))
+        return (self._score(choice), *choice[1:])
+
+    def cycles(self, choice: Choice) -> float:
+        """What a mapping takes by its busiest resource."""
+        return float(self._values(choice)[2:].max())
+
+    def _score(self, choice: Choice) -> float:
+        return float(score_of(self.goal, self._values(choice)))
+
+    def _values(self, choice: Choice) -> Floats:
+        _, number, rows = choice
+        return evaluate(self.model, self.space.skeletons[number], self.tiling(rows))
 
     def solve(self, problem: Subproblem, limit: Limit, tally: Ints) -> Choice | None:
         """The best mapping of a subproblem that beats the limit; the best met when the limit's work

@@ -13,7 +13,7 @@ from hwsim.compiled import about_to_run
 from hwsim.describe.policies import POLICIES, names
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
-from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.nest import NO_VECTORS, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
@@ -250,7 +250,8 @@ def run_stream(
     units.
     """
     outside = list(nest.loops_above(boundary))
-    temporal = _cut_long([loop for loop in outside if loop.spatial not in unit_axes])
+    loops = [loop for loop in outside if loop.spatial not in unit_axes]
+    temporal = _cut_long(loops)
     if any(loop.spatial is not None for loop in temporal):
         raise HwsimError(
             f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes"
@@ -267,7 +268,7 @@ def run_stream(
     turns = Turns(
         parallel,
         walkers.quantum if parallel > 1 else ALL_AT_ONCE,
-        log2_of(walkers.vector_bytes),
+        log2_of(walkers.vector_bytes if lanes > 1 else nest.stage.output.width),
         vector_dim,
         log2_of(lanes),
         plan.batches,
@@ -282,7 +283,7 @@ def run_stream(
     return replace(
         found,
         steps=int(steps.max()),
-        entries=_entries(_trips(nest, temporal, units)),
+        entries=_entries(_trips(nest, loops, units)),
         crowds=chain.crowds(),
     )
 
@@ -373,6 +374,8 @@ def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, 
     """(dim that vectors run along: the stated one, or the output dim with the longest tile;
     elements a vector)."""
     dims = [dim for dim, _ in nest.stage.bounds]
+    if nest.code.vector == NO_VECTORS:
+        return 0, 1
     if nest.code.vector:
         return dims.index(nest.code.vector), vector_lanes(nest, vector_bytes)
     candidates = [dim for dim in dims if dim in nest.stage.output.dims] or dims
@@ -403,6 +406,11 @@ def _tensors(
     for tensor in stage.tensors:
         number = space.index(tensor.name)
         fast, row = tensor.fastest, tensor.row
+        if panels and tensor.role == "weight" and tensor.stated:
+            raise HwsimError(
+                f"{stage.name}: {nest.dataflow} packs {tensor.name}, however it lies; expected "
+                f"{nest.dataflow}:packed=no, or {tensor.name} not stated"
+            )
         vectorised = dims[vector_dim] in fast.dims
         panel = (
             prod(panels[dim] for dim in fast.dims)

@@ -1,15 +1,15 @@
 """A nest's loads and stores, step by step, into the caches.
- Compiled with Numba. A `unit` is a core or a thread block: it walks the temporal loops outside the
+
+Compiled with Numba. A `unit` is a core or a thread block: it walks the temporal loops outside the
 boundary level (registers on a CPU, shared memory on a GPU) over its own chunk of the dims, and at
 every step loads the tiles that changed, line by line, and stores the output tile when it moves on.
 Units that run at the same time take turns.
 
     for the outer loops:
-      for the inner loops:       a stretch: its lines are those of an earlier stretch, shifted,
-      wherever
-        load and store tiles     the tiles lie the same way in their lines and meet the tensors'
-        edges alike
- A stretch is recorded the first time and then replayed: the same look-ups in the same order,
+      for the inner loops:       a stretch: its lines are those of an earlier one, shifted, wherever
+        load and store tiles     tiles lie alike in their lines and meet the tensors' edges alike
+
+A stretch is recorded the first time and then replayed: the same look-ups in the same order,
 without the loops' arithmetic.
 
 Steps that look the same lines up in the same order as the step before are a run. Its later steps

@@ -43,6 +43,7 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     if not around.patient:
         _check_patience(nest)
     counts = count(nest)
+    footprint = footprints(machine, nest, counts, SUM_BYTES, {})
     boundary = nest.holds[-1]
     stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
     traffic = with_flush(stream.traffic, chain, around.last)
@@ -57,7 +58,7 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
         nest,
         cycles,
         found,
-        footprints(machine, nest, counts, SUM_BYTES, {}),
+        footprint,
         fidelity("caches", stream.sampling),
         sampling=stream.sampling,
     )
@@ -68,8 +69,8 @@ def _check_patience(nest: Nest) -> None:
     if steps > MOST_STEPS:
         raise TooLarge(
             f"{nest.stage.name}: {si(steps)} steps, which take about "
-            f"{steps / STEPS_A_SECOND / 60:.0f} minutes; expected --wait, a smaller layer, or "
-            f"larger tiles in registers"
+            f"{steps / STEPS_A_SECOND / 60:.0f} minutes; expected a smaller layer, larger tiles "
+            f"in registers, or --wait (of run and compare)"
         )
 
 

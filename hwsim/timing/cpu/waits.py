@@ -118,7 +118,7 @@ def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: f
             run = run * trips if loop.dim not in stage.output.dims else 1
     if run == 1:
         return 0.0
-    if code.vector:
+    if code.vector in left:
         left[code.vector] = -(-left[code.vector] // vector_lanes(nest, core.vector))
     additions = prod(left[dim] for dim in stage.reduction)
     latency = core.fma_latency if code.fused else core.add_latency or core.fma_latency
