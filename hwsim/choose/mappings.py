@@ -11,7 +11,7 @@ from hwsim.algorithms import lower, whole_stages
 from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import implicit_chain, run_nest
-from hwsim.choose.nests import MEASURES, best_of
+from hwsim.choose.nests import MEASURES, UNDERSTATED, best_of
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
@@ -32,7 +32,6 @@ Progress = Callable[[int, int], None]
 Runner = Callable[[Nest], StageResult]
 
 CLEARLY = 1.0001  # times better: a dataflow's nest takes the place of the mapper's
-UNDERSTATED = 0.98  # of an estimate: no simulation takes less
 MOST_MAPPINGS = 30_000_000  # bounded or evaluated for a stage where no time is given
 
 
@@ -212,7 +211,7 @@ def _better_of_flows(
             least = min(candidate.estimate for candidate in ranked) * UNDERSTATED
             if _hopeless(found, least, best.simulated):
                 continue
-            best_of(ranked, objective, keep)
+            best_of(ranked, objective, keep, MEASURES[objective](best.simulated)[0])
         except HwsimError:
             continue  # nothing of it fits
         for nest, result in ran:

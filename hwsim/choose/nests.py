@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, TooLarge
@@ -24,6 +25,7 @@ NEAR = 1.1  # times the best estimate: nests whose estimates are worse are not s
 STEPS_TRIED = 300_000  # of all finalists together, beyond the first
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
+UNDERSTATED = 0.98  # of an estimate: no simulation takes less
 KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
 
 
@@ -109,9 +111,14 @@ def _by_rule(
     return tried[0]
 
 
-def best_of(ranked: Ranked, objective: str, run: Callable[[Nest], StageResult]) -> StageResult:
+def best_of(
+    ranked: Ranked,
+    objective: str,
+    run: Callable[[Nest], StageResult],
+    beat: float = inf,
+) -> StageResult:
     """The best of a dataflow's finalists, simulated: those near the best estimate, until one keeps
-    its own."""
+    its own, or none that is left can be better. beat: what another nest comes to."""
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None
@@ -122,6 +129,10 @@ def best_of(ranked: Ranked, objective: str, run: Callable[[Nest], StageResult]) 
         steps += steps_outside(nest)
         if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):
             break
+        if best is not None and objective in ESTIMATED:
+            so_far = min(beat, measure(best)[0])
+            if candidate.estimate * UNDERSTATED >= so_far:
+                break
         result = _attempt(partial(_verified, nest, run))
         if isinstance(result, HwsimError):
             error = error or result

@@ -18,7 +18,8 @@ from hwsim.results.result import Cycles
 from hwsim.results.timeline import Timeline
 from hwsim.timing.explicit.critical import Log, Plan, critical
 
-COMPILED_FROM = 4000  # tiles, from which compiled code is sooner ready than SimPy
+COMPILED_FROM = 4000  # tiles of a process, from which compiled code is sooner ready than SimPy
+_seen = [0]  # tiles so far
 
 Ints = npt.NDArray[np.int64]
 _Spans = dict[str, npt.NDArray[np.float64]]
@@ -125,10 +126,11 @@ def run_pipeline(work: Work) -> Played:
 
     A stall is attributed to what was critical while the array did not multiply
     (hwsim.timing.explicit.critical): a tensor's transfers, the latency of the memory, tiles that
-    settle, or a step's own waiting. Many tiles run in compiled code, which gives the same
-    (hwsim.timing.explicit.compiled_pipeline).
+    settle, or a step's own waiting. Once a process has had many tiles, they run in compiled code,
+    which gives the same to the last bit (hwsim.timing.explicit.compiled_pipeline).
     """
-    return (run_compiled if work.tiles > COMPILED_FROM else run_events)(work)
+    _seen[0] += work.tiles
+    return (run_compiled if _seen[0] > COMPILED_FROM else run_events)(work)
 
 
 def run_events(work: Work) -> Played:
