@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import hwsim
 from hwsim.cli import main
 from hwsim.results.result import StageResult
+from hwsim.rewrite.arrays import read_arrays
 
 CASES = Path(__file__).parent / "cases/cpu"
 
@@ -166,6 +167,42 @@ def test_wrong_loops_are_named(dataflow: str, expected: str) -> None:
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
     assert expected in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("arrays: {D: {ld: 200}}", "no array 'D' in direct"),
+        ("arrays: {B: {order: [n, n]}}", "expected its axes k,n in any order"),
+        ("arrays: {B: {ld: 200, block: 8}}", "expected ld or block"),
+        ("code: {vector: q}", "no dim 'q' in gemm"),
+    ],
+)
+def test_wrong_arrays_and_code_are_found_at_their_line(
+    line: str, expected: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, "mnk")
+    path.write_text(path.read_text().replace("    nest:\n", f"    {line}\n    nest:\n"))
+    result = CliRunner().invoke(main, ["run", "--nest", str(path)])
+    assert result.exit_code == 2
+    assert expected in result.output.replace("\n", " ")
+    assert "nest.yaml:8:" in result.output
+
+
+def test_a_files_arrays_are_those_of_a_flag(tmp_path: Path) -> None:
+    path = write(tmp_path, "mnk")
+    path.write_text(
+        path.read_text().replace("    nest:\n", "    arrays: {B: {order: [n, k]}}\n    nest:\n")
+    )
+    found = hwsim.run_nests(path).layers[0].stages[0]
+    flag = hwsim.simulate(
+        "gemm:128,128,128",
+        CASES / "zen3.yaml",
+        "direct",
+        dataflow="loops:order=ijk",
+        arrays=read_arrays(("B=n,k",)),
+    )
+    assert found.accesses == flag.layers[0].stages[0].accesses
 
 
 def test_loops_that_would_take_hours_are_refused_at_once() -> None:

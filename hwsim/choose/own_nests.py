@@ -54,11 +54,7 @@ def simulate_nests(
     layers = own.workload.layers
     done: list[LayerResult] = []
     for name, layer in layers.items():
-        arrays = next(entry.arrays for entry in own.file.nests if entry.layer == name)
-        try:
-            plan = lay_out(lower(layer, own.file.algorithm), arrays, own.machine)
-        except HwsimError as error:
-            raise HwsimError(f"{own.path}: {name}: {error}") from None
+        plan = _laid_out(own, name, lower(layer, own.file.algorithm))
         nests = _nests_of(own, name, plan)
         try:
             done.append(
@@ -78,6 +74,20 @@ def simulate_nests(
         if progress is not None:
             progress(len(done), len(layers))
     return tuple(done)
+
+
+def _laid_out(own: OwnNests, name: str, plan: Plan) -> Plan:
+    """A layer's plan, its arrays as the file says. Raises ConfigError at the line of those that the
+    plan does not have."""
+    number, entry = next(
+        (number, entry) for number, entry in enumerate(own.file.nests) if entry.layer == name
+    )
+    try:
+        return lay_out(plan, entry.arrays, own.machine)
+    except HwsimError as error:
+        own.document.fault(f"nests[{number}].arrays", str(error))
+        own.document.check()
+        raise
 
 
 def _nests_of(own: OwnNests, name: str, plan: Plan) -> dict[str, Nest]:
