@@ -85,7 +85,7 @@ def with_cores(machine: Machine, cores: int) -> Machine:
     none."""
     core = machine.compute
     if not isinstance(core, Core):
-        raise HwsimError(f"{machine.name} has no CPU cores; expected none to be chosen")
+        raise HwsimError(f"{machine.name} has no CPU cores to choose a number of")
     if not 1 <= cores <= core.cores:
         raise HwsimError(f"{cores} cores of {machine.name}; expected 1 to {core.cores}")
     if cores == core.cores:
