@@ -21,26 +21,7 @@ from hwsim.timing.caches.loads import Level
 from hwsim.timing.caches.programs import Memory
 from hwsim.validate.cachegrind import PROGRAMS
 
-SOURCE = """
-#include <stdlib.h>
-int main(int count, char **words) {
-    int n = atoi(words[1]);
-    float *A = calloc(n * n, 4), *B = calloc(n * n, 4), *C = calloc(n * n, 4);
-    for (int i = 0; i < n; i++)
-        if (words[2][1] == 'j')
-            for (int j = 0; j < n; j++) {
-                float c = C[i * n + j];
-                for (int k = 0; k < n; k++) c += A[i * n + k] * B[k * n + j];
-                C[i * n + j] = c;
-            }
-        else
-            for (int k = 0; k < n; k++) {
-                float a = A[i * n + k];
-                for (int j = 0; j < n; j++) C[i * n + j] += a * B[k * n + j];
-            }
-    return (int)C[n];
-}
-"""
+SOURCE = Path(__file__).with_name("product.c")
 LEVELS = [Level(32768, 8, 64), Level(32 << 20, 16, 64)]
 
 
@@ -64,7 +45,7 @@ def cachegrind(program: Path, n: int, order: str) -> dict[str, float]:
     quickest, text = float("inf"), ""
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [*words, *sizes, str(program), str(n), order]
+        command = [*words, *sizes, str(program), str(n), order, "1"]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         quickest = min(
@@ -113,11 +94,8 @@ def nest(n: int, order: str, tile: int = 0) -> dict[str, float]:
 def main() -> None:
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        source, built = Path(folder) / "product.c", Path(folder) / "product"
-        source.write_text(SOURCE)
-        subprocess.run(
-            ["gcc", "-O2", "-fno-tree-vectorize", str(source), "-o", str(built)], check=True
-        )
+        built = Path(folder) / "product"
+        subprocess.run(["gcc", "-O2", "-fno-tree-vectorize", SOURCE, "-o", built], check=True)
         for order in ("ijk", "ikj"):
             rows[f"{order} 256, cachegrind"] = cachegrind(built, 256, order)
             rows[f"{order} 256, hwsim's program"] = program(256, order)

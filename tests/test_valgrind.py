@@ -13,29 +13,7 @@ from hwsim.timing.caches.loads import Level
 from hwsim.timing.caches.programs import Memory
 from hwsim.validate.cachegrind import PROGRAMS
 
-SOURCE = """
-#include <stdio.h>
-#include <stdlib.h>
-int main(int count, char **words) {
-    int n = atoi(words[1]), run = atoi(words[3]);
-    float *A = calloc(n * n, 4), *B = calloc(n * n, 4), *C = calloc(n * n, 4);
-    printf("%ld %ld %ld\\n", (long)A, (long)B, (long)C);
-    fflush(stdout);
-    for (int i = 0; run && i < n; i++)
-        if (words[2][1] == 'j')
-            for (int j = 0; j < n; j++) {
-                float c = 0;
-                for (int k = 0; k < n; k++) c += A[i * n + k] * B[k * n + j];
-                C[i * n + j] = c;
-            }
-        else
-            for (int k = 0; k < n; k++) {
-                float a = A[i * n + k];
-                for (int j = 0; j < n; j++) C[i * n + j] += a * B[k * n + j];
-            }
-    return (int)C[n];
-}
-"""
+SOURCE = Path(__file__).parent.parent / "benchmarks/product.c"
 LEVELS = [Level(8192, 2, 64), Level(65536, 4, 64)]
 ASTRAY = 0.003  # of the counts: those of the stack, and what the caches held before the loops
 
@@ -47,9 +25,8 @@ ASTRAY = 0.003  # of the counts: those of the stack, and what the caches held be
 def test_misses_are_those_that_cachegrind_counts_now(order: str, tmp_path: Path) -> None:
     """What the loops add to a run without them."""
     n = 100
-    source, built = tmp_path / "product.c", tmp_path / "product"
-    source.write_text(SOURCE)
-    subprocess.run(["gcc", "-O2", "-fno-tree-vectorize", source, "-o", built], check=True)
+    built = tmp_path / "product"
+    subprocess.run(["gcc", "-O2", "-fno-tree-vectorize", SOURCE, "-o", built], check=True)
     counts, addresses = [], ""
     for run in ("1", "0"):
         words = ["valgrind", "--tool=cachegrind", "--cache-sim=yes"]

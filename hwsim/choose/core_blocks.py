@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 
 from hwsim.choose.nests import MEASURES
 from hwsim.count.closed_form import touched_words
 from hwsim.describe.machine import Machine
+from hwsim.energy.account import energy_pj
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
@@ -32,6 +34,16 @@ CLEARLY = 0.999  # times as much: a change that is worth keeping
 REST = "no neighbour is better"
 
 
+@dataclass
+class _Climb:
+    """Where the search is: the best nest so far, and every choice of sizes that was tried."""
+
+    nest: Nest
+    result: StageResult
+    tried: set[Blocks]
+    interrupted: bool = False
+
+
 def best_blocks(
     stage: Stage,
     machine: Machine,
@@ -46,57 +58,81 @@ def best_blocks(
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
     begun = time.monotonic()
-    measure = MEASURES[objective]
-    blocks = blocks_of(stage, machine)
-    nest = RegisterTiled(blocks).schedule(stage, machine, placement)
-    best, result = nest, run(nest)
-    tried, interrupted = {blocks}, False
-    waiting = list(_neighbours(blocks, stage, machine))
-    try:
-        while waiting and len(tried) < MOST_TRIED:
-            if seconds is not None and time.monotonic() - begun > seconds:
-                break
-            candidate = waiting.pop(0)
-            if candidate in tried:
-                continue
-            tried.add(candidate)
-            if progress is not None:
-                progress(len(tried), 0)
-            try:
-                nest = RegisterTiled(candidate).schedule(stage, machine, placement)
-                found = run(nest)
-            except HwsimError:
-                continue  # sums that the registers do not hold, or too many steps
-            if measure(found) < measure(result) and (
-                measure(found)[0] < CLEARLY * measure(result)[0]
-                or measure(found)[1] < CLEARLY * measure(result)[1]
-            ):
-                best, result = nest, found
-                waiting = list(_neighbours(candidate, stage, machine))
-    except KeyboardInterrupt:
-        interrupted = True
-    metrics = _metrics(stage, machine, result)
+    until = inf if seconds is None else begun + seconds
+
+    def simulate(blocks: Blocks) -> tuple[Nest, StageResult]:
+        nest = RegisterTiled(blocks).schedule(stage, machine, placement)
+        return nest, run(nest)
+
+    def neighbours(blocks: Blocks) -> Iterator[Blocks]:
+        return _neighbours(blocks, stage, machine)
+
+    rule = blocks_of(stage, machine)
+    climb = _Climb(*simulate(rule), {rule})
+    _improve(climb, rule, MEASURES[objective], simulate, neighbours, until, progress)
+    result, metrics = climb.result, _metrics(stage, machine, climb.result)
+    cost = MEASURES[objective](result)[0]
+    least_energy = _least_energy(stage, machine)
+    cycles = max(metrics["multipliers"], metrics["dram"])
     least = {
-        "latency": max(metrics["multipliers"], metrics["dram"]),
+        "latency": cycles,
         "dram": float(_words_once(stage)),
-        "energy": 0.0,
-        "edp": 0.0,
+        "energy": least_energy,
+        "edp": least_energy * cycles,
     }
-    found_best = Found(
+    found = Found(
         stage,
-        best,
-        _tiling(stage, best),
+        climb.nest,
+        _tiling(stage, climb.nest),
         SpaceSize(_space(stage, machine), 1, 1),
         objective,
         metrics,
-        measure(result)[0],
-        min(least[objective], measure(result)[0]),
-        len(tried),
+        cost,
+        least[objective],
+        len(climb.tried),
         time.monotonic() - begun,
-        interrupted=interrupted,
-        rest=REST,
+        least_energy,
+        climb.interrupted,
+        REST,
     )
-    return found_best, result
+    return found, result
+
+
+def _improve(
+    climb: _Climb,
+    start: Blocks,
+    measure: Callable[[StageResult], tuple[float, float]],
+    simulate: Callable[[Blocks], tuple[Nest, StageResult]],
+    neighbours: Callable[[Blocks], Iterator[Blocks]],
+    until: float,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Move to a neighbour that is better, until none is, or it is time."""
+    waiting = list(neighbours(start))
+    try:
+        while waiting and len(climb.tried) < MOST_TRIED and time.monotonic() < until:
+            candidate = waiting.pop(0)
+            if candidate in climb.tried:
+                continue
+            climb.tried.add(candidate)
+            if progress is not None:
+                progress(len(climb.tried), 0)
+            try:
+                nest, result = simulate(candidate)
+            except HwsimError:
+                continue  # sums that the registers do not hold, or too many steps
+            if _is_better(measure(result), measure(climb.result)):
+                climb.nest, climb.result = nest, result
+                waiting = list(neighbours(candidate))
+    except KeyboardInterrupt:
+        climb.interrupted = True
+
+
+def _is_better(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Less in the first criterion, or of equal firsts in the second; clearly in one of them."""
+    return one < other and any(
+        mine < CLEARLY * theirs for mine, theirs in zip(one, other, strict=True)
+    )
 
 
 def _neighbours(blocks: Blocks, stage: Stage, machine: Machine) -> Iterator[Blocks]:
@@ -124,8 +160,7 @@ def _neighbours(blocks: Blocks, stage: Stage, machine: Machine) -> Iterator[Bloc
 def _tiling(stage: Stage, nest: Nest) -> Tiling:
     """Tiles of a core's share, and of the registers."""
     whole = stage.extents
-    cell = {dim: whole[dim] for dim in whole}
-    outer = dict(cell)
+    cell, outer = dict(whole), dict(whole)
     for loop in nest.loops_above(nest.holds[-1]):
         cell[loop.dim] = min(cell[loop.dim], loop.tile)
         if loop.spatial is not None:
@@ -146,6 +181,13 @@ def _words_once(stage: Stage) -> int:
     """Bytes of every word that is touched, once."""
     words = touched_words(stage)
     return sum(words[tensor.name] * tensor.width for tensor in stage.tensors)
+
+
+def _least_energy(stage: Stage, machine: Machine) -> float:
+    """pJ of the products, and of every word once at DRAM's port."""
+    once = {machine.dram_name: _words_once(stage)}
+    dtype = stage.dtype or machine.dtype
+    return sum(energy_pj(machine, dtype, stage.operations, once).values())
 
 
 def _metrics(stage: Stage, machine: Machine, result: StageResult) -> dict[str, float]:

@@ -19,7 +19,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
-from hwsim.parts.cache import Cache
+from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
@@ -167,11 +167,7 @@ def _fits_in_dram(plan: Plan, machine: Machine) -> None:
 def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
     """A machine's caches, empty, and the stages' tensors laid out behind them; None without
     caches."""
-    caches = [
-        (name, part)
-        for name in machine.chain("activation")[::-1]
-        if isinstance(part := machine.parts[name], Cache)
-    ]
+    caches = caches_of(machine)
     if not caches:
         return None
     if not isinstance(machine.compute, Core):

@@ -79,7 +79,7 @@ class Mappings:
     def nest_file(self, machine: str | None = None) -> str:
         """A file of these nests for `hwsim run --nest`; machine: its name or path, when that is not
         its own name."""
-        from hwsim.ir.nest_file import nest_text
+        from hwsim.ir.nest_text import nest_text
 
         return nest_text(
             machine or self.machine.name,

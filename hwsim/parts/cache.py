@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from hwsim.describe.machine import PARTS, Memory
+from hwsim.describe.machine import PARTS, Machine, Memory
 from hwsim.describe.policies import POLICIES, names
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import Bandwidth, Duration, size_text
@@ -102,3 +102,12 @@ class Cache(Memory):
                 f"{self.ways} ways do not divide {self.capacity // self.line} lines; expected a "
                 f"divisor",
             )
+
+
+def caches_of(machine: Machine) -> list[tuple[str, Cache]]:
+    """A machine's caches by name, the first level first."""
+    return [
+        (name, part)
+        for name in machine.chain("activation")[::-1]
+        if isinstance(part := machine.parts[name], Cache)
+    ]

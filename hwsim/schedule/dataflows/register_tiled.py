@@ -25,11 +25,12 @@ from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
-from hwsim.parts.cache import Cache
+from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
+SMALLEST_CACHE = 32 * 1024  # bytes, where a core has none of its own
 SIZES = ("mr", "nr", "kc", "mc", "nc")
 FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
 
@@ -45,10 +46,6 @@ class Blocks:
     mc: int = 0
     nc: int = 0
     packed: bool = True
-
-    def __str__(self) -> str:
-        sizes = [f"{name}={size}" for name in SIZES if (size := getattr(self, name))]
-        return ",".join([*sizes, *([] if self.packed else ["packed=no"])])
 
 
 class RegisterTiled:
@@ -192,10 +189,8 @@ def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:
 
 def _private_caches(machine: Machine) -> tuple[int, int]:
     """Capacities of the first and second cache of a core (the first twice when there is one)."""
-    chain = [machine.parts[name] for name in machine.chain("activation")[::-1]]
-    inner = [part.capacity for part in chain if isinstance(part, Cache) and part.per == "core"] or [
-        32 * 1024
-    ]
+    own = [cache.capacity for _, cache in caches_of(machine) if cache.per == "core"]
+    inner = own or [SMALLEST_CACHE]
     return inner[0], inner[min(1, len(inner) - 1)]
 
 

@@ -12,18 +12,19 @@ from hwsim.schedule.mapper.tables import Floats, Ints
 
 jit: Any = kernel(nogil=True, error_model="numpy")
 LATENCY, ENERGY, EDP, DRAM = range(4)
-IN_TIME = 4  # energy, of mappings that take no longer than the goal's tie
+IN_TIME = 4  # energy, of mappings that take no longer than the goal's most cycles
 TOO_LONG = 1e30  # energies are less
 MIXED = 2.0  # the sign of a term that one metric adds and another subtracts
 
 
 class Goal(NamedTuple):
-    """kind: the objective. tie: how much the second criterion counts; of IN_TIME the most cycles.
-    floors [metrics]: what no mapping at all goes below."""
+    """kind: the objective. tie: how much the second criterion counts. floors [metrics]: what no
+    mapping at all goes below. most_cycles: of IN_TIME."""
 
     kind: int
     tie: float
     floors: Floats
+    most_cycles: float = np.inf
 
 
 class Candidates(NamedTuple):
@@ -83,7 +84,7 @@ def score_of(goal: Goal, metrics: Any) -> float:
     if goal.kind == LATENCY:
         return longest + goal.tie * metrics[0]
     if goal.kind == IN_TIME:
-        return metrics[0] if longest <= goal.tie else TOO_LONG * longest
+        return metrics[0] if longest <= goal.most_cycles else TOO_LONG * longest
     if goal.kind == ENERGY:
         return metrics[0] + goal.tie * longest
     if goal.kind == EDP:

@@ -149,7 +149,7 @@ class Search:
         """A mapping of a subproblem that takes no more cycles and little energy; None where none
         was met."""
         rows = np.zeros(len(self.model.groups), np.int64)
-        in_time = Goal(IN_TIME, cycles, self.goal.floors)
+        in_time = self.goal._replace(kind=IN_TIME, most_cycles=cycles)
         energy = descend(
             in_time,
             in_time._replace(kind=EDP),

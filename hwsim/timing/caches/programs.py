@@ -15,7 +15,7 @@ import numpy as np
 from hwsim.compiled import about_to_run
 from hwsim.describe.policies import POLICIES, names
 from hwsim.timing.caches.loads import Level, Program, Range, Reference
-from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up, look_up_by
+from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up_by
 
 # levels[level]: where it starts in tags, sets, ways, log2 of a line's bytes, the policy's number,
 # words of a set
@@ -129,10 +129,7 @@ def _touch(tags: Any, levels: Any, address: int, write: int, misses: Any) -> Non
         sets, ways, policy = levels[level, SETS], levels[level, WAYS], levels[level, POLICY]
         index = line & (sets - 1) if sets & (sets - 1) == 0 else line % sets
         first = levels[level, OFFSET] + index * levels[level, WORDS]
-        if policy == 0:
-            if look_up(tags, np.uintp(first), ways, line, 0) == FOUND:
-                return
-        elif look_up_by(policy, tags, first, ways, line, 0) == FOUND:
+        if look_up_by(policy, tags, first, ways, line, 0) == FOUND:
             return
         misses[level, write] += 1
 

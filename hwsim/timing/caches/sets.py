@@ -36,8 +36,7 @@ LAST_MISS = BY_DISTANCE + FAR + 1
 EMPTY, FOUND = -1, -2
 
 # Without Numba's run time (_nrt) no array is reference-counted, which otherwise takes most of the
-# time of functions as
-# small as these; in return nothing may be allocated inside them.
+# time of functions as small as these; in return nothing may be allocated inside them.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 jit: Any = kernel(**_OPTIONS)
 inline: Any = kernel(forceinline=True, **_OPTIONS)
@@ -92,7 +91,7 @@ def look_up(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
 
 
 @jit
-def look_up_by(policy: int, tags: Any, first: int, ways: int, line: int, dirty: int) -> int:
+def _look_up_in_place(policy: int, tags: Any, first: int, ways: int, line: int, dirty: int) -> int:
     """The same where the order of use is not what decides: lines keep their places."""
     empty = -1
     for place in range(first, first + ways):
@@ -111,13 +110,11 @@ def look_up_by(policy: int, tags: Any, first: int, ways: int, line: int, dirty: 
 
 
 @inline
-def look_up_in(levels: Any, level: int, tags: Any, first: Any, line: int, dirty: int) -> int:
-    """Look a line up in one set of a level, by the level's policy."""
-    if levels[level, POLICY] == 0:
-        return int(look_up(tags, first, levels[level, WAYS], line, dirty))
-    return int(
-        look_up_by(levels[level, POLICY], tags, np.int64(first), levels[level, WAYS], line, dirty)
-    )
+def look_up_by(policy: int, tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
+    """Look a line up in one set by the policy of this number."""
+    if policy == 0:
+        return int(look_up(tags, np.uintp(first), ways, line, dirty))
+    return int(_look_up_in_place(policy, tags, np.int64(first), ways, line, dirty))
 
 
 @inline
@@ -128,6 +125,13 @@ def _set_of(levels: Any, level: int, slot: int, line: int) -> Any:
         levels[level, OFFSET]
         + ((slot >> levels[level, SHARING]) * sets + index) * levels[level, WORDS]
     )
+
+
+@inline
+def _look_up_in(levels: Any, level: int, slot: int, tags: Any, line: int, dirty: int) -> int:
+    """Look a line up in its set of a level."""
+    first = _set_of(levels, level, slot, line)
+    return look_up_by(levels[level, POLICY], tags, first, levels[level, WAYS], line, dirty)
 
 
 @inline
@@ -147,7 +151,7 @@ def _write_back(
     last, dirty = len(levels), np.int64(1)
     while level < last:
         stats[window, level, _owner(starts, line), WRITES] += 1
-        victim = look_up_in(levels, level, tags, _set_of(levels, level, slot, line), line, dirty)
+        victim = _look_up_in(levels, level, slot, tags, line, dirty)
         if victim < 0 or victim & 1 == 0:
             return
         line = victim >> 1
@@ -181,26 +185,8 @@ def touch(
     window: int,
 ) -> None:
     """One load or store of a line: found in the nearest level that has it, and then in all before
-    it."""
-    stats[window, 0, tensor, WRITES if write else READS] += 1
-    touch_uncounted(tags, levels, starts, crowds, slot, line, write, tensor, stats, window)
-
-
-@inline
-def touch_uncounted(
-    tags: Any,
-    levels: Any,
-    starts: Any,
-    crowds: Any,
-    slot: int,
-    line: int,
-    write: int,
-    tensor: int,
-    stats: Any,
-    window: int,
-) -> None:
-    """The same, when the first level's look-up has been counted already."""
-    victim = look_up_in(levels, 0, tags, _set_of(levels, 0, slot, line), line, write)
+    it. The caller counts it as a read or write of the first level."""
+    victim = _look_up_in(levels, np.int64(0), slot, tags, line, write)
     if victim != FOUND:
         _missed(tags, levels, starts, crowds, slot, line, write, tensor, stats, window, victim)
 
@@ -236,7 +222,7 @@ def _missed(
         if level == last:
             break
         stats[window, level, tensor, READS] += 1
-        victim = look_up_in(levels, level, tags, _set_of(levels, level, slot, line), line, dirty)
+        victim = _look_up_in(levels, level, slot, tags, line, dirty)
         if victim == FOUND:
             return
     stats[window, last, tensor, READS] += 1

@@ -3,6 +3,7 @@ addresses."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -238,7 +239,7 @@ class Walkers:
     parallel: int
     quantum: int
     vector_bytes: int
-    budget: int
+    budget: int = sys.maxsize
 
 
 def run_stream(

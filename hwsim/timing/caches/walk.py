@@ -34,7 +34,6 @@ from hwsim.timing.caches.sets import (
     inline,
     jit,
     touch,
-    touch_uncounted,
 )
 
 Flags = npt.NDArray[np.bool_]
@@ -269,6 +268,7 @@ def _touch_box(
             run = (end - start) * tensors[tensor, WIDTH]
             vectors += -(-run >> vector_shift)
             for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
+                stats[window, 0, tensor, WRITES if write else READS] += 1
                 touch(tags, levels, starts, crowds, slot, line, write, tensor, stats, window)
                 if recording:
                     _keep(kept, line - base, tensor, write)
@@ -505,9 +505,7 @@ def _replay(
             code = kept.lookups[lookup]
             tensor = code >> 1 & (TENSORS - 1)
             line = (code >> 13) + bases[slot * count + tensor]
-            touch_uncounted(
-                tags, levels, starts, crowds, slot, line, code & 1, tensor, stats, window
-            )
+            touch(tags, levels, starts, crowds, slot, line, code & 1, tensor, stats, window)
             if not whole:
                 stats[window, 0, tensor, WRITES if code & 1 else READS] += times
         todo -= times

@@ -26,13 +26,12 @@ from hwsim.timing.explicit.accesses import accesses, footprints
 
 MOST_STEPS = 2_000_000_000  # walked in one to two minutes
 STEPS_A_SECOND = 20_000_000
-EVERYTHING = 1 << 62
 QUANTUM = 512
 
 
 def core_walkers(core: Core) -> Walkers:
     """All cores at once, taking turns of a few hundred steps."""
-    return Walkers(core.cores, QUANTUM, core.vector, EVERYTHING)
+    return Walkers(core.cores, QUANTUM, core.vector)
 
 
 def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
@@ -60,7 +59,6 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
         found,
         footprint,
         fidelity("caches", stream.sampling),
-        sampling=stream.sampling,
     )
 
 

@@ -15,7 +15,7 @@ from math import prod
 
 from hwsim.describe.machine import Machine
 from hwsim.ir.nest import Nest
-from hwsim.parts.cache import Cache
+from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.results.result import Cycles
@@ -74,7 +74,7 @@ def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) 
     """Cycles that every cache's port and DRAM need, over the copies in use: the bytes that are
     asked of the first cache, and lines missed and written back inside of the others."""
     clock = machine.clock_hz
-    caches = _caches(machine)
+    caches = caches_of(machine)
     first = caches[0][1]
     needed = {caches[0][0]: asked / first.copies(units) / first.bandwidth.bytes_per_cycle(clock)}
     for (inner, _), (name, cache) in pairwise(caches):
@@ -92,15 +92,6 @@ def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) 
     return needed
 
 
-def _caches(machine: Machine) -> list[tuple[str, Cache]]:
-    """The caches, the first level first."""
-    return [
-        (name, part)
-        for name in machine.chain("activation")[::-1]
-        if isinstance(part := machine.parts[name], Cache)
-    ]
-
-
 def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: float) -> float:
     """Cycles that steps take which add to the same sums as the step before.
 
@@ -112,8 +103,8 @@ def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: f
     left = dict(stage.bounds)
     run = 1
     for loop in nest.loops_above(nest.holds[-1]):
-        trips = -(-left[loop.dim] // loop.tile)
         left[loop.dim] = min(left[loop.dim], loop.tile)
+        trips = nest.bound(loop)
         if loop.spatial is None and trips > 1:
             run = run * trips if loop.dim not in stage.output.dims else 1
     if run == 1:
@@ -134,7 +125,7 @@ def _crowded_sets(
     Where the core has the next pass of the innermost loop in flight too, what that pass finds on
     its way is not filled again: with w steps in flight and passes of r, r / w of the fills stay.
     """
-    name, first = _caches(machine)[0]
+    name, first = caches_of(machine)[0]
     if not first.set_busy or not stream.crowds:
         return {}
     waits = sum(fills / distance for distance, fills in enumerate(stream.crowds[:-1], 1))
@@ -144,12 +135,9 @@ def _crowded_sets(
 
 def _innermost_steps(nest: Nest) -> int:
     """Steps of one pass of the innermost loop that steps."""
-    left, steps = dict(nest.stage.bounds), 1
-    for loop in nest.loops_above(nest.holds[-1]):
-        trips = -(-left[loop.dim] // loop.tile)
-        left[loop.dim] = min(left[loop.dim], loop.tile)
-        steps = trips if trips > 1 and loop.spatial is None else steps
-    return steps
+    loops = nest.loops_above(nest.holds[-1])
+    steps = (nest.bound(loop) for loop in reversed(loops) if loop.spatial is None)
+    return next((trips for trips in steps if trips > 1), 1)
 
 
 def _misses_in_flight(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
@@ -157,7 +145,7 @@ def _misses_in_flight(machine: Machine, traffic: Traffic, units: int) -> dict[st
 
     A miss takes the latency of the level that has the line (Little's law).
     """
-    caches = _caches(machine)
+    caches = caches_of(machine)
     missed = [
         sum(lines.misses for (level, _), lines in traffic.items() if level == name)
         for name, _ in caches
