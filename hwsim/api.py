@@ -22,6 +22,7 @@ from hwsim.results.comparison import Comparison
 from hwsim.results.result import Result
 
 if TYPE_CHECKING:
+    from hwsim.choose.kernels import KernelChoice
     from hwsim.choose.mappings import Mappings
     from hwsim.ir.tensor import Array
 
@@ -135,6 +136,21 @@ def run_nests(path: str | Path, progress: Progress | None = None, patient: bool 
     job = Job(own.workload, own.machine, own.file.algorithm, None, own.file.dtype)
     job.layers()
     return gather(job, simulate_nests(own, progress, patient))
+
+
+def kernel_choices(
+    result: Result, workload: Workload | Layer | str, machine: Machine | str | Path, most: int = 5
+) -> list[KernelChoice]:
+    """For every product of a run on a GPU, the fastest kernels of its library, by layer and stage;
+    none on other machines."""
+    from hwsim.choose.kernels import choices
+
+    layers = Job(as_workload(workload), as_machine(machine), AUTO, None, result.dtype).layers()
+    taken = [
+        (name, layer, ran.algorithm)
+        for (name, layer), ran in zip(layers.layers.items(), result.layers, strict=True)
+    ]
+    return choices(taken, as_machine(machine), result.dtype, most)
 
 
 def as_workload(workload: Workload | Layer | str) -> Workload:

@@ -126,7 +126,10 @@ def test_a_kernel_of_ones_own_is_the_rules_on_a_gpu(tmp_path: Path) -> None:
         "    shape: {op: gemm, m: 512, n: 512, k: 512}\n    stage: gemm\n    nest:" + items
     )
     own = hwsim.run_nests(path).layers[0].stages[0]
-    rule = hwsim.simulate("gemm:512,512,512", "h200", "direct", dtype="fp32").layers[0].stages[0]
+    named = hwsim.simulate(
+        "gemm:512,512,512", "h200", "direct", dtype="fp32", dataflow="shared-tiled"
+    )
+    rule = named.layers[0].stages[0]
     assert own.nest == rule.nest
     assert own.cycles == rule.cycles
     assert own.accesses == rule.accesses

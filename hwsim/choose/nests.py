@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
+from hwsim.choose.kernels import LIBRARY, best_kernels
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Nest
@@ -17,6 +18,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import Dataflow, Ranked, applicable, nests_of
+from hwsim.schedule.dataflows.library_kernel import kernel_nest
 from hwsim.schedule.mapper import best_mapping, is_quick
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
@@ -65,9 +67,13 @@ def best_nest_run(
     mapper's.
 
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the
-    simulation tells. On systolic arrays, whose dataflows search their own tiles, it is asked only
-    when these do not fit; where its space takes long to search likewise.
+    simulation tells. A GPU's library has kernels, of which the fastest runs. On systolic arrays,
+    whose dataflows search their own tiles, the mapper is asked only when these do not fit; where
+    its space takes long to search likewise.
     """
+    if choice.dataflow is None and LIBRARY.refuses(stage, machine) is None:
+        (fastest,) = best_kernels(stage, machine)
+        return run(verify_nest(kernel_nest(stage, machine, placement, fastest.kernel)))
     ruled = _by_rule(stage, machine, placement, choice, run)
     asked = (
         choice.dataflow is None

@@ -37,6 +37,14 @@ from hwsim.errors import HwsimError
     "fixes its mapping.",
 )
 @click.option(
+    "--kernel",
+    metavar="MxNxK[xS]",
+    help="A kernel of the GPU's library: 128x64x32x4, or FAMILY:128x64x32x4,split=2.",
+)
+@click.option(
+    "--explain", is_flag=True, help="Print the five fastest kernels of every product on a GPU."
+)
+@click.option(
     "--mapping",
     type=click.Choice(["searched", "published"]),
     default="searched",
@@ -120,6 +128,8 @@ def command(
     algorithm: str,
     objective: str,
     dataflow: str | None,
+    kernel: str | None,
+    explain: bool,
     mapping: str,
     wait: bool,
     cores: int | None,
@@ -143,12 +153,12 @@ def command(
     or convtranspose: as conv. With --nest FILE machine, layers and nests are the file's; with
     --scalesim-config and --topology SCALE-Sim's.
     """
-    from hwsim.api import run_nests, simulate
+    from hwsim.api import kernel_choices, run_nests, simulate
     from hwsim.describe.machine import load_machine
     from hwsim.describe.workload import find_workload
     from hwsim.parts.core import with_cores
     from hwsim.report.files import write_file
-    from hwsim.report.tables import nest_text, reuse_text, run_table
+    from hwsim.report.tables import kernels_text, nest_text, reuse_text, run_table
     from hwsim.report.trace import trace_text
     from hwsim.results.document import result_document
     from hwsim.rewrite.arrays import read_arrays
@@ -160,6 +170,9 @@ def command(
                 f"--mapping published is row-stationary's; expected no --dataflow {dataflow}"
             )
         dataflow = "row-stationary:published"
+    if kernel is not None:
+        _refuse_beside("--kernel", ("--dataflow", dataflow), ("--nest", nest_file))
+        dataflow = f"kernel:{kernel}"
     if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
         raise HwsimError(
             "--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD"
@@ -177,6 +190,7 @@ def command(
             ("--objective", objective != "latency"),
             ("--cores", cores),
             ("--array", arrays),
+            ("--explain", explain),
         )
         if convention == "scalesim":
             _refuse_beside(
@@ -213,6 +227,7 @@ def command(
             ("--trace", trace_to),
             ("--cores", cores),
             ("--array", arrays),
+            ("--explain", explain),
         )
         with progress_bar("simulating") as progress:
             result = run_nests(nest_file, progress, wait)
@@ -253,6 +268,8 @@ def command(
         print_text(nest_text(result))
     if reuse:
         print_text(reuse_text(result))
+    if explain:
+        print_text(kernels_text(kernel_choices(result, network, loaded)))
 
 
 def _refuse_beside(what: str, *flags: tuple[str, object]) -> None:

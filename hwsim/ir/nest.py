@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from hwsim.describe.kernels import Kernel
 from hwsim.describe.reading import count
 from hwsim.ir.stage import Stage
 
@@ -94,6 +95,7 @@ class Nest:
     compute_reduce: bool = True
     packed: bool = False
     code: Code = Code()
+    kernel: Kernel | None = None
 
     @property
     def loops(self) -> tuple[Loop, ...]:

@@ -2,13 +2,17 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from hwsim.describe.kernels import Library, load_library
 from hwsim.describe.machine import PARTS, Compute, Need
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.units import DTYPE_BYTES, Duration
+from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
+
+THREAD, GROUP = "thread", "tensor group"  # axes whose neighbours hold a tile in registers each
 
 
 @PARTS.register("sm")
@@ -21,7 +25,9 @@ class StreamingMultiprocessor(Compute):
     together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
     instruction adds tensor_depth bytes of the reduction to each sum. launch is the time from one
     kernel's end to the next one's end when both are empty; l2_latency, shared_latency and barrier
-    are what one step of a blocked loop waits for when nothing else hides it.
+    are what one step of a blocked loop waits for when nothing else hides it. kernels: the library
+    (hwsim.describe.kernels) whose kernels multiply matrices. core_warps, tensor_warps: {warps on an
+    SM: the share of the peak that they reach}.
     """
 
     kind: ClassVar[str] = "sm"
@@ -44,6 +50,9 @@ class StreamingMultiprocessor(Compute):
     tensor_cols: int = count(default=16)
     tensor_depth: int = quantity("bytes", default=32)
     sparse: tuple[str, ...] = ()
+    kernels: str | None = None
+    core_warps: dict[str, float] = field(default_factory=dict)
+    tensor_warps: dict[str, float] = field(default_factory=dict)
 
     @property
     def axes(self) -> Mapping[str, int]:
@@ -69,18 +78,38 @@ class StreamingMultiprocessor(Compute):
         return (Need("registers"), Need("scratchpad", "sm"), Need("cache", "chip"))
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for field in ("macs_per_cycle", "tensor_macs_per_cycle"):
-            for dtype in getattr(self, field) or {}:
+        for name in ("macs_per_cycle", "tensor_macs_per_cycle"):
+            for dtype in getattr(self, name) or {}:
                 if dtype not in DTYPE_BYTES:
                     yield (
-                        f"{field}.{dtype}",
+                        f"{name}.{dtype}",
                         f"unknown data type; expected one of {', '.join(DTYPE_BYTES)}",
                     )
+        for name in ("core_warps", "tensor_warps"):
+            for warps, share in getattr(self, name).items():
+                if not (warps.isascii() and warps.isdigit() and int(warps)):
+                    yield f"{name}.{warps}", "no number of warps; expected one, such as 4: 0.73"
+                elif share > 1:
+                    yield f"{name}.{warps}", f"{share:g}; expected a share of the peak, at most 1"
+        yield from self._without_kernels()
         if "fp32" not in self.macs_per_cycle:
             yield (
                 "macs_per_cycle",
                 "no rate for fp32, in which transforms and pooling run; expected one",
             )
+
+    def _without_kernels(self) -> Iterator[tuple[str, str]]:
+        if self.kernels is None:
+            return
+        try:
+            load_library(self.kernels)
+        except HwsimError as error:
+            yield "kernels", str(error)
+
+    @property
+    def library(self) -> Library | None:
+        """The kernels that multiply matrices here; None where the machine names none."""
+        return None if self.kernels is None else load_library(self.kernels)
 
     def macs_per_cycle_per_sm(self, dtype: str) -> float:
         return (self.tensor_macs_per_cycle or {}).get(dtype) or self.macs_per_cycle[dtype]

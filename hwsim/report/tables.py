@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from hwsim.choose.kernels import KernelChoice
 from hwsim.describe.units import seconds_text, si, size_text
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
@@ -177,6 +178,31 @@ def nest_text(result: Result) -> str:
         for stage in layer.online:
             parts.append(f"\n{layer.name}: {stage.name}, {stage.dataflow}\n{stage.nest}")
     return "\n".join(parts)
+
+
+KERNEL_HEAD = ["layer", "kernel", "time", "blocks", "at a time", "waits for"]
+
+
+def kernels_text(found: Sequence[KernelChoice]) -> str:
+    """Every product's fastest kernels by the closed form, and what a step of each waits for."""
+    rows = []
+    for choice in found:
+        name = choice.layer if choice.layer == choice.stage else f"{choice.layer}: {choice.stage}"
+        for number, timed in enumerate(choice.kernels):
+            rows.append(
+                [
+                    "" if number else name,
+                    str(timed.kernel),
+                    seconds_text(timed.cycles / choice.clock_hz),
+                    f"{timed.blocks:,}",
+                    f"{timed.at_a_time:,}",
+                    timed.waits_for,
+                ]
+            )
+    if not rows:
+        return "\nno product here runs a kernel of a library"
+    title = "kernels: the fastest by their closed form; M x N x K x stages"
+    return "\n".join(["", title, "", text_table(KERNEL_HEAD, rows, words_last=True)])
 
 
 REUSE_HEAD = ["layer", "tensor", "level", "total", "conv", "fmap", "filter", "accum"]

@@ -21,11 +21,10 @@ from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
 from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
-THREAD, GROUP = "thread", "tensor group"
 WORKING_REGISTERS = (
     24  # addresses, loop counters and staging of a compiled kernel, beside its tiles
 )

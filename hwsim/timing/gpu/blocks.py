@@ -3,29 +3,32 @@ behind it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from hwsim.count.closed_form import count
+from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.results.result import Access, Cycles
-from hwsim.schedule.dataflows.shared_tiled import GROUP, THREAD, WORKING_REGISTERS
+from hwsim.schedule.dataflows.shared_tiled import WORKING_REGISTERS
 from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
 from hwsim.timing.cpu.cores import cache_accesses, fidelity, with_flush
 from hwsim.timing.cpu.waits import memory_cycles
 from hwsim.timing.explicit.accesses import accesses, footprints, word_bytes
+from hwsim.timing.gpu.kernel_time import INTAKE, L2, SHARED, Chip, product_of, time_of
 
 STEPS_EXACT = 4_000_000
 REGISTER_BYTES = 4
 ACCUMULATOR_BYTES = 4
 WARP = 32
+WAITS = "blocks, waiting and in waves"
 HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
 
 
@@ -51,7 +54,12 @@ def run_on_blocks(
     counts = count(nest)
     shared, registers = machine.only("scratchpad", "sm"), machine.only("registers")
     boundary = next(hold for hold in nest.holds if hold.level == shared)
-    room = occupancy(nest, machine, sm, counts)
+    kernel = nest.kernel
+    room = (
+        occupancy(nest, machine, sm, counts)
+        if kernel is None
+        else _of_kernel(nest, machine, kernel)
+    )
     stream = run_stream(
         nest,
         boundary,
@@ -59,15 +67,12 @@ def run_on_blocks(
         chain,
         Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT),
     )
-    compute, sharing, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
     traffic = with_flush(stream.traffic, chain, last)
-    l2, dram = _memory(machine, traffic)
-    inside = compute + sharing + waiting
-    slowest, cause = max((inside, ""), (l2, chain.names[-1]), (dram, machine.dram_name))
-    stall = (
-        {cause: slowest - compute} if cause else {shared: sharing, "latency and barriers": waiting}
-    )
-    stall["kernel launch"] = sm.launch.cycles(machine.clock_hz)
+    if kernel is None:
+        cycles = _plain_cycles(nest, machine, sm, counts, room, dtype, traffic)
+    else:
+        traffic = _shared_by_clusters(nest, traffic, chain.names[-1], kernel)
+        cycles = kernel_cycles(nest, machine, dtype, kernel, traffic, chain.line)
     per_sm = {
         shared: min(room.blocks, ceil(counts.instances[shared] / sm.sms)),
         registers: room.holders,
@@ -79,12 +84,117 @@ def run_on_blocks(
     found.update(cache_accesses(machine, traffic, chain.line))
     return Run(
         nest,
-        Cycles(compute, {name: time for name, time in stall.items() if time > 0}),
+        cycles,
         found,
         footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
         f"blocks in waves ({room.blocks} a SM, {room.limit}); " + fidelity("L2", stream.sampling),
         sampling=stream.sampling,
     )
+
+
+def _plain_cycles(
+    nest: Nest,
+    machine: Machine,
+    sm: StreamingMultiprocessor,
+    counts: NestCounts,
+    room: Occupancy,
+    dtype: str,
+    traffic: dict[tuple[str, str], LevelTraffic],
+) -> Cycles:
+    """Blocks in waves, or the memories where they take longer."""
+    compute, sharing, waiting = _wave_cycles(nest, machine, sm, counts, room, dtype)
+    l2, dram = _memory(machine, traffic)
+    inside = compute + sharing + waiting
+    names = machine.only("scratchpad", "sm"), machine.only("cache"), machine.dram_name
+    slowest, cause = max((inside, ""), (l2, names[1]), (dram, names[2]))
+    stall = (
+        {cause: slowest - compute}
+        if cause
+        else {names[0]: sharing, "latency and barriers": waiting}
+    )
+    stall["kernel launch"] = sm.launch.cycles(machine.clock_hz)
+    return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
+
+
+def kernel_cycles(
+    nest: Nest,
+    machine: Machine,
+    dtype: str,
+    kernel: Kernel,
+    traffic: dict[tuple[str, str], LevelTraffic],
+    line: int,
+) -> Cycles:
+    """A library's kernel in closed form (hwsim.timing.gpu.kernel_time), but for what the L2 and the
+    DRAM move, which was simulated.
+
+    A resource's stall is what would be saved if it took no time; what is left, nobody removes
+    alone: barriers, results that leave, SMs that idle behind the last wave, and other resources
+    that are nearly as slow.
+    """
+    chip = Chip.of(machine)
+    l2, dram = machine.only("cache"), machine.dram_name
+    moved = {
+        level: round(
+            line * sum(row.reads + row.writes for (at, _), row in traffic.items() if at == level)
+        )
+        for level in (l2, "dram")
+    }
+    product = product_of(nest.stage)
+    times = time_of(product, dtype, kernel, chip, moved["dram"])
+    compute = float(times.arithmetic[0])
+    slowest = max(times.limits, key=lambda name: float(times.limits[name][0]))
+    others = time_of(product, dtype, kernel, chip, moved["dram"], without=slowest)
+    inside, relieved = (float(found.body[0] + found.epilogue[0]) for found in (times, others))
+    memories = {dram: float(times.moving[0]), l2: moved[l2] / chip.l2_bandwidth}
+    names = {SHARED: machine.only("scratchpad", "sm"), L2: l2, INTAKE: l2}
+    taken = sorted([(inside, names.get(slowest, slowest)), *((t, n) for n, t in memories.items())])
+    (second, _), (longest, cause) = taken[-2:]
+    if longest == inside:
+        second = max(second, relieved)
+    stall = {
+        cause: longest - second,
+        WAITS: second - compute,
+        "kernel launch": times.gap,
+        "first loads, last results": float(times.prologue[0]),
+        "adding a split's parts": float(times.adding[0]),
+    }
+    return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
+
+
+def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
+    """Blocks of a library's kernel on an SM. Raises HwsimError when not even one fits."""
+    width = product_of(nest.stage).width
+    room, tile = Chip.of(machine).room, kernel.tile
+    blocks = room.resident(tile, width)
+    if not blocks:
+        raise HwsimError(
+            f"{machine.name}: {nest.stage.name}: a block of kernel {tile} takes {tile.threads} "
+            f"threads of {tile.registers} registers and {tile.shared_bytes(width)} bytes of shared "
+            f"memory, which do not fit an SM"
+        )
+    traits = kernel.traits
+    holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
+    return Occupancy(
+        blocks, holders, tile.threads, tile.registers, tile.shared_bytes(width), str(kernel)
+    )
+
+
+def _shared_by_clusters(
+    nest: Nest, traffic: dict[tuple[str, str], LevelTraffic], l2: str, kernel: Kernel
+) -> dict[tuple[str, str], LevelTraffic]:
+    """Blocks of a cluster load what they share once: an operand is asked for by one of those along
+    the other's dims."""
+    view = nest.stage.view
+    assert view is not None
+    found = dict(traffic)
+    for tensor in nest.stage.inputs:
+        along_n = tensor.dims.isdisjoint(view.n)
+        together = kernel.cluster[1] if along_n else kernel.cluster[0]
+        row = found.get((l2, tensor.buffer))
+        if row is not None and together > 1:
+            reads = max(row.misses, row.reads / together)
+            found[l2, tensor.buffer] = replace(row, reads=reads)
+    return found
 
 
 def _of_tensor_cores(

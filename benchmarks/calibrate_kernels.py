@@ -1,0 +1,153 @@
+"""Fit the constants of a GPU library's kernel families to measured calls, and say how well they hold on rows left out.
+
+    python benchmarks/calibrate_kernels.py            the fit of kernels/cublas-hopper.yaml on reference/h100_gemm.json
+    python benchmarks/calibrate_kernels.py ffma wgmma only these families
+
+Least squares of log(model / measured), with large errors counted less, one constant after another until none moves;
+five folds by product size. Constants start at those in the file; print them and put them there by hand.
+"""
+
+import json
+import math
+import random
+import sys
+from dataclasses import replace
+from statistics import fmean, median
+
+from hwsim.algorithms import lower
+from hwsim.describe.catalog import data_folder
+from hwsim.describe.kernels import Family
+from hwsim.describe.layer import GemmLayer
+from hwsim.describe.machine import load_machine
+from hwsim.describe.units import Bandwidth, Duration
+from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
+from hwsim.validate.gpu_products import kernel_of
+
+MACHINE, FILE, FOLDS = "h100", "h100_gemm.json", 5
+SMALL = 0.06  # an error beyond this counts less than its square
+CONSTANTS = {
+    "ffma": ("efficiency", "prologue", "epilogue", "latency", "issue", "reduction_each"),
+    "ffma-cutlass": ("efficiency", "prologue", "epilogue"),
+    "wgmma": ("efficiency", "prologue", "epilogue", "tile_change"),
+    "wgmma-tf32": ("efficiency", "prologue", "epilogue"),
+    "mma-tf32": ("efficiency", "prologue", "epilogue", "latency"),
+    "mma-tf32-words": ("efficiency", "prologue", "epilogue", "ingest"),
+    "mma-half-words": ("efficiency", "prologue", "epilogue", "ingest"),
+    "mma-halves": ("efficiency", "prologue", "epilogue", "latency"),
+    "wmma-halves": ("prologue", "epilogue", "latency"),
+    "wmma-half-words": ("prologue", "epilogue", "latency"),
+}
+
+
+def value(family: Family, name: str) -> float:
+    found = getattr(family, name)
+    return found if isinstance(found, float) else found.value
+
+
+def with_value(family: Family, name: str, number: float) -> Family:
+    old = getattr(family, name)
+    if isinstance(old, float):
+        return replace(family, **{name: min(1.0, number)})
+    kind = Duration if isinstance(old, Duration) else Bandwidth
+    return replace(
+        family, **{name: kind(number, old.in_cycles if kind is Duration else old.per_cycle)}
+    )
+
+
+class Rows:
+    """Calls of one family, ready to be timed again and again."""
+
+    def __init__(self, name, machine, library, rows) -> None:
+        self.name, self.library, self.chip, self.clock = (
+            name,
+            library,
+            Chip.of(machine),
+            machine.clock_hz,
+        )
+        self.calls = rows
+
+    def errors(self, family: Family, calls=None) -> list[float]:
+        families = {**self.library.families, self.name: family}
+        library = replace(self.library, families=families)
+        found = []
+        for product, dtype, launched, measured in calls or self.calls:
+            kernel = replace(launched, library=library)
+            found.append(
+                math.log(
+                    float(time_of(product, dtype, kernel, self.chip).call[0])
+                    / self.clock
+                    * 1e6
+                    / measured
+                )
+            )
+        return found
+
+    def fit(self, family: Family, names, calls) -> Family:
+        def cost(candidate: Family) -> float:
+            return sum(
+                SMALL**2 * (math.sqrt(1 + (e / SMALL) ** 2) - 1)
+                for e in self.errors(candidate, calls)
+            )
+
+        best, step = cost(family), 0.25
+        while step > 0.01:
+            moved = False
+            for name in names:
+                for factor in (1 + step, 1 / (1 + step)):
+                    candidate = with_value(family, name, value(family, name) * factor)
+                    here = cost(candidate)
+                    if here < best * 0.9999:
+                        best, family, moved = here, candidate, True
+                        break
+            if not moved:
+                step /= 2
+        return family
+
+
+def main(wanted: list[str]) -> None:
+    machine = load_machine(MACHINE)
+    library = machine.compute.library
+    by_family: dict[str, list] = {}
+    for row in json.loads((data_folder("reference") / FILE).read_text())["rows"]:
+        layer = GemmLayer(row["M"], row["N"], row["K"], dtype=row["dtype"])
+        kernel = kernel_of(row["kernels"][0], layer, library)
+        if kernel is not None:
+            (stage,) = lower(layer, "direct").with_dtype(row["dtype"]).stages
+            by_family.setdefault(kernel.family, []).append(
+                (product_of(stage), row["dtype"], kernel, row["us_cold"])
+            )
+    everything, left_out = [], []
+    for name, names in CONSTANTS.items():
+        if (wanted and name not in wanted) or name not in by_family:
+            continue
+        calls = by_family[name]
+        rows = Rows(name, machine, library, calls)
+        family = rows.fit(library.families[name], names, calls)
+        within = [abs(math.expm1(e)) for e in rows.errors(family)]
+        sizes = sorted({(p.m, p.n, p.k) for p, *_ in calls})
+        random.Random(0).shuffle(sizes)
+        beyond = []
+        for fold in range(FOLDS):
+            held = set(sizes[fold::FOLDS])
+            inside = [call for call in calls if (call[0].m, call[0].n, call[0].k) not in held]
+            outside = [call for call in calls if (call[0].m, call[0].n, call[0].k) in held]
+            if inside and outside:
+                fitted = rows.fit(family, names, inside)
+                beyond += [abs(math.expm1(e)) for e in rows.errors(fitted, outside)]
+        everything += within
+        left_out += beyond
+        said = ", ".join(
+            f"{n} {value(library.families[name], n):.4g} -> {value(family, n):.4g}" for n in names
+        )
+        print(
+            f"{name:16} {len(calls):3} calls: mean {fmean(within):.1%} median {median(within):.1%}; "
+            f"left out: {fmean(beyond):.1%} {median(beyond):.1%}; {said}",
+            flush=True,
+        )
+    print(
+        f"all: mean {fmean(everything):.1%}, median {median(everything):.1%}; left out, {FOLDS} folds: "
+        f"mean {fmean(left_out):.1%}, median {median(left_out):.1%}"
+    )
+
+
+main(sys.argv[1:])

@@ -1,0 +1,207 @@
+"""Which of a library's kernels a product runs on a GPU: every tile, split and cluster timed in
+closed form, the fastest taken.
+
+    families that take the data type and how the rows are aligned
+      x tiles that fit an SM  x  parts of the reduction  x  clusters  ->  times  ->  the fastest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import gcd
+
+import numpy as np
+
+from hwsim.algorithms import lower
+from hwsim.describe.kernels import Family, Kernel, Library, Tile
+from hwsim.describe.layer import Layer
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.stage import Stage
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.schedule.dataflows.library_kernel import LibraryKernel
+from hwsim.timing.gpu.kernel_time import (
+    INTAKE,
+    L2,
+    LATENCY,
+    LOOP,
+    SHARED,
+    Candidates,
+    Chip,
+    Ints,
+    Product,
+    Room,
+    Times,
+    product_of,
+    times_of,
+)
+
+LIBRARY = LibraryKernel()
+SAID = {
+    LOOP: "multipliers",
+    SHARED: "shared memory",
+    L2: "L2",
+    INTAKE: "loads into an SM",
+    LATENCY: "latency of loads",
+}
+SPLITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
+WAVES_SPLIT = 2  # blocks of a split product fill the SMs so many times, at most
+FEWEST_STEPS = 2  # of every part of a split reduction
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A kernel and what its call takes by the closed form, in cycles.
+
+    blocks: of the whole product; at_a_time: those that the SMs hold. waits_for: what a step of the
+    blocks, or else the whole call, waits for longest.
+    """
+
+    kernel: Kernel
+    cycles: float
+    blocks: int
+    at_a_time: int
+    waits_for: str
+
+
+@dataclass(frozen=True)
+class KernelChoice:
+    """The fastest kernels of a stage, best first."""
+
+    layer: str
+    stage: str
+    clock_hz: float
+    kernels: tuple[Timed, ...]
+
+
+def choices(
+    layers: Sequence[tuple[str, Layer, str]], machine: Machine, dtype: str, most: int
+) -> list[KernelChoice]:
+    """For (name, layer, algorithm) the fastest kernels of every product that a library's kernel
+    runs; none on machines without a library."""
+    found = []
+    for name, layer, algorithm in layers:
+        for stage in lower(layer, algorithm).with_dtype(layer.dtype or dtype).stages:
+            if stage.offline or LIBRARY.refuses(stage, machine):
+                continue
+            kernels = tuple(best_kernels(stage, machine, most))
+            found.append(KernelChoice(name, stage.name, machine.clock_hz, kernels))
+    return found
+
+
+def alignment(stage: Stage) -> int:
+    """Bytes that the rows of a stage's operands and results are all a multiple of, up to 16.
+
+    Rows run along the reduction's innermost channel and along n, as libraries lay them out.
+    """
+    view = stage.view
+    assert view is not None
+    extents = stage.extents
+    inner = extents["c"] if "c" in view.k else stage.group(view.k)
+    width = min(tensor.width for tensor in stage.tensors)
+    return gcd(inner * width, stage.group(view.n) * width, 16)
+
+
+def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:
+    """The fastest kernels of the machine's library for a product, best first, each tile once.
+
+    Raises HwsimError where the machine has no library, or none of its kernels takes the product.
+    """
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    library = sm.library
+    if library is None:
+        raise HwsimError(f"{machine.name} names no library of kernels")
+    product, dtype = product_of(stage), stage.dtype or machine.dtype
+    chip = Chip.of(machine)
+    found = [
+        timed
+        for name in _families(library, dtype, alignment(stage), product.m)
+        for timed in _of_family(product, dtype, library, name, chip, most)
+    ]
+    if not found:
+        raise HwsimError(f"{library.name} has no kernel for {stage.name} in {dtype}")
+    return sorted(found, key=lambda timed: timed.cycles)[:most]
+
+
+def _families(library: Library, dtype: str, align: int, m: int) -> Iterator[str]:
+    """Those of the strictest alignment that is met, and those for few rows."""
+    fitting = {
+        name: family
+        for name, family in library.families.items()
+        if dtype in family.dtypes and align % family.align == 0
+    }
+    strictest = max((family.align for family in fitting.values() if not family.most_m), default=0)
+    for name, family in fitting.items():
+        if m <= family.most_m or (not family.most_m and family.align == strictest):
+            yield name
+
+
+def _of_family(
+    product: Product, dtype: str, library: Library, name: str, chip: Chip, most: int
+) -> Iterator[Timed]:
+    family = library.families[name]
+    base, tiles = _base(library, name, product.width, chip.room)
+    if not tiles:
+        return
+    rows, number = _split(product, base, chip)
+    times = times_of(product, dtype, library, family, rows, chip)
+    order = np.argsort(times.call, kind="stable")
+    seen: set[str] = set()
+    for place in order:
+        tile = tiles[number[place]]
+        if str(tile) in seen:
+            continue
+        seen.add(str(tile))
+        cluster = (int(rows.cluster_m[place]), int(rows.cluster_n[place]))
+        kernel = Kernel(
+            library, name, tile, int(rows.split[place]), cluster, bool(times.by_column[place])
+        )
+        yield Timed(
+            kernel,
+            float(times.call[place]),
+            int(times.blocks[place]),
+            int(times.at_a_time[place]),
+            _slowest(times, place),
+        )
+        if len(seen) == most:
+            return
+
+
+def _slowest(times: Times, place: int) -> str:
+    inside = {name: float(cycles[place]) for name, cycles in times.limits.items()}
+    if times.moving[place] > times.body[place] + times.epilogue[place]:
+        return "DRAM"
+    return SAID[max(inside, key=lambda name: inside[name])]
+
+
+@lru_cache(maxsize=256)
+def _base(
+    library: Library, name: str, width: int, room: Room
+) -> tuple[Candidates, tuple[Tile, ...]]:
+    """Every tile of a family that fits an SM, in every cluster; beside each row its tile."""
+    family: Family = library.families[name]
+    rows = [
+        (tile, 1, cluster, room.resident(tile, width))
+        for tile in family.shapes
+        for cluster in family.cluster_shapes
+        if room.resident(tile, width)
+    ]
+    return Candidates.of(rows), tuple(tile for tile, *_ in rows)
+
+
+def _split(product: Product, base: Candidates, chip: Chip) -> tuple[Candidates, Ints]:
+    """Each row with every split of the reduction that fills idle SMs; beside it the row's number
+    in the base."""
+    blocks = np.ceil(product.m / base.m) * np.ceil(product.n / base.n) * product.batch
+    room = chip.sm.sms * base.resident
+    steps = np.ceil(product.k / base.k)
+    most = np.where(
+        blocks < room, np.minimum(steps // FEWEST_STEPS, WAVES_SPLIT * room // blocks), 1
+    )
+    splits = np.array(SPLITS)
+    allowed = (splits[None, :] <= most[:, None]) | (splits[None, :] == 1)
+    number, which = np.nonzero(allowed)
+    return replace(base[number], split=splits[which].astype(float)), number

@@ -1,0 +1,136 @@
+"""A product by a kernel of the GPU's library: `kernel:128x64x32x4`, or the fastest when none is
+named.
+
+    par part of k:                   where the reduction is split
+      par m-tile, n-tile:            blocks, the DRAM's rows shared by those that run together
+        for k-step:                  `stages` steps of A and B in shared memory
+          par threads, or groups:    a square of sums in each one's registers
+            for k: sums += a * b
+
+Which kernel is the fastest, hwsim.choose.kernels finds. A block's rows of a convolution's pixels
+are a box of whole image rows where they fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hwsim.describe.kernels import Kernel, find_kernel
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import Stage
+from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
+from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
+
+
+class LibraryKernel:
+    """The kernel is named, or was chosen by its time."""
+
+    name = "kernel"
+    summary = "a kernel of the GPU's library: kernel:128x64x32x4, as --kernel says"
+    default = False
+
+    def __init__(self, kernel: str = "") -> None:
+        self.kernel = kernel
+
+    def with_parameters(self, text: str) -> LibraryKernel:
+        """'128x64x32x4,split=2', or with a family before it: 'wgmma:128x256x64x4'."""
+        return LibraryKernel(text)
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None:
+        sm = machine.compute
+        if not isinstance(sm, StreamingMultiprocessor):
+            return "it needs streaming multiprocessors"
+        if stage.view is None:
+            return "the stage is no matrix product"
+        library = sm.library
+        if library is None:
+            return f"{machine.name} names no library of kernels"
+        dtype = stage.dtype or machine.dtype
+        takes = any(dtype in family.dtypes for family in library.families.values())
+        return None if takes else f"{library.name} has no kernels for {dtype}"
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
+        sm = machine.compute
+        assert isinstance(sm, StreamingMultiprocessor) and sm.library is not None
+        if not self.kernel:
+            raise HwsimError("no kernel named; expected kernel:128x64x32x4, or no dataflow")
+        kernel = find_kernel(sm.library, self.kernel, stage.dtype or machine.dtype)
+        return kernel_nest(stage, machine, placement, kernel)
+
+
+def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Kernel) -> Nest:
+    """A product's loops as a kernel runs them."""
+    view, tile, traits, sm = stage.view, kernel.tile, kernel.traits, machine.compute
+    assert view is not None and isinstance(sm, StreamingMultiprocessor)
+    extents = dict(stage.bounds)
+    taps = tuple(dim for dim in extents if dim not in (*view.m, *view.n, *view.k, *view.b))
+    reduced = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
+    share = -(-stage.group(view.k) // kernel.split)
+    parts = split_group(reduced, extents, share) if kernel.split > 1 else {}
+    left = {**extents, **parts}
+    block = {**_whole_rows(view.m, extents, tile.m), **_whole_rows(view.n, extents, tile.n)}
+    whole = {dim: extents[dim] for dim in taps}
+    step = max(1, tile.k // max(1, stage.group(taps)))
+    while step > 1:
+        held = {**block, **whole, **split_group(reduced, left, step)}
+        if tile.stages * sum(tile_bytes(t, held) for t in stage.inputs) <= sm.shared_per_block:
+            break
+        step //= 2  # windows with gaps take more room than the words in them
+    sizes = {**block, **split_group(reduced, left, step)}
+    within = {**extents, **sizes}
+    holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
+    each = _square(view.m, view.n, within, holders)
+    names = tuple(tensor.name for tensor in stage.tensors)
+    inputs = tuple(tensor.name for tensor in stage.inputs)
+    blocks = [tiles(sizes, view.m, "block"), tiles(sizes, view.n, "block")]
+    items: list[Loop | Hold] = [
+        *placement.backing(stage, machine),
+        *points(view.b, "block"),
+        *(Loop(dim, chunk, "block") for dim, chunk in parts.items()),
+        *(loop for group in (reversed(blocks) if kernel.by_column else blocks) for loop in group),
+        *tiles(sizes, reduced),
+        Hold(machine.only("scratchpad", "sm"), inputs, buffers=tile.stages, multicast=False),
+        *tiles(each, (*view.m, *view.n), GROUP if traits.unit == "tensor" else THREAD),
+        *points((*view.k, *taps)),
+        Hold(machine.only("registers"), names, multicast=False),
+        *points((*view.m, *view.n)),
+    ]
+    return Nest(stage, drop_idle(stage, items), "kernel", kernel=kernel)
+
+
+def _whole_rows(dims: tuple[str, ...], extents: Mapping[str, int], most: int) -> dict[str, int]:
+    """A box of at most `most` positions: the innermost dims whole, as far as they go, the next one
+    in even parts."""
+    sizes: dict[str, int] = {}
+    for dim in reversed(dims):
+        pieces = -(-extents[dim] // max(1, min(most, extents[dim])))
+        sizes[dim] = -(-extents[dim] // pieces)
+        most //= sizes[dim]
+    return {dim: sizes[dim] for dim in dims}
+
+
+def _square(
+    m: tuple[str, ...], n: tuple[str, ...], within: Mapping[str, int], holders: int
+) -> dict[str, int]:
+    """What each of the holders of a block's sums has of them, about as tall as wide."""
+    rows, columns = (_product(within, dims) for dims in (m, n))
+    area = max(1, -(-rows * columns // holders))
+    tall = min(rows, 1 << ((area - 1).bit_length() + 1) // 2)
+    wide = min(columns, max(1, -(-area // tall)))
+    tall = min(rows, max(1, -(-area // wide)))
+    return {**split_group(m, within, tall), **split_group(n, within, wide)}
+
+
+def _product(sizes: Mapping[str, int], dims: tuple[str, ...]) -> int:
+    total = 1
+    for dim in dims:
+        total *= sizes[dim]
+    return total
+
+
+DATAFLOWS.register("kernel")(_flow := LibraryKernel())
+_checked: Dataflow = _flow

@@ -1,0 +1,387 @@
+"""Time of a library's kernels, in closed form, for many tiles at once.
+
+    call = gap + prologue + max(steps of the blocks on an SM, DRAM) + epilogue [+ a split's parts]
+
+    a step of r blocks that an SM holds = barrier + the slowest of
+        arithmetic      r * m n k of the tile, at what r blocks' warps reach of the unit's peak
+        shared memory   r * (operands read by the threads that multiply + operands stored)
+        L2              r * operands that no other block of the cluster loads, at the SM's share
+        intake          r * operands, at what an SM takes in
+        latency         of the step's loads, hidden by the stages that are loaded ahead
+
+What a family's code takes is in its library's file (kernels/), the machine's rates in its own.
+Arrays are 1-d, a number for each candidate; times are in cycles of the machine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.describe.kernels import Family, Kernel, Library, Tile
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.stage import Stage
+from hwsim.parts.cache import Cache
+from hwsim.parts.dram import Dram
+from hwsim.parts.scratchpad import Scratchpad
+from hwsim.parts.sm import StreamingMultiprocessor
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+WARP = 32
+REGISTER_BYTES = 4
+REGISTERS_AT_A_TIME = 8  # a thread's registers are handed out in eights: NVIDIA, CUDA C++ guide
+RESERVED_SHARED = 1024  # bytes of every block that the system keeps: NVIDIA, Hopper tuning guide
+SUM_BYTES = 4
+LOOP, SHARED, L2, INTAKE, LATENCY = "products", "shared", "l2", "intake", "latency of loads"
+
+
+@dataclass(frozen=True)
+class Product:
+    """C[m][n] += A[m][k] * B[k][n], batch times.
+
+    width, out_width: bytes of an operand's word and of a result's. a_bytes, b_bytes, c_bytes: of
+    what is distinct in each, of all batches (a convolution's windows share their words).
+    """
+
+    m: int
+    n: int
+    k: int
+    batch: int
+    width: int
+    out_width: int
+    a_bytes: int
+    b_bytes: int
+    c_bytes: int
+
+    @classmethod
+    def dense(cls, m: int, n: int, k: int, width: int, batch: int = 1) -> Product:
+        """A product whose operands share no words."""
+        sizes = [batch * words * width for words in (m * k, k * n, m * n)]
+        return cls(m, n, k, batch, width, width, *sizes)
+
+
+def product_of(stage: Stage) -> Product:
+    """The product that a stage is. Raises HwsimError for a stage that is none."""
+    view = stage.view
+    if view is None:
+        raise HwsimError(f"{stage.name} is no matrix product; expected one for a kernel")
+    m, n, batch = (stage.group(dims) for dims in (view.m, view.n, view.b))
+    k = stage.iterations // (m * n * batch)
+    a, b = stage.inputs[0], stage.inputs[-1]
+    if a.role == "weight":
+        a, b = b, a
+    out = stage.output
+    return Product(m, n, k, batch, max(a.width, b.width), out.width, a.bytes, b.bytes, out.bytes)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What an SM holds: shared memory and registers in bytes, threads and blocks."""
+
+    shared_bytes: int
+    shared_of_block: int
+    register_bytes: int
+    threads: int
+    threads_of_block: int
+    blocks: int
+
+    def resident(self, tile: Tile, width: int) -> int:
+        """Blocks of a tile that fit at a time, operands `width` bytes a word; 0 where not even one
+        fits."""
+        each = -(-tile.registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME * REGISTER_BYTES
+        shared = tile.shared_bytes(width)
+        too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
+        if too_large or tile.m * tile.n * SUM_BYTES > self.register_bytes:
+            return 0
+        return min(
+            self.blocks,
+            self.threads // tile.threads,
+            self.register_bytes // (each * tile.threads),
+            self.shared_bytes // (shared + RESERVED_SHARED),
+        )
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A GPU's rates a cycle, and what one of its SMs holds."""
+
+    sm: StreamingMultiprocessor
+    clock_hz: float
+    room: Room
+    shared_bandwidth: float
+    l2_bandwidth: float
+    l2_bytes: int
+    dram_bandwidth: float
+    dram_latency: float
+
+    @classmethod
+    def of(cls, machine: Machine) -> Chip:
+        sm, clock = machine.compute, machine.clock_hz
+        assert isinstance(sm, StreamingMultiprocessor)
+        shared: Scratchpad = machine.part(machine.only("scratchpad", "sm"), Scratchpad)
+        l2: Cache = machine.part(machine.only("cache"), Cache)
+        dram: Dram = machine.part(machine.dram_name, Dram)
+        return cls(
+            sm,
+            clock,
+            Room(
+                shared.capacity,
+                sm.shared_per_block,
+                machine.memories[machine.only("registers")].capacity,
+                sm.max_threads,
+                sm.max_threads_per_block,
+                sm.max_blocks,
+            ),
+            shared.bandwidth.bytes_per_cycle(clock),
+            l2.bandwidth.bytes_per_cycle(clock),
+            l2.capacity,
+            dram.bandwidth.bytes_per_cycle(clock),
+            dram.latency.cycles(clock),
+        )
+
+    def peak(self, family: Family, dtype: str) -> float:
+        """Products a cycle and SM, of the unit that the family uses."""
+        if family.unit == "tensor":
+            return (self.sm.tensor_macs_per_cycle or {})[dtype]
+        return self.sm.vector_ops_per_cycle_per_sm(dtype)
+
+    def reached(self, family: Family, warps: Floats) -> Floats:
+        """The share of the peak that so many warps on an SM keep busy."""
+        if family.stays:
+            return np.ones_like(warps)
+        table = self.sm.tensor_warps if family.unit == "tensor" else self.sm.core_warps
+        known = sorted((int(number), share) for number, share in table.items())
+        if not known:
+            return np.ones_like(warps)
+        return np.interp(warps, [0, *(n for n, _ in known)], [0.0, *(share for _, share in known)])
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Kernels of one family, one a row: the tile's fields, parts of a split reduction, blocks of a
+    cluster along m and n, and blocks that an SM holds."""
+
+    m: Floats
+    n: Floats
+    k: Floats
+    stages: Floats
+    threads: Floats
+    split: Floats
+    cluster_m: Floats
+    cluster_n: Floats
+    resident: Floats
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Tile, int, tuple[int, int], int]]) -> Candidates:
+        """From rows of (tile, split, cluster, resident blocks)."""
+        table = [
+            (t.m, t.n, t.k, t.stages, t.threads, split, *cluster, resident)
+            for t, split, cluster, resident in rows
+        ]
+        return cls(*np.array(table, float).reshape(-1, len(fields(cls))).T)
+
+    def __getitem__(self, chosen: Ints) -> Candidates:
+        """Some of the rows, in the order of their numbers."""
+        return Candidates(*(getattr(self, spec.name)[chosen] for spec in fields(self)))
+
+
+@dataclass(frozen=True)
+class Times:
+    """Cycles of each candidate: what the call takes whole, and its parts.
+
+    body: all steps of the busiest SM, of which arithmetic at the peak; limits: what a step of each
+    takes by resource. moving: the DRAM's time for what it moves. blocks: of the product;
+    at_a_time: those that the SMs hold.
+    """
+
+    call: Floats
+    gap: float
+    prologue: Floats
+    body: Floats
+    arithmetic: Floats
+    limits: dict[str, Floats]
+    moving: Floats
+    epilogue: Floats
+    adding: Floats
+    blocks: Floats
+    at_a_time: Floats
+    by_column: npt.NDArray[np.bool_]
+
+
+def times_of(
+    product: Product,
+    dtype: str,
+    library: Library,
+    family: Family,
+    found: Candidates,
+    chip: Chip,
+    dram_bytes: int | None = None,
+    without: str = "",
+) -> Times:
+    """What calls of a family's kernels take. dram_bytes: what the DRAM moves, where it is known;
+    else estimated from the tiles in flight. without: a limit of a step that is lifted."""
+    clock = chip.clock_hz
+    along_m = np.ceil(np.ceil(product.m / found.m) / found.cluster_m) * found.cluster_m
+    along_n = np.ceil(np.ceil(product.n / found.n) / found.cluster_n) * found.cluster_n
+    blocks = along_m * along_n * found.split * product.batch
+    steps = np.ceil(np.ceil(product.k / found.split) / found.k)
+    limits = _Limits(product, dtype, family, found, chip, np.minimum(blocks, chip.sm.sms), without)
+    leaving = found.m * found.n * product.out_width / family.epilogue.bytes_per_cycle(clock)
+    at_a_time = chip.sm.sms * found.resident
+    whole = np.floor(blocks / at_a_time)
+    rest = blocks - whole * at_a_time
+    last = np.ceil(rest / chip.sm.sms)
+    body = np.zeros_like(blocks)
+    arithmetic = np.zeros_like(blocks)
+    for waves, on_sm in ((whole, found.resident), (np.sign(rest), last)):
+        step = limits.step(on_sm)
+        left = on_sm * leaving
+        taken = np.maximum(steps * step, left) if family.stays else steps * step + left
+        body += waves * taken
+        arithmetic += waves * steps * limits.arithmetic_at_peak(on_sm)
+    body += (whole + np.sign(rest) - 1) * family.tile_change.cycles(clock)
+    epilogue = leaving if family.stays else np.zeros_like(blocks)
+    estimate, by_column = _dram_bytes(product, along_m, along_n, at_a_time, chip)
+    moved = np.full_like(blocks, dram_bytes) if dram_bytes is not None else estimate
+    rate = chip.dram_bandwidth * library.dram_share
+    moving = (moved + np.minimum(library.dram_start, product.a_bytes + product.b_bytes)) / rate
+    prologue = np.full_like(blocks, family.prologue.cycles(clock))
+    gap = library.gap.cycles(clock)
+    adding = _adding(product, library, family, found.split, clock)
+    call = gap + prologue + np.maximum(body + epilogue, moving) + adding
+    return Times(
+        call,
+        gap,
+        prologue,
+        body,
+        np.minimum(arithmetic, body),
+        limits.by_resource(np.where(whole > 0, found.resident, last)),
+        moving,
+        epilogue,
+        adding,
+        blocks,
+        at_a_time,
+        by_column,
+    )
+
+
+class _Limits:
+    """What one step of r blocks on an SM takes, by resource."""
+
+    def __init__(
+        self,
+        product: Product,
+        dtype: str,
+        family: Family,
+        found: Candidates,
+        chip: Chip,
+        active: Floats,
+        without: str,
+    ) -> None:
+        clock = chip.clock_hz
+        self._chip, self._family, self._without = chip, family, without
+        self._warps = np.ceil(found.threads / WARP)
+        self._peak = chip.peak(family, dtype)
+        self._products = found.m * found.n * found.k
+        self._issue = family.issue.cycles(clock) * self._warps
+        operands = (found.m + found.n) * found.k * product.width
+        read = _operand_reads(family, found, product.width)
+        self._shared = (read + (0 if family.stays else operands)) / chip.shared_bandwidth
+        own = (found.m / found.cluster_n + found.n / found.cluster_m) * found.k * product.width
+        self._l2 = own * active / chip.l2_bandwidth
+        self._intake = operands / family.ingest.bytes_per_cycle(clock)
+        ahead = np.maximum(1, found.stages - 1)
+        self._latency = (chip.dram_latency + family.latency.cycles(clock)) / ahead
+        self._barrier = chip.sm.barrier.cycles(clock)
+
+    def arithmetic_at_peak(self, on_sm: Floats) -> Floats:
+        return on_sm * self._products / self._peak
+
+    def by_resource(self, on_sm: Floats) -> dict[str, Floats]:
+        reached = self._chip.reached(self._family, on_sm * self._warps)
+        rate = np.maximum(self._peak * self._family.efficiency * reached, 1e-9)
+        return {
+            LOOP: on_sm * (self._products / rate + self._issue),
+            SHARED: on_sm * self._shared,
+            L2: on_sm * self._l2,
+            INTAKE: on_sm * self._intake,
+            LATENCY: self._latency,
+        }
+
+    def step(self, on_sm: Floats) -> Floats:
+        taken = [t for name, t in self.by_resource(on_sm).items() if name != self._without]
+        slowest: Floats = np.maximum.reduce(taken)
+        return slowest + self._barrier
+
+
+def _operand_reads(family: Family, found: Candidates, width: int) -> Floats:
+    """Bytes that the threads of a block read of shared memory a step: each holds a square of sums,
+    or a group of threads together, and reads its rows of A and columns of B."""
+    if family.stays:
+        rows = np.minimum(found.n, 64)
+        return np.maximum(1, found.n // 64) * (rows + found.m) * found.k * width
+    holding = found.threads if family.unit == "cores" else found.threads // family.group
+    holders = np.minimum(np.maximum(1, holding), found.m * found.n)
+    area = found.m * found.n / holders
+    tall = 2.0 ** np.ceil(np.log2(np.maximum(area, 1)) / 2)
+    return holders * (tall + area / tall) * found.k * width
+
+
+def _dram_bytes(
+    product: Product, along_m: Floats, along_n: Floats, at_a_time: Floats, chip: Chip
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """(what the DRAM moves, whether blocks better follow each other along m).
+
+    Operands that the L2 holds come once. Else the blocks in flight share what they load, and an
+    operand comes again for every band of blocks that needs it.
+    """
+    flying = np.minimum(along_m * along_n, at_a_time)
+    a, b, c = product.a_bytes, product.b_bytes, product.c_bytes
+    room = chip.l2_bytes
+    bands_n = np.ceil(along_n / np.maximum(1, flying // along_m)) if a > room else 1
+    bands_m = np.ceil(along_m / np.maximum(1, flying // along_n)) if b > room else 1
+    down = a * bands_n + b + np.zeros_like(flying)
+    across = b * bands_m + a + np.zeros_like(flying)
+    by_column = down < across
+    if a + b <= room:
+        return np.full_like(flying, a + b + c), np.zeros_like(by_column)
+    return np.minimum(down, across) + c, by_column
+
+
+def _adding(
+    product: Product, library: Library, family: Family, split: Floats, clock: float
+) -> Floats:
+    """What adding the parts of a split reduction takes, in a kernel of its own."""
+    sums = product.m * product.n * product.batch * SUM_BYTES
+    reduction = library.reduction
+    taken = (
+        reduction.start.cycles(clock)
+        + sums * (split + 1) / reduction.bandwidth.bytes_per_cycle(clock)
+        + split * family.reduction_each.cycles(clock)
+    )
+    return np.where(split > 1, taken, 0.0)
+
+
+def time_of(
+    product: Product,
+    dtype: str,
+    kernel: Kernel,
+    chip: Chip,
+    dram_bytes: int | None = None,
+    without: str = "",
+) -> Times:
+    """One kernel's call."""
+    row = (
+        kernel.tile,
+        kernel.split,
+        kernel.cluster,
+        max(1, chip.room.resident(kernel.tile, product.width)),
+    )
+    found = Candidates.of([row])
+    return times_of(product, dtype, kernel.library, kernel.traits, found, chip, dram_bytes, without)

@@ -1,0 +1,130 @@
+"""Products that a GPU's library timed: hwsim's call beside the measured one, with the kernel that
+it picks and with the one that was launched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import ceil, prod
+from typing import Any
+
+from hwsim.algorithms import lower
+from hwsim.api import simulate
+from hwsim.describe.kernels import Kernel, Library, Tile
+from hwsim.describe.layer import GemmLayer
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.units import DTYPE_BYTES
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
+from hwsim.validate import Pair
+
+ALIGNED_BYTES = 16
+SKINNY = 64  # a dim under this
+
+
+class Products:
+    """Rows give M, N, K and a data type; the time with cold caches is compared, as every layer
+    starts cold. Where a row names the kernels that were launched, it is timed with those, too."""
+
+    def __init__(self, machine: str) -> None:
+        self.machine = machine
+        self.file = f"{machine}_gemm.json"
+        self.summary = f"an {machine.upper()}'s cuBLAS products: times with cold caches"
+
+    def pairs(self, data: Any) -> Iterator[Pair]:
+        machine = load_machine(self.machine)
+        for number, row in enumerate(data["rows"] if isinstance(data, dict) else data):
+            dtype = row["dtype"]
+            layer = GemmLayer(row["M"], row["N"], row["K"], dtype=dtype)
+            size = "x".join(str(row[name]) for name in ("M", "N", "K"))
+            name = f"{number} {size} {dtype}"
+            groups = {"dtype": dtype, "shape": shape_of(layer, dtype)}
+            result = simulate(layer, machine, "direct", dtype=dtype)
+            yield Pair(name, "time", row["us_cold"], result.seconds * 1e6, groups)
+            given = launched(row.get("kernels", ()), layer, machine, dtype)
+            if given is not None:
+                yield Pair(name, "time_given_kernel", row["us_cold"], given, groups)
+
+    def remarks(self, data: Any) -> Iterator[str]:
+        sm = load_machine(self.machine).compute
+        assert isinstance(sm, StreamingMultiprocessor)
+        if sm.library is not None and sm.library.calibration:
+            yield f"{sm.library.name}: {sm.library.calibration}"
+
+
+def shape_of(layer: GemmLayer, dtype: str) -> str:
+    """Aligned where every dim is a multiple of 16 bytes, skinny where one is under 64."""
+    words = ALIGNED_BYTES // DTYPE_BYTES[dtype]
+    dims = (layer.m, layer.n, layer.k)
+    aligned = all(dim % words == 0 for dim in dims)
+    skinny = min(dims) < SKINNY
+    return f"{'aligned' if aligned else 'misaligned'}{', skinny' if skinny else ''}"
+
+
+def launched(kernels: Any, layer: GemmLayer, machine: Machine, dtype: str) -> float | None:
+    """Microseconds of a call with the kernel that a row names; None where it names none that the
+    machine's library describes."""
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    if not kernels or sm.library is None:
+        return None
+    kernel = kernel_of(kernels[0], layer, sm.library)
+    if kernel is None:
+        return None
+    (stage,) = lower(layer, "direct").with_dtype(dtype).stages
+    times = time_of(product_of(stage), dtype, kernel, Chip.of(machine))
+    return float(times.call[0]) / machine.clock_hz * 1e6
+
+
+NVJET = re.compile(r"nvjet\w*?_(\d+)x(\d+)_(\d+)x(\d+)_(\d+)x(\d+)_")
+XMMA = re.compile(r"(sm\d+)_xmma_gemm\w*?_tilesize(\d+)x(\d+)x(\d+)(?:_stage(\d+))?")
+CUTLASS = re.compile(
+    r"cutlass_(\d+)_(wmma_tensorop|tensorop|simt)_\w*?_(\d+)x(\d+)_(?:(\d+)x(\d+)_)?nn_align(\d)"
+)
+
+
+def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Kernel | None:
+    """The kernel of a launch by its name in cuBLAS. The library computes the transposed product, so
+    a name's first size runs along n, but for the xmma kernels of CUDA cores and Ampere."""
+    name, blocks = row["name"], prod(row["grid"])
+    threads, registers = prod(row["block"]), row["registers"]
+    split, cluster = row["grid"][2], (1, 1)
+    if match := NVJET.search(name):
+        n, m, k, stages, along_n, along_m = (int(part) for part in match.groups())
+        family, cluster = "wgmma", (along_m, along_n)
+    elif match := XMMA.search(name):
+        first, second, k = (int(match[part]) for part in (2, 3, 4))
+        stages = int(match[5] or 0)
+        if match[1] == "sm90":
+            family, n, m, cluster = "wgmma-tf32", first, second, (1, 2)
+            stages = min(8, 231424 // ((m + n) * k * 4))
+        else:
+            family, m, n = "ffma" if "ffma" in name else "mma-tf32", first, second
+    elif match := CUTLASS.search(name):
+        n, m, k = int(match[3]), int(match[4]), int(match[5] or 32)
+        stages = int(match[6] or 2)
+        family = _cutlass_family(match[1], match[2], int(match[7]), name)
+    else:
+        return None
+    if family not in library.families:
+        return None
+    if family.startswith("wgmma"):
+        tiles = prod(
+            ceil(ceil(size / tile) / together) * together
+            for size, tile, together in ((layer.m, m, cluster[0]), (layer.n, n, cluster[1]))
+        )
+        split = max(1, round(blocks / tiles)) if "splitK" in name or "segment_k_on" in name else 1
+    return Kernel(library, family, Tile(m, n, k, stages, threads, registers), split, cluster)
+
+
+def _cutlass_family(arch: str, operation: str, align: int, name: str) -> str:
+    if operation == "simt":
+        return "ffma-cutlass"
+    half = "_f16_" in name or "_bf16_" in name
+    if operation == "wmma_tensorop":
+        return "wmma-half-words" if align > 1 else "wmma-halves"
+    if arch == "75":
+        return "mma-halves"
+    if half:
+        return "mma-half-words"
+    return "mma-tf32" if align == 4 else "mma-tf32-words"
