@@ -1,6 +1,6 @@
 """Fit the constants of a GPU library's kernel families to measured calls, and say how well they hold on rows left out.
 
-    python benchmarks/calibrate_kernels.py            the fit of kernels/cublas-hopper.yaml on reference/h100_gemm.json
+    python benchmarks/calibrate_kernels.py            the fit of kernels/nvidia-hopper.yaml on reference/h100_gemm.json
     python benchmarks/calibrate_kernels.py ffma wgmma only these families
 
 Least squares of log(model / measured), with large errors counted less, one constant after another until none moves;

@@ -97,7 +97,7 @@ def test_the_one_taken_is_the_fastest_of_those_that_can_be_named(seed: int) -> N
     rng = random.Random(seed)
     m, n, k = (8 * rng.randint(1, 500) for _ in range(3))
     stage = stage_of(m, n, k, "fp16")
-    library = load_library("cublas-hopper")
+    library = load_library("nvidia-hopper")
     ranked = best_kernels(stage, H100, 5)
     assert [one.cycles for one in ranked] == sorted(one.cycles for one in ranked)
     for tile in rng.sample([str(tile) for tile in library.families["wgmma"].shapes], 20):
@@ -131,7 +131,7 @@ def test_blocks_of_a_cluster_load_what_they_share_once() -> None:
 
 
 def test_names_of_launches_are_read() -> None:
-    library = load_library("cublas-hopper")
+    library = load_library("nvidia-hopper")
     layer = GemmLayer(656, 2864, 1664, dtype="fp16")
     launch = {
         "name": "nvjet_sm90_hsh_192x88_64x6_1x4_h_bz_NNT",
@@ -176,12 +176,12 @@ def test_a_named_kernel_runs_and_five_are_explained(capsys: pytest.CaptureFixtur
     main([*words, "--kernel", "64x64x64x6,split=4"], standalone_mode=False)
     assert "wgmma 64x64x64x6, split 4" in " ".join(capsys.readouterr().out.split())
     main([*words, "--explain"], standalone_mode=False)
-    table = capsys.readouterr().out.partition("kernels: the fastest")[2]
+    table = capsys.readouterr().out.partition("the fastest first")[2]
     assert table.count("wgmma") == 5
 
 
 def test_a_library_of_ones_own(tmp_path: Path) -> None:
-    text = (data_folder("kernels") / "cublas-hopper.yaml").read_text()
+    text = (data_folder("kernels") / "nvidia-hopper.yaml").read_text()
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace("efficiency: 0.808", "efficiency: 1.808", 1))
     with pytest.raises(

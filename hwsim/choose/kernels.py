@@ -19,7 +19,8 @@ from hwsim.describe.kernels import Family, Kernel, Library, Tile
 from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
-from hwsim.ir.stage import Stage
+from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.tensor import Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.schedule.dataflows.library_kernel import LibraryKernel
 from hwsim.timing.gpu.kernel_time import (
@@ -46,6 +47,7 @@ SAID = {
     INTAKE: "loads into an SM",
     LATENCY: "latency of loads",
 }
+ALIGNED = 16  # bytes: the widest load of a thread
 SPLITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
 WAVES_SPLIT = 2  # blocks of a split product fill the SMs so many times, at most
 FEWEST_STEPS = 2  # of every part of a split reduction
@@ -91,17 +93,36 @@ def choices(
     return found
 
 
-def alignment(stage: Stage) -> int:
-    """Bytes that the rows of a stage's operands and results are all a multiple of, up to 16.
+def as_convolution(stage: Stage, library: Library, dtype: str) -> bool:
+    """Does it run a convolution's kernels? Of one tap without gaps it is a product, where those
+    kernels would want the maps in another layout."""
+    return stage.gathers or (stage.has_taps and not library.wants_channels_last(dtype))
 
-    Rows run along the reduction's innermost channel and along n, as libraries lay them out.
-    """
+
+def alignment(stage: Stage) -> int:
+    """Bytes that the rows of a stage's operands and results are all a multiple of, up to 16; of a
+    convolution, their channels."""
     view = stage.view
     assert view is not None
-    extents = stage.extents
-    inner = extents["c"] if "c" in view.k else stage.group(view.k)
-    width = min(tensor.width for tensor in stage.tensors)
-    return gcd(inner * width, stage.group(view.n) * width, 16)
+    if stage.gathers:
+        channels = stage.extents.get("c", 1), stage.group(view.n)
+        width = min(tensor.width for tensor in stage.tensors)
+        return gcd(*(number * width for number in channels), ALIGNED)
+    return gcd(*(_row_bytes(tensor, view) for tensor in stage.tensors), ALIGNED)
+
+
+def _row_bytes(tensor: Tensor, view: GemmView) -> int:
+    """Bytes that lie side by side: along the fastest axis, and those beside it that play the same
+    part in the product."""
+    order = [tensor.axes[number] for number in reversed(tensor.order)]
+    parts = (view.m, view.n, view.k, view.b)
+    part = next((dims for dims in parts if set(order[0].dims) <= set(dims)), ())
+    length = tensor.row
+    for axis in order[1:]:
+        if not set(axis.dims) <= set(part) or tensor.ld:
+            break
+        length *= axis.size
+    return length * tensor.width
 
 
 def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:
@@ -118,7 +139,7 @@ def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:
     chip = Chip.of(machine)
     found = [
         timed
-        for name in _families(library, dtype, alignment(stage), product.m)
+        for name in _families(library, stage, dtype, product)
         for timed in _of_family(product, dtype, library, name, chip, most)
     ]
     if not found:
@@ -126,16 +147,18 @@ def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:
     return sorted(found, key=lambda timed: timed.cycles)[:most]
 
 
-def _families(library: Library, dtype: str, align: int, m: int) -> Iterator[str]:
-    """Those of the strictest alignment that is met, and those for few rows."""
+def _families(library: Library, stage: Stage, dtype: str, product: Product) -> Iterator[str]:
+    """Those of the strictest alignment that is met, and those for few rows or columns."""
+    windows, align = as_convolution(stage, library, dtype), alignment(stage)
     fitting = {
         name: family
         for name, family in library.families.items()
-        if dtype in family.dtypes and align % family.align == 0
+        if dtype in family.dtypes and family.convolves == windows and align % family.align == 0
     }
-    strictest = max((family.align for family in fitting.values() if not family.most_m), default=0)
+    general = [family.align for family in fitting.values() if not family.few]
     for name, family in fitting.items():
-        if m <= family.most_m or (not family.most_m and family.align == strictest):
+        few = product.m <= family.most_m or product.n <= family.most_n
+        if few or (not family.few and family.align == max(general)):
             yield name
 
 
@@ -146,7 +169,7 @@ def _of_family(
     base, tiles = _base(library, name, product.width, chip.room)
     if not tiles:
         return
-    rows, number = _split(product, base, chip)
+    rows, number = _split(product, family, base, chip)
     times = times_of(product, dtype, library, family, rows, chip)
     order = np.argsort(times.call, kind="stable")
     seen: set[str] = set()
@@ -192,15 +215,16 @@ def _base(
     return Candidates.of(rows), tuple(tile for tile, *_ in rows)
 
 
-def _split(product: Product, base: Candidates, chip: Chip) -> tuple[Candidates, Ints]:
+def _split(
+    product: Product, family: Family, base: Candidates, chip: Chip
+) -> tuple[Candidates, Ints]:
     """Each row with every split of the reduction that fills idle SMs; beside it the row's number
     in the base."""
     blocks = np.ceil(product.m / base.m) * np.ceil(product.n / base.n) * product.batch
     room = chip.sm.sms * base.resident
     steps = np.ceil(product.k / base.k)
-    most = np.where(
-        blocks < room, np.minimum(steps // FEWEST_STEPS, WAVES_SPLIT * room // blocks), 1
-    )
+    idle = (blocks < room) & (family.reduction_each is not None)
+    most = np.where(idle, np.minimum(steps // FEWEST_STEPS, WAVES_SPLIT * room // blocks), 1)
     splits = np.array(SPLITS)
     allowed = (splits[None, :] <= most[:, None]) | (splits[None, :] == 1)
     number, which = np.nonzero(allowed)

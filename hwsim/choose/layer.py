@@ -24,6 +24,7 @@ from hwsim.parts.core import Core
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
+from hwsim.rewrite.layout import lay_out
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
 from hwsim.timing import TIMINGS, Run, Surroundings
@@ -62,7 +63,8 @@ def simulate_layer(
             f"{machine.name} does not compute {dtype}; expected one of "
             f"{', '.join(machine.compute.dtypes)}"
         )
-    plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
+    plan = lay_out(plan.with_dtype(dtype), layer, machine)
+    plan, remarks = exploit(plan, layer, machine)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -67,6 +68,13 @@ from hwsim.errors import HwsimError
 )
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")
+@click.option(
+    "--layout",
+    type=click.Choice(["nchw", "nhwc"]),
+    default="nchw",
+    show_default=True,
+    help="How maps lie: tensor cores want channels last, other maps are copied.",
+)
 @click.option(
     "--nest",
     "nest_file",
@@ -137,6 +145,7 @@ def command(
     batch: int,
     layers: tuple[str, ...],
     dtype: str | None,
+    layout: Literal["nchw", "nhwc"],
     nest_file: Path | None,
     show_nest: bool,
     reuse: bool,
@@ -191,6 +200,7 @@ def command(
             ("--cores", cores),
             ("--array", arrays),
             ("--explain", explain),
+            ("--layout", layout != "nchw"),
         )
         if convention == "scalesim":
             _refuse_beside(
@@ -228,6 +238,7 @@ def command(
             ("--cores", cores),
             ("--array", arrays),
             ("--explain", explain),
+            ("--layout", layout != "nchw"),
         )
         with progress_bar("simulating") as progress:
             result = run_nests(nest_file, progress, wait)
@@ -239,7 +250,7 @@ def command(
         loaded = load_machine(machine)
         if cores is not None:
             loaded = with_cores(loaded, cores)
-        network = find_workload(workload, batch)
+        network = find_workload(workload, batch).with_layout(layout)
         if layers:
             network = network.only(layers)
         with progress_bar("simulating") as progress:

@@ -107,15 +107,17 @@ class Family:
 
     dtypes: of the operands. unit: what multiplies, tensor cores or CUDA cores. align: bytes that
     rows of the operands must be a multiple of. group: threads that hold sums together, groups of
-    them in a block that multiply (0: all of its threads). most_m: outputs along m, at most, that it
-    takes (0: any).
+    them in a block that multiply (0: all of its threads). most_m, most_n: outputs along m and n, at
+    most, that it takes (0: any). convolves: takes a convolution's windows as the rows of A, and
+    nothing else; channels_last: of maps whose channels lie side by side.
 
     efficiency: of the unit's peak, reached by the products alone. prologue: before a block's first
     step and behind its last one. epilogue: what its results leave at. latency: of a step's loads,
     beside the DRAM's. issue: what a warp's step takes beside its products. ingest: what an SM's
     loads arrive at, in all. tile_change: between two blocks on an SM. stays: blocks stay and take
     tile after tile, whose results leave beside the next one's steps. clusters: blocks, along m x
-    along n, that share what they load. reduction_each: what each part of a split reduction adds.
+    along n, that share what they load. reduction_each: what each part of a split reduction adds;
+    None where it is not split.
     """
 
     dtypes: tuple[str, ...] = required()
@@ -123,15 +125,18 @@ class Family:
     prologue: Duration = quantity("duration")
     epilogue: Bandwidth = quantity("bandwidth")
     latency: Duration = quantity("duration")
-    reduction_each: Duration = quantity("duration")
     threads: int = count()
     registers: int = count()
     tiles: tuple[TileEntry, ...] = read_by(_read_entries, _entries_schema)
     align: int = quantity("bytes", default=4)
     unit: Literal["tensor", "cores"] = "tensor"
+    reduction_each: Duration | None = quantity("duration", default=None)
     group: int = count(default=32)
     groups: int = count(default=0, least=0)
     most_m: int = count(default=0, least=0)
+    most_n: int = count(default=0, least=0)
+    convolves: bool = False
+    channels_last: bool = False
     issue: Duration = quantity("duration", default=Duration(1.0, True))
     ingest: Bandwidth = quantity("bandwidth", default=Bandwidth(45.0, True))
     tile_change: Duration = quantity("duration", default=Duration(700.0, True))
@@ -161,6 +166,11 @@ class Family:
             raise HwsimError(f"{shortened(repr(text))}; expected {TILE_FORM}")
         m, n, k, stages = (int(part or 1) for part in match.groups())
         return Tile(m, n, k, stages, threads or self.threads, registers or self.registers)
+
+    @property
+    def few(self) -> bool:
+        """Is it for few rows or columns alone?"""
+        return bool(self.most_m or self.most_n)
 
     @property
     def cluster_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -197,6 +207,16 @@ class Library:
     families: dict[str, Family] = required()
     source: str = ""
     calibration: str = ""
+
+    def wants_channels_last(self, dtype: str) -> bool:
+        """Do all its convolutions in a data type, but those of few filters, want maps whose
+        channels lie side by side?"""
+        found = [
+            family.channels_last
+            for family in self.families.values()
+            if family.convolves and not family.few and dtype in family.dtypes
+        ]
+        return bool(found) and all(found)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if not 0 < self.dram_share <= 1:

@@ -256,6 +256,9 @@ class _Window(_Axes):
 class ConvLayer(_Window):
     """n images of c x h x w, k filters of c/groups x r x s; every length in elements.
 
+    layout: of the maps in memory, the last letter's neighbours side by side. filters: transformed
+    or laid out once, before inference, or anew in every run.
+
     Raises HwsimError when a field is below its least value, the groups do not divide c and k, or
     the filter does not fit the padded input.
     """
@@ -263,6 +266,8 @@ class ConvLayer(_Window):
     op: ClassVar[str] = "conv"
     dtype: str | None = None
     density: Density = DENSE
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    filters: Literal["offline", "online"] = "offline"
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
         sizes = (("r", self.h, self.r, self.p), ("s", self.w, self.s, self.q))
@@ -311,6 +316,8 @@ class ConvTransposeLayer(_Window):
     output_pad: PerAxis = per_axis(default=0, least=0)
     dtype: str | None = None
     density: Density = DENSE
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    filters: Literal["offline", "online"] = "offline"
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
         wrong = list(_whole_faults(self, {"output_pad": 0}))
@@ -517,7 +524,7 @@ def lengths(kind: type[Layer]) -> dict[str, bool]:
     return {
         spec.name: spec.default is MISSING
         for spec in fields(kind)
-        if spec.name not in ("dtype", "density", "op")
+        if spec.name not in ("dtype", "density", "op", "layout", "filters")
     }
 
 

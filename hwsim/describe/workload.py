@@ -188,6 +188,18 @@ class Workload:
             self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()}
         )
 
+    def with_layout(self, layout: Literal["nchw", "nhwc"]) -> Workload:
+        """The same workload with its convolutions' maps in this layout."""
+        return replace(
+            self,
+            layers={
+                name: replace(layer, layout=layout)
+                if isinstance(layer, (ConvLayer, ConvTransposeLayer))
+                else layer
+                for name, layer in self.layers.items()
+            },
+        )
+
 
 def single(layer: Layer, name: str = "layer") -> Workload:
     """A workload of one layer."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from hwsim.ir.tensor import Tensor
+from hwsim.ir.tensor import Axis, Tensor
 
 if TYPE_CHECKING:
     from hwsim.ir.kernel import Kernel
@@ -116,6 +116,27 @@ class Stage:
     def reduction(self) -> frozenset[str]:
         """Dims that the output does not move along: the statement accumulates over them."""
         return frozenset(dim for dim, bound in self.bounds if bound > 1) - self.output.dims
+
+    @property
+    def has_taps(self) -> bool:
+        """Is an input read at positions and taps, be it at one tap alone?"""
+        return any(len(axis.terms) > 1 for tensor in self.inputs for axis in tensor.axes)
+
+    @property
+    def gathers(self) -> bool:
+        """Do windows of an input share words, or leave gaps: is it no plain product of what lies
+        in memory?"""
+        extents = self.extents
+
+        def plain(axis: Axis) -> bool:
+            moving = [term for term in axis.terms if extents[term[0]] > 1]
+            return (
+                len(moving) <= 1
+                and all(coefficient == 1 for _, coefficient in moving)
+                and axis.overhang(extents) == (0, 0)
+            )
+
+        return not all(plain(axis) for tensor in self.inputs for axis in tensor.axes)
 
     def tensor(self, name: str) -> Tensor:
         return next(tensor for tensor in self.tensors if tensor.name == name)

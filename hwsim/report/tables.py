@@ -180,29 +180,27 @@ def nest_text(result: Result) -> str:
     return "\n".join(parts)
 
 
-KERNEL_HEAD = ["layer", "kernel", "time", "blocks", "at a time", "waits for"]
+KERNEL_HEAD = ["kernel", "time", "blocks", "at a time", "waits for"]
 
 
 def kernels_text(found: Sequence[KernelChoice]) -> str:
     """Every product's fastest kernels by the closed form, and what a step of each waits for."""
-    rows = []
+    parts = []
     for choice in found:
+        rows = [
+            [
+                str(timed.kernel),
+                seconds_text(timed.cycles / choice.clock_hz),
+                f"{timed.blocks:,}",
+                f"{timed.at_a_time:,}",
+                timed.waits_for,
+            ]
+            for timed in choice.kernels
+        ]
         name = choice.layer if choice.layer == choice.stage else f"{choice.layer}: {choice.stage}"
-        for number, timed in enumerate(choice.kernels):
-            rows.append(
-                [
-                    "" if number else name,
-                    str(timed.kernel),
-                    seconds_text(timed.cycles / choice.clock_hz),
-                    f"{timed.blocks:,}",
-                    f"{timed.at_a_time:,}",
-                    timed.waits_for,
-                ]
-            )
-    if not rows:
-        return "\nno product here runs a kernel of a library"
-    title = "kernels: the fastest by their closed form; M x N x K x stages"
-    return "\n".join(["", title, "", text_table(KERNEL_HEAD, rows, words_last=True)])
+        table = text_table(KERNEL_HEAD, rows, left=1, words_last=True)
+        parts.append(f"\n{name}, kernels M x N x K x stages, the fastest first\n\n{table}")
+    return "\n".join(parts) or "\nno product here runs a kernel of a library"
 
 
 REUSE_HEAD = ["layer", "tensor", "level", "total", "conv", "fmap", "filter", "accum"]

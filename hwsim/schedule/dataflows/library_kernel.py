@@ -75,12 +75,13 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     block = {**_whole_rows(view.m, extents, tile.m), **_whole_rows(view.n, extents, tile.n)}
     whole = {dim: extents[dim] for dim in taps}
     step = max(1, tile.k // max(1, stage.group(taps)))
+    slices = _whole_rows if traits.channels_last else split_group
     while step > 1:
-        held = {**block, **whole, **split_group(reduced, left, step)}
+        held = {**block, **whole, **slices(reduced, left, step)}
         if tile.stages * sum(tile_bytes(t, held) for t in stage.inputs) <= sm.shared_per_block:
             break
         step //= 2  # windows with gaps take more room than the words in them
-    sizes = {**block, **split_group(reduced, left, step)}
+    sizes = {**block, **slices(reduced, left, step)}
     within = {**extents, **sizes}
     holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
     each = _square(view.m, view.n, within, holders)

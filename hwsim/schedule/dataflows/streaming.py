@@ -7,6 +7,8 @@ par outer dims:                  cores, blocks, or none
 
 from __future__ import annotations
 
+from math import prod
+
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
@@ -22,6 +24,7 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 THREADS = 256
 THREAD_BYTES = 512  # of registers for a thread's operands
 PIECES = 16
+TURNED = 32  # words of a row and of a column: a line of each, and a block's most threads
 LEAST_TILE = 32 * 1024
 
 
@@ -90,8 +93,22 @@ def _on_blocks(
     """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their
     windows share.
 
-    A transform of more than THREAD_BYTES is shared by several threads.
+    A transform of more than THREAD_BYTES is shared by several threads. Where neighbours in the
+    output are none in the input, a block takes a square, TURNED of each, through shared memory.
     """
+    turned = _turned(stage, outer)
+    if turned:
+        extents = dict(stage.bounds)
+        sizes = {dim: min(TURNED, extents[dim]) for dim in turned}
+        others = tuple(dim for dim in outer if dim not in turned)
+        sizes |= split_group(others, extents, TURNED * TURNED // prod(sizes.values()))
+        return [
+            *tiles(sizes, outer, "block"),
+            Hold(machine.only("scratchpad", "sm"), _names(stage), multicast=False),
+            *points(outer, "thread"),
+            Hold(machine.only("registers"), _names(stage), multicast=False),
+            *points(window),
+        ]
     pieces = -(
         -_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES
     )
@@ -103,6 +120,16 @@ def _on_blocks(
         Hold(machine.only("registers"), _names(stage), multicast=False, pieces=pieces),
         *points(window),
     ]
+
+
+def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:
+    """The dims along which an input's words and the output's lie side by side, where they are two;
+    none where they agree, or windows overlap."""
+    last = [tensor.fastest.dims for tensor in (*stage.inputs[:1], stage.output)]
+    if len(stage.inputs) > 1 or any(len(dims) != 1 for dims in last) or last[0] == last[1]:
+        return ()
+    found = tuple(dim for dims in last for dim in dims)
+    return found if all(dim in outer for dim in found) else ()
 
 
 def _through_buffer(

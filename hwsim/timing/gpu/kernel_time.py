@@ -16,7 +16,7 @@ Arrays are 1-d, a number for each candidate; times are in cycles of the machine'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -227,6 +227,8 @@ def times_of(
     """What calls of a family's kernels take. dram_bytes: what the DRAM moves, where it is known;
     else estimated from the tiles in flight. without: a limit of a step that is lifted."""
     clock = chip.clock_hz
+    if family.most_n:  # a thread an output, whichever group it is of
+        product = replace(product, m=product.m * product.batch, batch=1)
     along_m = np.ceil(np.ceil(product.m / found.m) / found.cluster_m) * found.cluster_m
     along_n = np.ceil(np.ceil(product.n / found.n) / found.cluster_n) * found.cluster_n
     blocks = along_m * along_n * found.split * product.batch
@@ -358,6 +360,8 @@ def _adding(
     product: Product, library: Library, family: Family, split: Floats, clock: float
 ) -> Floats:
     """What adding the parts of a split reduction takes, in a kernel of its own."""
+    if family.reduction_each is None:
+        return np.zeros_like(split)
     sums = product.m * product.n * product.batch * SUM_BYTES
     reduction = library.reduction
     taken = (

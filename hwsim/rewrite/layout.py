@@ -1,0 +1,123 @@
+"""How maps lie in memory, and what it costs a library whose kernels want channels side by side.
+
+    convolution on maps in NCHW, tensor cores:        the same with maps in NHWC already:
+
+    to-nhwc:       ifmap.nhwc[n][h][w][c] = ifmap[n][c][h][w]
+    convolution:   ofmap.nhwc += ifmap.nhwc * filter.nhwc          ofmap += ifmap * filter
+    to-nchw:       ofmap[n][k][p][q] = ofmap.nhwc[n][p][q][k]
+
+The filters are laid out once, before inference, unless the layer says that they come anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwsim.describe.kernels import Library
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
+from hwsim.describe.machine import Machine
+from hwsim.ir.kernel import Move
+from hwsim.ir.stage import Operations, Plan, Stage
+from hwsim.ir.tensor import Tensor, along
+from hwsim.parts.sm import StreamingMultiprocessor
+
+
+def lay_out(plan: Plan, layer: Layer, machine: Machine) -> Plan:
+    """The plan with the layer's maps as it says they lie, and the copies that a GPU's library makes
+    of maps that lie otherwise than its kernels want them; filters timed where they come anew."""
+    if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
+        return plan
+    if layer.layout == "nhwc":
+        plan = replace(plan, stages=tuple(_channels_last(stage) for stage in plan.stages))
+    else:
+        plan = _with_copies(plan, machine)
+    if layer.filters == "online":
+        stages = tuple(replace(stage, offline=False) for stage in plan.stages)
+        plan = replace(plan, stages=stages)
+    return plan
+
+
+def _with_copies(plan: Plan, machine: Machine) -> Plan:
+    sm = machine.compute
+    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
+        return plan
+    stages: list[Stage] = []
+    copies: list[str] = []
+    for stage in plan.stages:
+        if not wants_channels_last(stage, sm.library, machine.dtype):
+            stages.append(stage)
+            continue
+        renamed = {tensor.name: f"{tensor.name}.nhwc" for tensor in stage.tensors}
+        moved = tuple(_apart(tensor, renamed[tensor.name]) for tensor in stage.tensors)
+        inside = replace(stage, tensors=moved)
+        before = [_copy(stage, tensor, renamed[tensor.name], True) for tensor in stage.inputs]
+        after = _copy(stage, stage.output, renamed[stage.output.name], False)
+        stages += [*before, inside, after]
+        copies += renamed.values()
+    if not copies:
+        return plan
+    return replace(plan, stages=tuple(stages), temporaries=(*plan.temporaries, *copies))
+
+
+def wants_channels_last(stage: Stage, library: Library, dtype: str) -> bool:
+    """Do all the library's kernels that could run a stage want its channels side by side?
+
+    Of one tap without gaps it is a plain product, whatever the layout.
+    """
+    view, dtype = stage.view, stage.dtype or dtype
+    if view is None or not stage.gathers or not library.wants_channels_last(dtype):
+        return False
+    few = [family.most_n for family in library.families.values() if dtype in family.dtypes]
+    return stage.group(view.n) > max(few)
+
+
+def _channels_last(stage: Stage) -> Stage:
+    """The same stage on maps whose channels lie side by side: [n][rows][columns][groups][channels].
+
+    A map's axes are n, groups where there are some, channels, rows, columns.
+    """
+    return replace(
+        stage,
+        tensors=tuple(
+            replace(tensor, layout=_last(tensor)) if _is_map(tensor) else tensor
+            for tensor in stage.tensors
+        ),
+    )
+
+
+def _is_map(tensor: Tensor) -> bool:
+    return tensor.role != "weight" and tensor.buffer in ("ifmap", "ofmap") and len(tensor.axes) > 3
+
+
+def _last(tensor: Tensor) -> tuple[int, ...]:
+    rank = len(tensor.axes)
+    return (0, rank - 2, rank - 1, *range(1, rank - 2))
+
+
+def _apart(tensor: Tensor, name: str) -> Tensor:
+    """The tensor in its copy: maps channels last, filters likewise."""
+    if tensor.role == "weight":
+        rank = len(tensor.axes)
+        channel = rank - 3
+        layout = (*(number for number in range(rank) if number != channel), channel)
+        return replace(tensor, name=name, layout=layout)
+    return replace(tensor, name=name, layout=_last(tensor))
+
+
+def _copy(stage: Stage, tensor: Tensor, name: str, into: bool) -> Stage:
+    """One pass over a tensor: into its copy of another layout, or back."""
+    dims = tuple((f"d{number}", axis.size) for number, axis in enumerate(tensor.axes))
+    axes = tuple(along(dim, size) for dim, size in dims)
+    plain = Tensor(tensor.name, "activation", axes, tensor.width, tensor.layout)
+    apart = replace(_apart(replace(tensor, axes=axes), name), role="activation")
+    source, target = (plain, apart) if into else (apart, plain)
+    return Stage(
+        f"{tensor.name} to {'nhwc' if into else 'nchw'}",
+        dims,
+        (source, replace(target, role="output")),
+        Operations(),
+        statement=f"{target.name} = {source.name}",
+        kernel=Move(),
+        dtype=stage.dtype,
+        offline=tensor.role == "weight",
+    )
