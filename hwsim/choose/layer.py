@@ -24,6 +24,7 @@ from hwsim.parts.core import Core
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
+from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import lay_out
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
@@ -63,8 +64,9 @@ def simulate_layer(
             f"{machine.name} does not compute {dtype}; expected one of "
             f"{', '.join(machine.compute.dtypes)}"
         )
-    plan = lay_out(plan.with_dtype(dtype), layer, machine)
-    plan, remarks = exploit(plan, layer, machine)
+    plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
+    needed = {stage.name: stage.operations for stage in plan.stages}
+    plan = as_library_runs(lay_out(plan, layer, machine), machine)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
@@ -88,7 +90,7 @@ def simulate_layer(
         if stage.offline
         else together(
             [(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)],
-            stage.operations,
+            needed.get(stage.name, stage.operations),
             number,
         )
         for stage in plan.stages

@@ -196,6 +196,7 @@ class Library:
 
     gap: between a kernel's end and the next one's start. dram_share: of the DRAM's bandwidth that
     kernels reach. dram_start: what comes at half that rate before the DRAM is busy.
+    winograd_images: transformed together; those that are missing are transformed all the same.
     """
 
     name: str
@@ -205,6 +206,7 @@ class Library:
     dram_start: int = quantity("bytes")
     reduction: Reduction = required()
     families: dict[str, Family] = required()
+    winograd_images: int = count(default=1)
     source: str = ""
     calibration: str = ""
 

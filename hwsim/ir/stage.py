@@ -77,7 +77,7 @@ class Stage:
     states densities. view: how a matrix unit sees the stage, None for a stage that no matrix unit
     can run. offline: done once before inference (the filter transform), counted but not timed.
     dtype: of the run, once there is one. kernel: what the statement computes, None for a
-    multiply-accumulate.
+    multiply-accumulate. launches: parts of it that a GPU is called for one after another.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Stage:
     statement: str = ""
     dtype: str | None = None
     kernel: Kernel | None = None
+    launches: int = 1
 
     @property
     def extents(self) -> Mapping[str, int]:

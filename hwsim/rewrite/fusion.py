@@ -151,7 +151,7 @@ def together(
     """One stage's results over all blocks, each so many times."""
     first = results[0][0]
     if blocks == 1:
-        return first
+        return replace(first, operations=operations)
     cycles = sum(
         (
             Cycles(

@@ -112,7 +112,7 @@ def _on_blocks(
     pieces = -(
         -_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES
     )
-    sizes = split_group(tuple(outer), dict(stage.bounds), max(1, THREADS // pieces))
+    sizes = _side_by_side(stage, outer, max(1, THREADS // pieces))
     return [
         *tiles(sizes, outer, "block"),
         Hold(machine.only("scratchpad", "sm"), _names(stage), multicast=False),
@@ -120,6 +120,19 @@ def _on_blocks(
         Hold(machine.only("registers"), _names(stage), multicast=False, pieces=pieces),
         *points(window),
     ]
+
+
+def _side_by_side(stage: Stage, outer: list[str], most: int) -> dict[str, int]:
+    """At most so many outputs that lie side by side: whole rows as far as they go, of the next dim
+    even parts."""
+    output, extents = stage.output, dict(stage.bounds)
+    near = [dim for number in reversed(output.order) for dim in output.axes[number].dims]
+    sizes: dict[str, int] = {}
+    for dim in [*dict.fromkeys(near), *(dim for dim in reversed(outer) if dim not in near)]:
+        pieces = -(-extents[dim] // max(1, min(most, extents[dim])))
+        sizes[dim] = -(-extents[dim] // pieces)
+        most //= sizes[dim]
+    return {dim: sizes[dim] for dim in outer}
 
 
 def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:

@@ -112,7 +112,11 @@ def _plain_cycles(
         if cause
         else {names[0]: sharing, "latency and barriers": waiting}
     )
-    stall["kernel launch"] = sm.launch.cycles(machine.clock_hz)
+    stall["kernel launch"] = nest.stage.launches * sm.launch.cycles(machine.clock_hz)
+    if sm.library is not None:
+        stall["kernel launch"] += (nest.stage.launches - 1) * sm.library.gap.cycles(
+            machine.clock_hz
+        )
     return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
 
 
@@ -139,7 +143,7 @@ def kernel_cycles(
         )
         for level in (l2, "dram")
     }
-    product = product_of(nest.stage)
+    product, dtype = product_of(nest.stage), nest.stage.dtype or dtype
     times = time_of(product, dtype, kernel, chip, moved["dram"])
     compute = float(times.arithmetic[0])
     slowest = max(times.limits, key=lambda name: float(times.limits[name][0]))
@@ -154,8 +158,8 @@ def kernel_cycles(
     stall = {
         cause: longest - second,
         WAITS: second - compute,
-        "kernel launch": times.gap,
-        "first loads, last results": float(times.prologue[0]),
+        "kernel launch": times.gap * nest.stage.launches,
+        "first loads, last results": float(times.prologue[0]) * nest.stage.launches,
         "adding a split's parts": float(times.adding[0]),
     }
     return Cycles(compute, {name: time for name, time in stall.items() if time > 0})

@@ -1,0 +1,85 @@
+"""Algorithms as a GPU's library runs them, where that is not how the textbook does.
+
+    transforms and products apart:   what the transforms write is of fp32, and so are the products;
+                                     Winograd's take `winograd_images` at a time, some of them none;
+                                     every group is called for by itself
+    a matrix of windows:             written by one kernel for every image
+
+Seen in the launches and workspaces of reference/h100_conv.json.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwsim.describe.machine import Machine
+from hwsim.describe.units import DTYPE_BYTES
+from hwsim.ir.kernel import Move
+from hwsim.ir.stage import Plan, Stage
+from hwsim.ir.tensor import Axis, Tensor
+from hwsim.parts.sm import StreamingMultiprocessor
+
+SUMS = "fp32"
+
+
+def as_library_runs(plan: Plan, machine: Machine) -> Plan:
+    """The plan with what the machine's library does otherwise; itself on machines without one."""
+    sm = machine.compute
+    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
+        return plan
+    read = {tensor.name for stage in plan.stages for tensor in stage.inputs}
+    spectra = frozenset(stage.output.name for stage in plan.stages) & read
+    products = [stage for stage in plan.stages if _multiplies_spectra(stage, spectra)]
+    if not products:
+        return replace(plan, stages=tuple(_by_image(stage, plan) for stage in plan.stages))
+    real = all(stage.per_iteration.multiplies == 1 for stage in products)
+    images = sm.library.winograd_images if real else 1
+    stages = (_of_groups(_in_sums(stage, spectra), spectra, images) for stage in plan.stages)
+    return replace(plan, stages=tuple(stages))
+
+
+def _multiplies_spectra(stage: Stage, spectra: frozenset[str]) -> bool:
+    """Does it multiply a map's transform with the filters'?"""
+    return stage.view is not None and all(tensor.name in spectra for tensor in stage.inputs)
+
+
+def _in_sums(stage: Stage, spectra: frozenset[str]) -> Stage:
+    """The stage with transforms in the type of sums, products of them as well."""
+    width = max(DTYPE_BYTES[SUMS], stage.output.width)
+    tensors = tuple(
+        replace(tensor, width=width) if tensor.name in spectra else tensor
+        for tensor in stage.tensors
+    )
+    product = _multiplies_spectra(stage, spectra)
+    return replace(stage, tensors=tensors, dtype=SUMS if product else stage.dtype)
+
+
+def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:
+    """The stage on a whole number of groups of images: those that there are not lie outside the
+    maps."""
+    extents = stage.extents
+    if stage.offline or "n" not in extents:
+        return stage
+    padded = -(-extents["n"] // images) * images
+    stage = replace(stage, launches=extents.get("g", 1))
+    bounds = tuple((dim, padded if dim == "n" else bound) for dim, bound in stage.bounds)
+    tensors = tuple(_wider(tensor, padded, spectra) for tensor in stage.tensors)
+    return replace(stage, bounds=bounds, tensors=tensors)
+
+
+def _wider(tensor: Tensor, images: int, spectra: frozenset[str]) -> Tensor:
+    if tensor.name not in spectra:
+        return tensor
+
+    def widened(axis: Axis) -> Axis:
+        return replace(axis, size=images) if axis.dims == ("n",) else axis
+
+    return replace(tensor, axes=tuple(widened(axis) for axis in tensor.axes))
+
+
+def _by_image(stage: Stage, plan: Plan) -> Stage:
+    """Windows are written out image by image."""
+    writes_windows = isinstance(stage.kernel, Move) and stage.has_taps
+    if not writes_windows or stage.output.name not in plan.temporaries:
+        return stage
+    return replace(stage, launches=stage.extents.get("n", 1))
