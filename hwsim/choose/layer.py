@@ -21,6 +21,7 @@ from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
@@ -34,7 +35,10 @@ from hwsim.timing.physics import check_layer, check_stage, power_note
 
 if TYPE_CHECKING:
     from hwsim.timing.caches.stream import ImplicitChain
+    from hwsim.timing.gpu.l2 import L2Buffers
 
+USES = 128  # of an operand's word in a block, about
+LINES_WALKED = 1_000_000  # of a GPU's L2, at about 25 ns each
 OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
 
 
@@ -66,13 +70,13 @@ def simulate_layer(
         )
     plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
     needed = {stage.name: stage.operations for stage in plan.stages}
-    plan = as_library_runs(lay_out(plan, layer, machine), machine)
+    plan = lay_out(as_library_runs(plan, machine), layer, machine)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    chain = implicit_chain(
-        machine, [stage for block in blocks for stage in block.plan.stages if not stage.offline]
-    )
+    timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
+    plain = dataflow is None and not nests and not patient
+    chain = (plain and l2_in_closed_form(machine, timed)) or implicit_chain(machine, timed)
     runs = [
         _run_stages(
             block.plan,
@@ -127,7 +131,7 @@ def _run_stages(
     machine: Machine,
     choice: Choice,
     nests: Mapping[str, Nest],
-    chain: ImplicitChain | None,
+    chain: ImplicitChain | L2Buffers | None,
     ends: bool,
 ) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
@@ -180,6 +184,28 @@ def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | Non
 
     units = machine.compute.cores if isinstance(machine.compute, Core) else 1
     return ImplicitChain(caches, units, AddressSpace(stages))
+
+
+def l2_in_closed_form(machine: Machine, stages: list[Stage]) -> L2Buffers | None:
+    """A GPU's L2 in closed form where its library's kernels would look up too many lines; else
+    None."""
+    sm = machine.compute
+    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
+        return None
+    name = machine.only("cache")
+    l2: Cache = machine.part(name, Cache)
+    lines = sum(
+        max(
+            sum(tensor.bytes for tensor in stage.tensors),
+            2 * stage.iterations * stage.output.width / USES if stage.view else 0,
+        )
+        for stage in stages
+    )
+    if lines / l2.line <= LINES_WALKED:
+        return None
+    from hwsim.timing.gpu.l2 import L2Buffers
+
+    return L2Buffers(name, l2.capacity, l2.line)
 
 
 def _refuse_what_cores_have(machine: Machine, caches: list[tuple[str, Cache]]) -> None:

@@ -20,6 +20,7 @@ from hwsim.results.timeline import Timeline
 
 if TYPE_CHECKING:
     from hwsim.timing.caches.stream import ImplicitChain
+    from hwsim.timing.gpu.l2 import L2Buffers
 
 Footprint = dict[str, dict[str, int]]
 
@@ -48,14 +49,16 @@ class Surroundings:
     """What a stage finds of the stages before it. caches: warm, None on a machine without. last:
     the layer ends with it. patient: the user waits for caches, however long they take."""
 
-    caches: ImplicitChain | None = None
+    caches: ImplicitChain | L2Buffers | None = None
     last: bool = True
     patient: bool = False
 
     @property
     def warm(self) -> ImplicitChain:
-        """The caches. Raises AssertionError where there are none."""
-        assert self.caches is not None
+        """The caches, walked line by line. Raises AssertionError where there are none."""
+        from hwsim.timing.caches.stream import ImplicitChain
+
+        assert isinstance(self.caches, ImplicitChain)
         return self.caches
 
 

@@ -28,7 +28,8 @@ class Blocks:
         """Where the layer ends, what the L2 holds dirty is written out."""
         from hwsim.timing.gpu.blocks import run_on_blocks
 
-        return run_on_blocks(nest, machine, dtype, around.warm, around.last)
+        assert around.caches is not None
+        return run_on_blocks(nest, machine, dtype, around.caches, around.last)
 
 
 TIMINGS.register("sm")(Blocks())

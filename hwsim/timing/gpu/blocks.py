@@ -22,7 +22,17 @@ from hwsim.timing.caches.stream import ImplicitChain, LevelTraffic, Walkers, run
 from hwsim.timing.cpu.cores import cache_accesses, fidelity, with_flush
 from hwsim.timing.cpu.waits import memory_cycles
 from hwsim.timing.explicit.accesses import accesses, footprints, word_bytes
-from hwsim.timing.gpu.kernel_time import INTAKE, L2, SHARED, Chip, product_of, time_of
+from hwsim.timing.gpu.kernel_time import (
+    INTAKE,
+    L2,
+    SHARED,
+    Chip,
+    operands,
+    passes_of,
+    product_of,
+    time_of,
+)
+from hwsim.timing.gpu.l2 import L2Buffers
 
 STEPS_EXACT = 4_000_000
 REGISTER_BYTES = 4
@@ -46,7 +56,7 @@ class Occupancy:
 
 
 def run_on_blocks(
-    nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain, last: bool
+    nest: Nest, machine: Machine, dtype: str, chain: ImplicitChain | L2Buffers, last: bool
 ) -> Run:
     """One stage in waves; last: the layer ends here, and what the L2 holds dirty is written out."""
     sm = machine.compute
@@ -60,14 +70,15 @@ def run_on_blocks(
         if kernel is None
         else _of_kernel(nest, machine, kernel)
     )
-    stream = run_stream(
-        nest,
-        boundary,
-        frozenset({"block"}),
-        chain,
-        Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT),
-    )
-    traffic = with_flush(stream.traffic, chain, last)
+    sampling = None
+    if isinstance(chain, L2Buffers):
+        traffic = chain.run(nest, counts, boundary, _passes(nest, machine, kernel), last)
+        how = "L2 in closed form"
+    else:
+        walkers = Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT)
+        stream = run_stream(nest, boundary, frozenset({"block"}), chain, walkers)
+        traffic, sampling = with_flush(stream.traffic, chain, last), stream.sampling
+        how = fidelity("L2", sampling)
     if kernel is None:
         cycles = _plain_cycles(nest, machine, sm, counts, room, dtype, traffic)
     else:
@@ -87,9 +98,18 @@ def run_on_blocks(
         cycles,
         found,
         footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
-        f"blocks in waves ({room.blocks} a SM, {room.limit}); " + fidelity("L2", stream.sampling),
-        sampling=stream.sampling,
+        f"blocks in waves ({room.blocks} a SM, {room.limit}); {how}",
+        sampling=sampling,
     )
+
+
+def _passes(nest: Nest, machine: Machine, kernel: Kernel | None) -> dict[str, float]:
+    """How often a product's operands come from the DRAM."""
+    if kernel is None:
+        return {}
+    a, b = operands(nest.stage)
+    often = passes_of(product_of(nest.stage), kernel, Chip.of(machine))
+    return dict(zip((a.name, b.name), often, strict=True))
 
 
 def _plain_cycles(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from hwsim.describe.kernels import Family, Kernel, Library, Tile
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
+from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
@@ -66,6 +68,12 @@ class Product:
         return cls(m, n, k, batch, width, width, *sizes)
 
 
+def operands(stage: Stage) -> tuple[Tensor, Tensor]:
+    """A and B of a product: what is not the weights, and the weights."""
+    a, b = stage.inputs[0], stage.inputs[-1]
+    return (b, a) if a.role == "weight" else (a, b)
+
+
 def product_of(stage: Stage) -> Product:
     """The product that a stage is. Raises HwsimError for a stage that is none."""
     view = stage.view
@@ -73,9 +81,7 @@ def product_of(stage: Stage) -> Product:
         raise HwsimError(f"{stage.name} is no matrix product; expected one for a kernel")
     m, n, batch = (stage.group(dims) for dims in (view.m, view.n, view.b))
     k = stage.iterations // (m * n * batch)
-    a, b = stage.inputs[0], stage.inputs[-1]
-    if a.role == "weight":
-        a, b = b, a
+    a, b = operands(stage)
     out = stage.output
     return Product(m, n, k, batch, max(a.width, b.width), out.width, a.bytes, b.bytes, out.bytes)
 
@@ -249,7 +255,8 @@ def times_of(
         arithmetic += waves * steps * limits.arithmetic_at_peak(on_sm)
     body += (whole + np.sign(rest) - 1) * family.tile_change.cycles(clock)
     epilogue = leaving if family.stays else np.zeros_like(blocks)
-    estimate, by_column = _dram_bytes(product, along_m, along_n, at_a_time, chip)
+    passes = _passes(product, along_m, along_n, at_a_time, chip)
+    estimate = passes.a * product.a_bytes + passes.b * product.b_bytes + product.c_bytes
     moved = np.full_like(blocks, dram_bytes) if dram_bytes is not None else estimate
     rate = chip.dram_bandwidth * library.dram_share
     moving = (moved + np.minimum(library.dram_start, product.a_bytes + product.b_bytes)) / rate
@@ -269,7 +276,7 @@ def times_of(
         adding,
         blocks,
         at_a_time,
-        by_column,
+        passes.by_column,
     )
 
 
@@ -335,25 +342,40 @@ def _operand_reads(family: Family, found: Candidates, width: int) -> Floats:
     return holders * (tall + area / tall) * found.k * width
 
 
-def _dram_bytes(
-    product: Product, along_m: Floats, along_n: Floats, at_a_time: Floats, chip: Chip
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """(what the DRAM moves, whether blocks better follow each other along m).
+@dataclass(frozen=True)
+class Passes:
+    """How often each operand comes from the DRAM; by_column: where blocks follow each other along m
+    rather than along n."""
 
-    Operands that the L2 holds come once. Else the blocks in flight share what they load, and an
-    operand comes again for every band of blocks that needs it.
-    """
-    flying = np.minimum(along_m * along_n, at_a_time)
-    a, b, c = product.a_bytes, product.b_bytes, product.c_bytes
-    room = chip.l2_bytes
-    bands_n = np.ceil(along_n / np.maximum(1, flying // along_m)) if a > room else 1
-    bands_m = np.ceil(along_m / np.maximum(1, flying // along_n)) if b > room else 1
-    down = a * bands_n + b + np.zeros_like(flying)
-    across = b * bands_m + a + np.zeros_like(flying)
-    by_column = down < across
+    a: Floats
+    b: Floats
+    by_column: npt.NDArray[np.bool_]
+
+
+def _passes(
+    product: Product, along_m: Floats, along_n: Floats, at_a_time: Floats, chip: Chip
+) -> Passes:
+    """Operands that the L2 holds come once. Else the blocks in flight share what they load, and an
+    operand comes again for every band of blocks that needs it."""
+    once = np.ones_like(along_m)
+    a, b, room = product.a_bytes, product.b_bytes, chip.l2_bytes
     if a + b <= room:
-        return np.full_like(flying, a + b + c), np.zeros_like(by_column)
-    return np.minimum(down, across) + c, by_column
+        return Passes(once, once, np.zeros(along_m.shape, np.bool_))
+    flying = np.minimum(along_m * along_n, at_a_time)
+    bands_n = np.ceil(along_n / np.maximum(1, flying // along_m)) if a > room else once
+    bands_m = np.ceil(along_m / np.maximum(1, flying // along_n)) if b > room else once
+    by_column = a * bands_n + b < b * bands_m + a
+    return Passes(np.where(by_column, bands_n, once), np.where(by_column, once, bands_m), by_column)
+
+
+def passes_of(product: Product, kernel: Kernel, chip: Chip) -> tuple[float, float]:
+    """How often A and B come from the DRAM under a kernel."""
+    tile, (together_m, together_n) = kernel.tile, kernel.cluster
+    along_m = np.array([ceil(ceil(product.m / tile.m) / together_m) * together_m], float)
+    along_n = np.array([ceil(ceil(product.n / tile.n) / together_n) * together_n], float)
+    resident = chip.sm.sms * max(1, chip.room.resident(tile, product.width))
+    found = _passes(product, along_m, along_n, np.array([resident], float), chip)
+    return float(found.a[0]), float(found.b[0])
 
 
 def _adding(
