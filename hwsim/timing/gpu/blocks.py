@@ -173,8 +173,7 @@ def kernel_cycles(
     names = {SHARED: machine.only("scratchpad", "sm"), L2: l2, INTAKE: l2}
     taken = sorted([(inside, names.get(slowest, slowest)), *((t, n) for n, t in memories.items())])
     (second, _), (longest, cause) = taken[-2:]
-    if longest == inside:
-        second = max(second, relieved)
+    second = max(compute, second, relieved if longest == inside else 0.0)
     stall = {
         cause: longest - second,
         WAITS: second - compute,

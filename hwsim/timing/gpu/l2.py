@@ -12,6 +12,7 @@ hwsim.timing.caches walks the same lines one by one; tests compare the two.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
@@ -56,7 +57,7 @@ class L2Buffers:
         for tensor in stage.inputs:
             words = counts.of(nest.holds[0].level, tensor.name).serves
             asked = words * tensor.width / self.line * self.waste(nest, boundary, tensor)
-            own = tensor.bytes / self.line
+            own = ceil(tensor.bytes / self.line)
             kept = self.still_there(tensor.buffer, before, after)
             misses = own * (1 - kept) + own * (passes.get(tensor.name, 1.0) - 1)
             look_ups = LevelTraffic(max(asked, misses), 0, misses, 0)
@@ -65,12 +66,12 @@ class L2Buffers:
         output = stage.output
         stored = counts.of(nest.holds[0].level, output.name).updates
         lines = stored * output.width / self.line * self.waste(nest, boundary, output)
-        own = output.bytes / self.line
+        own = ceil(output.bytes / self.line)
         self._add(found, self.name, output.buffer, LevelTraffic(0, lines, own, 0))
         self.clock = after
         for buffer in {tensor.buffer for tensor in stage.tensors}:
             self.touched[buffer] = Touched(before, after)
-        self.dirty[output.buffer] = self.dirty.get(output.buffer, 0.0) + output.bytes
+        self.dirty[output.buffer] = self.dirty.get(output.buffer, 0.0) + own * self.line
         self._write_back(found, after - before, last)
         return found
 
