@@ -253,7 +253,7 @@ def test_runs_from_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
     package = tmp_path / "site"
     shutil.copytree(ROOT / "hwsim", package / "hwsim", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in ("configs", "workloads", "reference"):
+    for folder in ("configs", "kernels", "workloads", "reference"):
         shutil.copytree(ROOT / folder, package / folder)
     for folder in [package, *(path for path in package.rglob("*") if path.is_dir())]:
         folder.chmod(0o555)

@@ -135,7 +135,7 @@ def time_of(
     machine: str, dtype: str, density: Density, algorithm: str = "implicit-gemm"
 ) -> hwsim.Result:
     return hwsim.simulate(
-        ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1, density=density),
+        ConvLayer(32 if machine == "h200" else 1, 256, 28, 28, 256, 3, 3, pad=1, density=density),
         machine,
         algorithm,
         dtype=dtype,

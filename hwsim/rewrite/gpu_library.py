@@ -2,7 +2,7 @@
 
     transforms and products apart:   what the transforms write is of fp32, and so are the products;
                                      Winograd's take `winograd_images` at a time, some of them none;
-                                     every group is called for by itself
+                                     every group is called for by itself, of Fourier's every tile
     a matrix of windows:             written by one kernel for every image
 
 Seen in the launches and workspaces of reference/h100_conv.json.
@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
-from hwsim.ir.kernel import Move
+from hwsim.ir.kernel import Move, Rectified, Separable
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -32,10 +32,12 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
     products = [stage for stage in plan.stages if _multiplies_spectra(stage, spectra)]
     if not products:
         return replace(plan, stages=tuple(_by_image(stage, plan) for stage in plan.stages))
-    real = all(stage.per_iteration.multiplies == 1 for stage in products)
-    images = sm.library.winograd_images if real else 1
-    stages = (_of_groups(_in_sums(stage, spectra), spectra, images) for stage in plan.stages)
-    return replace(plan, stages=tuple(stages))
+    wide = [_in_sums(stage, spectra) for stage in plan.stages]
+    if not any(isinstance(stage.kernel, (Separable, Rectified)) for stage in plan.stages):
+        return replace(plan, stages=tuple(_tile_by_tile(stage) for stage in wide))
+    images = sm.library.winograd_images
+    stages = tuple(_of_groups(stage, spectra, images) for stage in wide)
+    return replace(plan, stages=stages)
 
 
 def _multiplies_spectra(stage: Stage, spectra: frozenset[str]) -> bool:
@@ -65,6 +67,12 @@ def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:
     bounds = tuple((dim, padded if dim == "n" else bound) for dim, bound in stage.bounds)
     tensors = tuple(_wider(tensor, padded, spectra) for tensor in stage.tensors)
     return replace(stage, bounds=bounds, tensors=tensors)
+
+
+def _tile_by_tile(stage: Stage) -> Stage:
+    """Spectra of one place of the tiles at a time, of all images."""
+    extents = stage.extents
+    return replace(stage, launches=extents.get("y", 1) * extents.get("x", 1))
 
 
 def _wider(tensor: Tensor, images: int, spectra: frozenset[str]) -> Tensor:

@@ -164,12 +164,15 @@ def kernel_cycles(
         for level in (l2, "dram")
     }
     product, dtype = product_of(nest.stage), nest.stage.dtype or dtype
-    times = time_of(product, dtype, kernel, chip, moved["dram"])
-    compute = float(times.arithmetic[0])
+    parts = nest.stage.launches
+    times = time_of(product, dtype, kernel, chip, moved["dram"] // parts)
+    compute = float(times.arithmetic[0]) * parts
     slowest = max(times.limits, key=lambda name: float(times.limits[name][0]))
-    others = time_of(product, dtype, kernel, chip, moved["dram"], without=slowest)
-    inside, relieved = (float(found.body[0] + found.epilogue[0]) for found in (times, others))
-    memories = {dram: float(times.moving[0]), l2: moved[l2] / chip.l2_bandwidth}
+    others = time_of(product, dtype, kernel, chip, moved["dram"] // parts, without=slowest)
+    inside, relieved = (
+        float(found.body[0] + found.epilogue[0]) * parts for found in (times, others)
+    )
+    memories = {dram: float(times.moving[0]) * parts, l2: moved[l2] / chip.l2_bandwidth}
     names = {SHARED: machine.only("scratchpad", "sm"), L2: l2, INTAKE: l2}
     taken = sorted([(inside, names.get(slowest, slowest)), *((t, n) for n, t in memories.items())])
     (second, _), (longest, cause) = taken[-2:]
@@ -177,9 +180,9 @@ def kernel_cycles(
     stall = {
         cause: longest - second,
         WAITS: second - compute,
-        "kernel launch": times.gap * nest.stage.launches,
-        "first loads, last results": float(times.prologue[0]) * nest.stage.launches,
-        "adding a split's parts": float(times.adding[0]),
+        "kernel launch": times.gap * parts,
+        "first loads, last results": float(times.prologue[0]) * parts,
+        "adding a split's parts": float(times.adding[0]) * parts,
     }
     return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
 

@@ -75,15 +75,21 @@ def operands(stage: Stage) -> tuple[Tensor, Tensor]:
 
 
 def product_of(stage: Stage) -> Product:
-    """The product that a stage is. Raises HwsimError for a stage that is none."""
-    view = stage.view
+    """The product that one launch of a stage is: a group of it, or a share of its rows, where the
+    library calls for it in parts. Raises HwsimError for a stage that is none."""
+    view, parts = stage.view, stage.launches
     if view is None:
         raise HwsimError(f"{stage.name} is no matrix product; expected one for a kernel")
     m, n, batch = (stage.group(dims) for dims in (view.m, view.n, view.b))
     k = stage.iterations // (m * n * batch)
     a, b = operands(stage)
     out = stage.output
-    return Product(m, n, k, batch, max(a.width, b.width), out.width, a.bytes, b.bytes, out.bytes)
+    sizes = [a.bytes, b.bytes, out.bytes]
+    if stage.extents.get("g") == parts:
+        batch, sizes = batch // parts, [size // parts for size in sizes]
+    else:
+        m, sizes = ceil(m / parts), [a.bytes // parts, b.bytes, out.bytes // parts]
+    return Product(m, n, k, batch, max(a.width, b.width), out.width, *sizes)
 
 
 @dataclass(frozen=True)

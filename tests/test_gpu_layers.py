@@ -1,0 +1,169 @@
+"""Layers on a GPU as its library runs them: layouts, Winograd's groups of images, the L2 in closed form beside the walk."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import hwsim
+from hwsim.algorithms import lower
+from hwsim.choose import layer as chosen
+from hwsim.describe.catalog import data_folder
+from hwsim.describe.layer import ConvLayer
+from hwsim.describe.machine import load_machine
+from hwsim.results.result import LayerResult
+from hwsim.rewrite.gpu_library import as_library_runs
+from hwsim.rewrite.layout import lay_out
+from hwsim.timing.gpu.l2 import L2Buffers, Touched
+from hwsim.validate import run_check
+
+H100 = load_machine("h100")
+PLAIN = ConvLayer(4, 64, 14, 14, 128, 3, 3, pad=1)
+
+
+def run(
+    layer: ConvLayer, algorithm: str = "implicit-gemm", dtype: str = "fp16", **more: bool
+) -> LayerResult:
+    return hwsim.simulate(layer, H100, algorithm, dtype=dtype, **more).layers[0]  # type: ignore[arg-type]
+
+
+def online(layer: ConvLayer, dtype: str = "fp16") -> list[str]:
+    return [stage.name for stage in run(layer, dtype=dtype).online]
+
+
+def test_tensor_cores_want_channels_last_and_say_what_the_copies_cost() -> None:
+    assert online(PLAIN) == ["ifmap to nhwc", "convolution", "ofmap to nchw"]
+    assert online(replace(PLAIN, layout="nhwc")) == ["convolution"]
+    assert online(PLAIN, "fp32") == ["convolution"]
+    assert run(PLAIN).seconds > 1.5 * run(replace(PLAIN, layout="nhwc")).seconds
+
+
+def test_products_and_depthwise_layers_are_not_copied() -> None:
+    assert online(replace(PLAIN, r=1, s=1, pad=0)) == ["convolution"]
+    assert online(replace(PLAIN, k=64, groups=64)) == ["convolution"]
+
+
+def test_filters_that_come_anew_are_laid_out_in_the_run() -> None:
+    names = online(replace(PLAIN, filters="online"))
+    assert names == ["ifmap to nhwc", "filter to nhwc", "convolution", "ofmap to nchw"]
+    once, anew = (
+        run(replace(PLAIN, filters=when), "winograd-f4") for when in ("offline", "online")
+    )
+    assert len(anew.online) == len(once.online) + 1
+
+
+def test_a_copy_moves_a_map_once_in_whole_lines() -> None:
+    """64 channels of 32 x 32 in fp16, rows of 64 bytes: every line is read once."""
+    copy = run(replace(PLAIN, h=32, w=32)).online[0]
+    size = 4 * 64 * 32 * 32 * 2
+    assert copy.accesses["l2"]["ifmap"].read_bytes == size
+    assert copy.accesses["l2"]["ifmap.nhwc"].write_bytes >= size
+    assert copy.operations.multiplies == copy.operations.additions == 0
+
+
+def test_winograd_takes_sixteen_images_at_a_time_and_its_counts_stay() -> None:
+    """cuDNN's workspace for one image is that for sixteen (reference/h100_conv.json)."""
+    one, sixteen = (run(replace(PLAIN, n=images), "winograd-f4") for images in (1, 16))
+    assert one.online[1].cycles.total == pytest.approx(sixteen.online[1].cycles.total, rel=0.02)
+    assert 16 * one.operations.multiplies == sixteen.operations.multiplies
+    assert one.operations == lower(replace(PLAIN, n=1), "winograd-f4").operations
+
+
+def test_winograd_multiplies_in_single_precision_whatever_the_maps() -> None:
+    plan = as_library_runs(
+        lower(replace(PLAIN, dtype="fp16"), "winograd-f4").with_dtype("fp16"), H100
+    )
+    products = next(stage for stage in plan.stages if stage.view)
+    assert products.dtype == "fp32"
+    assert {tensor.width for tensor in products.tensors} == {4}
+    transform = next(stage for stage in plan.stages if stage.name == "input-transform")
+    assert [tensor.width for tensor in transform.tensors] == [2, 4]
+
+
+def test_other_machines_run_the_textbook() -> None:
+    tpu = load_machine("tpu-v1")
+    for algorithm in ("winograd-f4", "im2col", "fft", "implicit-gemm"):
+        plan = lower(PLAIN, algorithm)
+        assert lay_out(as_library_runs(plan, tpu), PLAIN, tpu) == plan
+
+
+def test_every_image_of_im2col_and_every_group_of_winograd_is_a_launch() -> None:
+    for layer, algorithm, launches in (
+        (PLAIN, "im2col", 4),
+        (replace(PLAIN, k=64, groups=64), "winograd-f4", 64),
+    ):
+        stage = as_library_runs(lower(layer, algorithm), H100).stages[
+            0 if algorithm == "im2col" else 1
+        ]
+        assert stage.launches == launches
+
+
+@pytest.mark.parametrize(
+    ("layer", "algorithm", "dtype"),
+    [
+        (ConvLayer(8, 64, 56, 56, 64, 3, 3, pad=1), "implicit-gemm", "fp32"),
+        (ConvLayer(8, 64, 56, 56, 64, 3, 3, pad=1), "implicit-gemm", "fp16"),
+        (ConvLayer(16, 128, 28, 28, 128, 3, 3, pad=1), "winograd-f4", "fp32"),
+        (ConvLayer(8, 64, 56, 56, 64, 3, 3, pad=1), "im2col", "fp32"),
+        (ConvLayer(16, 64, 56, 56, 64, 3, 3, pad=1, groups=64), "implicit-gemm", "fp32"),
+    ],
+)
+def test_the_l2_in_closed_form_is_near_the_walk(
+    layer: ConvLayer, algorithm: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "LINES_WALKED", 0)
+    formula = run(layer, algorithm, dtype)
+    walked = run(layer, algorithm, dtype, patient=True)
+    assert (
+        "closed form" in formula.online[0].fidelity and "line by line" in walked.online[0].fidelity
+    )
+    assert formula.dram_bytes == pytest.approx(walked.dram_bytes, rel=0.15)
+    assert formula.seconds == pytest.approx(walked.seconds, rel=0.15)
+
+
+def test_what_is_still_in_the_l2() -> None:
+    l2 = L2Buffers("l2", capacity=100, line=1)
+    l2.touched = {"a": Touched(0, 60), "b": Touched(60, 160)}
+    assert l2.still_there("c", 160, 200) == 0.0
+    assert l2.still_there("b", 160, 260) == 1.0  # 100 bytes lie between, all along
+    assert l2.still_there("b", 170, 270) == 0.0  # 110
+    assert l2.still_there("a", 60, 120) == 1.0
+    # a's word at x was left 100 - 0 + x (10 - 60) ago: all within 100
+    assert l2.still_there("a", 100, 110) == 1.0
+    # from 120 - 50 x: the last 60%
+    assert l2.still_there("a", 120, 130) == pytest.approx(0.6)
+
+
+def test_the_check_of_convolutions(tmp_path: Path) -> None:
+    rows = json.loads((data_folder("reference") / "h100_conv.json").read_text())["rows"]
+    wanted = [row for row in rows if (row["N"], row["C"], row["H"]) == (64, 256, 13)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps({"rows": wanted}))
+    report = run_check("h100-conv", path)
+    by_algorithm = report.groups["algorithm"]
+    assert by_algorithm["implicit_precomp_gemm fp32"]["time"].mean_abs_rel_err < 0.3
+    assert by_algorithm["winograd_nonfused fp32"]["time"].mean_abs_rel_err < 0.3
+    assert report.metrics["pick_regret"].mean_abs_rel_err < 0.05
+    assert any("offset_add" in remark for remark in report.remarks)
+
+
+def test_an_a100_by_its_data_sheet_is_near_what_was_measured() -> None:
+    groups = run_check("gemm-silicon").groups["bound by"]
+    assert groups["the GPU"]["time"].mean_abs_rel_err < 0.08
+
+
+def test_a_check_without_data_of_its_own_asks_for_it(tmp_path: Path) -> None:
+    with pytest.raises(hwsim.HwsimError, match="expected --data FILE"):
+        run_check("neusight")
+    path = tmp_path / "rows.json"
+    row = {
+        "device": "Tesla V100-PCIE-32GB",
+        "op": "linear",
+        "M": 944,
+        "N": 2983,
+        "K": 41812,
+        "us": 19905.88,
+    }
+    path.write_text(json.dumps({"rows": [row]}))
+    assert run_check("neusight", path).metrics["time"].mean_abs_rel_err < 0.15
