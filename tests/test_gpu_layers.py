@@ -36,6 +36,7 @@ def test_tensor_cores_want_channels_last_and_say_what_the_copies_cost() -> None:
     assert online(PLAIN) == ["ifmap to nhwc", "convolution", "ofmap to nchw"]
     assert online(replace(PLAIN, layout="nhwc")) == ["convolution"]
     assert online(PLAIN, "fp32") == ["convolution"]
+    assert any("copied to channels last" in note for note in run(PLAIN).notes)
     assert run(PLAIN).seconds > 1.5 * run(replace(PLAIN, layout="nhwc")).seconds
 
 
@@ -68,6 +69,10 @@ def test_winograd_takes_sixteen_images_at_a_time_and_its_counts_stay() -> None:
     assert one.online[1].cycles.total == pytest.approx(sixteen.online[1].cycles.total, rel=0.02)
     assert 16 * one.operations.multiplies == sixteen.operations.multiplies
     assert one.operations == lower(replace(PLAIN, n=1), "winograd-f4").operations
+    assert (
+        "h100's library transforms 16 images at a time, and one of them takes as long" in one.notes
+    )
+    assert not any("at a time" in note for note in sixteen.notes)
 
 
 def test_winograd_multiplies_in_single_precision_whatever_the_maps() -> None:
@@ -167,3 +172,15 @@ def test_a_check_without_data_of_its_own_asks_for_it(tmp_path: Path) -> None:
     }
     path.write_text(json.dumps({"rows": [row]}))
     assert run_check("neusight", path).metrics["time"].mean_abs_rel_err < 0.15
+
+
+def test_twice_the_images_are_at_most_twice_the_work() -> None:
+    """tests/cases/gpu/batch_cliff.yaml: eight images took 3.2 times as long as four."""
+    path = Path(__file__).parent / "cases" / "gpu" / "batch_cliff.yaml"
+    times = [
+        hwsim.simulate(
+            hwsim.load_workload(path, batch), "h200", "implicit-gemm", dtype="fp16"
+        ).seconds
+        for batch in (4, 8, 16)
+    ]
+    assert times[1] < 1.5 * times[0] and times[2] < 2 * times[1]

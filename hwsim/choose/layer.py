@@ -70,7 +70,9 @@ def simulate_layer(
         )
     plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
     needed = {stage.name: stage.operations for stage in plan.stages}
+    said = plan.notes
     plan = lay_out(as_library_runs(plan, machine), layer, machine)
+    remarks += plan.notes[len(said) :]
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)

@@ -10,6 +10,7 @@ Seen in the launches and workspaces of reference/h100_conv.json.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hwsim.describe.machine import Machine
@@ -37,7 +38,21 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
         return replace(plan, stages=tuple(_tile_by_tile(stage) for stage in wide))
     images = sm.library.winograd_images
     stages = tuple(_of_groups(stage, spectra, images) for stage in wide)
-    return replace(plan, stages=stages)
+    return replace(plan, stages=stages, notes=(*plan.notes, *_said(wide, stages, machine)))
+
+
+def _said(before: Sequence[Stage], after: Sequence[Stage], machine: Machine) -> Iterator[str]:
+    """What of it a user may wonder at."""
+    there, taken = _most_images(before), _most_images(after)
+    if taken > there:
+        one = "one of them takes" if there == 1 else f"{there} of them take"
+        yield f"{machine.name}'s library transforms {taken} images at a time, and {one} as long"
+    if any(stage.launches > 1 for stage in after):
+        yield f"{machine.name}'s library calls for every group by itself"
+
+
+def _most_images(stages: Sequence[Stage]) -> int:
+    return max(stage.extents.get("n", 1) for stage in stages)
 
 
 def _multiplies_spectra(stage: Stage, spectra: frozenset[str]) -> bool:

@@ -56,7 +56,13 @@ def _with_copies(plan: Plan, machine: Machine) -> Plan:
         copies += renamed.values()
     if not copies:
         return plan
-    return replace(plan, stages=tuple(stages), temporaries=(*plan.temporaries, *copies))
+    note = "maps are copied to channels last and back; nhwc maps (--layout) are not"
+    return replace(
+        plan,
+        stages=tuple(stages),
+        temporaries=(*plan.temporaries, *copies),
+        notes=(*plan.notes, note),
+    )
 
 
 def wants_channels_last(stage: Stage, library: Library, dtype: str) -> bool:
