@@ -211,7 +211,7 @@ def test_management_is_read_off_the_chain() -> None:
             ),
             "implicit",
         ),
-        "h100": "mixed",
+        **dict.fromkeys(("a100", "h100", "v100"), "mixed"),
         "h200": "mixed",
         "tpu-v1": "explicit",
         "eyeriss-v1": "explicit",
