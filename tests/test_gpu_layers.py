@@ -184,3 +184,14 @@ def test_twice_the_images_are_at_most_twice_the_work() -> None:
         for batch in (4, 8, 16)
     ]
     assert times[1] < 1.5 * times[0] and times[2] < 2 * times[1]
+
+
+def test_a_comparison_says_what_the_library_does(tmp_path: Path) -> None:
+    table = hwsim.compare(replace(PLAIN, n=1), ["h100"], ["winograd-f4", "direct"], dtype="fp16")
+    said = " ".join(table.table().split())
+    assert "transforms 16 images at a time, and one of them takes as long (winograd-f4)" in said
+    assert (
+        "maps are copied to channels last and back; nhwc maps (--layout) are not (direct)" in said
+    )
+    table.to_html(tmp_path / "report.html")
+    assert "transforms 16 images at a time" in (tmp_path / "report.html").read_text()

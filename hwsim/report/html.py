@@ -20,6 +20,7 @@ from hwsim.report.tables import (
     dram_reuse_row,
     fallback_notes,
     layer_row,
+    library_notes,
 )
 from hwsim.results.document import comparison_document
 from hwsim.results.result import Result
@@ -88,12 +89,17 @@ def render(comparison: Comparison, drawings: dict[str, str], command: str) -> st
         reuse_row=dram_reuse_row,
         counts_head=COUNTS_HEAD,
         counts=[counts_row(result) for result in comparison.results],
-        findings=[*findings(comparison.results), *fallback_notes(comparison.results)],
+        findings=[*findings(comparison.results), *_beside(comparison.results)],
         size_text=size_text,
     )
 
 
 COUNTS_HEAD = ["machine", "algorithm", "multiplies", "constant", "shifts", "additions", "effectual"]
+
+
+def _beside(results: tuple[Result, ...]) -> list[str]:
+    """What has to be said beside the findings."""
+    return [*library_notes(results), *fallback_notes(results)]
 
 
 def counts_row(result: Result) -> list[str]:
@@ -136,7 +142,7 @@ def markdown(comparison: Comparison, command: str) -> str:
     lines += [f"`{printable(command).replace('`', chr(39))}`", ""] if command else []
     lines += [
         f"- {inert(finding)}"
-        for finding in (*findings(comparison.results), *fallback_notes(comparison.results))
+        for finding in (*findings(comparison.results), *_beside(comparison.results))
     ] + [""]
     lines += _markdown_table(COMPARE_HEAD, comparison_rows(comparison.results))
     lines += [f"![{name}]({name}.svg)\n\n{caption}\n" for name, caption in CAPTIONS.items()]

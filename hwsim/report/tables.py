@@ -11,6 +11,7 @@ from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
 
 WIDTH = 80
+OF_LIBRARIES = ("'s library ", "maps are copied to channels last")  # what their notes say
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
 Rows = list[list[str]]
 
@@ -289,7 +290,8 @@ def comparison_table(results: Sequence[Result]) -> str:
         if all(row[0] != machine for row in rows):
             rows.append([machine, *[""] * (len(TERMINAL_HEAD) - 1)])
         rows.append([f"  {algorithm}", time, multiplies, additions, moved, workspace, energy])
-    lines = [piece for note in fallback_notes(results) for piece in _wrap(f"note: {note}")]
+    notes = [*library_notes(results), *fallback_notes(results)]
+    lines = [piece for note in notes for piece in _wrap(f"note: {note}")]
     return "\n".join([text_table(TERMINAL_HEAD, rows, left=1), *(["", *lines] if lines else [])])
 
 
@@ -311,6 +313,18 @@ def fallback_notes(results: Sequence[Result]) -> list[str]:
         f"({_some(list(own))})"
         for (reason, own), algorithms in names.items()
     ]
+
+
+def library_notes(results: Sequence[Result]) -> list[str]:
+    """What a GPU's library does otherwise than the textbook, each once, with the algorithms it is
+    about."""
+    found: dict[str, dict[str, None]] = {}
+    for result in results:
+        for layer in result.layers:
+            for note in layer.notes:
+                if any(words in note for words in OF_LIBRARIES):
+                    found.setdefault(note, {})[layer.algorithm] = None
+    return [f"{note} ({', '.join(algorithms)})" for note, algorithms in found.items()]
 
 
 def html_table(results: Sequence[Result]) -> str:
