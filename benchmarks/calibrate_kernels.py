@@ -1,6 +1,6 @@
 """Fit the constants of a GPU library's kernel families to measured calls, and say how well they hold on rows left out.
 
-    python benchmarks/calibrate_kernels.py            the fit of kernels/nvidia-hopper.yaml on reference/h100_gemm.json
+    python benchmarks/calibrate_kernels.py            kernels/nvidia-hopper.yaml on reference/h100_gemm.json and h100_conv.json
     python benchmarks/calibrate_kernels.py ffma wgmma only these families
 
 Least squares of log(model / measured), with large errors counted less, one constant after another until none moves;
@@ -10,17 +10,18 @@ five folds by product size. Constants start at those in the file; print them and
 import json
 import math
 import random
+import re
 import sys
 from dataclasses import replace
 from statistics import fmean, median
 
 from hwsim.algorithms import lower
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.kernels import Family
+from hwsim.describe.kernels import Family, Kernel, Tile
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.units import Bandwidth, Duration
-from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
+from hwsim.timing.gpu.kernel_time import Chip, Product, product_of, time_of
 from hwsim.validate.gpu_products import kernel_of
 
 MACHINE, FILE, FOLDS = "h100", "h100_gemm.json", 5
@@ -36,7 +37,16 @@ CONSTANTS = {
     "mma-halves": ("efficiency", "prologue", "epilogue", "latency"),
     "wmma-halves": ("prologue", "epilogue", "latency"),
     "wmma-half-words": ("prologue", "epilogue", "latency"),
+    "conv-ffma": ("efficiency", "prologue", "epilogue", "latency", "issue"),
+    "conv-wgmma": ("efficiency", "prologue", "epilogue", "tile_change"),
+    "conv-mma": ("efficiency", "prologue", "epilogue"),
 }
+GAP_US = (
+    2.4  # a call beyond its kernel, which is all that a conversion's neighbours say of themselves
+)
+XMMA = re.compile(r"(sm\d+)_xmma_fprop\w*?_tilesize(\d+)x(\d+)x(\d+)")
+CUTLASS = re.compile(r"fprop_optimized_f16_(\d+)x(\d+)_(\d+)x(\d+)")
+SHARED, EPILOGUE = 232_448, 16_660  # bytes of a block, and of them the epilogue's
 
 
 def value(family: Family, name: str) -> float:
@@ -104,6 +114,42 @@ class Rows:
         return family
 
 
+def convolution_calls(library) -> dict[str, list]:
+    """Launches of cuDNN's implicit GEMM. Its fp32 calls are one kernel; of the others the kernel's own time is taken."""
+    found: dict[str, list] = {}
+    for row in json.loads((data_folder("reference") / "h100_conv.json").read_text())["rows"]:
+        if row["algo"] != "implicit_precomp_gemm" or row["groups"] > 1:
+            continue
+        side = (row["H"] + 2 * row["pad"] - row["R"]) // row["stride"] + 1
+        m, k, width = (
+            row["N"] * side * side,
+            row["C"] * row["R"] * row["S"],
+            4 if row["dtype"] == "fp32" else 2,
+        )
+        sizes = (row["N"] * row["C"] * row["H"] * row["W"], k * row["K"], m * row["K"])
+        product = Product(m, row["K"], k, 1, width, width, *(size * width for size in sizes))
+        for launch in row["kernels"]:
+            name, cluster, measured = launch["name"], (1, 1), launch["us"] + GAP_US
+            if match := CUTLASS.search(name):
+                family, (rows, columns, deep, stages) = "conv-mma", map(int, match.groups())
+            elif match := XMMA.search(name):
+                rows, columns, deep = (int(match[part]) for part in (2, 3, 4))
+                if match[1] == "sm90":
+                    family, cluster = "conv-wgmma", (2, 2)
+                    stages = min(16, (SHARED - EPILOGUE) // ((rows + columns) * deep * width))
+                elif row["dtype"] == "fp32":
+                    family, stages, measured = "conv-ffma", 3, row["us_cold"]
+                else:
+                    continue
+            else:
+                continue
+            tile = Tile(rows, columns, deep, stages, launch["block"][0], launch["registers"])
+            found.setdefault(family, []).append(
+                (product, row["dtype"], Kernel(library, family, tile, 1, cluster), measured)
+            )
+    return found
+
+
 def main(wanted: list[str]) -> None:
     machine = load_machine(MACHINE)
     library = machine.compute.library
@@ -116,6 +162,7 @@ def main(wanted: list[str]) -> None:
             by_family.setdefault(kernel.family, []).append(
                 (product_of(stage), row["dtype"], kernel, row["us_cold"])
             )
+    by_family |= convolution_calls(library)
     everything, left_out = [], []
     for name, names in CONSTANTS.items():
         if (wanted and name not in wanted) or name not in by_family:
