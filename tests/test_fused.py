@@ -17,7 +17,7 @@ from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.workload import load_workload
 from hwsim.errors import HwsimError
-from hwsim.rewrite.fusion import blocks_of
+from hwsim.rewrite.fusion import blocks_of, number_of_blocks
 from hwsim.validate import run_check
 
 LARGE = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
@@ -242,3 +242,12 @@ def test_every_algorithm_counts_vgg16() -> None:
         for name, row in rows.items()
         if name not in ("direct", "implicit-gemm")
     )
+
+
+@pytest.mark.parametrize("machine", ["h200", "tpu-v1", "xeon-8380"])
+def test_blocks_are_counted_without_being_cut(machine: str) -> None:
+    loaded = load_machine(machine)
+    for algorithm in ("winograd-f4-fused", "offset-add-fused", "direct"):
+        plan = lower(ConvLayer(4, 64, 56, 56, 64, 3, 3, pad=1), algorithm)
+        blocks, _ = blocks_of(plan, loaded)
+        assert number_of_blocks(plan, loaded) == sum(block.times for block in blocks)

@@ -16,7 +16,7 @@ from hwsim.ir.stage import Plan
 from hwsim.parts.dram import Dram
 from hwsim.parts.vector import VectorUnit
 from hwsim.results.result import LayerResult
-from hwsim.rewrite.fusion import blocks_of
+from hwsim.rewrite.fusion import number_of_blocks
 
 # the first is always simulated; a fixed list, so that what a plug-in registers does not change what
 # auto does
@@ -80,9 +80,8 @@ def _kernels(plan: Plan, machine: Machine) -> int:
     """Stages that are launched one after another."""
     if machine.compute.launch_cycles(machine.clock_hz) == 0.0:
         return 0
-    blocks, _ = blocks_of(plan, machine)
     stages = sum(not stage.offline for stage in plan.stages)
-    return stages * sum(block.times for block in blocks)
+    return stages * number_of_blocks(plan, machine)
 
 
 def _vector_rate(machine: Machine, dtype: str) -> float:

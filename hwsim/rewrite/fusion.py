@@ -57,6 +57,12 @@ def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
     return [Block(pieces[likes.index(like)], number) for like, number in times.items()], []
 
 
+def number_of_blocks(plan: Plan, machine: Machine) -> int:
+    """How many blocks a plan is cut into, without cutting it."""
+    chunks = _chunks(plan, machine) if plan.fused_over else ""
+    return 1 if isinstance(chunks, str) else prod(len(own) for own in chunks.values())
+
+
 def room_for_temporaries(machine: Machine) -> tuple[str, int]:
     """(memory, bytes): half of the chip's buffer next to DRAM, or of the last cache."""
     name = machine.chain("activation")[1]
