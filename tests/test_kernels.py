@@ -14,12 +14,13 @@ from hwsim.choose.kernels import best_kernels
 from hwsim.cli import main
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.kernels import find_kernel, load_library
-from hwsim.describe.layer import GemmLayer
+from hwsim.describe.layer import ConvLayer, GemmLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.units import Bandwidth
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
-from hwsim.timing.gpu.kernel_time import Chip, Product, product_of, time_of
+from hwsim.rewrite.gpu_library import as_library_runs
+from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
 from hwsim.validate.gpu_products import kernel_of, launched
 
 H100, H200 = load_machine("h100"), load_machine("h200")
@@ -193,6 +194,24 @@ def test_a_library_of_ones_own(tmp_path: Path) -> None:
         load_library(str(path))
 
 
-def test_dense_products_move_each_operand_once() -> None:
-    product = Product.dense(100, 200, 300, 2, batch=3)
-    assert (product.a_bytes, product.b_bytes, product.c_bytes) == (180_000, 360_000, 120_000)
+def test_what_is_explained_is_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Winograd's products are of fp32, and a depthwise layer's are called for group by group."""
+    words = ["run", "h100", "-t", "fp16", "-a", "winograd-f4", "--explain"]
+    main([*words, "conv:64,28,28,64,3,3,1,1"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert "ffma" in said.partition("the fastest first")[2] and "wgmma" not in said
+    main([*words, "mobilenet-v1:dw2"], standalone_mode=False)
+    assert "products, called 32 times" in capsys.readouterr().out
+
+
+def test_one_launch_of_a_stage_is_a_product_of_its_own() -> None:
+    layer = ConvLayer(2, 36, 28, 28, 36, 3, 3, pad=1, groups=4)
+    for algorithm, over, shape in (
+        ("winograd-f4", ("g",), (16 * 49, 9, 9, 36)),
+        ("fft-t16", ("y", "x"), (2, 18, 18, 4 * 144)),  # four tiles, and four groups
+    ):
+        plan = as_library_runs(lower(layer, algorithm), H100)
+        stage = next(stage for stage in plan.stages if stage.view)
+        product = product_of(stage)
+        assert stage.called_over == over and stage.launches == 4
+        assert (product.m, product.n, product.k, product.batch) == shape

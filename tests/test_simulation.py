@@ -271,9 +271,9 @@ def test_no_machine_draws_more_than_its_power(machine: str) -> None:
     """Averages over layers of networks and large products, in every data type that the machine multiplies."""
     loaded = load_machine(machine)
     layers = {
-        "product": GemmLayer(512, 512, 1024),
-        "wide": GemmLayer(64, 2048, 1024),
-        "conv": ConvLayer(1, 128, 28, 28, 256, 3, 3, pad=1),
+        "product": GemmLayer(1024, 1024, 1024),
+        "wide": GemmLayer(64, 4096, 1024),
+        "conv": ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1),
     }
     for dtype in loaded.compute.dtypes:
         result = hwsim.simulate(Workload("mixed", layers), loaded, "implicit-gemm", dtype=dtype)

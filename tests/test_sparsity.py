@@ -153,10 +153,9 @@ def test_which_machines_gain_from_which_zeros() -> None:
         assert gains[machine, "unstructured"] == 1.0
         assert gains[machine, "channels"] > 1.3
         assert gains[machine, "256x256"] > 1.1
-    # a call takes 2.4 us and its first loads as much, which no zeros shorten
-    assert gains["h200", "2:4"] > 1.2 and gains["xeon-8380", "2:4"] == gains["tpu-v1", "2:4"] == 1.0
+    assert gains["h200", "2:4"] > 1.3 and gains["xeon-8380", "2:4"] == gains["tpu-v1", "2:4"] == 1.0
     assert (
-        gains["h200", "16x16"] > 1.2
+        gains["h200", "16x16"] > 1.3
         and gains["xeon-8380", "16x16"] > 1.3
         and gains["tpu-v1", "16x16"] == 1.0
     )

@@ -22,13 +22,11 @@ from hwsim.errors import HwsimError
 from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.rewrite.gpu_library import as_library_runs
+from hwsim.rewrite.layout import lay_out
+from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows.library_kernel import LibraryKernel
 from hwsim.timing.gpu.kernel_time import (
-    INTAKE,
-    L2,
-    LATENCY,
-    LOOP,
-    SHARED,
     Candidates,
     Chip,
     Ints,
@@ -40,13 +38,6 @@ from hwsim.timing.gpu.kernel_time import (
 )
 
 LIBRARY = LibraryKernel()
-SAID = {
-    LOOP: "multipliers",
-    SHARED: "shared memory",
-    L2: "L2",
-    INTAKE: "loads into an SM",
-    LATENCY: "latency of loads",
-}
 ALIGNED = 16  # bytes: the widest load of a thread
 SPLITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
 WAVES_SPLIT = 2  # blocks of a split product fill the SMs so many times, at most
@@ -70,10 +61,11 @@ class Timed:
 
 @dataclass(frozen=True)
 class KernelChoice:
-    """The fastest kernels of a stage, best first."""
+    """The fastest kernels of a stage, best first; calls: of one of them, that run the stage."""
 
     layer: str
     stage: str
+    calls: int
     clock_hz: float
     kernels: tuple[Timed, ...]
 
@@ -85,11 +77,13 @@ def choices(
     runs; none on machines without a library."""
     found = []
     for name, layer, algorithm in layers:
-        for stage in lower(layer, algorithm).with_dtype(layer.dtype or dtype).stages:
+        plan, _ = exploit(lower(layer, algorithm).with_dtype(layer.dtype or dtype), layer, machine)
+        for stage in lay_out(as_library_runs(plan, machine), layer, machine).stages:
             if stage.offline or LIBRARY.refuses(stage, machine):
                 continue
             kernels = tuple(best_kernels(stage, machine, most))
-            found.append(KernelChoice(name, stage.name, machine.clock_hz, kernels))
+            choice = KernelChoice(name, stage.name, stage.launches, machine.clock_hz, kernels)
+            found.append(choice)
     return found
 
 
@@ -158,7 +152,7 @@ def _families(library: Library, stage: Stage, dtype: str, product: Product) -> I
     general = [family.align for family in fitting.values() if not family.few]
     for name, family in fitting.items():
         few = product.m <= family.most_m or product.n <= family.most_n
-        if few or (not family.few and family.align == max(general)):
+        if few or (not family.few and family.align == max(general, default=0)):
             yield name
 
 
@@ -197,7 +191,7 @@ def _slowest(times: Times, place: int) -> str:
     inside = {name: float(cycles[place]) for name, cycles in times.limits.items()}
     if times.moving[place] > times.body[place] + times.epilogue[place]:
         return "DRAM"
-    return SAID[max(inside, key=lambda name: inside[name])]
+    return max(inside, key=lambda name: inside[name])
 
 
 @lru_cache(maxsize=256)

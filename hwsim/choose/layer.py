@@ -68,17 +68,17 @@ def simulate_layer(
             f"{machine.name} does not compute {dtype}; expected one of "
             f"{', '.join(machine.compute.dtypes)}"
         )
-    plan, remarks = exploit(plan.with_dtype(dtype), layer, machine)
-    needed = {stage.name: stage.operations for stage in plan.stages}
-    said = plan.notes
-    plan = lay_out(as_library_runs(plan, machine), layer, machine)
-    remarks += plan.notes[len(said) :]
+    asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
+    needed = {stage.name: stage.operations for stage in asked.stages}
+    plan = lay_out(as_library_runs(asked, machine), layer, machine)
+    remarks += plan.notes[len(asked.notes) :]
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
     plain = dataflow is None and not nests and not patient
-    chain = (plain and l2_in_closed_form(machine, timed)) or implicit_chain(machine, timed)
+    formula = l2_in_closed_form(machine, timed) if plain else None
+    chain = formula or implicit_chain(machine, timed)
     runs = [
         _run_stages(
             block.plan,

@@ -168,6 +168,12 @@ class Family:
         return Tile(m, n, k, stages, threads or self.threads, registers or self.registers)
 
     @property
+    def from_shared(self) -> bool:
+        """Do groups multiply straight out of shared memory, which other threads of the block
+        fill?"""
+        return self.groups > 0
+
+    @property
     def few(self) -> bool:
         """Is it for few rows or columns alone?"""
         return bool(self.most_m or self.most_n)

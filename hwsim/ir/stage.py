@@ -77,7 +77,7 @@ class Stage:
     states densities. view: how a matrix unit sees the stage, None for a stage that no matrix unit
     can run. offline: done once before inference (the filter transform), counted but not timed.
     dtype: of the run, once there is one. kernel: what the statement computes, None for a
-    multiply-accumulate. launches: parts of it that a GPU is called for one after another.
+    multiply-accumulate. called_over: dims of which a GPU is called for one iteration after another.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Stage:
     statement: str = ""
     dtype: str | None = None
     kernel: Kernel | None = None
-    launches: int = 1
+    called_over: tuple[str, ...] = ()
 
     @property
     def extents(self) -> Mapping[str, int]:
@@ -117,6 +117,11 @@ class Stage:
     def reduction(self) -> frozenset[str]:
         """Dims that the output does not move along: the statement accumulates over them."""
         return frozenset(dim for dim, bound in self.bounds if bound > 1) - self.output.dims
+
+    @property
+    def launches(self) -> int:
+        """Calls of a GPU that run it."""
+        return self.group(self.called_over)
 
     @property
     def has_taps(self) -> bool:

@@ -93,6 +93,17 @@ def _fewest_boxes(extents: tuple[int, ...], budget: int) -> tuple[int, ...]:
     return min(_boxes(extents, budget), key=key)
 
 
+def whole_rows(dims: tuple[str, ...], extents: Mapping[str, int], most: int) -> dict[str, int]:
+    """A box of at most `most` positions: the innermost dims whole, as far as they go, the next one
+    in even parts."""
+    sizes: dict[str, int] = {}
+    for dim in reversed(dims):
+        pieces = -(-extents[dim] // max(1, min(most, extents[dim])))
+        sizes[dim] = -(-extents[dim] // pieces)
+        most //= sizes[dim]
+    return {dim: sizes[dim] for dim in dims}
+
+
 def _even_cuts(extent: int, pieces: int) -> Iterator[int]:
     """The lengths of a dim cut evenly into at least so many pieces, each length once, longest
     first."""

@@ -200,7 +200,8 @@ def kernels_text(found: Sequence[KernelChoice]) -> str:
         ]
         name = choice.layer if choice.layer == choice.stage else f"{choice.layer}: {choice.stage}"
         table = text_table(KERNEL_HEAD, rows, left=1, words_last=True)
-        parts.append(f"\n{name}, kernels M x N x K x stages, the fastest first\n\n{table}")
+        calls = f", called {choice.calls} times" if choice.calls > 1 else ""
+        parts.append(f"\n{name}{calls}, kernels M x N x K x stages, the fastest first\n\n{table}")
     return "\n".join(parts) or "\nno product here runs a kernel of a library"
 
 

@@ -38,15 +38,20 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
         return replace(plan, stages=tuple(_tile_by_tile(stage) for stage in wide))
     images = sm.library.winograd_images
     stages = tuple(_of_groups(stage, spectra, images) for stage in wide)
-    return replace(plan, stages=stages, notes=(*plan.notes, *_said(wide, stages, machine)))
+    return replace(plan, stages=stages, notes=(*plan.notes, *_said(wide, stages, images, machine)))
 
 
-def _said(before: Sequence[Stage], after: Sequence[Stage], machine: Machine) -> Iterator[str]:
+def _said(
+    before: Sequence[Stage], after: Sequence[Stage], images: int, machine: Machine
+) -> Iterator[str]:
     """What of it a user may wonder at."""
     there, taken = _most_images(before), _most_images(after)
     if taken > there:
-        one = "one of them takes" if there == 1 else f"{there} of them take"
-        yield f"{machine.name}'s library transforms {taken} images at a time, and {one} as long"
+        some = "one takes" if there == 1 else f"{there} take"
+        yield (
+            f"{machine.name}'s library transforms {images} images at a time: {some} as long as "
+            f"{taken}"
+        )
     if any(stage.launches > 1 for stage in after):
         yield f"{machine.name}'s library calls for every group by itself"
 
@@ -78,16 +83,15 @@ def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:
     if stage.offline or "n" not in extents:
         return stage
     padded = -(-extents["n"] // images) * images
-    stage = replace(stage, launches=extents.get("g", 1))
+    called_over = tuple(dim for dim in ("g",) if dim in extents)
     bounds = tuple((dim, padded if dim == "n" else bound) for dim, bound in stage.bounds)
     tensors = tuple(_wider(tensor, padded, spectra) for tensor in stage.tensors)
-    return replace(stage, bounds=bounds, tensors=tensors)
+    return replace(stage, bounds=bounds, tensors=tensors, called_over=called_over)
 
 
 def _tile_by_tile(stage: Stage) -> Stage:
     """Spectra of one place of the tiles at a time, of all images."""
-    extents = stage.extents
-    return replace(stage, launches=extents.get("y", 1) * extents.get("x", 1))
+    return replace(stage, called_over=tuple(dim for dim in ("y", "x") if dim in stage.extents))
 
 
 def _wider(tensor: Tensor, images: int, spectra: frozenset[str]) -> Tensor:
@@ -105,4 +109,4 @@ def _by_image(stage: Stage, plan: Plan) -> Stage:
     writes_windows = isinstance(stage.kernel, Move) and stage.has_taps
     if not writes_windows or stage.output.name not in plan.temporaries:
         return stage
-    return replace(stage, launches=stage.extents.get("n", 1))
+    return replace(stage, called_over=tuple(dim for dim in ("n",) if dim in stage.extents))

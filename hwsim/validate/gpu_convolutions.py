@@ -4,13 +4,11 @@ hwsim's; and what the algorithm that hwsim picks really took."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
 from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer
-from hwsim.describe.machine import Machine, load_machine
-from hwsim.errors import HwsimError
+from hwsim.describe.machine import load_machine
 from hwsim.validate import Pair
 
 ALGORITHMS = {
@@ -47,7 +45,8 @@ class Convolutions:
                 continue
             layer = layer_of(row)
             kind = "depthwise" if layer.groups > 1 else "dense"
-            modelled = seconds(layer, machine, algorithm, row["dtype"]) * 1e6
+            result = simulate(layer, machine, algorithm, dtype=row["dtype"])
+            modelled = result.seconds * 1e6
             said = f"{number} {layer.summary} x{layer.n} {row['dtype']} {row['algo']}"
             groups = {"algorithm": f"{row['algo']} {row['dtype']}", "kind": kind}
             yield Pair(said, "time", row["us_cold"], modelled, groups)
@@ -95,11 +94,3 @@ def layer_of(row: Any) -> ConvLayer:
         groups=row["groups"],
         filters="online",
     )
-
-
-def seconds(layer: ConvLayer, machine: Machine, algorithm: str, dtype: str) -> float:
-    """What an algorithm takes; infinite where it does not apply."""
-    try:
-        return simulate(layer, machine, algorithm, dtype=dtype).seconds
-    except HwsimError:
-        return inf

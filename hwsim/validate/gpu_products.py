@@ -96,7 +96,8 @@ def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Ker
         first, second, k = (int(match[part]) for part in (2, 3, 4))
         stages = int(match[5] or 0)
         if match[1] == "sm90":
-            family, n, m, cluster = "wgmma-tf32", first, second, (1, 2)
+            family, n, m = "wgmma-tf32", first, second
+            cluster = library.families[family].cluster_shapes[0]
             stages = min(8, 231424 // ((m + n) * k * 4))
         else:
             family, m, n = "ffma" if "ffma" in name else "mma-tf32", first, second

@@ -1,8 +1,8 @@
 """Products that NeuSight's authors measured on an A100 and a V100 in PyTorch, single precision.
 
 Lee et al., "Forecasting GPU Performance for Deep Learning Training and Inference", ASPLOS 2025. The
-rows are not shipped; a JSON file of them is read by --data: {"rows": [{"device", "op": "linear" or
-"bmm", "M", "N", "K", "B" of a bmm, "us"}]}. Rows of other devices and operators are left out.
+rows are not shipped; a JSON file of them is read by --data: {"rows": [{"device", "op": "linear",
+"M", "N", "K", "us"}]}. Rows of other devices and operators are left out.
 """
 
 from __future__ import annotations

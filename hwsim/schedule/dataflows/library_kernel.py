@@ -14,13 +14,14 @@ are a box of whole image rows where they fit.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 from hwsim.describe.kernels import Kernel, find_kernel
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
-from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
@@ -72,10 +73,10 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     share = -(-stage.group(view.k) // kernel.split)
     parts = split_group(reduced, extents, share) if kernel.split > 1 else {}
     left = {**extents, **parts}
-    block = {**_whole_rows(view.m, extents, tile.m), **_whole_rows(view.n, extents, tile.n)}
+    block = {**whole_rows(view.m, extents, tile.m), **whole_rows(view.n, extents, tile.n)}
     whole = {dim: extents[dim] for dim in taps}
     step = max(1, tile.k // max(1, stage.group(taps)))
-    slices = _whole_rows if traits.channels_last else split_group
+    slices = whole_rows if traits.channels_last else split_group
     while step > 1:
         held = {**block, **whole, **slices(reduced, left, step)}
         if tile.stages * sum(tile_bytes(t, held) for t in stage.inputs) <= sm.shared_per_block:
@@ -103,34 +104,16 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     return Nest(stage, drop_idle(stage, items), "kernel", kernel=kernel)
 
 
-def _whole_rows(dims: tuple[str, ...], extents: Mapping[str, int], most: int) -> dict[str, int]:
-    """A box of at most `most` positions: the innermost dims whole, as far as they go, the next one
-    in even parts."""
-    sizes: dict[str, int] = {}
-    for dim in reversed(dims):
-        pieces = -(-extents[dim] // max(1, min(most, extents[dim])))
-        sizes[dim] = -(-extents[dim] // pieces)
-        most //= sizes[dim]
-    return {dim: sizes[dim] for dim in dims}
-
-
 def _square(
     m: tuple[str, ...], n: tuple[str, ...], within: Mapping[str, int], holders: int
 ) -> dict[str, int]:
     """What each of the holders of a block's sums has of them, about as tall as wide."""
-    rows, columns = (_product(within, dims) for dims in (m, n))
+    rows, columns = (prod(within[dim] for dim in dims) for dims in (m, n))
     area = max(1, -(-rows * columns // holders))
     tall = min(rows, 1 << ((area - 1).bit_length() + 1) // 2)
     wide = min(columns, max(1, -(-area // tall)))
     tall = min(rows, max(1, -(-area // wide)))
     return {**split_group(m, within, tall), **split_group(n, within, wide)}
-
-
-def _product(sizes: Mapping[str, int], dims: tuple[str, ...]) -> int:
-    total = 1
-    for dim in dims:
-        total *= sizes[dim]
-    return total
 
 
 DATAFLOWS.register("kernel")(_flow := LibraryKernel())

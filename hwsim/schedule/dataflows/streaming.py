@@ -14,7 +14,7 @@ from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
-from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
 from hwsim.parts.core import Core
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -96,23 +96,14 @@ def _on_blocks(
     A transform of more than THREAD_BYTES is shared by several threads. Where neighbours in the
     output are none in the input, a block takes a square, TURNED of each, through shared memory.
     """
+    window_bytes = _bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window})
+    pieces = -(-window_bytes // THREAD_BYTES)
     turned = _turned(stage, outer)
-    if turned:
-        extents = dict(stage.bounds)
-        sizes = {dim: min(TURNED, extents[dim]) for dim in turned}
-        others = tuple(dim for dim in outer if dim not in turned)
-        sizes |= split_group(others, extents, TURNED * TURNED // prod(sizes.values()))
-        return [
-            *tiles(sizes, outer, "block"),
-            Hold(machine.only("scratchpad", "sm"), _names(stage), multicast=False),
-            *points(outer, "thread"),
-            Hold(machine.only("registers"), _names(stage), multicast=False),
-            *points(window),
-        ]
-    pieces = -(
-        -_bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window}) // THREAD_BYTES
+    sizes = (
+        _square(stage, outer, turned)
+        if turned
+        else _side_by_side(stage, outer, max(1, THREADS // pieces))
     )
-    sizes = _side_by_side(stage, outer, max(1, THREADS // pieces))
     return [
         *tiles(sizes, outer, "block"),
         Hold(machine.only("scratchpad", "sm"), _names(stage), multicast=False),
@@ -122,17 +113,20 @@ def _on_blocks(
     ]
 
 
+def _square(stage: Stage, outer: list[str], turned: tuple[str, ...]) -> dict[str, int]:
+    """TURNED words along either dim, more of the others where these are short."""
+    extents = dict(stage.bounds)
+    sizes = {dim: min(TURNED, extents[dim]) for dim in turned}
+    others = tuple(dim for dim in outer if dim not in turned)
+    return sizes | split_group(others, extents, TURNED * TURNED // prod(sizes.values()))
+
+
 def _side_by_side(stage: Stage, outer: list[str], most: int) -> dict[str, int]:
-    """At most so many outputs that lie side by side: whole rows as far as they go, of the next dim
-    even parts."""
-    output, extents = stage.output, dict(stage.bounds)
-    near = [dim for number in reversed(output.order) for dim in output.axes[number].dims]
-    sizes: dict[str, int] = {}
-    for dim in [*dict.fromkeys(near), *(dim for dim in reversed(outer) if dim not in near)]:
-        pieces = -(-extents[dim] // max(1, min(most, extents[dim])))
-        sizes[dim] = -(-extents[dim] // pieces)
-        most //= sizes[dim]
-    return {dim: sizes[dim] for dim in outer}
+    """At most so many outputs that lie side by side."""
+    output = stage.output
+    near = dict.fromkeys(dim for number in output.order for dim in output.axes[number].dims)
+    far = tuple(dim for dim in outer if dim not in near)
+    return whole_rows((*far, *near), dict(stage.bounds), most)
 
 
 def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:

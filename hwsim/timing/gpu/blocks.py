@@ -133,10 +133,6 @@ def _plain_cycles(
         else {names[0]: sharing, "latency and barriers": waiting}
     )
     stall["kernel launch"] = nest.stage.launches * sm.launch.cycles(machine.clock_hz)
-    if sm.library is not None:
-        stall["kernel launch"] += (nest.stage.launches - 1) * sm.library.gap.cycles(
-            machine.clock_hz
-        )
     return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
 
 

@@ -40,7 +40,8 @@ REGISTER_BYTES = 4
 REGISTERS_AT_A_TIME = 8  # a thread's registers are handed out in eights: NVIDIA, CUDA C++ guide
 RESERVED_SHARED = 1024  # bytes of every block that the system keeps: NVIDIA, Hopper tuning guide
 SUM_BYTES = 4
-LOOP, SHARED, L2, INTAKE, LATENCY = "products", "shared", "l2", "intake", "latency of loads"
+LOOP, SHARED, L2 = "multipliers", "shared memory", "L2"  # what a step may wait for
+INTAKE, LATENCY = "loads into an SM", "latency of loads"
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,6 @@ class Product:
     b_bytes: int
     c_bytes: int
 
-    @classmethod
-    def dense(cls, m: int, n: int, k: int, width: int, batch: int = 1) -> Product:
-        """A product whose operands share no words."""
-        sizes = [batch * words * width for words in (m * k, k * n, m * n)]
-        return cls(m, n, k, batch, width, width, *sizes)
-
 
 def operands(stage: Stage) -> tuple[Tensor, Tensor]:
     """A and B of a product: what is not the weights, and the weights."""
@@ -75,20 +70,19 @@ def operands(stage: Stage) -> tuple[Tensor, Tensor]:
 
 
 def product_of(stage: Stage) -> Product:
-    """The product that one launch of a stage is: a group of it, or a share of its rows, where the
-    library calls for it in parts. Raises HwsimError for a stage that is none."""
-    view, parts = stage.view, stage.launches
+    """The product that one launch of a stage is. Raises HwsimError for a stage that is none."""
+    view = stage.view
     if view is None:
         raise HwsimError(f"{stage.name} is no matrix product; expected one for a kernel")
-    m, n, batch = (stage.group(dims) for dims in (view.m, view.n, view.b))
-    k = stage.iterations // (m * n * batch)
+    once = frozenset(stage.called_over)
+    m, n, batch = (
+        stage.group(tuple(dim for dim in dims if dim not in once))
+        for dims in (view.m, view.n, view.b)
+    )
+    k = stage.iterations // (m * n * batch * stage.launches)
     a, b = operands(stage)
     out = stage.output
-    sizes = [a.bytes, b.bytes, out.bytes]
-    if stage.extents.get("g") == parts:
-        batch, sizes = batch // parts, [size // parts for size in sizes]
-    else:
-        m, sizes = ceil(m / parts), [a.bytes // parts, b.bytes, out.bytes // parts]
+    sizes = [t.bytes // stage.group(tuple(t.dims & once)) for t in (a, b, out)]
     return Product(m, n, k, batch, max(a.width, b.width), out.width, *sizes)
 
 
@@ -165,7 +159,7 @@ class Chip:
 
     def reached(self, family: Family, warps: Floats) -> Floats:
         """The share of the peak that so many warps on an SM keep busy."""
-        if family.stays:
+        if family.from_shared:
             return np.ones_like(warps)
         table = self.sm.tensor_warps if family.unit == "tensor" else self.sm.core_warps
         known = sorted((int(number), share) for number, share in table.items())
@@ -307,7 +301,7 @@ class _Limits:
         self._issue = family.issue.cycles(clock) * self._warps
         operands = (found.m + found.n) * found.k * product.width
         read = _operand_reads(family, found, product.width)
-        self._shared = (read + (0 if family.stays else operands)) / chip.shared_bandwidth
+        self._shared = (read + (0 if family.from_shared else operands)) / chip.shared_bandwidth
         own = (found.m / found.cluster_n + found.n / found.cluster_m) * found.k * product.width
         self._l2 = own * active / chip.l2_bandwidth
         self._intake = operands / family.ingest.bytes_per_cycle(clock)
@@ -338,7 +332,7 @@ class _Limits:
 def _operand_reads(family: Family, found: Candidates, width: int) -> Floats:
     """Bytes that the threads of a block read of shared memory a step: each holds a square of sums,
     or a group of threads together, and reads its rows of A and columns of B."""
-    if family.stays:
+    if family.from_shared:
         rows = np.minimum(found.n, 64)
         return np.maximum(1, found.n // 64) * (rows + found.m) * found.k * width
     holding = found.threads if family.unit == "cores" else found.threads // family.group
