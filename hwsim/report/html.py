@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hwsim.describe.units import seconds_text, si, size_text
 from hwsim.errors import printable
 from hwsim.report.files import write_file
+from hwsim.report.style import stylesheet
 from hwsim.report.tables import (
     COMPARE_HEAD,
     DRAM_REUSE_HEAD,
@@ -81,6 +82,7 @@ def render(comparison: Comparison, drawings: dict[str, str], command: str) -> st
         comparison=comparison,
         drawings=[(name, text, CAPTIONS[name]) for name, text in drawings.items()],
         command=command,
+        style=stylesheet(),
         head=COMPARE_HEAD,
         rows=comparison_rows(comparison.results),
         layer_head=LAYER_HEAD,

@@ -1,0 +1,81 @@
+"""hwsim teach: the lessons."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hwsim.cli.terminal import print_text, progress_bar, user_errors
+from hwsim.errors import HwsimError
+
+
+@click.command()
+@click.argument("lesson", required=False)
+@click.option("--site", type=click.Path(path_type=Path), help="Write all lessons as pages here.")
+@click.option("--open", "opened", is_flag=True, help="Open the pages in a browser, with --site.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
+@user_errors
+def command(lesson: str | None, site: Path | None, opened: bool, force: bool) -> None:
+    """Lessons on loop tiling, convolution and memory.
+
+    \b
+    hwsim teach                      the list
+    hwsim teach tiling               one lesson, step by step
+    hwsim teach --site lessons       all of them as pages that open offline
+    """
+    if site is not None:
+        if lesson is not None:
+            raise HwsimError(f"--site with {lesson!r}; the site has all lessons")
+        _write_site(site, opened, force)
+    elif opened:
+        raise HwsimError("--open without --site; expected --site FOLDER, whose pages it opens")
+    elif lesson is None:
+        print_text(_listing())
+    else:
+        _show(lesson)
+
+
+def _listing() -> str:
+    from hwsim.report.tables import WIDTH
+    from hwsim.teach import LESSONS, in_order
+
+    lines = ["Lessons:", ""]
+    for name in in_order():
+        lines += [f"  {name}", click.wrap_text(LESSONS[name].question, WIDTH, "    ", "    ")]
+    return "\n".join([*lines, "", "hwsim teach NAME shows one; hwsim teach --site FOLDER, all as pages."])
+
+
+def _show(name: str) -> None:
+    """Step by step where someone reads, all at once where the output goes to a file."""
+    from hwsim.teach import LESSONS
+    from hwsim.teach.terminal import pages
+
+    lesson = LESSONS[name]
+    asked = sys.stdin.isatty() and sys.stdout.isatty()
+    for number, page in enumerate(pages(lesson, colour=sys.stdout.isatty())):
+        if number and asked and not _go_on():
+            return
+        click.echo(page + "\n")
+
+
+def _go_on() -> bool:
+    click.echo("[Enter: next, q: stop] ", nl=False, err=True)
+    key = click.getchar()
+    click.echo("", err=True)
+    return key not in ("q", "Q", "\x1b")
+
+
+def _write_site(folder: Path, opened: bool, force: bool) -> None:
+    from hwsim.report.files import check_folder, write_folder
+    from hwsim.teach.site import site_files
+
+    check_folder(folder, force)
+    with progress_bar("lessons") as progress:
+        files = site_files(progress)
+    write_folder(folder, files, force)
+    index = folder / "index.html"
+    click.echo(f"wrote {index}", err=True)
+    if opened:
+        click.launch(index.resolve().as_uri())
