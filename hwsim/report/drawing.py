@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from math import log
 from typing import Protocol
 
 WIDE, LABEL, VALUE = 720, 190, 70  # of the picture, of the labels left, of the numbers right
@@ -24,13 +25,23 @@ class Barred(Protocol):
     def unit(self) -> str: ...
     @property
     def base(self) -> float | None: ...
+    @property
+    def log(self) -> bool: ...
+
+
+def lengths(block: Barred) -> Callable[[float], float]:
+    """From a value to its bar's share of the longest; by the logarithm, a tenth is the least."""
+    drawn = [value for row in block.values.values() for value in row if value]
+    most = max([*drawn, block.base or 0.0], default=1.0) or 1.0
+    if not block.log:
+        return lambda value: value / most
+    least = min(drawn)
+    return lambda value: 0.1 + 0.9 * (log(value / least) / log(most / least) if most > least else 1)
 
 
 def bars(block: Barred) -> str:
     """Horizontal bars, a group for each label, a colour for each series."""
-    most = max((value for row in block.values.values() for value in row if value), default=1.0)
-    most = max(most, block.base or 0.0)
-    scale = (WIDE - LABEL - VALUE) / most
+    share, room = lengths(block), WIDE - LABEL - VALUE
     parts, y = [], TOP + 20 * (len(block.values) > 1)
     top = y
     for number, label in enumerate(block.labels):
@@ -43,7 +54,7 @@ def bars(block: Barred) -> str:
         parts.append(f'<text x="{LABEL - 8}" y="{middle:g}" class="end">{escape(label)}</text>')
         for place, value in drawn:
             assert value is not None
-            wide = max(1.0, value * scale)
+            wide = max(1.0, share(value) * room)
             parts.append(
                 f'<rect x="{LABEL}" y="{y}" width="{wide:.1f}" height="{BAR - 2}" class="s{place}"/>'
                 f'<text x="{LABEL + wide + 5:.1f}" y="{y + 12}" class="value">{number_text(value)}</text>'
@@ -51,14 +62,20 @@ def bars(block: Barred) -> str:
             y += BAR
         y += GAP
     if block.base is not None:
-        x = LABEL + block.base * scale
+        x = LABEL + share(block.base) * room
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 6}" y2="{y - 4}" class="base"/>')
-    title = block.title + (f" ({block.unit})" if block.unit else "")
+    title = title_text(block)
     return (
         f'<svg viewBox="0 0 {WIDE} {y}" role="img" aria-label="{escape(_spoken(block))}">'
         f'<text x="0" y="16" class="title">{escape(title)}</text>'
         f"{_legend(list(block.values)) if len(block.values) > 1 else ''}{''.join(parts)}</svg>"
     )
+
+
+def title_text(block: Barred) -> str:
+    """The title with the unit, and whether lengths go by the logarithm."""
+    unit = ", ".join([block.unit] * bool(block.unit) + ["logarithmic"] * block.log)
+    return f"{block.title} ({unit})" if unit else block.title
 
 
 def _legend(names: Sequence[str]) -> str:

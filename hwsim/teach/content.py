@@ -41,7 +41,7 @@ class Bars:
     """Horizontal bars: for every label a bar of each series; None where there is none.
 
     values[series] is as long as labels. unit: of the values, such as "ms". base: a line to compare
-    with.
+    with. log: lengths go by the logarithm.
     """
 
     title: str
@@ -50,6 +50,7 @@ class Bars:
     unit: str
     caption: str = ""
     base: float | None = None
+    log: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from functools import singledispatch
 
-from hwsim.report.drawing import number_text
+from hwsim.report.drawing import lengths, number_text, title_text
 from hwsim.report.tables import WIDTH, text_table
 from hwsim.teach.content import Bars, Block, Code, Command, Lesson, Loops, Problem, Step, Table, Widget
 
@@ -80,20 +80,17 @@ def _(block: Table) -> str:
 
 @block_text.register
 def _(block: Bars) -> str:
-    most = max(
-        (value for values in block.values.values() for value in values if value), default=1.0
-    )
-    rows = []
+    share, many, rows = lengths(block), len(block.values) > 1, []
     for number, label in enumerate(block.labels):
-        for place, (series, values) in enumerate(block.values.items()):
-            value = values[number]
-            if value is None:
-                continue
-            bar = "#" * max(1, round(BAR * value / most))
-            rows.append([label if place == 0 else "", series, number_text(value), bar])
-    title = block.title + (f", in {block.unit}" if block.unit else "")
-    table = text_table(["", "", block.unit, ""], rows, left=2, words_last=True)
-    return "\n\n".join(["\n".join(textwrap.wrap(title, WIDTH)), table, *_caption(block.caption)])
+        shown = [(series, row[number]) for series, row in block.values.items()]
+        for place, (series, value) in enumerate((s, v) for s, v in shown if v is not None):
+            bar = "#" * max(1, round(BAR * share(value)))
+            name = label if place == 0 else ""
+            rows.append([name, *([series] if many else []), number_text(value), bar])
+    head = ["", *([""] if many else []), block.unit, ""]
+    title = "\n".join(textwrap.wrap(title_text(block), WIDTH))
+    table = text_table(head, rows, left=1 + many, words_last=True)
+    return "\n\n".join([title, table, *_caption(block.caption)])
 
 
 @block_text.register

@@ -63,7 +63,7 @@ class Zen3Loops:
         rows = data["rows"]
         for opt in dict.fromkeys(row["opt"] for row in rows):
             members = [row for row in rows if row["opt"] == opt]
-            times = [_microseconds(row, machine) for row in members]
+            times = [microseconds(row, machine) for row in members]
             factor = median(row["us"] / time for row, time in zip(members, times, strict=True))
             for row, time in zip(members, times, strict=True):
                 groups = {"opt": opt, "loop": row["loop"].partition("-c")[0], "n": str(row["n"])}
@@ -77,7 +77,9 @@ def _label(row: dict[str, Any]) -> str:
     return f"{row['opt']} {row['loop']} n {row['n']} ld {row['ld']}{tile}"
 
 
-def _microseconds(row: dict[str, Any], machine: Machine) -> float:
+def microseconds(row: dict[str, Any], machine: Machine) -> float:
+    """What the model takes for a row, with warm caches. Raises HwsimError for a loop without a
+    schedule."""
     loop, n, ld, tile = row["loop"], row["n"], row["ld"], row["tile"]
     if row["opt"] not in SCHEDULES:
         raise HwsimError(f"opt {row['opt']!r}; expected one of {', '.join(SCHEDULES)}")

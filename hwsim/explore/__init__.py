@@ -1,0 +1,1 @@
+"""Questions about many machines or settings at once."""

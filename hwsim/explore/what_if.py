@@ -1,0 +1,65 @@
+"""What if one resource were twice as good? A machine, changed in one thing at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hwsim.describe.machine import Machine, Part
+from hwsim.describe.units import Bandwidth, Duration
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.parts.systolic import SystolicArray
+
+MULTIPLIERS, BANDWIDTH, MEMORY, START = (
+    "twice the multipliers",
+    "twice the DRAM bandwidth",
+    "twice the on-chip memory",
+    "half the latency",
+)
+
+
+def doubled(machine: Machine) -> dict[str, Machine]:
+    """{what is better: the machine with it}: multipliers, DRAM bandwidth, the largest memory on the
+    chip, and what it takes to start (a launch, or DRAM's latency)."""
+    found = {MULTIPLIERS: _with(machine, machine.compute_name, _more(machine.compute))}
+    dram = machine.part(machine.dram_name, Dram)
+    wide = Bandwidth(dram.bandwidth.value * 2, dram.bandwidth.per_cycle)
+    found[BANDWIDTH] = _with(machine, machine.dram_name, replace(dram, bandwidth=wide, timing=None))
+    largest = max(
+        (name for name in machine.memories if name != machine.dram_name),
+        key=lambda name: machine.memories[name].capacity,
+    )
+    part: Any = machine.parts[largest]
+    found[MEMORY] = _with(machine, largest, replace(part, capacity=part.capacity * 2))
+    found[START] = _sooner(machine)
+    return found
+
+
+def _more(part: Part) -> Part:
+    """A compute part of twice as many units."""
+    if isinstance(part, StreamingMultiprocessor):
+        return replace(part, sms=part.sms * 2)
+    if isinstance(part, Core):
+        return replace(part, cores=part.cores * 2)
+    if isinstance(part, SystolicArray):
+        return replace(part, arrays=part.arrays * 2)
+    if isinstance(part, PeArray):
+        return replace(part, cols=part.cols * 2)
+    raise TypeError(f"no way to double {part.kind}")
+
+
+def _sooner(machine: Machine) -> Machine:
+    compute = machine.compute
+    if isinstance(compute, StreamingMultiprocessor):
+        launch = Duration(compute.launch.value / 2, compute.launch.in_cycles)
+        return _with(machine, machine.compute_name, replace(compute, launch=launch))
+    dram = machine.part(machine.dram_name, Dram)
+    latency = Duration(dram.latency.value / 2, dram.latency.in_cycles)
+    return _with(machine, machine.dram_name, replace(dram, latency=latency))
+
+
+def _with(machine: Machine, name: str, part: Part) -> Machine:
+    return replace(machine, parts={**machine.parts, name: part})
