@@ -1,6 +1,6 @@
 """Writes hwsim/lessons/roofline.json: every layer of two networks on six machines, and with each resource twice as good.
 
-    python benchmarks/what_if.py      some minutes on two cores
+python benchmarks/what_if.py      some minutes on two cores
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def main() -> None:
     pairs = [(machine, network) for machine in MACHINES for network in NETWORKS]
     found = {}
     with ProcessPoolExecutor(2) as pool:
-        for (machine, network), content in zip(pairs, pool.map(measured, *zip(*pairs, strict=True)), strict=True):
+        for (machine, network), content in zip(
+            pairs, pool.map(measured, *zip(*pairs, strict=True)), strict=True
+        ):
             found.setdefault(machine, {})[network] = content
             print(machine, network, file=sys.stderr)
     TO.write_text(json.dumps(found, separators=(",", ":")) + "\n")

@@ -44,7 +44,9 @@ def _listing() -> str:
     lines = ["Lessons:", ""]
     for name in in_order():
         lines += [f"  {name}", click.wrap_text(LESSONS[name].question, WIDTH, "    ", "    ")]
-    return "\n".join([*lines, "", "hwsim teach NAME shows one; hwsim teach --site FOLDER, all as pages."])
+    return "\n".join(
+        [*lines, "", "hwsim teach NAME shows one; hwsim teach --site FOLDER, all as pages."]
+    )
 
 
 def _show(name: str) -> None:

@@ -200,14 +200,13 @@ class Reduction:
 class Library:
     """Kernel families by name, and what every call takes.
 
-    gap: between a kernel's end and the next one's start. dram_share: of the DRAM's bandwidth that
-    kernels reach. dram_start: what comes at half that rate before the DRAM is busy.
-    winograd_images: transformed together; those that are missing are transformed all the same.
+    dram_share: of the DRAM's bandwidth that kernels reach. dram_start: what comes at half that rate
+    before the DRAM is busy. winograd_images: transformed together; those that are missing are
+    transformed all the same.
     """
 
     name: str
     description: str
-    gap: Duration = quantity("duration")
     dram_share: float = required()
     dram_start: int = quantity("bytes")
     reduction: Reduction = required()

@@ -23,7 +23,7 @@ MULTIPLIERS, BANDWIDTH, MEMORY, START = (
 
 def doubled(machine: Machine) -> dict[str, Machine]:
     """{what is better: the machine with it}: multipliers, DRAM bandwidth, the largest memory on the
-    chip, and what it takes to start (a launch, or DRAM's latency)."""
+    chip, and what it takes to start (a kernel's launch, or DRAM's latency)."""
     found = {MULTIPLIERS: _with(machine, machine.compute_name, _more(machine.compute))}
     dram = machine.part(machine.dram_name, Dram)
     wide = Bandwidth(dram.bandwidth.value * 2, dram.bandwidth.per_cycle)
@@ -54,11 +54,15 @@ def _more(part: Part) -> Part:
 def _sooner(machine: Machine) -> Machine:
     compute = machine.compute
     if isinstance(compute, StreamingMultiprocessor):
-        launch = Duration(compute.launch.value / 2, compute.launch.in_cycles)
-        return _with(machine, machine.compute_name, replace(compute, launch=launch))
+        gap = None if compute.gap is None else _half(compute.gap)
+        sooner = replace(compute, launch=_half(compute.launch), gap=gap)
+        return _with(machine, machine.compute_name, sooner)
     dram = machine.part(machine.dram_name, Dram)
-    latency = Duration(dram.latency.value / 2, dram.latency.in_cycles)
-    return _with(machine, machine.dram_name, replace(dram, latency=latency))
+    return _with(machine, machine.dram_name, replace(dram, latency=_half(dram.latency)))
+
+
+def _half(duration: Duration) -> Duration:
+    return Duration(duration.value / 2, duration.in_cycles)
 
 
 def _with(machine: Machine, name: str, part: Part) -> Machine:

@@ -1,1 +1,2 @@
-"""Lessons, one file each: content as data and a few functions; the numbers come from the simulator."""
+"""Lessons, one file each: content as data and a few functions. Their numbers come from the
+simulator."""

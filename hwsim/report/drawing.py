@@ -8,7 +8,7 @@ from math import log
 from typing import Protocol
 
 WIDE, LABEL, VALUE = 720, 190, 70  # of the picture, of the labels left, of the numbers right
-BAR, GAP, TOP, CHARACTER = 16, 10, 30, 6.6
+BAR, GAP, TOP, CHARACTER = 16, 10, 30, 7.8
 SERIES = 6  # colours in the stylesheet
 
 
@@ -55,10 +55,10 @@ def bars(block: Barred) -> str:
         for place, value in drawn:
             assert value is not None
             wide = max(1.0, share(value) * room)
-            parts.append(
-                f'<rect x="{LABEL}" y="{y}" width="{wide:.1f}" height="{BAR - 2}" class="s{place}"/>'
-                f'<text x="{LABEL + wide + 5:.1f}" y="{y + 12}" class="value">{number_text(value)}</text>'
-            )
+            size = f'width="{wide:.1f}" height="{BAR - 2}"'
+            at = f'x="{LABEL + wide + 5:.1f}" y="{y + 12}"'
+            parts.append(f'<rect x="{LABEL}" y="{y}" {size} class="s{place}"/>')
+            parts.append(f'<text {at} class="value">{number_text(value)}</text>')
             y += BAR
         y += GAP
     if block.base is not None:

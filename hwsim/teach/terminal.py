@@ -9,7 +9,18 @@ from functools import singledispatch
 
 from hwsim.report.drawing import lengths, number_text, title_text
 from hwsim.report.tables import WIDTH, text_table
-from hwsim.teach.content import Bars, Block, Code, Command, Lesson, Loops, Problem, Step, Table, Widget
+from hwsim.teach.content import (
+    Bars,
+    Block,
+    Code,
+    Command,
+    Lesson,
+    Loops,
+    Problem,
+    Step,
+    Table,
+    Widget,
+)
 
 BAR = 30  # characters of the longest
 

@@ -19,10 +19,10 @@ hwsim.widgets.roofline = (root, data, settings) => {
     const seen = layers.filter((layer) => layer.bytes > 0);
     const narrow = root.clientWidth < 520, wide = narrow ? 400 : 720, high = narrow ? 340 : 380, left = narrow ? 58 : 64;
     const low = Math.min(...layers.map((layer) => layer.y)) / 2;
-    const x = hwsim.axis(0.1, 1e5, left, wide - 14, true), y = hwsim.axis(low, rate * 3, high - 46, 14, true);
+    const x = hwsim.axis(0.1, 1e5, left, wide - 26, true), y = hwsim.axis(low, rate * 3, high - 46, 14, true);
     const drawn = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": `layers of ${network} under the roof of ${machine}` });
     for (const tick of x.ticks) drawn.append(svg("line", { class: "grid", x1: x.scale(tick), x2: x.scale(tick), y1: 14, y2: high - 46 }), svg("text", { class: "tick middle", x: x.scale(tick), y: high - 30 }, short(tick)));
-    for (const tick of y.ticks) drawn.append(svg("line", { class: "grid", x1: left, x2: wide - 14, y1: y.scale(tick), y2: y.scale(tick) }), svg("text", { class: "tick end", x: left - 6, y: y.scale(tick) + 4 }, short(tick)));
+    for (const tick of y.ticks) drawn.append(svg("line", { class: "grid", x1: left, x2: wide - 26, y1: y.scale(tick), y2: y.scale(tick) }), svg("text", { class: "tick end", x: left - 6, y: y.scale(tick) + 4 }, short(tick)));
     drawn.append(svg("text", { class: "tick middle", x: (left + wide) / 2, y: high - 10 }, "multiplications for each byte from DRAM"),
       svg("text", { class: "tick middle", transform: `translate(13 ${high / 2 - 20}) rotate(-90)` }, "multiplications a second"));
     const roof = (r, b, kind) => {
@@ -43,7 +43,7 @@ hwsim.widgets.roofline = (root, data, settings) => {
       : `${network} on ${machine}, ${what}: ${time(before)} becomes ${time(after)}, ${(before / after).toFixed(2)} times as fast.`;
     const slow = [...layers].sort((a, b) => b.us - a.us).slice(0, 8);
     list.replaceChildren(el("h3", {}, "The layers that take longest"), hwsim.table(["layer", "waits for", "time", "per byte", "of peak"],
-      slow.map((layer) => [layer.name, layer.waits, time(layer.us), layer.bytes ? short(layer.x) : "on chip", `${Math.round((100 * layer.y) / rate)}%`]), 2));
+      slow.map((layer) => [layer.name, layer.waits === "-" ? "nothing: it computes" : layer.waits, time(layer.us), layer.bytes ? short(layer.x) : "on chip", `${Math.round((100 * layer.y) / rate)}%`]), 2));
   }
   draw();
 };

@@ -82,9 +82,10 @@ hwsim.widgets.systolic = (root, data, settings) => {
   const say = { ws: ["A", "B", "sums move down"], is: ["Bᵀ", "Aᵀ", "sums move down"], os: ["A", "C", "B moves down"] };
   function show(step) {
     if (!run) return "";
-    const now = run.cycles[step], { rows, columns } = run, box = 78, left = 70, top = 44;
+    const now = run.cycles[step], { rows, columns } = run, box = 78, left = 96, top = 44;
     const wide = left + Math.max(columns, 4) * box + 80, high = top + rows * box + 44;
-    const drawn = svg("svg", { viewBox: `0 0 ${wide} ${high}`, style: `max-width:${wide * 1.35}px;margin:0 auto`, role: "img", "aria-label": "the cells of the array" });
+    const drawn = svg("svg", { viewBox: `0 0 ${wide} ${high}`, style: `max-width:${wide}px;margin:0 auto`, role: "img", "aria-label": "the cells of the array" });
+    const word = (t, i) => ({ ws: () => a[t][i], os: () => a[i][t], is: () => b[i][t] })[own.values.stays]();
     const [moving, staying, down] = say[own.values.stays];
     drawn.append(svg("text", { x: left, y: 16, class: "title" }, `${staying} stays, ${moving} moves right, ${down}`));
     for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
@@ -96,8 +97,8 @@ hwsim.widgets.systolic = (root, data, settings) => {
       if (y) drawn.append(svg("text", { x: px + box - 14, y: py + 64, class: "end", style: `fill:var(--${own.values.stays === "os" ? "b" : "c"})` }, `↓${y.v}`));
     }
     for (let i = 0; i < rows; i++) { // what waits at the left edge, the next word nearest
-      const t = step + 1 - run.first - i, waits = t < 0 ? `in ${-t}` : t < run.stream ? "next" : "done";
-      drawn.append(svg("text", { x: left - 10, y: top + i * box + 38, class: "tick end" }, waits));
+      const waits = [4, 3, 2, 1].map((ahead) => { const t = step + ahead - run.first - i; return t >= 0 && t < run.stream ? word(t, i) : "·"; });
+      drawn.append(svg("text", { x: left - 10, y: top + i * box + 40, class: "end", style: "fill:var(--a)" }, `${waits.join(" ")} →`));
     }
     for (const [i, j, value] of now.left) drawn.append(svg("text", { x: left + j * box + (box - 8) / 2, y: top + rows * box + 14, class: "middle title", style: "fill:var(--c)" }, `${value}`));
     if (now.left.length) drawn.append(svg("text", { x: left - 10, y: top + rows * box + 14, class: "tick end" }, "leaves"));

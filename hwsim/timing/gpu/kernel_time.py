@@ -261,7 +261,7 @@ def times_of(
     rate = chip.dram_bandwidth * library.dram_share
     moving = (moved + np.minimum(library.dram_start, product.a_bytes + product.b_bytes)) / rate
     prologue = np.full_like(blocks, family.prologue.cycles(clock))
-    gap = library.gap.cycles(clock)
+    gap = chip.sm.gap_cycles(clock)
     adding = _adding(product, library, family, found.split, clock)
     call = gap + prologue + np.maximum(body + epilogue, moving) + adding
     return Times(
