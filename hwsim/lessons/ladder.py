@@ -247,21 +247,19 @@ def _predicted() -> Table:
 
 
 @cache
-def _cpu_rows(opt: str, rows_longer: bool = False) -> dict[tuple[str, int], tuple[float, float]]:
-    """(loop, tile): milliseconds measured, and modelled at the clock of the data sheet."""
+def _on_core(opt: str, loop: str, tile: int, longer: bool = False) -> tuple[float, float] | None:
+    """Milliseconds measured, and modelled at the clock of the data sheet. longer: rows of more
+    words than are used. None where it was not measured."""
     core = with_cores(load_machine("epyc-7763"), 1)
-    wanted = {(loop, tile) for loop, tile, _ in CPU_LOOPS}
-    found = {}
     for row in _data("zen3_loops"):
-        key, longer = (row["loop"], row["tile"]), row["ld"] > row["n"]
-        if (row["opt"], row["n"], longer) == (opt, CPU_SIZE, rows_longer) and key in wanted:
-            found[key] = (row["us"] / 1e3, microseconds(row, core) / 1e3)
-    return found
+        wanted = (row["opt"], row["loop"], row["n"], row["tile"]) == (opt, loop, CPU_SIZE, tile)
+        if wanted and (row["ld"] > row["n"]) == longer:
+            return row["us"] / 1e3, microseconds(row, core) / 1e3
+    return None
 
 
 def _core(opt: str) -> Bars:
-    rows = _cpu_rows(opt)
-    pairs = [rows[loop, tile] for loop, tile, _ in CPU_LOOPS]
+    pairs = [pair for loop, tile, _ in CPU_LOOPS if (pair := _on_core(opt, loop, tile))]
     return Bars(
         "Time of one core, gcc -O3 -march=native -ffast-math",
         [label for _, _, label in CPU_LOOPS],
@@ -275,20 +273,12 @@ def _core(opt: str) -> Bars:
 def _padding() -> Table:
     rows = []
     for opt, name in ((SCALAR, "-O2, scalar"), (VECTOR, "-O3, vectors")):
-        plain, longer = _cpu_rows(opt), _cpu_rows(opt, rows_longer=True)
         for loop, tile, label in CPU_LOOPS:
-            if loop not in ("ijk", "ikj") and tile not in (8, 128):
-                continue
-            wide = longer.get((loop, tile))
-            rows.append(
-                [
-                    name,
-                    label,
-                    f"{plain[loop, tile][0]:.1f}",
-                    f"{plain[loop, tile][1]:.1f}",
-                    f"{wide[0]:.1f}" if wide else "",
-                ]
-            )
+            pair = _on_core(opt, loop, tile) if loop in ("ijk", "ikj") or tile in (8, 128) else None
+            wide = _on_core(opt, loop, tile, longer=True)
+            if pair:
+                own = [f"{pair[0]:.1f}", f"{pair[1]:.1f}", f"{wide[0]:.1f}" if wide else ""]
+                rows.append([name, label, *own])
     head = ["compiled", "loops", "measured", "hwsim", "rows of 528"]
     return Table(head, rows, f"Milliseconds, n = {CPU_SIZE}.", left=2)
 

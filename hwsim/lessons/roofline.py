@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,8 @@ class Roofline:
         )
 
 
-def measured(machine: str, network: str) -> dict[str, Any]:
-    """A network's layers on a machine, and their times with each resource doubled."""
+def measured(machine: str, network: str, changes: Sequence[str] = tuple(SHORT)) -> dict[str, Any]:
+    """A network's layers on a machine, and their times with each of some resources doubled."""
     base = load_machine(machine)
     run = simulate(network, base, ALGORITHM)
     return {
@@ -111,6 +111,7 @@ def measured(machine: str, network: str) -> dict[str, Any]:
         "doubled": {
             what: _times(simulate(network, other, ALGORITHM))
             for what, other in doubled(base).items()
+            if what in changes
         },
     }
 

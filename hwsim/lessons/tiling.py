@@ -182,7 +182,8 @@ def _controls() -> Widget:
 
 def _default() -> str:
     tiled = Tiled(SIZE, SIZE, SIZE, *TILES)
-    return f"{tiling_text(tiled)}\n{machine_text(tiled, load_machine('toy-cpu'), None)}"
+    counts = tiling_text(tiled, "words in and out")
+    return f"{counts}\n{machine_text(tiled, load_machine('toy-cpu'), None)}"
 
 
 def _moved() -> dict[str, Any]:

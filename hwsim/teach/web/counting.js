@@ -82,9 +82,9 @@ window.counting = (() => {
       let a = -1, b = -1, c = null;
       tiles(n, v1, v2, v3, (i, i1, j, j1, k, k1) => {
         const own = i * n + j;
-        if (c !== null && c[0] !== own) block(2, c[1], c[2], c[3], c[4], true);
         if (a !== i * n + k) block(0, i, i1, k, k1, false);
         if (b !== k * n + j) block(1, k, k1, j, j1, false);
+        if (c !== null && c[0] !== own) block(2, c[1], c[2], c[3], c[4], true);
         a = i * n + k; b = k * n + j;
         if (c === null || c[0] !== own) c = [own, i, i1, j, j1];
       });
@@ -95,9 +95,9 @@ window.counting = (() => {
       tiles(n, v1, v2, v3, (i, i1, j, j1, k, k1) => {
         for (let x = i; x < i1; x++) for (let y = j; y < j1; y++) for (let z = k; z < k1; z++) {
           const na = x * n + z, nb = z * n + y, nc = x * n + y;
-          if (c >= 0 && c !== nc) { look(2, c, c + 1, true); begun[c] = 1; }
           if (a !== na) look(0, na, na + 1, false);
           if (b !== nb) look(1, nb, nb + 1, false);
+          if (c >= 0 && c !== nc) { look(2, c, c + 1, true); begun[c] = 1; }
           if (c !== nc && begun[nc]) look(2, nc, nc + 1, false);
           a = na; b = nb; c = nc;
         }

@@ -17,7 +17,7 @@ hwsim.widgets.roofline = (root, data, settings) => {
     const [rate, bandwidth] = data.limits[machine], fast = run.doubled[what];
     const layers = run.layers.map(([name, macs, bytes, us, waits], at) => ({ name, macs, bytes, us, waits, x: macs / Math.max(bytes, 1), y: (macs / us) * 1e6, z: fast ? (macs / fast[at]) * 1e6 : null }));
     const seen = layers.filter((layer) => layer.bytes > 0);
-    const narrow = root.clientWidth < 520, wide = narrow ? 400 : 720, high = narrow ? 340 : 380, left = narrow ? 58 : 64;
+    const narrow = root.clientWidth < 520, wide = narrow ? 400 : 720, high = narrow ? 340 : 380, left = narrow ? 84 : 76;
     const low = Math.min(...layers.map((layer) => layer.y)) / 2;
     const x = hwsim.axis(0.1, 1e5, left, wide - 26, true), y = hwsim.axis(low, rate * 3, high - 46, 14, true);
     const drawn = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": `layers of ${network} under the roof of ${machine}` });
