@@ -245,6 +245,8 @@ def test_the_site_asks_for_nothing_and_is_small(site: Path) -> None:
         page = (site / f"{name}.html").read_text(encoding="utf-8")
         assert page.count("<details>") == 2  # two problems, their answers folded
         assert LESSONS[name].question.replace("'", "&#39;") in page
+        for step in LESSONS[name].topics.values():
+            assert f'<h2 id="step{step}">' in page
 
 
 STICKS_OUT = """() => {
@@ -391,7 +393,9 @@ def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -
         + "#roofline.machine=h200&roofline.network=vgg16&roofline.better=twice+the+multipliers"
     )
     kept = roofline.kept()["h200"]["vgg16"]
-    gain = sum(layer[3] for layer in kept["layers"]) / sum(kept["doubled"]["twice the multipliers"])
+    gain = sum(layer[3] for layer in kept["layers"]) / sum(
+        us for us, _ in kept["doubled"]["twice the multipliers"]
+    )
     assert data(page, "roofline", "gain") == pytest.approx(gain, abs=1e-4)
     page.goto((site / "products.html").as_uri() + "#matrices.step=11")  # filter 1, output (0, 2)
     assert data(page, "matrices", "value") == products.small_example()["outputs"][1][0][2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from hwsim.api import simulate
 from hwsim.choose.tiled import run_tiled
@@ -15,13 +16,14 @@ from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Problem, Step, Table, Widget
 
 SIZE = 16  # of the animated product: a row of a matrix is a line of 64 bytes
-LINES, WAYS = 16, 4  # of the animated cache
+LINES, WAYS, LINE_WORDS = 16, 4, 16  # of the animated cache
 TILES = {"1,1,1": "untiled", "4,4,4": "4, 4, 4", "8,8,2": "8, 8, 2", "16,16,1": "16, 16, 1"}
 FAMILIES = (
     ("CPU", "Intel, AMD, Arm", "scalars, vectors", "implicit"),
     ("GPU", "NVIDIA, AMD", "vectors, tensors", "mixed"),
     ("TPU", "Google", "tensors", "explicit"),
-    ("others", "Graphcore, SambaNova, Eyeriss, Cerebras", "tensors", "explicit"),
+    ("others", "Graphcore, SambaNova, Cerebras", "tensors", "explicit"),
+    ("others", "Eyeriss", "scalars in an array", "explicit"),
 )
 MACHINES = ("toy-cpu", "toy-gpu", "toy-systolic")
 
@@ -32,6 +34,10 @@ class Memories:
     title = "Three kinds of memory"
     question = "Who decides what stays near the multipliers: the hardware, the program, or both?"
     place = 8
+    topics: ClassVar[dict[str, int]] = {
+        "CPU, GPU, TPU, accelerators": 1,
+        "implicit, mixed, explicit": 2,
+    }
 
     def steps(self) -> Iterator[Step]:
         yield Step(
@@ -43,11 +49,13 @@ class Memories:
         )
         yield Step(
             "The same nest, three times",
-            f"A product of {SIZE} x {SIZE}, tile by tile. Left a cache of {LINES} lines, {WAYS} "
-            "ways; in the middle a scratchpad that gets each tile by DMA; right a block's shared "
-            "memory over an L2 like that cache. Follow what is there, what hits, and what moves. "
-            "Untiled, the column of B falls into few sets and pushes itself out. With tiles, all "
-            "three move less, and the cache comes close to the scratchpad, but for whole lines.",
+            f"A product of {SIZE} x {SIZE}, tile by tile; a row of a matrix is one line of "
+            f"{LINE_WORDS} words. Left a cache of {LINES} lines, {WAYS} ways; in the middle a "
+            "scratchpad that gets each tile by DMA; right a block's shared memory over an L2 "
+            "like that cache. Follow what is there, what hits, and what moves. Untiled, B has as "
+            "many lines as the cache, and rows of A and C push some out: one look-up in six "
+            "misses, and each miss moves 16 words for one. With tiles all three move less. The "
+            "cache still moves whole lines, so about twice what the scratchpad does.",
             (_nest(),),
         )
         yield Step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer, Layer, LinearLayer
@@ -23,6 +24,11 @@ class ReuseLesson:
     title = "Reuse"
     question = "How often is a word used, and how often does it have to be fetched for that?"
     place = 3
+    topics: ClassVar[dict[str, int]] = {
+        "convolutional reuse": 1,
+        "fmap reuse": 1,
+        "filter reuse": 4,
+    }
 
     def steps(self) -> Iterator[Step]:
         yield Step(

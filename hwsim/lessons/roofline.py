@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hwsim.api import simulate
 from hwsim.describe.machine import load_machine
@@ -36,6 +36,10 @@ class Roofline:
     title = "Rooflines, and what to build next"
     question = "Which part of this machine should be better, and how would you know?"
     place = 9
+    topics: ClassVar[dict[str, int]] = {
+        "roofline": 1,
+        "which hardware optimisations (Q2)": 3,
+    }
 
     def steps(self) -> Iterator[Step]:
         yield Step(
@@ -48,9 +52,10 @@ class Roofline:
         )
         yield Step(
             "Every layer under its roof",
-            "Choose a network and a machine. Each point is a layer. How far it is below the roof "
-            "is what the roof does not know: filling and draining, launches, words moved twice. "
-            "Then make one thing twice as good and see which points move.",
+            "Choose a network and a machine. Each point is a layer; bytes are those that it "
+            "really moved, so maps that stay on the chip are not among them. How far a point is "
+            "below the roof is what the roof does not know: filling and draining, launches, "
+            "cells without work. Then make one thing better and see which points move.",
             (_roof(),),
         )
         yield Step(
@@ -61,8 +66,10 @@ class Roofline:
             "**bandwidth** is what VGG-16 wants there; a CPU and a GPU want **multipliers**. "
             "MobileNet has few weights, and its depthwise layers use one column of an array: a "
             "second array helps them, bandwidth does not. On a GPU its layers are so short that "
-            "half of the launch is worth more than twice the multipliers. More memory on the "
-            "chip helps none of them here.",
+            "half of the launch is worth more than twice the multipliers. xeon-8380 wants "
+            "bandwidth most: its cores wait for it in the thin layers. More memory on the chip "
+            "helps none of them here. (2.06 times from twice the bandwidth: with it edge-tpu's "
+            "schedule takes other tiles, which move less.)",
             (
                 _gains("vgg16"),
                 _gains("mobilenet-v1"),
@@ -84,10 +91,10 @@ class Roofline:
                 "Which hardware optimisations should be considered to make deep learning faster? "
                 "Argue from the table above.",
                 "None for all: it depends on the layers. Layers that use each weight once want "
-                "bandwidth, narrower types, or a larger batch, which needs no new hardware. "
-                "Large convolutions want multipliers. Depthwise layers want arrays that several "
-                "channels can share. Small layers on a GPU want shorter launches, or fusion, "
-                "which again needs no new hardware.",
+                "bandwidth. Large convolutions want multipliers. Depthwise layers want arrays "
+                "that several channels can share, small layers on a GPU shorter launches. And "
+                "much needs no new hardware: tiles, batches, fusion, narrower types, Winograd at "
+                "large batches, zeros in whole blocks. The other lessons have the numbers.",
             ),
         )
 
@@ -116,9 +123,10 @@ def measured(machine: str, network: str, changes: Sequence[str] = tuple(SHORT)) 
     }
 
 
-def _times(run: Result) -> list[float]:
-    """Microseconds of the layers that multiply."""
-    return [round(layer.seconds * 1e6, 3) for layer in run.layers if layer.macs]
+def _times(run: Result) -> list[list[float]]:
+    """Microseconds and DRAM bytes of the layers that multiply: other machines may choose other
+    tiles."""
+    return [[round(layer.seconds * 1e6, 3), layer.dram_bytes] for layer in run.layers if layer.macs]
 
 
 @cache
@@ -146,12 +154,13 @@ def _ridges() -> Table:
                 name,
                 machine.dtype,
                 f"{si(rate)}",
-                f"{bandwidth / 1e9:,.0f}",
-                f"{rate / bandwidth:.0f}",
+                f"{bandwidth / 1e9:,.3g}",
+                f"{rate / bandwidth:,.3g}",
             ]
         )
     head = ["machine", "type", "multiplications/s", "DRAM GB/s", "ridge, per byte"]
-    return Table(head, rows, left=2)
+    caption = "edge-tpu's DRAM is its host's, behind USB."
+    return Table(head, rows, caption, left=2)
 
 
 def _roof() -> Widget:
@@ -187,7 +196,7 @@ def _gains(network: str) -> Table:
     for name in MACHINES:
         run = kept()[name][network]
         before = sum(layer[3] for layer in run["layers"])
-        cells = [f"{before / sum(run['doubled'][what]):.2f}x" for what in heads]
+        cells = [f"{before / sum(time for time, _ in run['doubled'][what]):.2f}x" for what in heads]
         rows.append([name, seconds_text(before / 1e6), *cells])
     short = [SHORT[head] for head in heads]
     title = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,11 @@ class Systolic:
     title = "Systolic arrays"
     question = "How does a chip multiply 65,536 pairs a cycle and read only 256 words of each?"
     place = 7
+    topics: ClassVar[dict[str, int]] = {
+        "tensor units": 1,
+        "weight-, output-, input-stationary": 4,
+        "batch size": 5,
+    }
 
     def steps(self) -> Iterator[Step]:
         yield Step(
@@ -60,10 +65,11 @@ class Systolic:
         )
         yield Step(
             "What should stay?",
-            "What stays is read once; what moves is read again for every fold. With weights "
-            "staying, their memory is read least, and sums go to the accumulators and come back. "
-            "With outputs staying, weights stream. Which is faster depends on the shape, and on "
-            "what DRAM then has to bring. On toy-systolic, whose DRAM is slow:",
+            "A tile that stays is read once for each fold, which is each time that the array is "
+            "filled anew. What moves is read for every fold that it passes. The sizes of "
+            "memories decide how long a fold can be: toy-systolic's weight memory holds four "
+            "tiles of 16 bytes, so with outputs staying k goes on by 4 at a time, and sums leave "
+            "in between. Its DRAM is slow, so the schedule that fetches least is the fastest.",
             (
                 _dataflows(),
                 Command("hwsim run toy-systolic gemm:64,16,32 --dataflow output-stationary"),
@@ -72,8 +78,11 @@ class Systolic:
         yield Step(
             "The batch makes the array worth it",
             "A layer of 4096 x 4096 weights on TPU v1. Every weight must come from DRAM once; "
-            "the more rows pass it meanwhile, the busier the cells. Below a few hundred rows the "
-            "DRAM is what takes time, whatever the array could do.",
+            "the more rows pass it meanwhile, the busier the cells. Up to some 1,350 rows DRAM "
+            "is what takes the time, whatever the array could do. At 4,096 rows maps and sums no "
+            "longer fit the chip together, so the weights come twice, and the maps travel too. "
+            "*Waits for* is the share of the time that a resource (here the DRAM, and B, the "
+            "weights) costs beyond computing.",
             (_batches(), Command("hwsim run tpu-v1 gemm:256,4096,4096")),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from hwsim.choose.tiled import run_tiled
 from hwsim.count.tiling import Tiled, pareto, sweep
@@ -49,6 +49,13 @@ class Tiling:
     title = "Loop tiling"
     question = "Why does the same product move a hundred times more data than it has to?"
     place = 1
+    topics: ClassVar[dict[str, int]] = {
+        "untiled product": 1,
+        "tiled product, its formulas": 2,
+        "loop tiling: local memory for reuse": 4,
+        "memory access is the bottleneck": 1,
+        "Pareto front": 5,
+    }
 
     def steps(self) -> Iterator[Step]:
         yield Step(
@@ -78,7 +85,9 @@ class Tiling:
             "ragged tiles, and tiles that are there already. *Executed* runs the loops on this "
             "page and counts each load.\n\nThe cache is another matter: nobody tells it what to "
             "keep. It sees addresses, and its lines are shared by whatever falls into the same "
-            "set. Watch it at n = 64 and at n = 48.",
+            "set. Try tiles of 4, 4, 4 at n = 64 and at n = 48: the scratchpad moves 11 and 8 "
+            "times the least, the cache 26 and 10. Rows of 64 words fall into a quarter of its "
+            "sets.",
             (_controls(), Command("hwsim tile --n 64 --tiles 8,8,4 --machine toy-cpu")),
         )
         yield Step(
@@ -91,9 +100,9 @@ class Tiling:
         )
         yield Step(
             "Does hardware agree?",
-            "Kernels with stated tiles ran on an H200, and its counters say how many 32-byte "
-            "sectors left the multiprocessors. The formula gives the same numbers to the digit, "
-            "on every one of the tiled kernels.",
+            "Kernels with stated tiles ran on an H200, and its counters say how many sectors of "
+            "32 bytes their blocks loaded from global memory. The formula gives the same numbers "
+            "to the digit, on every one of the 48 tiled kernels.",
             (_measured(), Command("hwsim validate h200-tiled-gemm")),
         )
 
@@ -113,8 +122,8 @@ class Tiling:
             ),
             Problem(
                 "On a GPU each block holds a tile of C in registers and copies tiles of A and B to "
-                "shared memory. By the formulas, how many words leave the multiprocessors for "
-                "n = 4096 and tiles of 128 x 128? How many times is that the least possible?",
+                "shared memory. By the formulas, how many words of A and B do the blocks load for "
+                "n = 4096 and tiles of 128 x 128? How many times is that what A and B have?",
                 f"2 n³ / 128 = {2 * 4096**3 // 128:,} words. A and B have {2 * 4096**2:,} "
                 "together, so it is 32 times the least: each word of A is loaded once for each "
                 "of the 4096/128 = 32 tiles of columns. The L2 cache turns most of that into "

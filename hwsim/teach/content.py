@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class Problem:
 
 
 class Lesson(Protocol):
-    """place: among the others. question: what the lesson answers; it opens with it.
+    """place: among the others. question: what the lesson answers; it opens with it. topics: what a
+    teacher may look for, and the step that has it.
 
     steps: in order; each is made when it is asked for, as numbers in it may take a simulation.
     """
@@ -104,6 +105,7 @@ class Lesson(Protocol):
     title: str
     question: str
     place: int
+    topics: ClassVar[dict[str, int]]
 
     def steps(self) -> Iterator[Step]: ...
 

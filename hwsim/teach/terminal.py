@@ -106,7 +106,8 @@ def _(block: Bars) -> str:
 
 @block_text.register
 def _(block: Command) -> str:
-    return f"  $ {block.line}"
+    lines = textwrap.wrap(block.line, WIDTH - 8, break_on_hyphens=False, break_long_words=False)
+    return "  $ " + " \\\n      ".join(lines)
 
 
 @block_text.register

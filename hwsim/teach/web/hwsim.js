@@ -3,6 +3,7 @@
 window.hwsim = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const widgets = {};
+  let controls = 0;
 
   function fill(node, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -27,7 +28,7 @@ window.hwsim = (() => {
 
   /* Settings in the address, as #tiling.n=64&tiling.v1=8, so that a link shows what its sender sees. */
   function store(prefix, defaults) {
-    const read = () => new URLSearchParams(location.hash.slice(1));
+    const read = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
     const values = { ...defaults };
     for (const [name, value] of Object.entries(defaults)) {
       const found = read().get(`${prefix}.${name}`);
@@ -48,8 +49,9 @@ window.hwsim = (() => {
 
   /* A slider over a list of values; the nearest of them where a setting is not among them. */
   function slider(settings, name, label, values, draw, text = String) {
-    const output = el("output", {});
-    const input = el("input", { type: "range", min: 0, step: 1, "data-name": name });
+    const id = `control${(controls += 1)}`;
+    const output = el("output", { for: id });
+    const input = el("input", { id, type: "range", min: 0, step: 1, "data-name": name });
     let list = [];
     function show() {
       const value = settings.values[name];
@@ -68,7 +70,7 @@ window.hwsim = (() => {
     }
     input.addEventListener("input", () => { settings.set(name, list[Number(input.value)]); show(); draw(); });
     offer(values);
-    return { node: el("label", {}, `${label} `, output, input), offer, refresh: () => offer(list) };
+    return { node: el("div", {}, el("label", { for: id }, `${label} `), output, input), offer, refresh: () => offer(list) };
   }
 
   function select(settings, name, label, options, draw) {
@@ -151,6 +153,8 @@ window.hwsim = (() => {
       const data = JSON.parse(root.querySelector("script").textContent);
       widgets[kind](root, data, (defaults) => store(seen[kind] > 1 ? kind + seen[kind] : kind, defaults));
     }
+    const linked = /^#(\w+)\.\w+=/.exec(location.hash); // a link to a setting shows its widget
+    if (linked) document.querySelector(`.widget[data-kind="${linked[1]}"]`)?.scrollIntoView();
   }
   return { widgets, el, svg, whole, short, slider, select, player, table, key, axis, start };
 })();

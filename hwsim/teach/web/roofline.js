@@ -15,7 +15,7 @@ hwsim.widgets.roofline = (root, data, settings) => {
   function draw() {
     const { machine, network, better: what } = own.values, run = data.runs[machine][network];
     const [rate, bandwidth] = data.limits[machine], fast = run.doubled[what];
-    const layers = run.layers.map(([name, macs, bytes, us, waits], at) => ({ name, macs, bytes, us, waits, x: macs / Math.max(bytes, 1), y: (macs / us) * 1e6, z: fast ? (macs / fast[at]) * 1e6 : null }));
+    const layers = run.layers.map(([name, macs, bytes, us, waits], at) => ({ name, macs, bytes, us, waits, x: macs / Math.max(bytes, 1), y: (macs / us) * 1e6, fast: fast ? fast[at][0] : us, x2: fast ? macs / Math.max(fast[at][1], 1) : 0, z: fast ? (macs / fast[at][0]) * 1e6 : null }));
     const seen = layers.filter((layer) => layer.bytes > 0);
     const narrow = root.clientWidth < 520, wide = narrow ? 400 : 720, high = narrow ? 340 : 380, left = narrow ? 84 : 76;
     const low = Math.min(...layers.map((layer) => layer.y)) / 2;
@@ -33,17 +33,17 @@ hwsim.widgets.roofline = (root, data, settings) => {
     if (what === "twice the multipliers") roof(2 * rate, bandwidth, "line1");
     if (what === "twice the DRAM bandwidth") roof(rate, 2 * bandwidth, "line1");
     for (const layer of seen) {
-      if (layer.z) drawn.append(svg("line", { class: "line1", x1: x.scale(layer.x), x2: x.scale(layer.x), y1: y.scale(layer.y), y2: y.scale(layer.z) }), svg("circle", { class: "s1", cx: x.scale(layer.x), cy: y.scale(layer.z), r: 4 }));
+      if (layer.z) drawn.append(svg("line", { class: "line1", x1: x.scale(layer.x), x2: x.scale(layer.x2), y1: y.scale(layer.y), y2: y.scale(layer.z) }), svg("circle", { class: "s1", cx: x.scale(layer.x2), cy: y.scale(layer.z), r: 4 }));
       drawn.append(svg("circle", { class: "s0", cx: x.scale(layer.x), cy: y.scale(layer.y), r: 5 }, svg("title", {}, `${layer.name}: ${time(layer.us)}, waits for ${layer.waits}`)));
     }
     picture.replaceChildren(drawn);
-    const before = run.layers.reduce((sum, layer) => sum + layer[3], 0), after = fast ? fast.reduce((sum, us) => sum + us, 0) : before;
+    const before = run.layers.reduce((sum, layer) => sum + layer[3], 0), after = fast ? fast.reduce((sum, [us]) => sum + us, 0) : before;
     root.dataset.gain = (before / after).toFixed(4);
     said.textContent = what === "nothing" ? `${network} on ${machine}: ${time(before)} for its layers that multiply.`
       : `${network} on ${machine}, ${what}: ${time(before)} becomes ${time(after)}, ${(before / after).toFixed(2)} times as fast.`;
     const slow = [...layers].sort((a, b) => b.us - a.us).slice(0, 8);
-    list.replaceChildren(el("h3", {}, "The layers that take longest"), hwsim.table(["layer", "waits for", "time", "per byte", "of peak"],
-      slow.map((layer) => [layer.name, layer.waits === "-" ? "nothing: it computes" : layer.waits, time(layer.us), layer.bytes ? short(layer.x) : "on chip", `${Math.round((100 * layer.y) / rate)}%`]), 2));
+    list.replaceChildren(el("h3", {}, "The layers that take longest"), hwsim.table(["layer", "waits for", "time", ...(fast ? ["then"] : []), "per byte", "of peak"],
+      slow.map((layer) => [layer.name, layer.waits === "-" ? "nothing: its cells compute" : layer.waits, time(layer.us), ...(fast ? [time(layer.fast)] : []), layer.bytes ? short(layer.x) : "on chip", `${((100 * layer.y) / rate).toPrecision(2)}%`]), 2));
   }
   draw();
 };

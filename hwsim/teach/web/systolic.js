@@ -82,7 +82,7 @@ hwsim.widgets.systolic = (root, data, settings) => {
   const say = { ws: ["A", "B", "sums move down"], is: ["Bᵀ", "Aᵀ", "sums move down"], os: ["A", "C", "B moves down"] };
   function show(step) {
     if (!run) return "";
-    const now = run.cycles[step], { rows, columns } = run, box = 78, left = 96, top = 44;
+    const now = run.cycles[step], { rows, columns } = run, box = 78, left = 96, outputs = own.values.stays === "os", top = outputs ? 104 : 44;
     const wide = left + Math.max(columns, 4) * box + 80, high = top + rows * box + 44;
     const drawn = svg("svg", { viewBox: `0 0 ${wide} ${high}`, style: `max-width:${wide}px;margin:0 auto`, role: "img", "aria-label": "the cells of the array" });
     const word = (t, i) => ({ ws: () => a[t][i], os: () => a[i][t], is: () => b[i][t] })[own.values.stays]();
@@ -100,16 +100,20 @@ hwsim.widgets.systolic = (root, data, settings) => {
       const waits = [4, 3, 2, 1].map((ahead) => { const t = step + ahead - run.first - i; return t >= 0 && t < run.stream ? word(t, i) : "·"; });
       drawn.append(svg("text", { x: left - 10, y: top + i * box + 40, class: "end", style: "fill:var(--a)" }, `${waits.join(" ")} →`));
     }
+    if (outputs) for (let j = 0; j < columns; j++) { // and above, of B
+      [3, 2, 1].forEach((ahead, row) => { const t = step + ahead - j; drawn.append(svg("text", { x: left + j * box + (box - 8) / 2, y: 44 + row * 18, class: "middle", style: "fill:var(--b)" }, t >= 0 && t < run.stream ? b[t][j] : "·")); });
+    }
     for (const [i, j, value] of now.left) drawn.append(svg("text", { x: left + j * box + (box - 8) / 2, y: top + rows * box + 14, class: "middle title", style: "fill:var(--c)" }, `${value}`));
     if (now.left.length) drawn.append(svg("text", { x: left - 10, y: top + rows * box + 14, class: "tick end" }, "leaves"));
     picture.replaceChildren(drawn);
     drawWork(step);
     const cells = rows * columns;
     const shifting = step < run.first ? ` Row ${step + 1} of ${run.first} of the stationary tile shifts in.` : "";
-    return `Cycle ${step + 1} of ${run.cycles.length}: ${now.work} of ${cells} cells multiply.${shifting}`;
+    const leaving = now.left.length ? ` ${now.left.length} result${now.left.length > 1 ? "s" : ""} leave${now.left.length > 1 ? "" : "s"} at the bottom.` : "";
+    return `Cycle ${step + 1} of ${run.cycles.length}: ${now.work} of ${rows} x ${columns} cells multiply.${shifting}${leaving}`;
   }
   function drawWork(step) {
-    const { rows, columns, cycles } = run, cells = rows * columns, wide = 720, high = 92;
+    const { rows, columns, cycles } = run, cells = rows * columns, wide = root.clientWidth < 520 ? 380 : 720, high = 92;
     const each = Math.min(40, (wide - 60) / cycles.length);
     const drawn = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": "cells at work in every cycle" });
     cycles.forEach((cycle, at) => {

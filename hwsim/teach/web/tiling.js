@@ -19,7 +19,7 @@ hwsim.widgets.tiling = (root, data, settings) => {
   const take = el("button", { type: "button", onclick: takeBest }, "Set the sliders to it");
   root.append(
     el("div", { class: "controls" }, Object.values(controls).map((control) => control.node)), fits,
-    el("div", { class: "side" }, el("div", {}, loops), counts),
+    el("div", { class: "side counts" }, el("div", {}, loops), counts),
     el("h3", {}, "The same loops on three kinds of memory"), memories,
     el("h3", {}, "The trade-off: registers against DRAM"), curve,
     el("h3", {}, "Find the best tiles"), game, el("div", { class: "player" }, reveal, take));
@@ -56,7 +56,8 @@ hwsim.widgets.tiling = (root, data, settings) => {
   function drawCounts(n, v1, v2, v3) {
     const formula = counting.formulas(n, v1, v2, v3), exact = counting.exact(n, v1, v2, v3);
     const ran = counting.execute(n, v1, v2, v3);
-    const row = (name, text, at) => [name, text, short(formula[at]), at in exact ? whole(exact[at]) : whole(formula[at]), whole(ran[at])];
+    const value = (number) => (Number.isInteger(number) ? whole(number) : short(number));
+    const row = (name, text, at) => [name, text, value(formula[at]), at in exact ? whole(exact[at]) : whole(formula[at]), whole(ran[at])];
     counts.replaceChildren(hwsim.table(["words", "formula", "value", "exact", "executed"], [
       row("A loads", "n³ / v2", "A"), row("B loads", "n³ / v1", "B"), row("C stores", "n²", "C"),
       row("A registers", "v1 v3", "ra"), row("B registers", "v2 v3", "rb"), row("C registers", "v1 v2", "rc")], 2));
@@ -72,7 +73,7 @@ hwsim.widgets.tiling = (root, data, settings) => {
     const rows = [
       ["scratchpad of this size (explicit)", fit ? whole(moved) : "does not fit", fit ? short(moved / least) : "-"],
       [`${data.cache.capacity / 1024} KiB cache below these registers (implicit)`, whole(ran.lines * line), short((ran.lines * line) / least)],
-      [gpu ? `GPU, leaving the multiprocessor (mixed), at n = 64 and ${gpu.at}` : "GPU (mixed): simulated at n = 64", gpu ? whole(gpu.leaves) : "-", gpu ? short(gpu.leaves / (3 * 64 * 64)) : "-"],
+      [gpu ? `GPU, copied to shared memory (mixed), with ${gpu.at}` : "GPU (mixed): simulated at n = 64 only", gpu ? whole(gpu.leaves) : "-", gpu ? short(gpu.leaves / (3 * 64 * 64)) : "-"],
       ["the same GPU's DRAM, below its L2", gpu ? whole(gpu.dram) : "-", gpu ? short(gpu.dram / (3 * 64 * 64)) : "-"],
     ];
     memories.replaceChildren(hwsim.table(["memory", "words moved", "of least"], rows));
