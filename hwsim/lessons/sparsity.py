@@ -75,7 +75,7 @@ class Sparsity:
             "as fast as dense:",
             (
                 _structures(),
-                Command("hwsim count conv:512,56,56,512,3,3,1,1 --weights 0.5"),
+                Command("hwsim count conv:512,28,28,512,3,3,1,1 --weights 0.5"),
             ),
         )
         yield Step(
@@ -192,14 +192,14 @@ def _structures() -> Table:
         ]
         rows.append([machine, dtype, *cells])
     caption = (
-        "512 channels of 56 x 56, 512 filters of 3 x 3. What zeros do not spare are launches, "
+        "512 channels of 28 x 28, 512 filters of 3 x 3. What zeros do not spare are launches, "
         "first loads, and the copies of the H200's maps."
     )
     return Table(["machine", "type", *STRUCTURES], rows, caption, left=2)
 
 
 def _seconds(machine: str, dtype: str, density: Density) -> float:
-    layer = ConvLayer(1, 512, 56, 56, 512, 3, 3, pad=1, density=density)
+    layer = ConvLayer(1, 512, 28, 28, 512, 3, 3, pad=1, density=density)
     return simulate(layer, machine, "implicit-gemm", dtype=dtype).seconds
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
+from math import log
 from typing import Any
 
 from hwsim.choose.tiled import fits_registers, run_tiled
-from hwsim.count.tiling import Tiled, best_tiles, pareto
+from hwsim.count.tiling import MOST_EXECUTED, Tiled, best_tiles, pareto
 from hwsim.describe.machine import Machine, Memory
 from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text
 from hwsim.energy.account import energy_pj, pj_per_byte
@@ -19,6 +21,7 @@ from hwsim.results.result import LayerResult
 
 SCHEMA = "hwsim.tiling/1"
 MOST_ROWS = 24
+ACROSS, DOWN = 66, 18  # characters of the picture
 MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seconds
 
 
@@ -84,13 +87,13 @@ def _why(tiled: Tiled) -> list[str]:
         reasons.append(
             "with v3 = k the tile of A stays while n advances, so it is not loaded again"
         )
-    return [
-        piece
-        for reason in reasons
-        for piece in textwrap.wrap(
-            f"exact is not the formula: {reason}", WIDTH, subsequent_indent="  "
+    lines = [f"exact is not the formula: {reason}" for reason in reasons]
+    if tiled.executed is None:
+        work = si(tiled.m * tiled.n * tiled.k)
+        lines.append(
+            f"executed: - as it takes {work} iterations, and {si(MOST_EXECUTED)} are the most"
         )
-    ]
+    return [piece for line in lines for piece in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
 
 
 def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
@@ -280,13 +283,34 @@ def sweep_text(tiles: list[Tiled]) -> str:
         f"\n{len(tiles)} tiles tried (powers of two in long dims), {len(front)} on the Pareto "
         f"front{some}"
     )
-    return "\n".join(
-        [
-            head,
-            "",
-            text_table(["v1,v2,v3", "footprint", "DRAM accesses", "times fewer"], rows, left=1),
-        ]
+    table = text_table(["v1,v2,v3", "footprint", "DRAM accesses", "times fewer"], rows, left=1)
+    return "\n".join([head, "", table, "", *_picture(tiles, front)])
+
+
+def _picture(tiles: list[Tiled], front: list[Tiled]) -> list[str]:
+    """Footprint across, accesses down, both by their logarithm: * on the front, . elsewhere."""
+    wide, high = (
+        _scale([tiled.footprint for tiled in tiles], ACROSS),
+        _scale([tiled.accesses for tiled in tiles], DOWN),
     )
+    grid = [[" "] * ACROSS for _ in range(DOWN)]
+    for mark, drawn in ((".", tiles), ("*", front)):
+        for tiled in drawn:
+            grid[DOWN - 1 - high(tiled.accesses)][wide(tiled.footprint)] = mark
+    most, least = (si(pick(tiled.accesses for tiled in tiles)) for pick in (max, min))
+    lines = [f"{'':>8} |{''.join(row)}".rstrip() for row in grid]
+    lines[0] = f"{most:>8} |{''.join(grid[0])}".rstrip()
+    lines[-1] = f"{least:>8} |{''.join(grid[-1])}".rstrip()
+    ends = [si(pick(tiled.footprint for tiled in tiles)) for pick in (min, max)]
+    axis = f"{'':>8} +{'-' * ACROSS}"
+    below = f"{'':>10}{ends[0]}{'words held':^{ACROSS - len(ends[0]) - len(ends[1])}}{ends[1]}"
+    return ["DRAM accesses; * is the Pareto front", *lines, axis, below]
+
+
+def _scale(values: list[int], places: int) -> Callable[[int], int]:
+    """From a value to its place, by the logarithm."""
+    low, high = log(min(values)), log(max(values))
+    return lambda value: round((log(value) - low) / (high - low or 1.0) * (places - 1))
 
 
 def sweep_csv(tiles: list[Tiled]) -> str:
