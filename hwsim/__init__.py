@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.results.comparison import Comparison
     from hwsim.results.result import LayerResult, Result
+    from hwsim.teach.questions import check, question
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "check": "hwsim.teach.questions",
+    "question": "hwsim.teach.questions",
     "Comparison": "hwsim.results.comparison",
     "compare": "hwsim.api",
     "simulate": "hwsim.api",
@@ -64,10 +67,12 @@ __all__ = [
     "PoolLayer",
     "Result",
     "Workload",
+    "check",
     "compare",
     "load_machine",
     "load_workload",
     "map_layers",
+    "question",
     "run_nests",
     "simulate",
 ]

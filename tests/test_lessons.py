@@ -21,6 +21,7 @@ from hwsim.choose.tiled import run_tiled
 from hwsim.cli import main
 from hwsim.count.tiling import Tiled, best_tiles, pareto, sweep
 from hwsim.describe.machine import load_machine
+from hwsim.errors import HwsimError
 from hwsim.explore.what_if import BANDWIDTH, MULTIPLIERS, doubled
 from hwsim.lessons import products, roofline, winograd
 from hwsim.oracle.registers import step_product
@@ -29,6 +30,7 @@ from hwsim.report.tables import WIDTH
 from hwsim.teach import LESSONS, in_order
 from hwsim.teach.content import Command
 from hwsim.teach.pages import WEB
+from hwsim.teach.questions import check, kinds, question
 from hwsim.teach.site import site_files
 from hwsim.timing.systolic.folds import Timing
 from tests.test_browser import CHROMIUM
@@ -443,6 +445,37 @@ def test_wrong_arguments_are_told(arguments: list[str], message: str) -> None:
     ran = run(*arguments)
     assert ran.exit_code == 2
     assert message in ran.output
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_questions_are_fresh_and_their_answers_right(kind: str) -> None:
+    """Another one for each seed, the same for the same; the answer is told from a wrong one."""
+    asked = [question(kind, seed) for seed in range(6)]
+    assert question(kind, 0) == asked[0]
+    assert len({one.text for one in asked}) > 1
+    for one in asked:
+        verdict = check(one.answer, one)
+        assert verdict.right and one.working in str(verdict)
+        wrong: Any = (
+            next(choice for choice in one.choices if choice != one.answer)
+            if one.choices
+            else float(one.answer) * 1.1
+        )
+        assert not check(wrong, one)
+        with pytest.raises(HwsimError, match="expected"):
+            check("seven" if one.choices else "many", one)
+
+
+def test_a_question_is_asked_and_answered_in_the_terminal() -> None:
+    assert "How many words of" in run("teach", "--ask", "tile-loads", "--seed", "3").output
+    answer = question("tile-loads", 3).answer
+    assert run(
+        "teach", "--ask", "tile-loads", "--seed", "3", "--answer", f"{answer:,}"
+    ).output.startswith("Right.")
+    assert run("teach", "--ask", "tile-loads", "--seed", "3", "--answer", "7").output.startswith(
+        "No: 7 is"
+    )
+    assert "did you mean 'tile-loads'" in run("teach", "--ask", "tile-load").output
 
 
 def lesson_commands() -> list[str]:

@@ -15,20 +15,39 @@ from hwsim.errors import HwsimError
 @click.argument("lesson", required=False)
 @click.option("--site", type=click.Path(path_type=Path), help="Write all lessons as pages here.")
 @click.option("--open", "opened", is_flag=True, help="Open the pages in a browser, with --site.")
+@click.option("--ask", metavar="KIND", help="A question of a kind; 'kinds' lists them.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Another question, with --ask.")
+@click.option("--answer", help="Check an answer to it, with --ask.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
 @user_errors
-def command(lesson: str | None, site: Path | None, opened: bool, force: bool) -> None:
+def command(
+    lesson: str | None,
+    site: Path | None,
+    opened: bool,
+    ask: str | None,
+    seed: int,
+    answer: str | None,
+    force: bool,
+) -> None:
     """Lessons on loop tiling, convolution and memory.
 
     \b
     hwsim teach                      the list
     hwsim teach tiling               one lesson, step by step
     hwsim teach --site lessons       all of them as pages that open offline
+    hwsim teach --ask tile-loads --seed 3             a fresh question
+    hwsim teach --ask tile-loads --seed 3 --answer 4096
     """
     if site is not None:
         if lesson is not None:
             raise HwsimError(f"--site with {lesson!r}; the site has all lessons")
         _write_site(site, opened, force)
+    elif ask is not None:
+        if lesson is not None:
+            raise HwsimError(f"--ask with {lesson!r}; questions are not of one lesson")
+        print_text(_question(ask, seed, answer))
+    elif answer is not None:
+        raise HwsimError("--answer without --ask; expected --ask KIND, whose answer it is")
     elif opened:
         raise HwsimError("--open without --site; expected --site FOLDER, whose pages it opens")
     elif lesson is None:
@@ -47,6 +66,27 @@ def _listing() -> str:
     return "\n".join(
         [*lines, "", "hwsim teach NAME shows one; hwsim teach --site FOLDER, all as pages."]
     )
+
+
+def _question(kind: str, seed: int, answer: str | None) -> str:
+    """A question, or what an answer to it is worth."""
+    from hwsim.report.tables import WIDTH
+    from hwsim.teach.questions import check, kinds, question
+
+    if kind == "kinds":
+        return "\n".join(kinds())
+    asked = question(kind, seed)
+    if answer is None:
+        return str(click.wrap_text(asked.text, WIDTH))
+    given: float | str = answer if asked.choices else _number(answer)
+    return str(click.wrap_text(str(check(given, asked)), WIDTH))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        raise HwsimError(f"--answer {text!r}; expected a number") from None
 
 
 def _show(name: str) -> None:
