@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -35,17 +37,24 @@ from hwsim.teach.site import site_files
 from hwsim.timing.systolic.folds import Timing
 from tests.test_browser import CHROMIUM
 
-pytestmark = pytest.mark.xdist_group(
-    "lessons"
-)  # one worker builds the site, and one browser shows it
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 ASKS_FOR = re.compile(r"https?://|@import|url\((?!data:)|fetch\(|XMLHttpRequest|WebSocket")
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lessons") / "site"
-    write_folder(folder, site_files(), force=False)
+    """Made once for all workers: the first makes it, others wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, begun = shared / "lessons", shared / "lessons-begun"
+    try:
+        begun.mkdir()
+    except FileExistsError:
+        deadline = time.monotonic() + 300
+        while not folder.exists() and time.monotonic() < deadline:
+            time.sleep(0.5)
+    else:
+        write_folder(folder, site_files(), force=False)
     return folder
 
 

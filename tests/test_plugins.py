@@ -55,6 +55,11 @@ def test_what_a_stranger_registers_is_listed() -> None:
     assert "rows-first" in hwsim("list", "dataflows").stdout
 
 
+def test_a_strangers_lesson_is_taught() -> None:
+    assert "How often can a word be halved?" in hwsim("teach").stdout
+    assert "64           6" in hwsim("teach", "halving").stdout
+
+
 def test_a_plugin_that_fails_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise ValueError('no such luck')\n")
     info = tmp_path / "broken-1.0.dist-info"

@@ -62,7 +62,7 @@ def main() -> None:
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
     hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas, exact counts
-    hwsim teach                                lessons; --site writes them as pages
+    hwsim teach                                lessons; --site DIR: as pages
     hwsim map toy-8x8 gemm:256,256,256         the best loop nest, with a proof
     hwsim validate                             the models beside reference data
     """

@@ -40,6 +40,7 @@ def listing(kind: str | None) -> str:
         "dataflows": _dataflows,
         "policies": _policies,
         "references": _references,
+        "lessons": _lessons,
     }
     if kind is not None and kind not in kinds:
         raise UnknownName("kind of thing to list", kind, kinds)
@@ -93,6 +94,12 @@ def _references() -> list[tuple[str, str]]:
     from hwsim.validate import CHECKS
 
     return [(name, CHECKS[name].summary) for name in CHECKS]
+
+
+def _lessons() -> list[tuple[str, str]]:
+    from hwsim.teach import LESSONS, in_order
+
+    return [(name, LESSONS[name].question) for name in in_order()]
 
 
 def show(name: str) -> str:

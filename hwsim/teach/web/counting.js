@@ -29,12 +29,14 @@ window.counting = (() => {
     const moved = [0, 0, 0], most = [0, 0, 0];
     let step = 0;
     function touch(which, r0, r1, c0, c1) {
-      const own = held[which];
-      for (let r = r0; r < r1; r++) for (let c = r * n + c0; c < r * n + c1; c++) {
-        if (own[c] !== step - 1) moved[which]++;
+      const own = held[which], size = (r1 - r0) * (c1 - c0);
+      let fresh = 0;
+      for (let r = r0; r < r1; r++) for (let c = r * n + c0, end = r * n + c1; c < end; c++) {
+        if (own[c] !== step - 1) fresh++;
         own[c] = step;
       }
-      most[which] = Math.max(most[which], (r1 - r0) * (c1 - c0));
+      moved[which] += fresh;
+      if (size > most[which]) most[which] = size;
     }
     tiles(n, v1, v2, v3, (i, i1, j, j1, k, k1) => {
       touch(0, i, i1, k, k1); touch(1, k, k1, j, j1); touch(2, i, i1, j, j1); step++;
@@ -53,6 +55,7 @@ window.counting = (() => {
     access(line, write) {
       const first = (line % this.sets) * this.ways, last = first + this.ways - 1;
       this.lookups++;
+      if (this.tags[first] === line) { if (write) this.dirty[first] = 1; return true; }
       let at = first;
       while (at < last && this.tags[at] !== line) at++;
       const hit = this.tags[at] === line;
@@ -72,8 +75,9 @@ window.counting = (() => {
     const pages = Math.ceil((n * n * 4) / 4096) * page;
     const cache = new Cache(machine.capacity / machine.line, machine.ways);
     const missed = [0, 0, 0];
+    const shift = Math.log2(words);
     const look = (which, from, to, write) => {
-      for (let line = Math.floor(from / words); line <= Math.floor((to - 1) / words); line++) {
+      for (let line = from >> shift, last = (to - 1) >> shift; line <= last; line++) {
         if (!cache.access(which * pages + line, write)) missed[which]++;
       }
     };
@@ -95,10 +99,12 @@ window.counting = (() => {
       tiles(n, v1, v2, v3, (i, i1, j, j1, k, k1) => {
         for (let x = i; x < i1; x++) for (let y = j; y < j1; y++) for (let z = k; z < k1; z++) {
           const na = x * n + z, nb = z * n + y, nc = x * n + y;
-          if (a !== na) look(0, na, na + 1, false);
-          if (b !== nb) look(1, nb, nb + 1, false);
-          if (c >= 0 && c !== nc) { look(2, c, c + 1, true); begun[c] = 1; }
-          if (c !== nc && begun[nc]) look(2, nc, nc + 1, false);
+          if (a !== na && !cache.access(na >> shift, false)) missed[0]++;
+          if (b !== nb && !cache.access(pages + (nb >> shift), false)) missed[1]++;
+          if (c !== nc) {
+            if (c >= 0) { look(2, c, c + 1, true); begun[c] = 1; }
+            if (begun[nc]) look(2, nc, nc + 1, false);
+          }
           a = na; b = nb; c = nc;
         }
       });

@@ -23,11 +23,17 @@ hwsim.widgets.tiling = (root, data, settings) => {
     el("h3", {}, "The same loops on three kinds of memory"), memories,
     el("h3", {}, "The trade-off: registers against DRAM"), curve,
     el("h3", {}, "Find the best tiles"), game, el("div", { class: "player" }, reveal, take));
-  let shown = false, bestSeen = null, cachedSweep = null, cachedBest = null;
+  let shown = false, bestSeen = null, cachedBest = null;
+  const once = (count) => { // counted anew only for other arguments
+    let key = null, value = null;
+    return (...own) => { const now = own.join(); if (now !== key) { key = now; value = count(...own); } return value; };
+  };
+  const executed = once(counting.execute);
+  const onCache = once((n, v1, v2, v3, fit) => counting.onCache(n, v1, v2, v3, { ...data.cache, registers: fit ? Infinity : 0 }));
 
   function resized() {
     for (const name of ["v1", "v2", "v3"]) controls[name].offer(range(values.n));
-    bestSeen = cachedSweep = cachedBest = null; shown = false; draw();
+    bestSeen = cachedBest = null; shown = false; draw();
   }
   function rebudget() { bestSeen = cachedBest = null; shown = false; draw(); }
   function takeBest() {
@@ -55,7 +61,7 @@ hwsim.widgets.tiling = (root, data, settings) => {
 
   function drawCounts(n, v1, v2, v3) {
     const formula = counting.formulas(n, v1, v2, v3), exact = counting.exact(n, v1, v2, v3);
-    const ran = counting.execute(n, v1, v2, v3);
+    const ran = executed(n, v1, v2, v3);
     const value = (number) => (Number.isInteger(number) ? whole(number) : short(number));
     const row = (name, text, at) => [name, text, value(formula[at]), at in exact ? whole(exact[at]) : whole(formula[at]), whole(ran[at])];
     counts.replaceChildren(hwsim.table(["words", "formula", "value", "exact", "executed"], [
@@ -67,7 +73,7 @@ hwsim.widgets.tiling = (root, data, settings) => {
 
   function drawMemories(n, v1, v2, v3, fit) {
     const moved = counting.accesses(n, v1, v2, v3), least = 3 * n * n;
-    const ran = counting.onCache(n, v1, v2, v3, { ...data.cache, registers: values.budget });
+    const ran = onCache(n, v1, v2, v3, fit);
     const line = data.cache.line / 4;
     const gpu = simulated(n, v1, v2, v3);
     const rows = [
@@ -89,12 +95,10 @@ hwsim.widgets.tiling = (root, data, settings) => {
     return found ? { at: `tiles ${at}`, leaves: found[0], dram: found[1] } : null;
   }
 
-  function drawCurve(n, v1, v2, v3) {
-    const work = n ** 3, loads = (point) => (point[4] - n * n) / work;
-    cachedSweep = cachedSweep || counting.sweep(n);
-    const front = counting.pareto(cachedSweep), here = [v1, v2, v3, counting.footprint(v1, v2, v3), counting.accesses(n, v1, v2, v3)];
+  /* The points and the front change with n alone; these tiles, the budget and the best are drawn over them. */
+  const chart = once((n, narrow) => {
+    const work = n ** 3, loads = (point) => (point[4] - n * n) / work, all = counting.sweep(n), front = counting.pareto(all);
     const lowest = Math.min(...front.map(loads), ...data.measured.map((point) => point[1]));
-    const narrow = curve.clientWidth < 520;
     const wide = narrow ? 400 : 720, high = narrow ? 330 : 340, left = narrow ? 58 : 64;
     const x = hwsim.axis(3, Math.max(3 * n * n, 40000), left, wide - 14, true), y = hwsim.axis(lowest, 2, high - 46, 14, true);
     const picture = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": "words loaded for each multiplication against the words that the tiles take" });
@@ -104,14 +108,23 @@ hwsim.widgets.tiling = (root, data, settings) => {
       svg("text", { class: "tick end", x: left - 6, y: y.scale(tick) + 4 }, short(tick)));
     picture.append(svg("text", { class: "tick middle", x: (left + wide) / 2, y: high - 10 }, "words that the tiles take"),
       svg("text", { class: "tick middle", transform: `translate(13 ${high / 2 - 20}) rotate(-90)` }, narrow ? "loads / multiplication" : "words loaded for each multiplication"));
-    for (const point of cachedSweep) picture.append(svg("circle", { cx: x.scale(point[3]), cy: y.scale(loads(point)), r: 2.5, class: "s5 faint" }));
+    for (const point of all) picture.append(svg("circle", { cx: x.scale(point[3]), cy: y.scale(loads(point)), r: 2.5, class: "s5 faint" }));
     picture.append(svg("polyline", { class: "line0", points: front.map((point) => `${x.scale(point[3])},${y.scale(loads(point))}`).join(" ") }));
-    picture.append(svg("line", { class: "base", x1: x.scale(values.budget), x2: x.scale(values.budget), y1: 14, y2: high - 46 }));
     for (const [size, rate, label] of data.measured) picture.append(svg("rect", { x: x.scale(size) - 4, y: y.scale(rate) - 4, width: 8, height: 8, class: "s2" }, svg("title", {}, label)));
-    if (shown) { const best = proven(); if (best) picture.append(svg("circle", { cx: x.scale(best.words), cy: y.scale((best.moved - n * n) / work), r: 8, class: "line1" })); }
-    picture.append(svg("circle", { cx: x.scale(here[3]), cy: y.scale(loads(here)), r: 6, class: "s1" }));
+    const over = svg("g", {});
+    picture.append(over);
     curve.replaceChildren(picture, hwsim.key(["var(--s1)", "these tiles"], ["var(--s0)", "the best for each size (Pareto front)"], ["var(--s5)", "other tiles"],
       ["var(--s2)", "measured on an H200: counters of tiled kernels"], ["var(--ink)", "dashed: the registers there are"]));
+    return { over, x, high, at: (words, moved) => [x.scale(words), y.scale((moved - n * n) / work)] };
+  });
+
+  function drawCurve(n, v1, v2, v3) {
+    const { over, x, high, at } = chart(n, root.clientWidth < 520), best = shown ? proven() : null;
+    const edge = x.scale(values.budget);
+    over.replaceChildren(svg("line", { class: "base", x1: edge, x2: edge, y1: 14, y2: high - 46 }));
+    if (best) { const [cx, cy] = at(best.words, best.moved); over.append(svg("circle", { cx, cy, r: 8, class: "line1" })); }
+    const [cx, cy] = at(counting.footprint(v1, v2, v3), counting.accesses(n, v1, v2, v3));
+    over.append(svg("circle", { cx, cy, r: 6, class: "s1" }));
   }
 
   function drawGame(n, v1, v2, v3, words, fit) {
