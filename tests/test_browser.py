@@ -34,7 +34,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
     comparison = hwsim.compare(
         hwsim.load_workload("alexnet").only(("conv3", "conv5", "fc7")),
-        ["tpu-v1", "eyeriss-v1"],
+        ["tpu-v1", "tpu-v4"],
         ["direct", "winograd-f2"],
     )
     write_html(comparison, path)
