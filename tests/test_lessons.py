@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,10 @@ from hwsim.cli import main
 from hwsim.count.tiling import Tiled, best_tiles, pareto, sweep
 from hwsim.describe.machine import load_machine
 from hwsim.errors import HwsimError
-from hwsim.explore.what_if import BANDWIDTH, MULTIPLIERS, doubled
-from hwsim.lessons import products, roofline, winograd
+from hwsim.explore.what_if import BANDWIDTH, MEMORY, MULTIPLIERS, START, doubled
+from hwsim.lessons import ladder, products, roofline, tiling, winograd
 from hwsim.oracle.registers import step_product
+from hwsim.parts.dram import Dram
 from hwsim.report.files import write_folder
 from hwsim.report.tables import WIDTH
 from hwsim.teach import LESSONS, in_order
@@ -37,6 +41,13 @@ from hwsim.teach.site import site_files
 from hwsim.timing.systolic.folds import Timing
 from tests.test_browser import CHROMIUM
 
+STEPS = {
+    name: re.findall(
+        r"yield Step\(",
+        Path(sys.modules[type(LESSONS[name]).__module__].__file__ or "").read_text(),
+    )
+    for name in LESSONS
+}
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 ASKS_FOR = re.compile(r"https?://|@import|url\((?!data:)|fetch\(|XMLHttpRequest|WebSocket")
 
@@ -53,6 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         deadline = time.monotonic() + 300
         while not folder.exists() and time.monotonic() < deadline:
             time.sleep(0.5)
+        assert folder.exists(), "the other worker did not make the site"
     else:
         write_folder(folder, site_files(), force=False)
     return folder
@@ -223,8 +235,8 @@ def test_the_toys_matrices_are_those_of_the_lecture() -> None:
 
 
 def test_what_the_roofline_lesson_keeps_is_what_is_simulated_now() -> None:
-    """hwsim/lessons/roofline.json is written by benchmarks/what_if.py: one machine and two of its changes again."""
-    kept, some = roofline.kept()["tpu-v1"]["mobilenet-v1"], (MULTIPLIERS, BANDWIDTH)
+    """hwsim/lessons/roofline.json is written by benchmarks/what_if.py: one machine and one of its changes again."""
+    kept, some = roofline.kept()["tpu-v1"]["mobilenet-v1"], (BANDWIDTH,)
     again = roofline.measured("tpu-v1", "mobilenet-v1", some)
     assert again == {
         "layers": kept["layers"],
@@ -235,10 +247,31 @@ def test_what_the_roofline_lesson_keeps_is_what_is_simulated_now() -> None:
 
 @pytest.mark.parametrize("name", ["h200", "tpu-v4", "xeon-8380", "eyeriss-v1"])
 def test_each_resource_of_what_if_is_twice_as_good(name: str) -> None:
+    """The multipliers, what DRAM moves a second, the largest memory on the chip, or what it takes to start; nothing else."""
     machine = load_machine(name)
-    for what, better in doubled(machine).items():
-        assert better.parts != machine.parts, what
-        assert sum(better.parts[part] != machine.parts[part] for part in machine.parts) == 1
+    better = doubled(machine)
+    for what, other in better.items():
+        assert sum(other.parts[part] != machine.parts[part] for part in machine.parts) == 1, what
+    peaks = [
+        each.compute.peak_macs_per_cycle(machine.dtype) for each in (machine, better[MULTIPLIERS])
+    ]
+    assert peaks[1] == 2 * peaks[0]
+    dram = [each.part(machine.dram_name, Dram) for each in (machine, better[BANDWIDTH])]
+    assert dram[1].bandwidth.value == 2 * dram[0].bandwidth.value
+    assert dram[0].timing is None or dram[1].channels == 2 * dram[0].channels
+    largest = [
+        max(
+            memory.capacity for level, memory in each.memories.items() if level != machine.dram_name
+        )
+        for each in (machine, better[MEMORY])
+    ]
+    assert largest[1] == 2 * largest[0]
+    starts = [
+        each.compute.launch_cycles(each.clock_hz)
+        or each.part(machine.dram_name, Dram).latency.cycles(each.clock_hz)
+        for each in (machine, better[START])
+    ]
+    assert starts[1] == starts[0] / 2
 
 
 # ---- the site
@@ -329,7 +362,7 @@ def test_sliders_and_keys_give_the_numbers_of_the_model(site: Path, page: Page) 
         tiled.executed[name] for name in ("A loads", "B loads", "C stores")
     ]
     assert f"{tiled.executed['A loads']:,}" in page.locator('[data-kind="tiling"]').inner_text()
-    assert "tiling.v1=13" in page.url
+    page.wait_for_url("**#tiling.v1=13")
     again = page.context.new_page()
     again.goto(page.url)
     assert data(again, "tiling", "executed") == ran
@@ -361,18 +394,18 @@ def test_an_animation_is_stepped_paused_and_linked_to(site: Path, page: Page) ->
         widget.locator(".say").inner_text().startswith("C[2][2] += A[2][1]")
     )  # 9 products a step of k: the 18th is the last of the first tile
     widget.get_by_role("button", name="Step").click()
-    assert "touch.step=18" in page.url
+    page.wait_for_url("**touch.step=18*")
     widget.get_by_role("button", name="Play").click()
-    page.wait_for_function("location.hash.includes('touch.step=20')")
+    page.wait_for_function("Number(/touch.step=(\\d+)/.exec(location.hash)?.[1]) >= 20")
     widget.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(400)  # the address is written a moment after
     stopped = page.url
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(600)
     assert page.url == stopped
 
 
 def test_winograds_page_ends_with_the_direct_result(site: Path, page: Page) -> None:
     for kind in winograd.KINDS:
-        page.goto("about:blank")
         page.goto((site / "winograd.html").as_uri() + f"#winograd.tile={kind}")
         direct = np.array(winograd.example(kind)["direct"])
         assert np.allclose(data(page, "winograd", "out"), direct)
@@ -383,6 +416,56 @@ def test_winograds_page_ends_with_the_direct_result(site: Path, page: Page) -> N
             f"{(kind == 'f4' and 36) or 16} multiplications by Winograd"
             in widget.locator(".say").inner_text()
         )
+
+
+def plain_cache(n: int, v1: int, v2: int, v3: int) -> list[int]:
+    """Look-ups, misses, hits and words of a cache of 16 lines, 4 ways, whose lines are rows of n words: lists, least recently used first."""
+    sets: list[list[int]] = [[] for _ in range(4)]
+    looked = missed = 0
+    last: dict[str, tuple[int, ...]] = {}
+
+    def look(line: int) -> None:
+        nonlocal looked, missed
+        held = sets[line % 4]
+        looked += 1
+        missed += line not in held
+        held[:] = [*(other for other in held if other != line), line][-4:]
+
+    for i, j, k in itertools.product(range(0, n, v1), range(0, n, v2), range(0, n, v3)):
+        rows, deep = range(i, min(n, i + v1)), range(k, min(n, k + v3))
+        if last.get("A") != (i, k):
+            for row in rows:
+                look(row)
+        if last.get("B") != (k, j):
+            for row in deep:
+                look(n + row)
+        if "C" in last and last["C"] != (i, j):
+            for row in range(last["C"][0], min(n, last["C"][0] + v1)):
+                look(2 * n + row)
+        last = {"A": (i, k), "B": (k, j), "C": (i, j)}
+    for row in range(last["C"][0], min(n, last["C"][0] + v1)):
+        look(2 * n + row)
+    return [looked, missed, looked - missed, missed * n]
+
+
+def test_links_lead_to_steps_and_settings(site: Path, page: Page) -> None:
+    """A topic of the index scrolls to its step and keeps its address; a setting pasted into an open page is taken; a broken one is not."""
+    page.goto((site / "tiling.html").as_uri() + "#step5")
+    page.wait_for_timeout(400)
+    assert page.url.endswith("#step5")
+    assert page.evaluate(
+        "document.getElementById('step5').getBoundingClientRect().top"
+    ) == pytest.approx(0, abs=2)
+    page.evaluate("location.hash = '#tiling.v1=24'")
+    page.wait_for_function("document.querySelector('[data-name=v1]').value === '23'")
+    assert page.evaluate(
+        "document.querySelector('[data-kind=tiling]').getBoundingClientRect().top"
+    ) == pytest.approx(0, abs=2)
+    page.goto("about:blank")
+    page.goto(
+        (site / "tiling.html").as_uri() + "#touch.step=1.5&touch.loops=constructor&tiling.n=-3"
+    )
+    assert data(page, "tiling", "executed")["C"] == 16  # the nearest n that there is
 
 
 def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -> None:
@@ -399,6 +482,9 @@ def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -
     tiled = Tiled(16, 16, 16, 8, 8, 2)
     assert total["shared"] == sum(tiled.loads)
     assert total["dma"] == tiled.accesses
+    assert [total[name] for name in ("looked", "missed", "hits", "dram")] == plain_cache(
+        16, 8, 8, 2
+    )
     page.goto(
         (site / "roofline.html").as_uri()
         + "#roofline.machine=h200&roofline.network=vgg16&roofline.better=twice+the+multipliers"
@@ -418,6 +504,92 @@ def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -
     )  # the word in the middle: nine windows, three filters
 
 
+# ---- what the text says of the tables
+
+
+def test_the_text_of_the_tiling_lesson_is_true() -> None:
+    """4, 4, 4 at n = 64 and 48: the scratchpad moves 11 and 8 times the least, the cache 26 and 10; the front has square tiles, v3 = 1."""
+    machine, found = load_machine("toy-cpu"), []
+    for n in (64, 48):
+        tiled = Tiled(n, n, n, 4, 4, 4)
+        found += [
+            round(tiled.accesses / (3 * n * n)),
+            round(run_tiled(tiled, machine).dram_bytes / 4 / (3 * n * n)),
+        ]
+    assert found == [11, 26, 8, 10]
+    front = [tiled for tiled in pareto(sweep(1024, 1024, 1024)) if tiled.footprint < 300_000]
+    assert all(tiled.v3 == 1 and tiled.v2 in (tiled.v1, 2 * tiled.v1) for tiled in front)
+    squares = [tiled for tiled in front if tiled.v1 == tiled.v2][:-2]
+    assert all(
+        later.accesses / first.accesses == pytest.approx(0.5, abs=0.07)
+        for first, later in itertools.pairwise(squares)
+    )
+    rows = tiling._tiled_rows()
+    assert len(rows) == 48
+    for row in rows:
+        loads = sum(Tiled(row["M"], row["N"], row["K"], row["BM"], row["BN"], row["BK"]).loads)
+        assert loads == row["l1_global_load_sectors"] * tiling.SECTOR_WORDS
+
+
+def test_the_text_of_the_ladder_is_true() -> None:
+    """Measured: a seventh of the library's speed at first, ten times fewer words, a quarter of the warps; on the core, what longer rows bring."""
+    rungs = list(ladder.rungs().values())
+    assert ladder._library_us("fp32") / (rungs[0]["time_ns"] / 1e3) == pytest.approx(1 / 7, rel=0.1)
+    assert rungs[0]["l1_global_load_sectors"] == 10 * rungs[1]["l1_global_load_sectors"]
+    assert rungs[-1]["occupancy_pct"] == pytest.approx(25, abs=2)
+    gains = [
+        ladder._on_core(opt, "ijk", 0)[0] / ladder._on_core(opt, "ijk", 0, longer=True)[0]
+        for opt in (ladder.SCALAR, ladder.VECTOR)
+    ]  # type: ignore[index]
+    assert gains == [pytest.approx(1.8, abs=0.05), pytest.approx(3.8, abs=0.05)]
+    tiled = [
+        ladder._on_core(opt, "tiled", tile)[0]
+        for opt in (ladder.SCALAR, ladder.VECTOR)
+        for tile in (8, 32, 128)
+    ]  # type: ignore[index]
+    plain = [
+        ladder._on_core(opt, "ikj", 0)[0]
+        for opt in (ladder.SCALAR, ladder.VECTOR)
+        for _ in range(3)
+    ]  # type: ignore[index]
+    assert all(time > best for time, best in zip(tiled, plain, strict=True))
+
+
+def test_the_text_of_the_roofline_lesson_is_true() -> None:
+    """Who wants what: of each machine and network, the change that helps most; and no memory on the chip helps."""
+    best = {}
+    for machine, networks in roofline.kept().items():
+        for network, run in networks.items():
+            gains = {
+                what: sum(layer[3] for layer in run["layers"]) / sum(us for us, _ in times)
+                for what, times in run["doubled"].items()
+            }
+            best[machine, network] = max(gains, key=lambda what: gains[what])
+            assert gains[MEMORY] < 1.02
+    vgg = {machine: what for (machine, network), what in best.items() if network == "vgg16"}
+    assert vgg == {
+        **dict.fromkeys(("h200", "xeon-8380", "cortex-a76"), MULTIPLIERS),
+        **dict.fromkeys(("tpu-v1", "tpu-v4", "edge-tpu"), BANDWIDTH),
+    }
+    mobile = {machine: what for (machine, network), what in best.items() if network != "vgg16"}
+    assert mobile == {
+        **dict.fromkeys(("tpu-v1", "tpu-v4", "edge-tpu", "cortex-a76"), MULTIPLIERS),
+        "h200": START,
+        "xeon-8380": BANDWIDTH,
+    }
+
+
+def test_the_table_of_the_lecture_names_steps_that_there_are() -> None:
+    """docs/teaching.md: every lesson and step of its table exists, and every lesson is in it."""
+    text = (Path(__file__).parent.parent / "docs" / "teaching.md").read_text(encoding="utf-8")
+    text = text.partition("|---|---|")[2].partition("## ")[0]
+    named = re.findall(r"^\| [^|]+ \| (\w+), ([^|]+) \|$", text, re.M)
+    assert {name for name, _ in named} == set(LESSONS)
+    for name, steps in named:
+        numbers = [int(number) for number in re.findall(r"\b(\d)\b", steps)]
+        assert numbers and max(numbers) <= len(STEPS[name]), name
+
+
 # ---- the terminal
 
 
@@ -434,20 +606,31 @@ def test_teach_lists_and_shows_within_the_terminals_width() -> None:
         assert line in shown  # the lesson shows what the command prints
 
 
-def test_the_terminal_and_the_page_show_the_same_tables(site: Path) -> None:
-    """Every cell of a table in the terminal stands on the page too."""
-    page = re.sub(r"<[^>]+>", " ", (site / "systolic.html").read_text(encoding="utf-8"))
-    numbers = re.findall(r"\b\d[\d,.]*\b", run("teach", "systolic").output)
-    missing = [number for number in numbers if number.rstrip(".,") not in page]
-    assert not missing
+@pytest.mark.parametrize("name", ["systolic", "reuse", "memories"])
+def test_the_terminal_and_the_page_show_the_same_tables(site: Path, name: str) -> None:
+    """Row by row: the cells of every table on the page are a line in the terminal."""
+    page = (site / f"{name}.html").read_text(encoding="utf-8")
+    lines = {" ".join(line.split()) for line in run("teach", name).output.splitlines()}
+    rows = [
+        " ".join(unescape(" ".join(re.findall(r"<td[^>]*>([^<]*)</td>", row))).split())
+        for row in re.findall(r"<tr>(.*?)</tr>", page)
+    ]
+    assert len(rows) > 8
+    assert not [row for row in rows if row and row not in lines]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["teach", "tilling"], "did you mean 'tiling'"),
-        (["teach", "tiling", "--site", "x"], "the site has all lessons"),
+        (["teach", "tiling", "--site", "x"], "--site is not of one lesson"),
+        (["teach", "tiling", "--ask", "roofline"], "--ask is not of one lesson"),
+        (["teach", "--site", "x", "--ask", "roofline"], "expected one of them"),
         (["teach", "--open"], "expected --site FOLDER"),
+        (["teach", "tiling", "--force"], "expected --site FOLDER"),
+        (["teach", "--answer", "3"], "expected --ask KIND"),
+        (["teach", "tiling", "--seed", "3"], "expected --ask KIND"),
+        (["teach", "--ask", "roofline", "--answer", "nan"], "expected a number"),
     ],
 )
 def test_wrong_arguments_are_told(arguments: list[str], message: str) -> None:

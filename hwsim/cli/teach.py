@@ -16,7 +16,7 @@ from hwsim.errors import HwsimError
 @click.option("--site", type=click.Path(path_type=Path), help="Write all lessons as pages here.")
 @click.option("--open", "opened", is_flag=True, help="Open the pages in a browser, with --site.")
 @click.option("--ask", metavar="KIND", help="A question of a kind; 'kinds' lists them.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Another question, with --ask.")
+@click.option("--seed", type=click.IntRange(0), help="Another question, with --ask.")
 @click.option("--answer", help="Check an answer to it, with --ask.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
 @user_errors
@@ -25,7 +25,7 @@ def command(
     site: Path | None,
     opened: bool,
     ask: str | None,
-    seed: int,
+    seed: int | None,
     answer: str | None,
     force: bool,
 ) -> None:
@@ -38,18 +38,21 @@ def command(
     hwsim teach --ask tile-loads --seed 3             a fresh question
     hwsim teach --ask tile-loads --seed 3 --answer 4096
     """
+    if lesson is not None and (site or ask):
+        flag = "--site" if site else "--ask"
+        raise HwsimError(f"{flag} with {lesson!r}; {flag} is not of one lesson")
+    if site is not None and ask is not None:
+        raise HwsimError("--site with --ask; expected one of them")
+    if site is None and (opened or force):
+        flag = "--open" if opened else "--force"
+        raise HwsimError(f"{flag} without --site; expected --site FOLDER, which it is about")
+    if ask is None and (answer is not None or seed is not None):
+        flag = "--seed" if answer is None else "--answer"
+        raise HwsimError(f"{flag} without --ask; expected --ask KIND, the question it is about")
     if site is not None:
-        if lesson is not None:
-            raise HwsimError(f"--site with {lesson!r}; the site has all lessons")
         _write_site(site, opened, force)
     elif ask is not None:
-        if lesson is not None:
-            raise HwsimError(f"--ask with {lesson!r}; questions are not of one lesson")
-        print_text(_question(ask, seed, answer))
-    elif answer is not None:
-        raise HwsimError("--answer without --ask; expected --ask KIND, whose answer it is")
-    elif opened:
-        raise HwsimError("--open without --site; expected --site FOLDER, whose pages it opens")
+        print_text(_question(ask, seed or 0, answer))
     elif lesson is None:
         print_text(_listing())
     else:
@@ -74,6 +77,8 @@ def _question(kind: str, seed: int, answer: str | None) -> str:
     from hwsim.teach.questions import check, kinds, question
 
     if kind == "kinds":
+        if answer is not None:
+            raise HwsimError("--answer with --ask kinds, which is no question")
         return "\n".join(kinds())
     asked = question(kind, seed)
     if answer is None:

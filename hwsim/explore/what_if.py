@@ -27,7 +27,9 @@ def doubled(machine: Machine) -> dict[str, Machine]:
     found = {MULTIPLIERS: _with(machine, machine.compute_name, _more(machine.compute))}
     dram = machine.part(machine.dram_name, Dram)
     wide = Bandwidth(dram.bandwidth.value * 2, dram.bandwidth.per_cycle)
-    found[BANDWIDTH] = _with(machine, machine.dram_name, replace(dram, bandwidth=wide, timing=None))
+    channels = dram.channels * 2 if dram.timing else dram.channels
+    wider = replace(dram, bandwidth=wide, channels=channels)
+    found[BANDWIDTH] = _with(machine, machine.dram_name, wider)
     largest = max(
         (name for name in machine.memories if name != machine.dram_name),
         key=lambda name: machine.memories[name].capacity,

@@ -53,9 +53,9 @@ class Memories:
             f"{LINE_WORDS} words. Left a cache of {LINES} lines, {WAYS} ways; in the middle a "
             "scratchpad that gets each tile by DMA; right a block's shared memory over an L2 "
             "like that cache. Follow what is there, what hits, and what moves. Untiled, B has as "
-            "many lines as the cache, and rows of A and C push some out: one look-up in six "
-            "misses, and each miss moves 16 words for one. With tiles all three move less. The "
-            "cache still moves whole lines, so about twice what the scratchpad does.",
+            "many lines as the cache, rows of A and C push some out, and each miss moves a whole "
+            "line for one word. Tiles help all three. The cache keeps moving whole lines, so it "
+            "stays behind the scratchpad.",
             (_nest(),),
         )
         yield Step(

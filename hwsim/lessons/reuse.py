@@ -42,8 +42,9 @@ class ReuseLesson:
         )
         yield Step(
             "Follow a word",
-            "Images of 5 x 5, filters of 3 x 3. Choose an activation, a weight or a sum, and "
-            "step from word to word. At the border an activation is in fewer windows.",
+            f"Images of {SIDE} x {SIDE}, filters of {TAPS} x {TAPS}. Choose an activation, a "
+            "weight or a sum, and step from word to word. At the border an activation is in "
+            "fewer windows.",
             (_followed(),),
         )
         yield Step(
@@ -72,9 +73,10 @@ class ReuseLesson:
             ),
             Problem(
                 "Which kind of reuse has a depthwise layer? Why is it hard to make fast?",
-                "Convolutional reuse only: each channel has one filter, so no activation is used "
-                "by several filters. 9 multiplications for each activation at most, so bandwidth "
-                "is the limit, and on an array most rows or columns have nothing to share.",
+                "Convolutional reuse, and filter reuse in a batch, but no fmap reuse: each "
+                "channel has one filter, so no activation is used by several filters. 9 "
+                "multiplications for each activation at most, so bandwidth is the limit, and on "
+                "an array most rows or columns have nothing to share.",
             ),
         )
 

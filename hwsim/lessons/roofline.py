@@ -68,8 +68,8 @@ class Roofline:
             "second array helps them, bandwidth does not. On a GPU its layers are so short that "
             "half of the launch is worth more than twice the multipliers. xeon-8380 wants "
             "bandwidth most: its cores wait for it in the thin layers. More memory on the chip "
-            "helps none of them here. (2.06 times from twice the bandwidth: with it edge-tpu's "
-            "schedule takes other tiles, which move less.)",
+            "helps none of them here. (More than 2 times from twice the bandwidth: with it "
+            "edge-tpu's schedule takes other tiles, which move less.)",
             (
                 _gains("vgg16"),
                 _gains("mobilenet-v1"),
@@ -165,7 +165,11 @@ def _ridges() -> Table:
 
 def _roof() -> Widget:
     def data() -> dict[str, Any]:
-        return {"limits": {name: _limits(name) for name in MACHINES}, "runs": kept()}
+        return {
+            "limits": {name: _limits(name) for name in MACHINES},
+            "roofs": {MULTIPLIERS: (2, 1), BANDWIDTH: (1, 2)},
+            "runs": kept(),
+        }
 
     return Widget("roofline", "layers under the roof of a machine", data, _points)
 

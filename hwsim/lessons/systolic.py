@@ -9,7 +9,7 @@ import numpy as np
 
 from hwsim.api import simulate
 from hwsim.describe.layer import GemmLayer
-from hwsim.describe.units import seconds_text
+from hwsim.describe.units import seconds_text, size_text
 from hwsim.oracle.registers import step_product
 from hwsim.report.tables import main_stall, text_table
 from hwsim.teach import LESSONS
@@ -69,7 +69,8 @@ class Systolic:
             "filled anew. What moves is read for every fold that it passes. The sizes of "
             "memories decide how long a fold can be: toy-systolic's weight memory holds four "
             "tiles of 16 bytes, so with outputs staying k goes on by 4 at a time, and sums leave "
-            "in between. Its DRAM is slow, so the schedule that fetches least is the fastest.",
+            "in between. Which is fastest depends on the shape: on what DRAM has to bring, and "
+            "on how often a new tile shifts in.",
             (
                 _dataflows(),
                 Command("hwsim run toy-systolic gemm:64,16,32 --dataflow output-stationary"),
@@ -117,7 +118,7 @@ def _operands() -> tuple[list[list[int]], list[list[int]]]:
 def _array() -> Widget:
     def data() -> dict[str, Any]:
         a, b = _operands()
-        return {"a": a, "b": b}
+        return {"a": a, "b": b, "rows": [1, 2, 3, 4, 6, LARGEST], "cells": CELLS}
 
     return Widget("systolic", "a systolic array, cycle by cycle", data, _stepped)
 
@@ -186,10 +187,19 @@ def _batches() -> Table:
     for batch in (1, 16, 256, 1024, 4096):
         layer = simulate(GemmLayer(batch, 4096, 4096), "tpu-v1").layers[0]
         rows.append(
-            [f"{batch}", seconds_text(layer.seconds), f"{layer.utilization:.1%}", main_stall(layer)]
+            [
+                f"{batch}",
+                size_text(layer.dram_bytes),
+                seconds_text(layer.seconds),
+                f"{layer.utilization:.1%}",
+                main_stall(layer),
+            ]
         )
     return Table(
-        ["batch", "time", "cells used", "waits for"], rows, "TPU v1, one layer in int8.", left=0
+        ["batch", "DRAM", "time", "cells used", "waits for"],
+        rows,
+        "TPU v1, one layer in int8.",
+        left=0,
     )
 
 

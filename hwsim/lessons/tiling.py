@@ -47,7 +47,7 @@ class Tiling:
     """The lecture's matrix product, untiled and tiled, on every kind of memory."""
 
     title = "Loop tiling"
-    question = "Why does the same product move a hundred times more data than it has to?"
+    question = "Why does the textbook's product move hundreds of times more data than it has to?"
     place = 1
     topics: ClassVar[dict[str, int]] = {
         "untiled product": 1,
@@ -201,6 +201,7 @@ def _moved() -> dict[str, Any]:
     lines = machine.part("cache", Cache)
     return {
         "cache": {"capacity": lines.capacity, "line": lines.line, "ways": lines.ways},
+        "size": SIZE,
         "gpu": gpu_runs(),
         "measured": _counters(),
     }

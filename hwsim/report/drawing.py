@@ -28,10 +28,10 @@ class Barred(Protocol):
 def lengths(block: Barred) -> Callable[[float], float]:
     """From a value to its bar's share of the longest; by the logarithm, a tenth is the least."""
     drawn = [value for row in block.values.values() for value in row if value]
-    most = max([*drawn, block.base or 0.0], default=1.0) or 1.0
+    drawn += [block.base] if block.base else []
+    most, least = max(drawn, default=1.0), min(drawn, default=1.0)
     if not block.log:
         return lambda value: value / most
-    least = min(drawn)
     return lambda value: 0.1 + 0.9 * (log(value / least) / log(most / least) if most > least else 1)
 
 

@@ -1,7 +1,6 @@
 """What a lesson is made of: steps of text and blocks, each shown in a terminal and on a page.
 
-Text is Markdown. Numbers in a block come from the simulator when the lesson is shown; none is
-written down here.
+Text is Markdown. The numbers of blocks come from the simulator when the lesson is shown.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Command:
-    """What to type to get a block's numbers; `hwsim` and its arguments."""
+    """What to type to go on from here: `hwsim` and its arguments."""
 
     line: str
 

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from hwsim.errors import UnknownName
 from hwsim.report.drawing import bars
 from hwsim.teach.content import Bars, Block, Code, Command, Lesson, Loops, Step, Table, Widget
 
@@ -21,14 +22,14 @@ def markdown(text: str) -> str:
     """Markdown as HTML."""
     from markdown_it import MarkdownIt
 
-    return str(MarkdownIt("commonmark").enable("table").render(text))
+    return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
 
 
 def inline(text: str) -> str:
     """Markdown of one line, without a paragraph around it."""
     from markdown_it import MarkdownIt
 
-    return str(MarkdownIt("commonmark").renderInline(text))
+    return str(MarkdownIt("commonmark", {"html": False}).renderInline(text))
 
 
 def template(name: str) -> Any:
@@ -42,7 +43,7 @@ def template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(markdown=markdown, inline=inline)
+    environment.filters.update(markdown=markdown)
     return environment.get_template(name)
 
 
@@ -73,12 +74,16 @@ def _(block: Loops) -> str:
 
 
 def _listing(title: str, text: str) -> str:
-    return f'<div><p class="label">{title}</p><pre tabindex="0">{escape(text)}</pre></div>'
+    return f'<div><p class="label">{title}</p>{_code(text, f"loops {title}")}</div>'
+
+
+def _code(text: str, label: str) -> str:
+    return f'<pre tabindex="0" role="region" aria-label="{label}">{escape(text)}</pre>'
 
 
 @block_html.register
 def _(block: Code) -> str:
-    return f'<pre tabindex="0">{escape(block.text)}</pre>'
+    return _code(block.text, "code")
 
 
 @block_html.register
@@ -90,12 +95,15 @@ def _(block: Table) -> str:
     )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     caption = f"<figcaption>{inline(block.caption)}</figcaption>" if block.caption else ""
-    return f'<figure class="table"><div class="scroll" tabindex="0">{table}</div>{caption}</figure>'
+    label = escape(", ".join(block.head))
+    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>'
+    return f'<figure class="table">{scroll}{caption}</figure>'
 
 
 def _cell(tag: str, text: str, column: int, block: Table) -> str:
     words = ' class="words"' if column < block.left else ""
-    return f"<{tag}{words}>{escape(text)}</{tag}>"
+    scope = ' scope="col"' if tag == "th" else ""
+    return f"<{tag}{scope}{words}>{escape(text)}</{tag}>"
 
 
 @block_html.register
@@ -111,9 +119,13 @@ def _(block: Command) -> str:
 
 @block_html.register
 def _(block: Widget) -> str:
+    if not (WEB / f"{block.kind}.js").is_file():
+        known = sorted(path.stem for path in WEB.glob("*.js"))
+        raise UnknownName("widget", block.kind, known)
     data = json.dumps(block.data(), separators=(",", ":")).replace("<", "\\u003c")
+    named = f'data-kind="{escape(block.kind)}" aria-label="{escape(block.label)}"'
     return (
-        f'<section class="widget" data-kind="{block.kind}" aria-label="{escape(block.label)}">'
+        f'<section class="widget" {named}>'
         f'<script type="application/json">{data}</script>'
         f"<noscript><pre>{escape(block.text())}</pre></noscript></section>"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import isclose
+from math import ceil, isclose, isfinite
 from numbers import Real
 
 from hwsim.errors import HwsimError, UnknownName
@@ -69,7 +69,7 @@ def check(answer: Answer, asked: Question) -> Verdict:
     answer of the wrong type."""
     if asked.choices:
         return _choice(answer, asked)
-    if isinstance(answer, bool) or not isinstance(answer, Real):
+    if isinstance(answer, bool) or not isinstance(answer, Real) or not isfinite(answer):
         raise HwsimError(f"the answer {answer!r}; expected a number{_in(asked.unit)}")
     expected = float(asked.answer)
     if isclose(answer, expected, rel_tol=asked.tolerance, abs_tol=1e-12):
@@ -257,7 +257,7 @@ def _batch(dice: random.Random) -> Question:
         f"{name} multiplies {rate / 1e12:.4g} T pairs of {machine.dtype} a second and reads "
         f"{bandwidth / 1e9:.4g} GB/s. A large fully connected layer reads each weight once. From "
         "which batch on are the multipliers the limit, not the weights' bandwidth?",
-        rate / (bandwidth / width),
+        ceil(rate / (bandwidth / width)),
         f"{bandwidth / width / 1e9:.4g} G weights a second come in, and each must be used "
         f"{rate / 1e9:,.4g} / {bandwidth / width / 1e9:.4g} times.",
         "images",

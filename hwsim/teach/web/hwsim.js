@@ -26,9 +26,24 @@ window.hwsim = (() => {
     return size >= 1000 ? whole(value) : String(Number(value.toPrecision(3)));
   }
 
+  const PAUSE = 200; // ms after the last change until the address is written
+  const address = new Map(); // what has changed, null for a default
+  const isSetting = () => location.hash.includes("=");
+  let writing = null;
+  function write() {
+    const hash = new URLSearchParams(isSetting() ? location.hash.slice(1) : "");
+    for (const [key, value] of address) { if (value === null) hash.delete(key); else hash.set(key, value); }
+    address.clear();
+    const text = hash.toString();
+    if (!text && !isSetting()) return; // a link to a step stays as it is
+    written = text ? `#${text}` : "";
+    history.replaceState(null, "", written || location.pathname + location.search);
+  }
+  let written = null;
+
   /* Settings in the address, as #tiling.n=64&tiling.v1=8, so that a link shows what its sender sees. */
   function store(prefix, defaults) {
-    const read = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+    const read = () => new URLSearchParams(isSetting() ? location.hash.slice(1) : "");
     const values = { ...defaults };
     for (const [name, value] of Object.entries(defaults)) {
       const found = read().get(`${prefix}.${name}`);
@@ -38,11 +53,9 @@ window.hwsim = (() => {
     }
     function set(name, value) {
       values[name] = value;
-      const hash = read();
-      if (value === defaults[name]) hash.delete(`${prefix}.${name}`);
-      else hash.set(`${prefix}.${name}`, value);
-      const text = hash.toString();
-      history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+      address.set(`${prefix}.${name}`, value === defaults[name] ? null : String(value));
+      clearTimeout(writing);
+      writing = setTimeout(write, PAUSE);
     }
     return { values, set };
   }
@@ -50,7 +63,7 @@ window.hwsim = (() => {
   /* A slider over a list of values; the nearest of them where a setting is not among them. */
   function slider(settings, name, label, values, draw, text = String) {
     const id = `control${(controls += 1)}`;
-    const output = el("output", { for: id });
+    const output = el("output", { for: id, "aria-live": "off" });
     const input = el("input", { id, type: "range", min: 0, step: 1, "data-name": name });
     let list = [];
     function show() {
@@ -75,7 +88,7 @@ window.hwsim = (() => {
 
   function select(settings, name, label, options, draw) {
     const list = Object.entries(options);
-    if (!(settings.values[name] in options)) settings.set(name, list[0][0]);
+    if (!Object.hasOwn(options, settings.values[name])) settings.set(name, list[0][0]);
     const input = el("select", { "data-name": name, onchange: () => { settings.set(name, input.value); draw(); } },
       list.map(([value, text]) => el("option", { value }, text)));
     input.value = settings.values[name];
@@ -88,21 +101,21 @@ window.hwsim = (() => {
     let timer = null, count = length;
     const said = el("p", { class: "say", "aria-live": "polite" });
     const range = el("input", { type: "range", min: 0, step: 1, "aria-label": "step", "data-name": name });
-    const play = el("button", { type: "button", "aria-pressed": "false", onclick: () => (timer ? stop() : start()) }, "Play");
+    const play = el("button", { type: "button", onclick: () => (timer ? stop() : start()) }, "Play");
     const rate = el("select", { "aria-label": "steps a second", onchange: () => { if (timer) { stop(); start(); } } },
       rates.map((value) => el("option", { value }, `${value}/s`)));
     rate.value = rates[still ? 0 : Math.min(1, rates.length - 1)];
-    function go(step, quiet = false) {
-      const at = Math.max(0, Math.min(count - 1, step));
+    function go(step) {
+      const at = Math.max(0, Math.min(count - 1, Math.round(step)));
       settings.set(name, at);
       range.value = at;
-      said.setAttribute("aria-live", timer && !quiet ? "off" : "polite");
+      said.setAttribute("aria-live", timer ? "off" : "polite");
       said.textContent = show(at) || "";
     }
-    function stop() { clearInterval(timer); timer = null; play.textContent = "Play"; play.setAttribute("aria-pressed", "false"); }
+    function stop() { clearInterval(timer); timer = null; play.textContent = "Play"; }
     function start() {
       if (settings.values[name] >= count - 1) go(0);
-      play.textContent = "Pause"; play.setAttribute("aria-pressed", "true");
+      play.textContent = "Pause";
       timer = setInterval(() => { go(settings.values[name] + 1); if (settings.values[name] >= count - 1) stop(); }, 1000 / Number(rate.value));
     }
     const button = (text, to) => el("button", { type: "button", onclick: () => { stop(); go(to()); } }, text);
@@ -115,8 +128,8 @@ window.hwsim = (() => {
   }
 
   function table(head, rows, left = 1) {
-    const cell = (tag) => (text, at) => el(tag, { class: at < left ? "words" : null }, text);
-    return el("div", { class: "scroll", tabindex: "0" }, el("table", {},
+    const cell = (tag) => (text, at) => el(tag, { class: at < left ? "words" : null, scope: tag === "th" ? "col" : null }, text);
+    return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": head.join(", ") }, el("table", {},
       el("thead", {}, el("tr", {}, head.map(cell("th")))),
       el("tbody", {}, rows.map((row) => el("tr", {}, row.map(cell("td")))))));
   }
@@ -153,8 +166,10 @@ window.hwsim = (() => {
       const data = JSON.parse(root.querySelector("script").textContent);
       widgets[kind](root, data, (defaults) => store(seen[kind] > 1 ? kind + seen[kind] : kind, defaults));
     }
-    const linked = /^#(\w+)\.\w+=/.exec(location.hash); // a link to a setting shows its widget
-    if (linked) document.querySelector(`.widget[data-kind="${linked[1]}"]`)?.scrollIntoView();
+    const linked = /^#(\w+)\.\w+=/.exec(location.hash); // a link to a setting shows its widget, one to a step the step
+    const shown = linked ? document.querySelector(`.widget[data-kind="${linked[1]}"]`) : document.getElementById(location.hash.slice(1));
+    if (shown) { history.scrollRestoration = "manual"; shown.scrollIntoView(); }
+    window.addEventListener("hashchange", () => { if (isSetting() && location.hash !== written) location.reload(); });
   }
   return { widgets, el, svg, whole, short, slider, select, player, table, key, axis, start };
 })();

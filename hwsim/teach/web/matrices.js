@@ -17,7 +17,7 @@ hwsim.widgets.matrices = (root, data, settings) => {
   function cell(value, source, strong, faded) {
     const style = source ? `background:${hue(...source)};color:#111;${strong ? "outline:3px solid var(--ink);" : ""}${faded ? "opacity:.35;" : ""}` : strong ? "background:var(--held);outline:3px solid var(--ink)" : "";
     const node = el("td", { style }, value);
-    if (source) node.addEventListener("mouseenter", () => { lit = source.join(); light(); });
+    if (source) for (const event of ["mouseenter", "click"]) node.addEventListener(event, () => { lit = source.join(); light(); });
     if (source) node.dataset.source = source.join();
     return node;
   }

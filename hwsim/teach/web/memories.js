@@ -22,13 +22,15 @@ hwsim.widgets.memories = (root, data, settings) => {
       const fresh = new Set(), moved = [], l2fresh = new Set();
       const look = (row, write) => { total.looked++; if (!cache.access(row, write)) { total.missed++; fresh.add(row); } };
       const through = (row, write) => { if (l2.access(row, write)) total.hits++; else { total.dram += words; l2fresh.add(row); } };
+      const leave = () => { for (let r = box[0]; r < box[1]; r++) { look(line(2, r), true); through(line(2, r), true); } };
       const copy = (name, rows, columns) => { total.dma += rows * columns; total.copies++; moved.push(name); };
       const na = i * n + k, nb = k * n + j, nc = i * n + j;
-      if (c >= 0 && c !== nc) { for (let r = box[0]; r < box[1]; r++) { look(line(2, r), true); through(line(2, r), true); } }
       if (a !== na) { for (let r = i; r < i1; r++) { look(line(0, r)); through(line(0, r)); } copy("A", i1 - i, k1 - k); total.shared += (i1 - i) * (k1 - k); }
       if (b !== nb) { for (let r = k; r < k1; r++) { look(line(1, r)); through(line(1, r)); } copy("B", k1 - k, j1 - j); total.shared += (k1 - k) * (j1 - j); }
+      if (c >= 0 && c !== nc) leave(); // after the next operands, as registers are written when they are needed again
       if (c !== nc) copy("C", i1 - i, j1 - j);
       a = na; b = nb; c = nc; box = [i, i1];
+      if (i1 === n && j1 === n && k1 === n) leave();
       steps.push({ tags: Array.from(cache.tags), l2: Array.from(l2.tags), fresh, l2fresh, moved, total: { ...total }, box: [i, i1, j, j1, k, k1] });
     });
     root.dataset.total = JSON.stringify(total);

@@ -30,8 +30,8 @@ hwsim.widgets.roofline = (root, data, settings) => {
       drawn.append(svg("polyline", { class: kind, style: kind === "axis" ? "stroke:var(--ink);stroke-width:2" : "", points: `${x.scale(from)},${y.scale(from * b)} ${x.scale(ridge)},${y.scale(r)} ${x.scale(1e5)},${y.scale(r)}` }));
     };
     roof(rate, bandwidth, "axis");
-    if (what === "twice the multipliers") roof(2 * rate, bandwidth, "line1");
-    if (what === "twice the DRAM bandwidth") roof(rate, 2 * bandwidth, "line1");
+    const [more, wider] = data.roofs[what] || [1, 1];
+    if (more > 1 || wider > 1) roof(more * rate, wider * bandwidth, "line1");
     for (const layer of seen) {
       if (layer.z) drawn.append(svg("line", { class: "line1", x1: x.scale(layer.x), x2: x.scale(layer.x2), y1: y.scale(layer.y), y2: y.scale(layer.z) }), svg("circle", { class: "s1", cx: x.scale(layer.x2), cy: y.scale(layer.z), r: 4 }));
       drawn.append(svg("circle", { class: "s0", cx: x.scale(layer.x), cy: y.scale(layer.y), r: 5 }, svg("title", {}, `${layer.name}: ${time(layer.us)}, waits for ${layer.waits}`)));

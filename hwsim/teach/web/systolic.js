@@ -34,10 +34,9 @@ window.counting.systolic = (a, b, stays) => {
       for (let j = 0; j < columns; j++) { const sum = ny[rows - 1][j]; if (sum) { values[sum.t][j] = sum.v; left.push([sum.t, j, sum.v]); due--; } }
       if (cycle < rows) { held = [b[rows - 1 - cycle].slice(), ...held.slice(0, rows - 1)]; }
     } else {
-      const leaving = added.map((line) => line.slice()).map((line) => line);
       for (let j = 0; j < columns; j++) { // a column whose sums are done moves down and out
         const done = cycle - (rows - 1 + j + stream);
-        if (done >= 0 && done < rows) { const i = rows - 1 - done; values[i][j] = leaving[i][j]; left.push([i, j, leaving[i][j]]); due--; }
+        if (done >= 0 && done < rows) { const i = rows - 1 - done; values[i][j] = added[i][j]; left.push([i, j, added[i][j]]); due--; }
       }
       for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) {
         const t = cycle - j;
@@ -60,9 +59,9 @@ hwsim.widgets.systolic = (root, data, settings) => {
   const { el, svg } = hwsim;
   const own = settings({ stays: "ws", m: 4, n: 4, k: 4, step: 0 });
   const names = { ws: "weights stay", os: "outputs stay", is: "inputs stay" };
-  const sizes = [1, 2, 3, 4];
+  const sizes = Array.from({ length: data.cells }, (_, at) => at + 1);
   const stays = hwsim.select(own, "stays", "dataflow", names, again);
-  const m = hwsim.slider(own, "m", "rows of A, M =", [1, 2, 3, 4, 6, 8], again);
+  const m = hwsim.slider(own, "m", "rows of A, M =", data.rows, again);
   const n = hwsim.slider(own, "n", "columns of B, N =", sizes, again);
   const k = hwsim.slider(own, "k", "reduction, K =", sizes, again);
   const picture = el("div", {}), work = el("div", {});
@@ -72,10 +71,9 @@ hwsim.widgets.systolic = (root, data, settings) => {
   function again() { build(); player.go(0); }
   function build() {
     const { m: M, n: N, k: K } = own.values;
-    const limit = own.values.stays;
     a = Array.from({ length: M }, (_, i) => Array.from({ length: K }, (_, j) => data.a[i][j]));
     b = Array.from({ length: K }, (_, i) => Array.from({ length: N }, (_, j) => data.b[i][j]));
-    run = counting.systolic(a, b, limit);
+    run = counting.systolic(a, b, own.values.stays);
     root.dataset.cycles = run.cycles.length;
     player.resize(run.cycles.length);
   }

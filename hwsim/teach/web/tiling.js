@@ -79,8 +79,8 @@ hwsim.widgets.tiling = (root, data, settings) => {
     const rows = [
       ["scratchpad of this size (explicit)", fit ? whole(moved) : "does not fit", fit ? short(moved / least) : "-"],
       [`${data.cache.capacity / 1024} KiB cache below these registers (implicit)`, whole(ran.lines * line), short((ran.lines * line) / least)],
-      [gpu ? `GPU, copied to shared memory (mixed), with ${gpu.at}` : "GPU (mixed): simulated at n = 64 only", gpu ? whole(gpu.leaves) : "-", gpu ? short(gpu.leaves / (3 * 64 * 64)) : "-"],
-      ["the same GPU's DRAM, below its L2", gpu ? whole(gpu.dram) : "-", gpu ? short(gpu.dram / (3 * 64 * 64)) : "-"],
+      [gpu ? `GPU, copied to shared memory (mixed), with ${gpu.at}` : n === data.size ? "GPU (mixed): no block holds these tiles" : `GPU (mixed): simulated at n = ${data.size} only`, gpu ? whole(gpu.leaves) : "-", gpu ? short(gpu.leaves / least) : "-"],
+      ["the same GPU's DRAM, below its L2", gpu ? whole(gpu.dram) : "-", gpu ? short(gpu.dram / least) : "-"],
     ];
     memories.replaceChildren(hwsim.table(["memory", "words moved", "of least"], rows));
     root.dataset.cache = JSON.stringify({ misses: ran.misses, writebacks: ran.writebacks, missed: ran.missed });
@@ -88,7 +88,7 @@ hwsim.widgets.tiling = (root, data, settings) => {
 
   /* The GPU was simulated at powers of two (v3: of four): those at or below the sliders. */
   function simulated(n, v1, v2, v3) {
-    if (n !== 64) return null;
+    if (n !== data.size) return null;
     const down = (value, base) => base ** Math.floor(Math.log2(value) / Math.log2(base));
     const at = [down(v1, 2), down(v2, 2), down(v3, 4)].join(",");
     const found = data.gpu[at];
