@@ -141,7 +141,7 @@ def energy_line(result: Result) -> str:
     total = sum(result.energy_pj.values())
     parts = sorted(result.energy_pj.items(), key=lambda item: -item[1])[:3]
     shares = ", ".join(f"{name} {energy / total:.0%}" for name, energy in parts) if total else ""
-    return f"energy: {total * 1e-9:.3g} mJ: {shares}\nenergy x delay: {result.edp_js:.3g} Js"
+    return f"energy: {energy_text(total)}: {shares}\nenergy x delay: {result.edp_js:.3g} Js"
 
 
 def note_lines(result: Result) -> list[str]:
@@ -254,6 +254,11 @@ def _factors(reuse: Reuse) -> list[str]:
     ]
 
 
+def energy_text(pj: float) -> str:
+    """Picojoules in mJ, or in J from one on."""
+    return f"{pj / 1e12:.3g} J" if pj >= 1e12 else f"{pj / 1e9:.3g} mJ"
+
+
 def comparison_rows(results: Sequence[Result]) -> Rows:
     """Cells of COMPARE_HEAD."""
     return [
@@ -267,7 +272,7 @@ def comparison_rows(results: Sequence[Result]) -> Rows:
             size_text(result.dram_bytes),
             f"{result.dram_ratio:.2f}",
             size_text(result.workspace_bytes),
-            f"{sum(result.energy_pj.values()) / 1e9:.3g} mJ",
+            energy_text(sum(result.energy_pj.values())),
         ]
         for result in results
     ]
