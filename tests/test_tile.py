@@ -160,7 +160,9 @@ def test_on_caches_every_memory_says_what_it_served() -> None:
     """A, B and C of 512 x 512 are 3 MiB, the L3 32 MiB: every line crosses DRAM once, and nothing more is called DRAM's."""
     zen3 = str(Path(__file__).parent / "cases" / "cpu" / "zen3.yaml")
     document = json.loads(
-        CliRunner().invoke(main, ["tile", "--n", "512", "--machine", zen3, "--json", "-"]).stdout
+        CliRunner()
+        .invoke(main, ["tile", "--n", "512", "--tiles", "8,16,4", "--machine", zen3, "--json", "-"])
+        .stdout
     )["machine"]["best"]
     assert document["words_in"] == 27_525_120 - 512 * 512
     served = document["simulated"]["served"]

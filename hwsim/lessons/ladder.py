@@ -90,10 +90,11 @@ class Ladder:
             "Which counter moved?",
             "Tiles of 16 x 16 cut the words that are loaded from global memory by ten, and gain "
             "almost nothing: two words of shared memory are now read for each multiplication, "
-            "and that is the limit. Threads of 2 x 2, 4 x 4 and 8 x 8 halve it each time. With 8 "
-            "x 8, a thread takes so many registers that only a quarter of the warps (groups of "
-            "32 threads that run together) find room, and fewer are left to hide what others "
-            "wait for.",
+            "and that is the limit. (Without tiles the threads of a warp share what they load, "
+            "so a multiplication takes 1.25 words and not two.) Threads of 2 x 2, 4 x 4 and 8 x "
+            "8 halve it each time. With 8 x 8, a thread takes so many registers that only a "
+            "quarter of the warps (groups of 32 threads that run together) find room, and fewer "
+            "are left to hide what others wait for.",
             (_counters(), Command("hwsim validate h200-tiled-gemm")),
         )
         yield Step(
@@ -106,9 +107,11 @@ class Ladder:
         yield Step(
             "Where the model is wrong",
             "hwsim counts the words of hand-written kernels to the digit. Their time it takes "
-            "for 1.8 to 3.5 times too short, and it puts the last two in the wrong order: it "
+            "for 1.8 to 3.4 times too short, and it puts the last two in the wrong order: it "
             "knows ports and latencies, not what the compiler made of the inner loop. For a "
-            "library's kernels it has measured constants, and is within a tenth.",
+            "library's kernels it has measured constants, and is within a tenth on the products "
+            "above; convolutions are further off (the lesson on products has them beside each "
+            "other).",
             (_predicted(),),
         )
         yield Step(
@@ -120,7 +123,7 @@ class Ladder:
             (Loops(IJK, IKJ), _core(VECTOR)),
         )
         yield Step(
-            "Where tiling pays, does nothing, and hurts",
+            "On a core, tiles can hurt",
             "Tiles of 8 or 32 make ikj **slower**: it reads the rows of B in order, which the L3 "
             "cache keeps up with, and short loops leave vectors half used. At -O2, with one "
             "multiplication at a time, every tile hurts: the core is the limit, and tiles add "

@@ -73,8 +73,8 @@ class Memories:
             "A cache needs no program: untiled code runs, and a small working set costs nothing. "
             "But it moves whole lines, and two arrays may fight for a set. A scratchpad moves "
             "exactly the tile, and early, so that nobody waits; but the program must know the "
-            "sizes. Make the rows of the arrays a few words longer, and the cache of toy-cpu moves "
-            "a third of what it moved:",
+            "sizes. Make the rows of the arrays a few words longer, and the cache of toy-cpu "
+            "moves well under half of what it moved:",
             (
                 _padding(),
                 Command("hwsim run toy-cpu gemm:64,64,64 -a direct --dataflow loops:order=ijk"),

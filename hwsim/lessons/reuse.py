@@ -37,7 +37,8 @@ class ReuseLesson:
             "them, and a weight is used at every position. Only convolutions have it. **Fmap "
             "reuse**: all K filters read the same activation; convolutions and fully connected "
             "layers have it. **Filter reuse**: all N images of a batch meet the same weight; "
-            "both have it, if N is more than 1.",
+            "both have it, if N is more than 1. Below: 64 channels of 28 x 28 with 128 filters "
+            "of 3 x 3, the same depthwise, and 1,024 x 1,024 weights.",
             (_kinds(),),
         )
         yield Step(

@@ -55,7 +55,9 @@ class Roofline:
             "Choose a network and a machine. Each point is a layer; bytes are those that it "
             "really moved, so maps that stay on the chip are not among them. How far a point is "
             "below the roof is what the roof does not know: filling and draining, launches, "
-            "cells without work. Then make one thing better and see which points move.",
+            "cells without work. A depthwise layer on an array uses one column of cells: it "
+            "computes all the time, and reaches next to nothing. Then make one thing better and "
+            "see which points move.",
             (_roof(),),
         )
         yield Step(
@@ -154,8 +156,8 @@ def _ridges() -> Table:
                 name,
                 machine.dtype,
                 f"{si(rate)}",
-                f"{bandwidth / 1e9:,.3g}",
-                f"{rate / bandwidth:,.3g}",
+                f"{bandwidth / 1e9:,.4g}",
+                f"{rate / bandwidth:,.4g}",
             ]
         )
     head = ["machine", "type", "multiplications/s", "DRAM GB/s", "ridge, per byte"]

@@ -69,10 +69,11 @@ class Sparsity:
         yield Step(
             "Libraries and arrays multiply zeros",
             "A zero that may lie anywhere saves nothing on hardware that multiplies in blocks: "
-            "finding it costs more than multiplying it. What helps is structure: two of every "
-            "four, whole blocks, whole channels. Lottery tickets for libraries are of this kind: "
-            "less sparse, and really faster. The same layer with half of its weights zero, times "
-            "as fast as dense:",
+            "finding it costs more than multiplying it. What helps is structure that the "
+            "hardware can see: two of every four for tensor cores that select, blocks as large "
+            "as a vector or an array. Whole channels help everywhere. Lottery tickets for "
+            "libraries are of this kind: less sparse, and really faster. The same layer with "
+            "half of its weights zero, times as fast as dense:",
             (
                 _structures(),
                 Command("hwsim count conv:512,28,28,512,3,3,1,1 --weights 0.5"),
@@ -82,8 +83,9 @@ class Sparsity:
             "Low rank instead of sparse",
             "A filter bank of low rank is two or three smaller convolutions, dense ones, if the "
             "network stands the approximation. A TPU is faster with them at once. On a GPU each "
-            "of them is a kernel of its own, which starts and writes its map: a small layer "
-            "gains nothing.",
+            "of them is a kernel of its own, which starts and writes its map: the two of an SVD "
+            "gain nothing here, and the three of Tucker, with an eighth of the multiplications, "
+            "do.",
             (
                 _low_rank(),
                 Command("hwsim run tpu-v1 conv:256,28,28,256,3,3,1,1 --algorithm svd-r64"),

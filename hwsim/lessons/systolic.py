@@ -67,10 +67,11 @@ class Systolic:
             "What should stay?",
             "A tile that stays is read once for each fold, which is each time that the array is "
             "filled anew. What moves is read for every fold that it passes. The sizes of "
-            "memories decide how long a fold can be: toy-systolic's weight memory holds four "
-            "tiles of 16 bytes, so with outputs staying k goes on by 4 at a time, and sums leave "
-            "in between. Which is fastest depends on the shape: on what DRAM has to bring, and "
-            "on how often a new tile shifts in.",
+            "memories decide how long a fold can be: toy-systolic's weight memory holds 64 "
+            "bytes. So with outputs staying, long reductions go on by 4 at a time and sums leave "
+            "in between, and with weights staying, they come again for every few rows. Which is "
+            "fastest depends on the shape: on what DRAM has to bring, and on how often a new "
+            "tile shifts in.",
             (
                 _dataflows(),
                 Command("hwsim run toy-systolic gemm:64,16,32 --dataflow output-stationary"),

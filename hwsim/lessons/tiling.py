@@ -87,7 +87,8 @@ class Tiling:
             "keep. It sees addresses, and its lines are shared by whatever falls into the same "
             "set. Try tiles of 4, 4, 4 at n = 64 and at n = 48: the scratchpad moves 11 and 8 "
             "times the least, the cache 26 and 10. Rows of 64 words fall into a quarter of its "
-            "sets.",
+            "sets. (It has 1,024 words, four times the registers: where all three matrices fit, "
+            "it moves least.)",
             (_controls(), Command("hwsim tile --n 64 --tiles 8,8,4 --machine toy-cpu")),
         )
         yield Step(
@@ -102,7 +103,9 @@ class Tiling:
             "Does hardware agree?",
             "Kernels with stated tiles ran on an H200, and its counters say how many sectors of "
             "32 bytes their blocks loaded from global memory. The formula gives the same numbers "
-            "to the digit, on every one of the 48 tiled kernels.",
+            "to the digit, on every one of the 48 tiled kernels. Time is another matter: the "
+            "largest tiles leave room for one block on a multiprocessor, and nobody hides what "
+            "it waits for.",
             (_measured(), Command("hwsim validate h200-tiled-gemm")),
         )
 

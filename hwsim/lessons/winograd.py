@@ -84,8 +84,9 @@ class WinogradLesson:
         yield Step(
             "At batch 64 Winograd wins",
             "With 64 images nothing is padded, the transformed filters serve all of them, and "
-            "cuDNN's Winograd is up to five times as fast as its implicit GEMM. More than four "
-            "is not Winograd's alone: that implicit GEMM is slow at these sizes.",
+            "cuDNN's Winograd is three to five times as fast as its implicit GEMM on these "
+            "layers. More than four is not Winograd's alone: that implicit GEMM is slow at these "
+            "sizes.",
             (_batch(), Command("hwsim run h200 vgg16:conv4_2 --batch 64 -a winograd-f4")),
         )
         yield Step(
@@ -93,10 +94,12 @@ class WinogradLesson:
             "The transformed image and the products lie in memory between the stages: a "
             "workspace, written and read. A TPU v4 has 128 MiB on its chip, so there the "
             "workspace costs no DRAM traffic (what is left are the transformed filters), and "
-            "Winograd wins. A GPU's L2 holds less of it, and the figure above is what comes of "
-            "that.\n\nLarger tiles also subtract large numbers from each other, so rounding "
-            "grows. In fp32, F(2 x 2) rounds less than direct convolution: it adds fewer "
-            "products one after another.",
+            "Winograd wins. A GPU's L2 does not hold the workspace of sixteen images, so there "
+            "every stage writes to DRAM and the next reads it back: padding costs traffic as "
+            "well as work. On the TPU F(4 x 4) is slower than F(2 x 2): its 36 products have 196 "
+            "rows each, which pass the array before its next weights are there.\n\nLarger tiles "
+            "also subtract large numbers from each other, so rounding grows. In fp32, F(2 x 2) "
+            "rounds less than direct convolution: it adds fewer products one after another.",
             (
                 _costs(),
                 _rounding(),
@@ -373,8 +376,8 @@ def _others() -> Table:
         head,
         rows,
         "Layers of 128 channels, 28 x 28 (transposed: 14 x 14, filters of 4 x 4). "
-        "Multiplications; and additions, transforms and the sums over channels included, for "
-        "each that is left.",
+        "Multiplications; and additions, transforms included and one for each product, for each "
+        "multiplication that is left.",
     )
 
 

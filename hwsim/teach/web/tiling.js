@@ -100,7 +100,7 @@ hwsim.widgets.tiling = (root, data, settings) => {
     const work = n ** 3, loads = (point) => (point[4] - n * n) / work, all = counting.sweep(n), front = counting.pareto(all);
     const lowest = Math.min(...front.map(loads), ...data.measured.map((point) => point[1]));
     const wide = narrow ? 400 : 720, high = narrow ? 330 : 340, left = narrow ? 58 : 64;
-    const x = hwsim.axis(3, Math.max(3 * n * n, 40000), left, wide - 14, true), y = hwsim.axis(lowest, 2, high - 46, 14, true);
+    const x = hwsim.axis(3, Math.max(3 * n * n, 40000), left, wide - 14, true), y = hwsim.axis(lowest * 0.8, 2, high - 46, 14, true);
     const picture = svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": "words loaded for each multiplication against the words that the tiles take" });
     for (const tick of x.ticks) picture.append(svg("line", { class: "grid", x1: x.scale(tick), x2: x.scale(tick), y1: 14, y2: high - 46 }),
       svg("text", { class: "tick middle", x: x.scale(tick), y: high - 30 }, short(tick)));
