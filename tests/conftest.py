@@ -12,7 +12,9 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take the mark off the cases that are kept."""
+    """Take the mark off the cases that are kept. Tests of the lessons' site come first, so that one
+    worker gets them all, and makes the site once."""
+    items.sort(key=lambda item: "site" not in getattr(item, "fixturenames", ()))
     seen: Counter[str] = Counter()
     for item in items:
         mark = item.get_closest_marker("slow")
