@@ -1,4 +1,4 @@
-"""Writes hwsim/lessons/roofline.json: every layer of two networks on twenty machines, and with each resource twice as good.
+"""Writes hwsim/lessons/roofline.json: every layer of two networks on nineteen machines, and with each resource twice as good.
 
 python benchmarks/what_if.py      a quarter of an hour on two cores; --missing: only machines that are not in it
 """
