@@ -17,6 +17,7 @@ from hwsim import private
 
 CACHES, POLICIES = "caches", "policies"  # folders whose functions are compiled into kernels
 _lock = threading.Lock()
+_locating = threading.Lock()
 _say: list[Callable[[str], None]] = []
 
 
@@ -49,14 +50,15 @@ def _cache_of(function: Callable[..., Any]) -> Any:
     folder = cache_folder()
     if folder is None:
         return None
-    before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
-    try:
-        cache = FunctionCache(function)
-    except (RuntimeError, OSError):
-        return None
-    finally:
-        numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
+    with _locating:  # the setting is Numba's own, one for all threads
+        before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+        numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        try:
+            cache = FunctionCache(function)
+        except (RuntimeError, OSError):
+            return None
+        finally:
+            numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
     files = cache._cache_file
     cache._cache_file = _checked_file()(
         files._cache_path, cache._impl.filename_base, files._source_stamp

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -214,3 +216,31 @@ def test_progress_is_a_line_now_and_then_where_stderr_is_no_terminal(
     assert "hwsim: simulating: 2 of 2" in result.stderr
     monkeypatch.setattr("hwsim.cli.terminal.SECONDS_BETWEEN_LINES", 10.0)
     assert "simulating" not in CliRunner().invoke(main, RUN).stderr
+
+
+def test_kernels_of_two_threads_are_kept_in_the_same_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numba has one setting for where; a thread that put it back while another looked sent that one's to the current folder."""
+    from numba.core import caching
+
+    from hwsim import compiled
+
+    whole = caching.FunctionCache
+
+    def slowly(function: Any) -> Any:
+        time.sleep(0.2)
+        return whole(function)
+
+    monkeypatch.setattr(caching, "FunctionCache", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(compiled._cache_of, _run_of_a_thread)
+        time.sleep(0.1)
+        second = threads.submit(compiled._cache_of, _run_of_a_thread)
+    folder = compiled.cache_folder()
+    assert folder is not None
+    for found in (first.result(), second.result()):
+        assert Path(found._cache_path).is_relative_to(folder)
+
+
+def _run_of_a_thread() -> None: ...
