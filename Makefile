@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test test-slow lint bench bench-caches bench-scalesim digits oracle fuzz sample examples lessons clean
+.PHONY: demo test test-slow lint bench bench-caches bench-scalesim digits oracle fuzz sample examples lessons docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
@@ -41,13 +41,16 @@ fuzz: $(VENV)/.dev
 
 sample: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/sample --force
-	rm -f reports/sample/*.png reports/sample/*.csv reports/sample/results.json
+	rm -f reports/sample/*.png reports/sample/*.csv reports/sample/*.json
 
 examples: $(VENV)/.dev
 	$(BIN)/python examples/rerun.py
 
 lessons: $(VENV)/.demo
 	$(BIN)/hwsim teach --site reports/lessons --force
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 $(VENV)/.demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -9,6 +9,7 @@ table    = compare(workload, ["xeon-8380", "h200", "tpu-v1"], algorithms=["direc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from hwsim.describe.layer import DENSE, Layer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.workload import Workload, find_workload, single
 from hwsim.errors import UnknownName
+from hwsim.grid import doubling, grid, named_apart, without_repeats
 from hwsim.jobs import Job, Progress, gather, run_jobs
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import Result
@@ -74,19 +76,36 @@ def compare(
     algorithms: Sequence[str],
     *,
     dtype: str | None = None,
+    dtypes: Sequence[str] = (),
+    dataflows: Sequence[str] = (),
+    batches: Sequence[int] = (),
+    what_if: bool = False,
     progress: Progress | None = None,
     patient: bool = False,
 ) -> Comparison:
-    """Every algorithm on every machine, in that order. patient, and what it raises: as of
-    `simulate`."""
+    """Every algorithm on every machine, in that order; dtypes, dataflows and batches are further
+    axes, each of one value where it is not given.
+
+    dtype: the one type of all. A machine is left out of the types that it lacks where there are
+    several. what_if: also the fastest run of each machine with one resource after the other twice
+    as good. patient, and what it raises: as of `simulate`.
+    """
     network = as_workload(workload)
     loaded = [as_machine(machine) for machine in machines]
-    jobs = [
-        Job(network, machine, algorithm, None, dtype, patient=patient)
-        for machine in loaded
-        for algorithm in algorithms
-    ]
-    return Comparison(network, tuple(loaded), tuple(algorithms), tuple(run_jobs(jobs, progress)))
+    jobs, left_out = grid(
+        network, loaded, algorithms, dtypes or [dtype], dataflows or [None], batches, patient
+    )
+    results, jobs = without_repeats(run_jobs(jobs, progress), jobs)
+    comparison = Comparison(
+        network,
+        tuple(loaded),
+        tuple(algorithms),
+        named_apart(results),
+        left_out=tuple(left_out),
+    )
+    if not what_if:
+        return comparison
+    return replace(comparison, what_if=doubling(comparison, jobs, progress))
 
 
 def map_layers(

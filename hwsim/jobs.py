@@ -25,7 +25,7 @@ from hwsim.ir.tensor import Array
 from hwsim.results.result import LayerResult, Result
 from hwsim.rewrite.arrays import lay_out
 from hwsim.rewrite.placement import with_weights_that_fit
-from hwsim.schedule.dataflows import find_dataflow
+from hwsim.schedule.dataflows import find_dataflow, full_name
 
 Progress = Callable[[int, int], None]
 Arrays = tuple[tuple[str, Array], ...]
@@ -44,6 +44,10 @@ class Job:
     timeline: bool = False
     arrays: Arrays = ()
     patient: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dataflow is not None:
+            object.__setattr__(self, "dataflow", full_name(self.dataflow))
 
     def layers(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the
@@ -136,11 +140,7 @@ def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Resu
                 f"two different machines are named {job.machine.name!r}; expected a name of its "
                 f"own for each"
             )
-    wanted = [
-        (job, _tasks(job, layer))
-        for job, work in zip(jobs, workloads, strict=True)
-        for layer in work.layers.values()
-    ]
+    wanted = _layer_by_layer(jobs, workloads)
     done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress)
     rest = [
         task
@@ -150,6 +150,20 @@ def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Resu
     ]
     done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _layer_by_layer(
+    jobs: Sequence[Job], workloads: Sequence[Workload]
+) -> list[tuple[Job, list[_Task]]]:
+    """Every job's first layer, then every job's second: what is alike among machines comes
+    together."""
+    numbered = [
+        (number, job, _tasks(job, layer))
+        for job, work in zip(jobs, workloads, strict=True)
+        for number, layer in enumerate(work.layers.values())
+    ]
+    numbered.sort(key=lambda entry: entry[0])
+    return [(job, tasks) for _, job, tasks in numbered]
 
 
 def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
@@ -280,4 +294,7 @@ def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
         fidelity,
         machine.compute.units if machine.pipelined else 0,
         machine.start.cycles(machine.clock_hz) / machine.clock_hz if machine.start else 0.0,
+        workload.batch,
+        job.dataflow or "",
+        job.algorithm,
     )

@@ -6,9 +6,33 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of a worker: .ci/run installs it from Debian's packages."""
+    from playwright.sync_api import sync_playwright
+
+    assert CHROMIUM is not None, "install chromium (on Debian: apt-get install chromium)"
+    with sync_playwright() as playwright:
+        shown = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield shown
+        shown.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ from hwsim.describe.machine import PARTS
 from hwsim.describe.reading import yaml_name
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -42,8 +42,12 @@ def test_there_is_something_to_run() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the YAML files of docs/machines.md."""
+    """A folder with the YAML files of docs/machines.md, and those that begin with their name."""
     place = tmp_path_factory.mktemp("docs")
+    for _, text in blocks("yaml"):
+        first, _, rest = text.partition("\n")
+        if first.startswith("# file: "):
+            (place / first.removeprefix("# file: ")).write_text(rest)
     machine, workload = (text for page, text in blocks("yaml") if page == "machines.md")
     (place / "machine.yaml").write_text(machine)
     (place / "small.yaml").write_text(workload)

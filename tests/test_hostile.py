@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from hwsim.cli import main
 from hwsim.errors import HwsimError, printable, shortened
-from hwsim.report.html import inert
+from hwsim.report.markdown import inert
 from hwsim.validate.shape import check_like
 from tests.fuzz import failures
 

@@ -69,3 +69,14 @@ def test_a_plugin_that_fails_is_named(tmp_path: Path) -> None:
     run = hwsim("list", "algorithms", path=tmp_path)
     assert run.returncode == 2
     assert run.stderr.splitlines() == ["hwsim: plug-in 'luck' of broken: ValueError: no such luck"]
+
+
+def test_a_strangers_chart_is_in_the_report(tmp_path: Path) -> None:
+    path = tmp_path / "intensity.svg"
+    drawn = hwsim("run", "tpu-v1", "toy-4x4", "--plot", str(path), "--chart", "intensity")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "Multiplications for each byte" in path.read_text(encoding="utf-8")
+    assert (
+        "did you mean 'intensity'"
+        in hwsim("run", "tpu-v1", "toy-4x4", "--plot", "a.svg", "--chart", "intens").stderr
+    )

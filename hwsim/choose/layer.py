@@ -41,6 +41,8 @@ USES = 128  # of an operand's word in a block, about
 LINES_WALKED = 1_000_000  # of a GPU's L2, at about 25 ns each
 OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
 
+NOT_SCHEDULED = " does not schedule "  # what a note says of a dataflow that was asked for
+
 
 def simulate_layer(
     name: str,
@@ -103,7 +105,7 @@ def simulate_layer(
     ]
     remarks += unfused
     remarks += [
-        f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead"
+        f"{dataflow}{NOT_SCHEDULED}{stage.name} here; {result.dataflow} instead"
         for stage, result in zip(plan.stages, stages, strict=True)
         if dataflow is not None
         and stage.view is not None

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
+from hwsim.cli.inputs import (
+    batches_of,
+    input_option,
+    machines_with,
+    set_option,
+)
 from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar, user_errors
+from hwsim.describe.settings import Setting
 
 
 @click.command()
@@ -23,10 +30,18 @@ from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar
 )
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
 @click.option(
-    "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
+    "--batch", "-b", default="1", show_default=True, help="Images at once; several: 1,4,16."
 )
+@click.option("--dataflows", "-d", help="Schedule by these: ws,os,is (default: the best).")
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
-@click.option("--dtype", "-t", help="Data type (default: each machine's own).")
+@click.option("--dtype", "-t", help="Data types, as fp32,int8 (default: each machine's own).")
+@input_option
+@set_option
+@click.option(
+    "--what-if/--no-what-if",
+    default=None,
+    help="Double each resource of every machine's fastest run (default: with --out).",
+)
 @click.option(
     "--wait", is_flag=True, help="Simulate a CPU's caches even where that takes many minutes."
 )
@@ -40,9 +55,13 @@ def command(
     algorithms: str,
     out: Path | None,
     force: bool,
-    batch: int,
+    batch: str,
+    dataflows: str | None,
     layers: tuple[str, ...],
     dtype: str | None,
+    size: tuple[int, int] | None,
+    settings: tuple[Setting, ...],
+    what_if: bool | None,
     wait: bool,
     json_to: str | None,
 ) -> None:
@@ -55,15 +74,19 @@ def command(
     check_outputs(json_to)
     if out is not None:
         check_folder(out, force)
-    network = find_workload(workload, batch)
+    network = find_workload(workload, size=size)
+    loaded = machines_with(names_of(machines, "--machines"), settings)
     if layers:
         network = network.only(layers)
     with progress_bar("simulating") as progress:
         comparison = run_comparison(
             network,
-            names_of(machines, "--machines"),
+            loaded,
             names_of(algorithms, "--algorithms"),
-            dtype=dtype,
+            dtypes=names_of(dtype, "--dtype") if dtype else (),
+            dataflows=names_of(dataflows, "--dataflows") if dataflows else (),
+            batches=batches_of(batch),
+            what_if=out is not None if what_if is None else what_if,
             progress=progress,
             patient=wait,
         )

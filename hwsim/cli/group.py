@@ -11,6 +11,7 @@ from hwsim import __version__
 COMMANDS = {
     "run": "run",
     "compare": "compare",
+    "diff": "diff",
     "count": "count",
     "error": "error",
     "map": "map_layers",
@@ -60,6 +61,7 @@ def main() -> None:
     hwsim run tpu-v1 vgg16                     one network, layer by layer
     hwsim compare vgg16 --machines xeon-8380,h200,tpu-v1 \\
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
+    hwsim diff before.json after.json          what moved between two results
     hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas, exact counts
     hwsim teach                                lessons; --site DIR: as pages

@@ -8,8 +8,10 @@ from typing import Literal
 
 import click
 
+from hwsim.cli.inputs import input_option, set_option
 from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
+from hwsim.describe.settings import Setting
 from hwsim.errors import HwsimError
 
 
@@ -68,6 +70,8 @@ from hwsim.errors import HwsimError
 )
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")
+@input_option
+@set_option
 @click.option(
     "--layout",
     type=click.Choice(["nchw", "nhwc"]),
@@ -95,6 +99,23 @@ from hwsim.errors import HwsimError
 @click.option(
     "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output."
 )
+@click.option(
+    "--csv", "csv_to", metavar="FILE", help="Write a line a layer as CSV; - for standard output."
+)
+@click.option(
+    "--plot",
+    "plot_to",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw a chart: .svg, .png, or .json for its Vega-Lite.",
+)
+@click.option(
+    "--chart",
+    default="causes",
+    show_default=True,
+    help="The chart of --plot: roofline, tensors, energy-parts, reuse ...",
+)
+@click.option("--legend", is_flag=True, help="Explain the table's columns below it.")
 @click.option(
     "--trace",
     "trace_to",
@@ -145,11 +166,17 @@ def command(
     batch: int,
     layers: tuple[str, ...],
     dtype: str | None,
+    size: tuple[int, int] | None,
+    settings: tuple[Setting, ...],
     layout: Literal["nchw", "nhwc"],
     nest_file: Path | None,
     show_nest: bool,
     reuse: bool,
     json_to: str | None,
+    csv_to: str | None,
+    plot_to: Path | None,
+    chart: str,
+    legend: bool,
     trace_to: Path | None,
     config: Path | None,
     topology: Path | None,
@@ -166,13 +193,21 @@ def command(
     from hwsim.describe.machine import load_machine
     from hwsim.describe.workload import find_workload
     from hwsim.parts.core import with_cores
+    from hwsim.report.csv_table import csv_text
     from hwsim.report.files import write_file
-    from hwsim.report.tables import kernels_text, nest_text, reuse_text, run_table
+    from hwsim.report.plot import check_chart, drawn
+    from hwsim.report.tables import LEGEND, kernels_text, nest_text, reuse_text, run_table
     from hwsim.report.trace import trace_text
+    from hwsim.results.comparison import Comparison
     from hwsim.results.document import result_document
     from hwsim.rewrite.arrays import read_arrays
 
-    check_outputs(json_to, trace_to, report_to)
+    check_outputs(json_to, csv_to, plot_to, trace_to, report_to)
+    if plot_to is not None:
+        check_chart(chart, plot_to)
+        _refuse_beside("--plot", ("--nest", nest_file), ("--scalesim-config", config))
+    if json_to == csv_to == "-":
+        raise HwsimError("--json - and --csv -; expected one of them on standard output")
     if mapping == "published":
         if dataflow not in (None, "row-stationary"):
             raise HwsimError(
@@ -201,6 +236,8 @@ def command(
             ("--array", arrays),
             ("--explain", explain),
             ("--layout", layout != "nchw"),
+            ("--input", size),
+            ("--set", settings),
         )
         if convention == "scalesim":
             _refuse_beside(
@@ -239,6 +276,8 @@ def command(
             ("--array", arrays),
             ("--explain", explain),
             ("--layout", layout != "nchw"),
+            ("--input", size),
+            ("--set", settings),
         )
         with progress_bar("simulating") as progress:
             result = run_nests(nest_file, progress, wait)
@@ -247,10 +286,10 @@ def command(
             raise HwsimError(
                 "expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)"
             )
-        loaded = load_machine(machine)
+        loaded = load_machine(machine, settings)
         if cores is not None:
             loaded = with_cores(loaded, cores)
-        network = find_workload(workload, batch).with_layout(layout)
+        network = find_workload(workload, batch, size).with_layout(layout)
         if layers:
             network = network.only(layers)
         with progress_bar("simulating") as progress:
@@ -266,6 +305,9 @@ def command(
                 arrays=read_arrays(arrays),
                 patient=wait,
             )
+    if plot_to:
+        one = Comparison(network, (loaded,), (result.algorithm,), (result,))
+        write_file(plot_to, drawn(one, chart, plot_to.suffix))
     if trace_to:
         write_file(trace_to, trace_text(result) + "\n")
     text = json.dumps(result_document(result), indent=1)
@@ -274,7 +316,14 @@ def command(
         return
     if json_to:
         write_file(Path(json_to), text + "\n")
+    if csv_to == "-":
+        print_text(csv_text((result,)).rstrip())
+        return
+    if csv_to:
+        write_file(Path(csv_to), csv_text((result,)))
     print_text(run_table(result))
+    if legend:
+        print_text(f"\n{LEGEND}")
     if show_nest:
         print_text(nest_text(result))
     if reuse:

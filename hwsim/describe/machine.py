@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -20,8 +20,9 @@ from hwsim.describe.reading import (
     read_text,
     required,
 )
+from hwsim.describe.settings import Setting, apply
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
-from hwsim.errors import HwsimError, nearest, shortened
+from hwsim.errors import ConfigError, HwsimError, nearest, shortened
 from hwsim.registry import Registry
 
 if TYPE_CHECKING:
@@ -391,10 +392,27 @@ def _ends(link: str) -> tuple[str, str]:
     return left.strip(), right.strip()
 
 
-def load_machine(name_or_path: str | Path) -> Machine:
-    """A shipped machine by name, or one of your own by path.
+def load_machine(name_or_path: str | Path, settings: Sequence[Setting] = ()) -> Machine:
+    """A shipped machine by name, or one of your own by path; settings: values of its file changed.
 
-    Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped.
+    Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped,
+    HwsimError for a setting that the file has no place for or that makes it faulty.
     """
     path = locate("machine", "configs", name_or_path)
-    return read(Machine, Document(read_text(path), str(path)))
+    text = read_text(path)
+    machine = read(Machine, Document(text, str(path)))
+    return _changed(text, path, settings) if settings else machine
+
+
+def _changed(text: str, path: Path, settings: Sequence[Setting]) -> Machine:
+    """The machine of a file with some values set; its fidelity says which."""
+    document = Document(text, str(path))
+    said = ", ".join(map(str, settings))
+    for setting in settings:
+        apply(cast("yaml.Node", document.root), setting)
+    try:
+        machine = read(Machine, document)
+    except ConfigError as error:
+        faults = "; ".join(f"{fault.path}: {fault.what}" for fault in error.faults)
+        raise HwsimError(f"--set {said}: {faults}") from None
+    return replace(machine, fidelity=f"set: {said}. {machine.fidelity}".strip())

@@ -44,6 +44,9 @@ Op = Literal[
 ]
 
 
+Size = tuple[int, int]  # rows and columns of an image
+
+
 @dataclass(frozen=True)
 class FeatureMap:
     """Channels, rows, columns of one image."""
@@ -125,12 +128,13 @@ def _is_number_of(known: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Workload:
-    """Named layers in order, and for each the layers it reads."""
+    """Named layers in order, and for each the layers it reads. batch: images at once."""
 
     name: str
     layers: dict[str, Layer]
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     source: str = ""
+    batch: int = 1
 
     @property
     def graph(self) -> networkx.DiGraph[str]:
@@ -188,6 +192,18 @@ class Workload:
             self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()}
         )
 
+    def with_batch(self, batch: int) -> Workload:
+        """The same workload on so many images at once. Raises HwsimError for less than one."""
+        if batch < 1:
+            raise HwsimError(f"batch {batch}; expected at least 1")
+        layers: dict[str, Layer] = {}
+        for name, layer in self.layers.items():
+            if isinstance(layer, GemmLayer):
+                layers[name] = replace(layer, m=layer.m // self.batch * batch)
+            else:
+                layers[name] = replace(layer, n=layer.n // self.batch * batch)
+        return replace(self, layers=layers, batch=batch)
+
     def with_layout(self, layout: Literal["nchw", "nhwc"]) -> Workload:
         """The same workload with its convolutions' maps in this layout."""
         return replace(
@@ -201,26 +217,40 @@ class Workload:
         )
 
 
-def single(layer: Layer, name: str = "layer") -> Workload:
-    """A workload of one layer."""
-    return Workload(name, {name: layer}, {name: ()})
+def single(layer: Layer, name: str = "layer", batch: int | None = None) -> Workload:
+    """A workload of one layer; batch: its n, where none is given, and 1 for a product."""
+    if batch is None:
+        batch = 1 if isinstance(layer, GemmLayer) else layer.n
+    return Workload(name, {name: layer}, {name: ()}, batch=batch)
 
 
-def load_workload(name_or_path: str | Path, batch: int = 1) -> Workload:
-    """A shipped network by name, or your own by path, for `batch` images.
+def load_workload(name_or_path: str | Path, batch: int = 1, size: Size | None = None) -> Workload:
+    """A shipped network by name, or your own by path, for `batch` images; size: rows and columns
+    of an image, in place of the file's.
 
     Raises ConfigError with every fault of the file (shapes that do not fit at their line),
-    UnknownName.
+    UnknownName, HwsimError for a size where the file has no input.
     """
     if batch < 1:
         raise HwsimError(f"batch {batch}; expected at least 1")
     path = locate("workload", "workloads", name_or_path)
     document = Document(read_text(path), str(path))
     text = read(WorkloadText, document)
+    if size is not None:
+        text = _resized(text, size)
     builder = _Builder(text, batch, document)
     workload = builder.workload()
     document.check()
     return workload
+
+
+def _resized(text: WorkloadText, size: Size) -> WorkloadText:
+    """A network on images of another size. Outputs that the file states are those of its own."""
+    if text.input is None:
+        raise HwsimError(f"--input: {text.name} has no input; expected a network of images")
+    height, width = size
+    layers = tuple(replace(layer, out=None) for layer in text.layers)
+    return replace(text, input=replace(text.input, h=height, w=width), layers=layers)
 
 
 SHAPES: dict[
@@ -236,8 +266,9 @@ PER_AXIS = ("stride", "pad", "dilation", "output_pad")
 MOST_DIGITS = 15
 
 
-def find_workload(text: str, batch: int = 1) -> Workload:
-    """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
+def find_workload(text: str, batch: int = 1, size: Size | None = None) -> Workload:
+    """A workload by name or path, one of its layers as NAME:LAYER, or a shape; size: as of
+    load_workload.
 
     gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)
     conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
@@ -250,10 +281,12 @@ def find_workload(text: str, batch: int = 1) -> Workload:
     """
     head, _, rest = text.partition(":")
     if head in SHAPES and rest:
-        return single(_shape(head, rest, batch), head)
+        if size is not None:
+            raise HwsimError(f"--input beside {head}:{rest}; expected the size in the shape alone")
+        return single(_shape(head, rest, batch), head, batch if head == "gemm" else None)
     if rest and not Path(text).exists():
-        return load_workload(head, batch).only((rest,))
-    return load_workload(text, batch)
+        return load_workload(head, batch, size).only((rest,))
+    return load_workload(text, batch, size)
 
 
 def _shape(op: str, text: str, batch: int) -> Layer:
@@ -327,7 +360,7 @@ class _Builder:
                 self._check_output(entry, layer, place)
         if not self.text.layers:
             self.document.fault("layers", "no layers; expected at least one")
-        return Workload(self.text.name, layers, inputs, self.text.source)
+        return Workload(self.text.name, layers, inputs, self.text.source, self.batch)
 
     def _layer(self, entry: LayerText, sources: tuple[str, ...], place: str) -> Layer | None:
         shapes = []

@@ -12,7 +12,7 @@ from hwsim.api import simulate
 from hwsim.describe.machine import load_machine
 from hwsim.describe.units import seconds_text, si
 from hwsim.describe.workload import load_workload
-from hwsim.explore.what_if import BANDWIDTH, MEMORY, MULTIPLIERS, START, doubled
+from hwsim.parts.doubled import BANDWIDTH, MEMORY, MULTIPLIERS, START, doubled
 from hwsim.report.tables import main_stall, text_table
 from hwsim.results.result import Result
 from hwsim.teach import LESSONS

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from html import escape
 
 from hwsim.choose.kernels import KernelChoice
+from hwsim.choose.layer import NOT_SCHEDULED
 from hwsim.describe.units import seconds_text, si, size_text
+from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
 
 WIDTH = 80
+LEAST_WORDS = 12  # columns of a last column of words
 OF_LIBRARIES = ("'s library ", "maps are copied to channels last")  # what their notes say
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
 Rows = list[list[str]]
@@ -31,29 +35,45 @@ COMPARE_HEAD = [
 TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "workspace", "energy"]
 
 
-def text_table(head: Sequence[str], rows: Rows, left: int = 2, words_last: bool = False) -> str:
-    """Aligned columns; the first `left` to the left, and the last one where it has words; numbers
-    to the right; cut at WIDTH."""
+def text_table(
+    head: Sequence[str], rows: Rows, left: int = 2, words_last: bool = False, gap: int = 2
+) -> str:
+    """Aligned columns; the first `left` to the left, numbers to the right; cut at WIDTH. A last
+    column of words is wrapped, never cut."""
     widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
+    if words_last:
+        before = sum(widths[:-1]) + gap * len(widths[:-1])
+        widths[-1] = min(widths[-1], max(LEAST_WORDS, WIDTH - before))
+    between = " " * gap
     lines = []
     rule = ["-" * width for width in widths]
     for row in [list(head), rule, *rows]:
-        cells = [
-            cell.ljust(width)
-            if column < left or (words_last and column == len(head) - 1)
-            else cell.rjust(width)
+        *cells, last = [
+            cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        line = "  ".join(cells).rstrip()
-        lines.append(
-            line[:WIDTH] if row is rule or len(line) <= WIDTH else f"{line[: WIDTH - 1]}\u2026"
-        )
+        if not words_last:
+            line = between.join([*cells, last]).rstrip()
+            lines.append(
+                line[:WIDTH] if row is rule or len(line) <= WIDTH else f"{line[: WIDTH - 1]}\u2026"
+            )
+            continue
+        first, *more = textwrap.wrap(row[-1], widths[-1]) or [""]
+        lines.append(between.join([*cells, first]).rstrip())
+        lines += [" " * (sum(widths[:-1]) + gap * len(cells)) + piece for piece in more]
     return "\n".join(lines)
 
 
+def fidelity_word(result: Result) -> str:
+    """exact, or how much of what was sampled was walked: the least of all stages."""
+    stages = [stage for layer in result.layers for stage in layer.online]
+    shares = [stage.sampling.share for stage in stages if stage.sampling is not None]
+    return f"sampled {min(shares):.1%}" if shares else "exact"
+
+
 def run_table(result: Result) -> str:
-    """A run, layer by layer, with its total and its notes."""
-    rows = [layer_row(layer) for layer in result.layers]
+    """A run, layer by layer, equal ones on one line, with its total and its notes."""
+    rows = [_group_row(layers) for layers in alike(result.layers)]
     if result.start_seconds:
         rows.insert(0, ["start", "", seconds_text(result.start_seconds), *[""] * 5])
     total = [
@@ -66,12 +86,15 @@ def run_table(result: Result) -> str:
         f"{result.dram_ratio:.2f}",
         "",
     ]
-    head = f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}"
+    head = (
+        f"{result.workload} on {result.machine}, {result.algorithm}, {result.dtype}, "
+        f"{fidelity_word(result)}"
+    )
     return "\n".join(
         [
             head,
             "",
-            text_table(LAYER_HEAD, [*rows, total], words_last=True),
+            text_table(LAYER_HEAD, [_tight(row) for row in [*rows, total]], words_last=True, gap=1),
             "",
             footprint_lines(result),
             energy_line(result),
@@ -91,6 +114,41 @@ def pipeline_lines(result: Result) -> list[str]:
         f"{seconds_text(side.latency)}; "
         f"{min(side.units)} to {max(side.units)} units a layer"
     )
+
+
+LEGEND = """time: from the first byte to the last result. conv2 x4 is four layers alike, their sum.
+util: multiplications per cycle, as a share of the machine's peak.
+mult: general multiplications, data times data.
+DRAM: bytes read and written.
+xmin: DRAM bytes as a multiple of the least possible, every input, weight and output once.
+waits for: what most of the time beyond computing is lost to, and its share of all time.
+exact, sampled: every step was counted, or a sample of them (the share that was)."""
+
+
+def alike(layers: Sequence[LayerResult]) -> list[list[LayerResult]]:
+    """Layers that are equal in all but their names, together, in the order of the first."""
+    groups: dict[object, list[LayerResult]] = {}
+    for layer in layers:
+        key = (layer.shape, layer.algorithm, layer.seconds, layer.dram_bytes, layer.operations)
+        groups.setdefault(key, []).append(layer)
+    return list(groups.values())
+
+
+def _group_row(layers: list[LayerResult]) -> list[str]:
+    """Cells of LAYER_HEAD for layers alike: sums, and what they have in common."""
+    first, times = layers[0], len(layers)
+    row = layer_row(first)
+    if times > 1:
+        row[0] = f"{first.name} x{times}"
+        row[2] = seconds_text(first.seconds * times)
+        row[4] = si(first.operations.multiplies * times)
+        row[5] = size_text(first.dram_bytes * times)
+    return row
+
+
+def _tight(row: list[str]) -> list[str]:
+    """Numbers without the space before their unit: the last column's words need the room."""
+    return [*row[:2], *(cell.replace(" ", "") for cell in row[2:-1]), row[-1]]
 
 
 def layer_row(layer: LayerResult) -> list[str]:
@@ -167,8 +225,6 @@ def _some(names: list[str]) -> str:
 
 
 def _wrap(line: str) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ")
 
 
@@ -264,7 +320,7 @@ def comparison_rows(results: Sequence[Result]) -> Rows:
     return [
         [
             result.machine,
-            result.algorithm,
+            result.variant,
             seconds_text(result.seconds),
             f"{result.utilization:.0%}",
             si(result.counts.multiplies),
@@ -278,27 +334,44 @@ def comparison_rows(results: Sequence[Result]) -> Rows:
     ]
 
 
-def comparison_table(results: Sequence[Result]) -> str:
-    """One line an algorithm under each machine, and which layers fell back on another algorithm."""
+def comparison_table(comparison: Comparison) -> str:
+    """One line a variant under each machine, then the answer and what did not apply."""
+    from hwsim.report.answer import answer
+
     rows: Rows = []
-    for (
-        machine,
-        algorithm,
-        time,
-        _,
-        multiplies,
-        additions,
-        moved,
-        _,
-        workspace,
-        energy,
-    ) in comparison_rows(results):
+    for cells in comparison_rows(comparison.results):
+        machine, variant, time, _, multiplies, additions, moved, _, workspace, energy = cells
         if all(row[0] != machine for row in rows):
             rows.append([machine, *[""] * (len(TERMINAL_HEAD) - 1)])
-        rows.append([f"  {algorithm}", time, multiplies, additions, moved, workspace, energy])
-    notes = [*library_notes(results), *fallback_notes(results)]
-    lines = [piece for note in notes for piece in _wrap(f"note: {note}")]
-    return "\n".join([text_table(TERMINAL_HEAD, rows, left=1), *(["", *lines] if lines else [])])
+        rows.append([f"  {variant}", time, multiplies, additions, moved, workspace, energy])
+    found = answer(comparison)
+    lines = [piece for line in found.sentences for piece in _wrap(line)]
+    notes = [piece for note in footnotes(comparison) for piece in _wrap(f"note: {note}")]
+    return "\n".join(
+        [text_table(TERMINAL_HEAD, rows, left=1), "", *lines, *(["", *notes] if notes else [])]
+    )
+
+
+def footnotes(comparison: Comparison) -> list[str]:
+    """What did not apply, and what libraries do otherwise."""
+    results = comparison.results
+    return [
+        *comparison.left_out,
+        *library_notes(results),
+        *dataflow_notes(results),
+        *fallback_notes(results),
+    ]
+
+
+def dataflow_notes(results: Sequence[Result]) -> list[str]:
+    """Which dataflows that were asked for do not schedule which layers, machine by machine."""
+    layers: dict[tuple[str, str], dict[str, None]] = {}
+    for result in results:
+        for layer in result.layers:
+            for note in layer.notes:
+                if NOT_SCHEDULED in note:
+                    layers.setdefault((result.machine, note), {})[layer.name] = None
+    return [f"{machine}: {note} ({_some(list(own))})" for (machine, note), own in layers.items()]
 
 
 def fallback_notes(results: Sequence[Result]) -> list[str]:

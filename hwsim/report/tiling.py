@@ -390,23 +390,24 @@ def sweep_files(
     tiled: Tiled, tiles: list[Tiled], machine: Machine | None, memory: str | None
 ) -> dict[str, str | bytes]:
     """sweep.csv and the plot of footprint against accesses."""
-    from hwsim.report.plots import close, png, svg, tiling_plot
+    from hwsim.report import vega
+    from hwsim.report.sweep import sweep_chart
 
     budget = None
     if machine is not None:
         level, capacity = memory_for(machine, memory)
         budget = (f"{machine.name} {level}", capacity // DTYPE_BYTES[machine.dtype])
-    figure = tiling_plot(
-        [other.footprint for other in tiles],
-        [other.accesses for other in tiles],
-        [(other.footprint, other.accesses) for other in pareto(tiles)],
-        f"Tiles of the {tiled.m} x {tiled.n} x {tiled.k} product",
-        budget,
+    drawing = vega.svg(
+        sweep_chart(
+            [other.footprint for other in tiles],
+            [other.accesses for other in tiles],
+            [(other.footprint, other.accesses) for other in pareto(tiles)],
+            f"Tiles of the {tiled.m} x {tiled.n} x {tiled.k} product",
+            budget,
+        )
     )
-    files: dict[str, str | bytes] = {
+    return {
         "sweep.csv": sweep_csv(tiles),
-        "sweep.svg": svg(figure),
-        "sweep.png": png(figure),
+        "sweep.svg": drawing,
+        "sweep.png": vega.png(drawing),
     }
-    close({"sweep": figure})
-    return files

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwsim.ir.stage import FIELDS, Operations
 from hwsim.results.result import Accesses, Cycles, LayerResult, Result, StageResult
 from hwsim.results.reuse import Reuse
+
+if TYPE_CHECKING:
+    from hwsim.results.comparison import Comparison
 
 SCHEMA = "hwsim.result/2"
 COMPARISON = "hwsim.comparison/1"
@@ -21,6 +23,8 @@ def result_document(result: Result) -> dict[str, Any]:
         "workload": result.workload,
         "algorithm": result.algorithm,
         "dtype": result.dtype,
+        "batch": result.batch,
+        "dataflow": result.dataflow,
         "clock_hz": result.clock_hz,
         "cycles": _cycles(sum((layer.cycles for layer in result.layers), Cycles())),
         "seconds": result.seconds,
@@ -41,9 +45,14 @@ def result_document(result: Result) -> dict[str, Any]:
     }
 
 
-def comparison_document(results: Sequence[Result]) -> dict[str, Any]:
-    """Several results side by side."""
-    return {"schema": COMPARISON, "results": [result_document(result) for result in results]}
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """Several results side by side, and what doubling a resource would bring."""
+    return {
+        "schema": COMPARISON,
+        "results": [result_document(result) for result in comparison.results],
+        "what_if": [vars(change) for change in comparison.what_if],
+        "left_out": list(comparison.left_out),
+    }
 
 
 def _layer(layer: LayerResult) -> dict[str, Any]:

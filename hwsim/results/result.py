@@ -52,6 +52,7 @@ class Access:
 
 
 Accesses = dict[str, dict[str, Access]]
+COMPUTING = "computing"  # a cause of time beside the stalls
 
 
 def resource_of(cause: str) -> str:
@@ -208,7 +209,11 @@ class LayerResult:
 
 @dataclass(frozen=True)
 class Result:
-    """A workload on a machine under an algorithm."""
+    """A workload on a machine under an algorithm.
+
+    batch: images at once. dataflow: the one asked for, '' for the best. variant: what tells it
+    from the others of a comparison on one machine; the algorithm where nothing else varies.
+    """
 
     machine: str
     workload: str
@@ -222,6 +227,9 @@ class Result:
     machine_fidelity: str = ""
     pipeline_units: int = 0
     start_seconds: float = 0.0
+    batch: int = 1
+    dataflow: str = ""
+    variant: str = ""
 
     @property
     def pipelined(self) -> Pipelined | None:
@@ -238,8 +246,27 @@ class Result:
         return self.start_seconds + sum(layer.seconds for layer in self.layers)
 
     @property
+    def images_per_second(self) -> float:
+        """Images one batch after another."""
+        return self.batch / self.seconds if self.seconds else 0.0
+
+    @property
+    def watts(self) -> float:
+        """Power on average: energy over time."""
+        joules = sum(self.energy_pj.values()) * 1e-12
+        return joules / self.seconds if self.seconds else 0.0
+
+    @property
     def cycles(self) -> float:
         return sum(layer.cycles.total for layer in self.layers)
+
+    @property
+    def time_by_cause(self) -> dict[str, float]:
+        """Seconds of computing, of what each resource was waited for, and of the start."""
+        cycles = sum((layer.cycles for layer in self.layers), Cycles())
+        found = {COMPUTING: cycles.compute, **cycles.by_resource}
+        seconds = {cause: count / self.clock_hz for cause, count in found.items() if count}
+        return {**seconds, "start": self.start_seconds} if self.start_seconds else seconds
 
     @property
     def counts(self) -> Operations:

@@ -60,6 +60,20 @@ class Searched(Dataflow, Protocol):
 DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.schedule.dataflows")
 
 
+SHORT_NAMES = {
+    "ws": "weight-stationary",
+    "os": "output-stationary",
+    "is": "input-stationary",
+    "rs": "row-stationary",
+}
+
+
+def full_name(name: str) -> str:
+    """ws -> weight-stationary; other names as they are."""
+    base, colon, parameters = name.partition(":")
+    return f"{SHORT_NAMES.get(base, base)}{colon}{parameters}"
+
+
 def find_dataflow(name: str) -> Dataflow:
     """A dataflow by its name, or with its mapping fixed:
     'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
@@ -67,7 +81,7 @@ def find_dataflow(name: str) -> Dataflow:
     Raises UnknownName, or HwsimError for parameters that are wrong or that the dataflow does not
     take.
     """
-    base, colon, parameters = name.partition(":")
+    base, colon, parameters = full_name(name).partition(":")
     flow = DATAFLOWS[base]
     if not colon:
         return flow

@@ -19,6 +19,7 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.results.result import Sampling
+from hwsim.timing.caches.remembered import once
 from hwsim.timing.caches.sets import (
     BY_DISTANCE,
     FAR,
@@ -278,7 +279,11 @@ def run_stream(
     counted, work = np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     about_to_run(walk)
-    walk(chain.state, schedule, tensors, turns, at, kept, stats, counted, work)
+    once(
+        walk,
+        (chain.state, schedule, tensors, turns, at, kept, stats, counted, work),
+        (chain.state.tags, chain.state.crowds, stats, counted, work),
+    )
     vectors = int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max())
     found = plan.result(chain, stats, counted, work, vectors)
     return replace(

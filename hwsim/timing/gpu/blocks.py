@@ -38,7 +38,7 @@ STEPS_EXACT = 4_000_000
 REGISTER_BYTES = 4
 ACCUMULATOR_BYTES = 4
 WARP = 32
-WAITS = "blocks, waiting and in waves"
+WAITS = "waves of blocks"
 HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
 
 
@@ -177,7 +177,7 @@ def kernel_cycles(
         cause: longest - second,
         WAITS: second - compute,
         "kernel launch": times.gap * parts,
-        "first loads, last results": float(times.prologue[0]) * parts,
+        "fill and drain": float(times.prologue[0]) * parts,
         "adding a split's parts": float(times.adding[0]) * parts,
     }
     return Cycles(compute, {name: time for name, time in stall.items() if time > 0})

@@ -13,23 +13,27 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.parts.systolic import SystolicArray
 
-MULTIPLIERS, BANDWIDTH, MEMORY, START = (
+MULTIPLIERS, BANDWIDTH, PORTS, MEMORY, START = (
     "twice the multipliers",
     "twice the DRAM bandwidth",
+    "twice the on-chip bandwidth",
     "twice the on-chip memory",
     "half the latency",
 )
 
 
 def doubled(machine: Machine) -> dict[str, Machine]:
-    """{what is better: the machine with it}: multipliers, DRAM bandwidth, the largest memory on the
-    chip, and what it takes to start (a kernel's launch, or DRAM's latency)."""
+    """{what is better: the machine with it}.
+
+    Multipliers, DRAM bandwidth, the bandwidth of everything on the chip, the capacity of the
+    largest memory on it, and what it takes to start (a kernel's launch, or DRAM's latency).
+    """
     found = {MULTIPLIERS: _with(machine, machine.compute_name, _more(machine.compute))}
     dram = machine.part(machine.dram_name, Dram)
-    wide = Bandwidth(dram.bandwidth.value * 2, dram.bandwidth.per_cycle)
     channels = dram.channels * 2 if dram.timing else dram.channels
-    wider = replace(dram, bandwidth=wide, channels=channels)
+    wider = replace(dram, bandwidth=_wide(dram.bandwidth), channels=channels)
     found[BANDWIDTH] = _with(machine, machine.dram_name, wider)
+    found[PORTS] = _wider_inside(machine)
     largest = max(
         (name for name in machine.memories if name != machine.dram_name),
         key=lambda name: machine.memories[name].capacity,
@@ -38,6 +42,28 @@ def doubled(machine: Machine) -> dict[str, Machine]:
     found[MEMORY] = _with(machine, largest, replace(part, capacity=part.capacity * 2))
     found[START] = _sooner(machine)
     return found
+
+
+def _wider_inside(machine: Machine) -> Machine:
+    """Every memory on the chip with twice its bandwidth; a core's load and store ports too."""
+    for name, part in machine.parts.items():
+        if name == machine.dram_name:
+            continue
+        changed: dict[str, Any] = {
+            field: _wide(value)
+            for field in ("bandwidth", "core_bandwidth")
+            if isinstance(value := getattr(part, field, None), Bandwidth)
+        }
+        if isinstance(part, Core):
+            changed = {"loads": part.loads * 2, "stores": part.stores * 2}
+        if changed:
+            spec: Any = part
+            machine = _with(machine, name, replace(spec, **changed))
+    return machine
+
+
+def _wide(bandwidth: Bandwidth) -> Bandwidth:
+    return Bandwidth(bandwidth.value * 2, bandwidth.per_cycle)
 
 
 def _more(part: Part) -> Part:

@@ -1,0 +1,67 @@
+"""Writes docs/trust.md and reference/errors.yaml: every table of `hwsim validate`, and each measured machine's error.
+
+python benchmarks/trust.py      ten minutes on two cores
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from hwsim.describe.machine import load_machine
+from hwsim.validate import CHECKS, Report, run_check
+from hwsim.validate.page import trust_page
+
+ROOT = Path(__file__).parent.parent
+# machine: {kind of work: (check, metric)}; the others are put beside counts, or beside no chip's times
+MEASURED = {
+    "h200": {"convolutions": ("h200-conv", "time"), "products": ("h200-gemm", "time")},
+    "h100": {"convolutions": ("h100-conv", "time"), "products": ("h100-gemm", "time")},
+    "a100": {"products": ("gemm-silicon", "time")},
+    "edge-tpu": {"convolutions": ("coral", "time_ms")},
+    "eyeriss-v1": {"convolutions": ("eyeriss", "processing_latency")},
+    "tpu-v1": {"products": ("tpu-v1", "array_active")},
+    "epyc-7763": {"products": ("zen3-loops", "time")},
+    "epyc-9654": {"products": ("zen4-tiling", "speedup")},
+}
+FITTED = {"h100-conv", "h100-gemm", "coral"}
+
+
+def main() -> None:
+    names = [name for name in CHECKS if CHECKS[name].file]
+    reports: dict[str, Report] = {}
+    with ProcessPoolExecutor(2) as pool:
+        for report in pool.map(run_check, names):
+            reports[report.name] = report
+            print(report.name, file=sys.stderr)
+    machines = {
+        name: {
+            "memory": load_machine(name).management,
+            "errors": {
+                work: _error(reports[check], metric) for work, (check, metric) in kinds.items()
+            },
+        }
+        for name, kinds in MEASURED.items()
+    }
+    head = "# Errors of modelled times beside measured ones. Written by benchmarks/trust.py from `hwsim validate`.\n"
+    text = head + yaml.safe_dump({"machines": machines}, sort_keys=False)
+    (ROOT / "reference" / "errors.yaml").write_text(text, encoding="utf-8")
+    (ROOT / "docs" / "trust.md").write_text(trust_page(list(reports.values())), encoding="utf-8")
+
+
+def _error(report: Report, metric: str) -> dict[str, object]:
+    score = report.metrics[metric]
+    return {
+        "check": report.name,
+        "rows": score.n,
+        "mean": round(score.mean_abs_rel_err, 4),
+        "worst": round(score.max_abs_rel_err, 4),
+        "fitted": report.name in FITTED,
+    }
+
+
+if __name__ == "__main__":
+    main()

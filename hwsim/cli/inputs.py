@@ -1,0 +1,91 @@
+"""Options that change what a command reads: the images' size, a machine's values, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.settings import Setting, read_settings
+from hwsim.errors import HwsimError
+
+MOST_PIXELS = 100_000
+
+
+def _size(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """299 or 224x320: rows and columns."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    sides = sides * 2 if len(sides) == 1 else sides
+    whole = all(side.isascii() and side.isdecimal() and len(side) < 7 for side in sides)
+    if len(sides) != 2 or not whole or not all(1 <= int(side) <= MOST_PIXELS for side in sides):
+        raise click.BadParameter(f"{text!r}; expected a size such as 299, or 224x320")
+    return int(sides[0]), int(sides[1])
+
+
+def _settings(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[Setting, ...]:
+    try:
+        return read_settings(texts)
+    except HwsimError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+input_option = click.option(
+    "--input",
+    "size",
+    metavar="SIZE",
+    callback=_size,
+    help="Rows and columns of an image: 299, or 224x320.",
+)
+set_option = click.option(
+    "--set",
+    "settings",
+    metavar="PATH=VALUE",
+    multiple=True,
+    callback=_settings,
+    help="Change a value of the machine's file: parts.dram.bandwidth=2TB/s.",
+)
+
+
+def machines_with(names: Sequence[str], settings: tuple[Setting, ...]) -> list[Machine]:
+    """Several machines, each with the settings that its file has a place for. Raises HwsimError for
+    one that none has."""
+    if not settings:
+        return [load_machine(name) for name in names]
+    taken: set[Setting] = set()
+    refused: dict[Setting, HwsimError] = {}
+    machines = []
+    for name in names:
+        load_machine(name)  # its own faults come first
+        own = []
+        for setting in settings:
+            try:
+                load_machine(name, [setting])
+                own.append(setting)
+            except HwsimError as error:
+                refused.setdefault(setting, error)
+        taken.update(own)
+        machines.append(load_machine(name, own))
+    for setting in settings:
+        if setting not in taken:
+            raise refused[setting]
+    return machines
+
+
+def batches_of(text: str) -> list[int]:
+    """1,4,16. Raises HwsimError for what is no list of whole numbers of at least one."""
+    found = []
+    for part in text.split(","):
+        digits = part.strip()
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits) > 0):
+            raise HwsimError(
+                f"--batch {text!r}; expected whole numbers of at least 1: 16, or 1,4,16"
+            )
+        found.append(int(digits))
+    return list(dict.fromkeys(found))

@@ -1,1 +1,0 @@
-"""Questions about many machines or settings at once."""

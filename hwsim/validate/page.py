@@ -1,0 +1,72 @@
+"""The documentation's page of trust: every table of `hwsim validate`, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hwsim.validate import CHECKS, Report, Score
+
+OPENING = """# How far to trust it
+
+Every table below is what `hwsim validate NAME` prints: hwsim's number beside one that somebody
+else measured, published or counted. *exact* is how many are equal. Errors are relative to the data.
+`python benchmarks/trust.py` writes this page and reference/errors.yaml, from which a report states
+its error.
+
+What hwsim says of a *count* can be checked to the integer, and is. What it says of *time* is a
+model: believe an order that it gives when the lead is larger than the error of that kind of
+machine.
+
+## What is not modelled
+
+- **CPUs**: prefetchers, TLBs, the clock under heat or vectors, other programs.
+- **GPUs**: the clock under a power limit, partitions of the L2, stream-K, and what a compiler makes
+  of a kernel written by hand.
+- **Accelerators**: configuration time, and DRAM turning between reads and writes.
+- **Energy**: leakage, clocks, wires and control.
+- **Networks**: the host's time between layers, but for the launches that are stated.
+
+[The design](design.md) has each of them with how far off it is.
+"""
+HEAD = "| metric | group | rows | exact | median | mean | worst |\n|---|---|---|---|---|---|---|"
+
+
+def trust_page(reports: Sequence[Report]) -> str:
+    """Opening, what is not modelled, and a table for each check."""
+    return "\n".join([OPENING, *(_section(report) for report in reports)])
+
+
+def _section(report: Report) -> str:
+    check = CHECKS[report.name]
+    rows = [_row(metric, "all", score) for metric, score in report.metrics.items()]
+    for kind, members in report.groups.items():
+        rows += [
+            _row(metric, f"{kind} {value}", score)
+            for value, scores in members.items()
+            for metric, score in scores.items()
+        ]
+    worst = [
+        f"- {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} "
+        f"({pair.error:.1%} off)"
+        for pair in report.worst[:3]
+        if pair.error
+    ]
+    furthest = ["", "Furthest off:", "", *worst] if worst else []
+    lines = [
+        f"## {report.name}",
+        "",
+        f"{check.summary[0].upper()}{check.summary[1:]}. Data: `reference/{check.file}`.",
+        "",
+        HEAD,
+        *rows,
+        *furthest,
+        *[f"\n{remark}" for remark in report.remarks],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(metric: str, group: str, score: Score) -> str:
+    shares = (score.median_abs_rel_err, score.mean_abs_rel_err, score.max_abs_rel_err)
+    cells = [metric.replace("_", " "), group, str(score.n), str(score.exact)]
+    return "| " + " | ".join([*cells, *(f"{share:.1%}" for share in shares)]) + " |"
