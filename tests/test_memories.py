@@ -305,6 +305,46 @@ def test_a_trace_holds_every_cycle_of_the_run(tmp_path: Path) -> None:
     ) == pytest.approx(run.layers[0].accesses["dram"]["B"].read_bytes / 4 / 1e3)
 
 
+def test_perfettos_own_format_says_the_same(tmp_path: Path) -> None:
+    """Read by Perfetto's published messages: the slices of the other format, and counters."""
+    from perfetto.protos.perfetto.trace import perfetto_trace_pb2
+
+    words = ["run", "toy-systolic", "gemm:64,16,32", "-a", "direct", "--trace"]
+    for name in ("trace.json", "trace.pftrace"):
+        assert CliRunner().invoke(main, [*words, str(tmp_path / name)]).exit_code == 0
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    trace = perfetto_trace_pb2.Trace()
+    trace.ParseFromString((tmp_path / "trace.pftrace").read_bytes())
+    tracks = {
+        p.track_descriptor.uuid: p.track_descriptor
+        for p in trace.packet
+        if p.HasField("track_descriptor")
+    }
+    packets = [p for p in trace.packet if p.HasField("track_event")]
+    begun = [p for p in packets if p.track_event.type == 1]
+    ended = [p for p in packets if p.track_event.type == 2]
+    slices = [event for event in events if event["ph"] == "X"]
+    assert [p.track_event.name for p in begun] == [event["name"] for event in slices]
+    assert [p.timestamp for p in begun] == [round(event["ts"] * 1e3) for event in slices]
+    assert len(ended) == len(begun)
+    counters = {u: t.name for u, t in tracks.items() if t.HasField("counter")}
+    values: dict[str, list[tuple[int, float]]] = {}
+    for p in packets:
+        if p.track_event.type == 4:
+            name = counters[p.track_event.track_uuid]
+            values.setdefault(name, []).append((p.timestamp, p.track_event.double_counter_value))
+    # what the rate comes to over time is what crossed the pins: nanoseconds times GB/s are bytes
+    rates = values["dram GB/s"]
+    moved = sum(rate * (after[0] - at) for (at, rate), after in itertools.pairwise(rates))
+    run = hwsim.simulate(GemmLayer(64, 16, 32), "toy-systolic", "direct")
+    assert moved == pytest.approx(run.dram_bytes, rel=1e-3)
+    assert max(rate for _, rate in rates) == pytest.approx(4.0)
+    for name, steps in values.items():
+        assert steps[-1][1] == 0, name
+        assert all(value >= 0 for _, value in steps)
+    assert {name for name in values if "held" in name} == {f"tiles of {t} held" for t in "ABC"}
+
+
 @pytest.mark.parametrize("machine", ["xeon-8380", "h200"])
 def test_machines_without_tiles_by_dma_are_traced_stage_by_stage(
     machine: str, tmp_path: Path

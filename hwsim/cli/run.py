@@ -121,7 +121,8 @@ from hwsim.errors import HwsimError
     "trace_to",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write a timeline for Perfetto (Chrome trace events): DMA, compute, stalls.",
+    help="Write a timeline for Perfetto: DMA, compute, stalls, counters. .pftrace: its own "
+    "format, other names: Chrome trace events.",
 )
 @click.option(
     "--scalesim-config",
@@ -197,7 +198,7 @@ def command(
     from hwsim.report.files import write_file
     from hwsim.report.plot import check_chart, drawn
     from hwsim.report.tables import LEGEND, kernels_text, nest_text, reuse_text, run_table
-    from hwsim.report.trace import trace_text
+    from hwsim.report.trace import trace_content
     from hwsim.results.comparison import Comparison
     from hwsim.results.document import result_document
     from hwsim.rewrite.arrays import read_arrays
@@ -309,7 +310,7 @@ def command(
         one = Comparison(network, (loaded,), (result.algorithm,), (result,))
         write_file(plot_to, drawn(one, chart, plot_to.suffix))
     if trace_to:
-        write_file(trace_to, trace_text(result) + "\n")
+        write_file(trace_to, trace_content(result, trace_to))
     text = json.dumps(result_document(result), indent=1)
     if json_to == "-":
         print_text(text)

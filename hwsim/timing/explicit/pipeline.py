@@ -262,11 +262,15 @@ def _timeline(work: Work, plan: Plan, log: Log, waits: _Spans) -> Timeline:
             for stream, lane in zip(work.streams, lanes, strict=True)
         }
 
+    held = np.stack([np.where(plan.moves_in, log.began_in, log.ready), log.freed], axis=1)
     return Timeline(
         timed(log.began_in, plan.time_in, plan.moves_in),
         timed(log.began_out, plan.time_out, plan.moves_out),
         np.stack([log.began, log.began + plan.spans], axis=1),
         waits,
+        {stream.tensor: stream.bytes_in[stream.bytes_in > 0] for stream in work.streams},
+        {stream.tensor: stream.bytes_out[stream.bytes_out > 0] for stream in work.streams},
+        {stream.tensor: held[lane] for stream, lane in zip(work.streams, lanes, strict=True)},
     )
 
 
