@@ -1,6 +1,6 @@
 """Writes docs/trust.md and reference/errors.yaml: every table of `hwsim validate`, and each measured machine's error.
 
-python benchmarks/trust.py      ten minutes on two cores
+python benchmarks/trust.py      five minutes on two cores
 """
 
 from __future__ import annotations

@@ -28,12 +28,29 @@ machine.
 
 [The design](design.md) has each of them with how far off it is.
 """
+GLANCE = "| check | number | rows | off |\n|---|---|---|---|"
 HEAD = "| metric | group | rows | exact | median | mean | worst |\n|---|---|---|---|---|---|---|"
 
 
 def trust_page(reports: Sequence[Report]) -> str:
-    """Opening, what is not modelled, and a table for each check."""
-    return "\n".join([OPENING, *(_section(report) for report in reports)])
+    """Opening, all checks at a glance, what is not modelled, and a table for each check."""
+    glance = [row for report in reports for row in _glance(report)]
+    parts = [OPENING, "## At a glance\n", GLANCE, *glance, "", *map(_section, reports)]
+    return "\n".join(parts)
+
+
+def _glance(report: Report) -> list[str]:
+    """A line for each number that a check is about."""
+    lines = []
+    for metric, score in report.metrics.items():
+        off = (
+            "all exact"
+            if score.exact == score.n
+            else f"{score.mean_abs_rel_err:.1%} off on average, {score.max_abs_rel_err:.0%} at most"
+        )
+        name = f"[{report.name}](#{report.name})" if not lines else ""
+        lines.append(f"| {name} | {metric.replace('_', ' ')} | {score.n} | {off} |")
+    return lines
 
 
 def _section(report: Report) -> str:
@@ -51,6 +68,16 @@ def _section(report: Report) -> str:
         for pair in report.worst[:3]
         if pair.error
     ]
+    groups = [row for row in rows if "| all |" not in row]
+    rows = [row for row in rows if "| all |" in row]
+    folded = [
+        '<details markdown="1"><summary>By group</summary>',
+        "",
+        HEAD,
+        *groups,
+        "",
+        "</details>",
+    ]
     furthest = ["", "Furthest off:", "", *worst] if worst else []
     lines = [
         f"## {report.name}",
@@ -59,6 +86,7 @@ def _section(report: Report) -> str:
         "",
         HEAD,
         *rows,
+        *(["", *folded] if groups else []),
         *furthest,
         *[f"\n{remark}" for remark in report.remarks],
         "",
