@@ -80,6 +80,7 @@ def compare(
     dataflows: Sequence[str] = (),
     batches: Sequence[int] = (),
     what_if: bool = False,
+    keeps: bool = False,
     progress: Progress | None = None,
     patient: bool = False,
 ) -> Comparison:
@@ -88,14 +89,15 @@ def compare(
 
     dtype: the one type of all. A machine is left out of the types that it lacks where there are
     several. what_if: also the fastest run of each machine with one resource after the other twice
-    as good. patient, and what it raises: as of `simulate`.
+    as good. keeps: layers simulated before are taken from disk, others are kept there. patient, and
+    what it raises: as of `simulate`.
     """
     network = as_workload(workload)
     loaded = [as_machine(machine) for machine in machines]
     jobs, left_out = grid(
         network, loaded, algorithms, dtypes or [dtype], dataflows or [None], batches, patient
     )
-    results, jobs = without_repeats(run_jobs(jobs, progress), jobs)
+    results, jobs = without_repeats(run_jobs(jobs, progress, keeps), jobs)
     comparison = Comparison(
         network,
         tuple(loaded),
@@ -105,7 +107,7 @@ def compare(
     )
     if not what_if:
         return comparison
-    return replace(comparison, what_if=doubling(comparison, jobs, progress))
+    return replace(comparison, what_if=doubling(comparison, jobs, progress, keeps))
 
 
 def map_layers(

@@ -114,13 +114,17 @@ def _digest() -> str:
     return found.hexdigest()[:16]
 
 
-def sources_of_strangers() -> Iterator[bytes]:
-    """Installed packages whose policies are compiled into our kernels: their entry points and all
-    their modules."""
+def sources_of_strangers(groups: str = f"hwsim.describe.{POLICIES}") -> Iterator[bytes]:
+    """Installed packages with entry points in groups that begin so: their entry points and all
+    their modules. Unless others are asked for, those whose policies are compiled into our
+    kernels."""
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 
-    for entry in sorted(entry_points(group=f"hwsim.describe.{POLICIES}"), key=str):
+    named = entry_points()
+    chosen = [group for group in named.groups if group.startswith(groups)]
+    found = [entry for group in chosen for entry in named.select(group=group)]
+    for entry in sorted(found, key=str):
         yield str(entry).encode()
         with suppress(ImportError, ValueError, OSError):
             spec = find_spec(entry.module.partition(".")[0])

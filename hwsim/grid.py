@@ -93,7 +93,10 @@ def _variant(result: Result, several: dict[str, bool]) -> str:
 
 
 def doubling(
-    comparison: Comparison, jobs: Sequence[Job], progress: Progress | None = None
+    comparison: Comparison,
+    jobs: Sequence[Job],
+    progress: Progress | None = None,
+    keeps: bool = False,
 ) -> tuple[WhatIf, ...]:
     """The fastest run of each machine, again with each resource doubled. jobs: the comparison's,
     one a result."""
@@ -105,7 +108,7 @@ def doubling(
             named = replace(better, name=f"{machine.name} with {change}")
             again.append((best, change, replace(job_of[id(best)], machine=named)))
     with remembering():
-        results = run_jobs([job for _, _, job in again], progress)
+        results = run_jobs([job for _, _, job in again], progress, keeps)
     return tuple(
         WhatIf(
             best.machine,

@@ -11,9 +11,11 @@ from typing import Any
 
 from hwsim.algorithms import AUTO, DIRECT, FALLBACK, MEMORY_BOUND, find_algorithm, lower
 from hwsim.choose.algorithm import best_of, candidates, cannot_win
+from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES
 from hwsim.choose.objectives import OBJECTIVES
+from hwsim.describe.kernels import load_library
 from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
@@ -129,8 +131,12 @@ class _Work:
     arrays: Arrays
 
 
-def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Result]:
-    """Simulate the jobs' distinct layers on all cores, then put the results together."""
+def run_jobs(
+    jobs: Sequence[Job], progress: Progress | None = None, keeps: bool = False
+) -> list[Result]:
+    """Simulate the jobs' distinct layers on all cores, then put the results together. keeps: take
+    layers that were simulated before from disk, and keep the others there
+    (hwsim.choose.kept)."""
     jobs = [replace(job, machine=with_weights_that_fit(job.machine, job.layers())) for job in jobs]
     workloads = [job.layers() for job in jobs]
     machines: dict[str, Machine] = {}
@@ -141,14 +147,14 @@ def run_jobs(jobs: Sequence[Job], progress: Progress | None = None) -> list[Resu
                 f"own for each"
             )
     wanted = _layer_by_layer(jobs, workloads)
-    done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress)
+    done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress, keeps)
     rest = [
         task
         for job, tasks in wanted
         for task in tasks[1:]
         if not _is_beaten(task, job, done[tasks[0]])
     ]
-    done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress)
+    done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress, keeps)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
 
 
@@ -196,7 +202,10 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
 
 
 def _run_tasks(
-    tasks: list[_Task], machines: Mapping[str, Machine], progress: Progress | None
+    tasks: list[_Task],
+    machines: Mapping[str, Machine],
+    progress: Progress | None,
+    keeps: bool,
 ) -> dict[_Task, LayerResult | HwsimError]:
     work_of = {task: task.work for task in dict.fromkeys(tasks)}
     first = {work: task for task, work in reversed(work_of.items())}
@@ -204,7 +213,7 @@ def _run_tasks(
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         futures = {
-            pool.submit(_run_task, task, machines[task.machine]): work
+            pool.submit(_kept_task if keeps else _run_task, task, machines[task.machine]): work
             for work, task in first.items()
         }
         for future in as_completed(futures):
@@ -244,6 +253,19 @@ def _outcome(
         instead,
         notes=(f"{task.algorithm} does not apply: {result}; {FALLBACK} instead", *instead.notes),
     )
+
+
+def _kept_task(task: _Task, machine: Machine) -> LayerResult:
+    """What was kept of the task, or what it gives now. All that it follows from is in the key."""
+    library = getattr(machine.compute, "kernels", None)
+    kernels = None if library is None else load_library(library)
+    key = key_of(replace(task, machine=""), machine, kernels)
+    found = None if task.timeline else kept(key, LAYERS)
+    if found is None:
+        found = _run_task(task, machine)
+        keep(key, found, LAYERS)
+    result: LayerResult = found
+    return result
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:

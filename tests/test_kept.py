@@ -1,7 +1,8 @@
-"""Mappings kept on disk: found again by their facts, and by nothing else."""
+"""Mappings and layers kept on disk: found again by their facts, and by nothing else."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import Any
 import pytest
 
 import hwsim
-from hwsim import private
+from hwsim import jobs, private
 from hwsim.choose import kept, mappings
 from hwsim.choose.kept import keep, key_of
+from hwsim.describe.catalog import locate
+from hwsim.describe.kernels import load_library
+from hwsim.describe.machine import load_machine
+from hwsim.describe.settings import read_settings
 
 
 class Private:
@@ -110,6 +115,7 @@ def test_the_oldest_leave(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 KEY = """
 from hwsim.choose.kept import key_of
+from hwsim.describe.kernels import load_library
 from hwsim.describe.machine import load_machine
 print(key_of(*map(load_machine, ("tpu-v1", "xeon-8380", "h200", "eyeriss-v1"))))
 """
@@ -127,3 +133,65 @@ def test_a_key_is_the_same_in_every_process() -> None:
         for seed in ("1", "2")
     }
     assert len(keys) == 1
+
+
+def simulations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The layers that are simulated from here on."""
+    made: list[str] = []
+    simulate = jobs._run_task
+
+    def counted(task: Any, machine: Any) -> Any:
+        made.append(task.algorithm)
+        return simulate(task, machine)
+
+    monkeypatch.setattr(jobs, "_run_task", counted)
+    return made
+
+
+def compared(**others: Any) -> Any:
+    words = {"machines": ["tpu-v1"], "algorithms": ["direct"], "keeps": True, **others}
+    return hwsim.compare("alexnet:conv3", **words)
+
+
+def test_the_same_layer_is_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one more algorithm costs that algorithm alone; without `keeps` all are simulated."""
+    made = simulations(monkeypatch)
+    first = compared()
+    second = compared(algorithms=["direct", "winograd-f2"])
+    assert made == ["direct", "winograd-f2"]
+    assert second.results[0] == first.results[0]
+    assert compared(keeps=False).results == first.results
+    assert len(made) == 3
+
+
+def test_a_machine_that_differs_in_anything_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value set, or the library of kernels that it names changed on disk."""
+    library = tmp_path / "own.yaml"
+    shipped = locate("kernel library", "kernels", "nvidia-hopper").read_text(encoding="utf-8")
+    library.write_text(shipped, encoding="utf-8")
+    own = load_machine("h200", read_settings([f"parts.sm.kernels={library}"]))
+    made = simulations(monkeypatch)
+    compared(machines=[own])
+    compared(machines=[own])
+    assert len(made) == 1
+    slower = re.sub(r"prologue: *(\d+)", lambda found: f"prologue: {int(found[1]) + 1000}", shipped)
+    assert slower != shipped
+    library.write_text(slower, encoding="utf-8")
+    load_library.cache_clear()  # as a new process has it
+    compared(machines=[own])
+    compared(machines=[load_machine("tpu-v1", read_settings(["clock=600 MHz"]))])
+    compared()
+    assert len(made) == 4
+
+
+def test_no_layer_is_kept_where_it_is_forbidden(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWSIM_KEEP", "0")
+    made = simulations(monkeypatch)
+    compared()
+    compared()
+    assert len(made) == 2
+    assert not own_folder.exists()

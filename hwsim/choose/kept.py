@@ -1,7 +1,8 @@
-"""Mappings kept on disk: a search whose facts have all been seen before costs nothing.
+"""Mappings and simulated layers kept on disk: what follows from facts seen before costs nothing.
 
-The facts are the stage, the machine, the objective and the options; and hwsim's own sources, which
-name the folder. HWSIM_KEEP=0 keeps nothing and reads nothing.
+The facts of a mapping are the stage, the machine, the objective and the options; of a layer the
+layer, the algorithm, the machine and its library of kernels. hwsim's own sources and those of
+installed plug-ins name the folder. HWSIM_KEEP=0 keeps nothing and reads nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 from hwsim import private
 from hwsim.compiled import sources_of_strangers
 
-MOST_KEPT = 2000  # files; the oldest leave
+MOST_KEPT = 2000  # files of a kind; the oldest leave
+MAPPINGS, LAYERS = "mappings", "layers"  # kinds
 
 
 def key_of(*facts: Any) -> str:
@@ -24,36 +26,37 @@ def key_of(*facts: Any) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-def kept(key: str) -> Any:
+def kept(key: str, kind: str = MAPPINGS) -> Any:
     """What was kept under a key; None where nothing was."""
-    place = _folder()
+    place = _folder(kind)
     return None if place is None else private.read_checked(place / key)
 
 
-def keep(key: str, content: Any) -> None:
+def keep(key: str, content: Any, kind: str = MAPPINGS) -> None:
     """Keep a content under a key, where there is a safe folder."""
-    place = _folder()
+    place = _folder(kind)
     if place is None:
         return
     private.write_checked(place / key, content)
     with suppress(OSError):
-        files = sorted(place.iterdir(), key=lambda path: path.stat().st_mtime)
-        for path in files[:-MOST_KEPT]:
-            path.unlink()
+        if len(os.listdir(place)) > MOST_KEPT:
+            files = sorted(place.iterdir(), key=lambda path: path.stat().st_mtime)
+            for path in files[:-MOST_KEPT]:
+                path.unlink()
 
 
-def _folder() -> Path | None:
+def _folder(kind: str) -> Path | None:
     if os.environ.get("HWSIM_KEEP") == "0":
         return None
-    return private.folder(f"mappings-{_sources()}")
+    return private.folder(f"{kind}-{_sources()}")
 
 
 @lru_cache(maxsize=1)
 def _sources() -> str:
-    """A digest of all of hwsim: any change of it may change a mapping."""
+    """A digest of all of hwsim and its plug-ins: any change of it may change what is kept."""
     found = hashlib.sha256()
     for path in sorted(private.PACKAGE.rglob("*.py")):
         found.update(path.read_bytes())
-    for source in sources_of_strangers():
+    for source in sources_of_strangers("hwsim."):
         found.update(source)
     return found.hexdigest()[:16]

@@ -65,7 +65,10 @@ def command(
     wait: bool,
     json_to: str | None,
 ) -> None:
-    """Run WORKLOAD under every algorithm on every machine; --out writes a report."""
+    """Run WORKLOAD under every algorithm on every machine; --out writes a report.
+
+    Layers that were simulated before are taken from disk (HWSIM_KEEP=0 simulates all anew).
+    """
     from hwsim.api import compare as run_comparison
     from hwsim.describe.workload import find_workload
     from hwsim.report.files import check_folder, write_file, write_folder
@@ -87,6 +90,7 @@ def command(
             dataflows=names_of(dataflows, "--dataflows") if dataflows else (),
             batches=batches_of(batch),
             what_if=out is not None if what_if is None else what_if,
+            keeps=True,
             progress=progress,
             patient=wait,
         )

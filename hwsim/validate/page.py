@@ -41,7 +41,7 @@ def trust_page(reports: Sequence[Report]) -> str:
 
 def _glance(report: Report) -> list[str]:
     """A line for each number that a check is about."""
-    lines = []
+    lines: list[str] = []
     for metric, score in report.metrics.items():
         off = (
             "all exact"
