@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from hwsim.describe.machine import load_machine
-from hwsim.validate import CHECKS, Report, run_check
+from hwsim.validate import CHECKS, Report, Score, run_check
 from hwsim.validate.page import trust_page
 
 ROOT = Path(__file__).parent.parent
@@ -23,9 +23,16 @@ MEASURED = {
     "a100": {"products": ("gemm-silicon", "time")},
     "edge-tpu": {"convolutions": ("coral", "time_ms")},
     "eyeriss-v1": {"convolutions": ("eyeriss", "processing_latency")},
-    "tpu-v1": {"products": ("tpu-v1", "array_active")},
     "epyc-7763": {"products": ("zen3-loops", "time")},
     "epyc-9654": {"products": ("zen4-tiling", "speedup")},
+}
+# a check's groups by algorithm, and what hwsim calls them
+ALGORITHMS = {
+    "implicit_precomp_gemm": ("direct", "implicit-gemm"),
+    "im2col_explicit": ("im2col",),
+    "winograd_nonfused": ("winograd",),
+    "fft_tiling": ("fft",),
+    "offset_add": ("offset-add",),
 }
 FITTED = {"h100-conv", "h100-gemm", "coral"}
 
@@ -53,13 +60,32 @@ def main() -> None:
 
 
 def _error(report: Report, metric: str) -> dict[str, object]:
-    score = report.metrics[metric]
-    return {
+    """Of all rows, and where a check has groups by algorithm and data type, of each."""
+    found: dict[str, object] = {
         "check": report.name,
+        "fitted": report.name in FITTED,
+        **_scored(report.metrics[metric]),
+    }
+    groups = report.groups.get("algorithm", {})
+    own = {
+        f"{ours} {dtype}": _scored(groups[f"{theirs} {dtype}"][metric])
+        for theirs, names in ALGORITHMS.items()
+        for ours in names
+        for dtype in ("fp32", "fp16")
+        if f"{theirs} {dtype}" in groups
+    }
+    types = report.groups.get("dtype", {})
+    own |= {
+        f"any {dtype}": _scored(types[dtype][metric]) for dtype in types if metric in types[dtype]
+    }
+    return {**found, "algorithms": own} if own else found
+
+
+def _scored(score: Score) -> dict[str, object]:
+    return {
         "rows": score.n,
         "mean": round(score.mean_abs_rel_err, 4),
         "worst": round(score.max_abs_rel_err, 4),
-        "fitted": report.name in FITTED,
     }
 
 

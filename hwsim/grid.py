@@ -82,14 +82,14 @@ def _varies(field: str, results: Sequence[Result]) -> bool:
 
 def _variant(result: Result, several: dict[str, bool]) -> str:
     short = {name: typed for typed, name in SHORT_NAMES.items()}
-    words = [result.algorithm]
+    words = []
     if several["dataflow"] and result.dataflow:
         words.append(short.get(result.dataflow, result.dataflow))
     if several["batch"]:
         words.append(f"batch {result.batch}")
     if several["dtype"]:
         words.append(result.dtype)
-    return ", ".join(words)
+    return f"{result.algorithm} ({', '.join(words)})" if words else result.algorithm
 
 
 def doubling(

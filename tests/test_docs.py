@@ -29,7 +29,11 @@ def blocks(language: str) -> list[tuple[str, str]]:
 SESSIONS = [
     (
         page,
-        tuple(line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ hwsim")),
+        tuple(
+            line.removeprefix("$ ")
+            for line in text.replace("\\\n", "").splitlines()
+            if line.startswith("$ hwsim")
+        ),
     )
     for page, text in blocks("console")
 ]

@@ -10,6 +10,7 @@ import pytest
 
 import hwsim
 from hwsim.algorithms import lower
+from hwsim.api import kernel_choices
 from hwsim.choose.kernels import best_kernels
 from hwsim.cli import main
 from hwsim.describe.catalog import data_folder
@@ -215,3 +216,35 @@ def test_one_launch_of_a_stage_is_a_product_of_its_own() -> None:
         product = product_of(stage)
         assert stage.called_over == over and stage.launches == 4
         assert (product.m, product.n, product.k, product.batch) == shape
+
+
+@pytest.mark.parametrize(
+    ("machine", "shape", "dtype"),
+    [
+        ("h200", "gemm:4096,4096,1024", "fp16"),
+        ("h100", "gemm:2048,512,4096", "fp16"),
+        ("a100", "gemm:1024,1024,512", "fp32"),
+    ],
+)
+def test_a_kernel_named_is_the_kernel_chosen(machine: str, shape: str, dtype: str) -> None:
+    """By its name it runs in the cluster and the order of blocks that the library would take: the time of --explain."""
+    chosen = hwsim.simulate(shape, machine, "direct", dtype=dtype)
+    (choice,) = kernel_choices(chosen, shape, machine)
+    for timed in choice.kernels[:3]:
+        kernel = timed.kernel
+        split = f",split={kernel.split}" if kernel.split > 1 else ""
+        named = hwsim.simulate(
+            shape,
+            machine,
+            "direct",
+            dtype=dtype,
+            dataflow=f"kernel:{kernel.family}:{kernel.tile}{split}",
+        )
+        assert named.seconds * named.clock_hz == pytest.approx(timed.cycles, rel=0.02), kernel
+    best = choice.kernels[0].kernel
+    split = f",split={best.split}" if best.split > 1 else ""
+    again = hwsim.simulate(
+        shape, machine, "direct", dtype=dtype, dataflow=f"kernel:{best.family}:{best.tile}{split}"
+    )
+    assert again.seconds == chosen.seconds
+    assert again.dram_bytes == chosen.dram_bytes

@@ -141,6 +141,21 @@ def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:
     return sorted(found, key=lambda timed: timed.cycles)[:most]
 
 
+def as_called(stage: Stage, machine: Machine, kernel: Kernel) -> Kernel:
+    """A kernel that was named by its tile, in the cluster and the order of blocks in which the
+    library would call it: the fastest."""
+    family, chip = kernel.library.families[kernel.family], Chip.of(machine)
+    product, dtype = product_of(stage), stage.dtype or machine.dtype
+    resident = chip.room.resident(kernel.tile, product.width)
+    if not resident:
+        return kernel
+    rows = [(kernel.tile, kernel.split, cluster, resident) for cluster in family.cluster_shapes]
+    times = times_of(product, dtype, kernel.library, family, Candidates.of(rows), chip)
+    place = int(np.argmin(times.call))
+    cluster = family.cluster_shapes[place]
+    return replace(kernel, cluster=cluster, by_column=bool(times.by_column[place]))
+
+
 def _families(library: Library, stage: Stage, dtype: str, product: Product) -> Iterator[str]:
     """Those of the strictest alignment that is met, and those for few rows or columns."""
     windows, align = as_convolution(stage, library, dtype), alignment(stage)

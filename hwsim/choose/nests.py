@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
-from hwsim.choose.kernels import LIBRARY, best_kernels
+from hwsim.choose.kernels import LIBRARY, as_called, best_kernels
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Nest
@@ -18,7 +18,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import Dataflow, Ranked, applicable, nests_of
-from hwsim.schedule.dataflows.library_kernel import kernel_nest
+from hwsim.schedule.dataflows.library_kernel import KERNEL, kernel_nest, named_kernel
 from hwsim.schedule.mapper import best_mapping, is_quick
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
@@ -74,6 +74,10 @@ def best_nest_run(
     if choice.dataflow is None and LIBRARY.refuses(stage, machine) is None:
         (fastest,) = best_kernels(stage, machine)
         return run(verify_nest(kernel_nest(stage, machine, placement, fastest.kernel)))
+    if _names_kernel(choice) and LIBRARY.refuses(stage, machine) is None:
+        named = named_kernel(stage, machine, choice.dataflow or "")
+        called = as_called(stage, machine, named)
+        return run(verify_nest(kernel_nest(stage, machine, placement, called)))
     ruled = _by_rule(stage, machine, placement, choice, run)
     asked = (
         choice.dataflow is None
@@ -91,6 +95,10 @@ def best_nest_run(
     if not ran:
         raise next(error for error in tried if isinstance(error, HwsimError))
     return min(ran, key=MEASURES[choice.objective])
+
+
+def _names_kernel(choice: Choice) -> bool:
+    return choice.dataflow is not None and choice.dataflow.startswith(KERNEL)
 
 
 def _by_rule(

@@ -32,7 +32,11 @@ from hwsim.describe.settings import Setting
 @click.option(
     "--batch", "-b", default="1", show_default=True, help="Images at once; several: 1,4,16."
 )
-@click.option("--dataflows", "-d", help="Schedule by these: ws,os,is (default: the best).")
+@click.option(
+    "--dataflows",
+    "-d",
+    help="Schedule by these: ws,os,is (default: each machine's own; ws on systolic arrays).",
+)
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data types, as fp32,int8 (default: each machine's own).")
 @input_option

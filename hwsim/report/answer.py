@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import seconds_text
 from hwsim.report.rows import memory_share
@@ -18,8 +18,9 @@ from hwsim.results.comparison import Comparison, WhatIf
 from hwsim.results.result import Result
 
 TIE = 1.005  # times that differ by less are equal
+TRANSFORMED = ("winograd", "fft")
 WORTH = 1.02  # a doubled resource that gains less helps nobody
-NOTHING = "no one of these resources"
+NOTHING = "none of those tried alone"
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,13 @@ def _standing(comparison: Comparison, machine: Machine) -> Standing:
         memory_share(best),
         most_time(best),
         max(changes, key=lambda change: change.gain, default=None),
-        stated_error(machine, kind_of_work(comparison)),
+        error_of(comparison, machine, best),
     )
+
+
+def error_of(comparison: Comparison, machine: Machine, result: Result) -> StatedError:
+    """The error stated for a run's times."""
+    return stated_error(machine, kind_of_work(comparison), result.algorithm, result.dtype)
 
 
 def kind_of_work(comparison: Comparison) -> str:
@@ -145,14 +151,16 @@ def _headline(comparison: Comparison, standings: list[Standing]) -> str:
     with_it = " or ".join([best.variant, *first.tied])
     if len(standings) == 1:
         return (
-            f"On {best.machine}, {with_it} {_is_fastest(first, comparison)}: "
-            f"{first.time_text} an image."
+            f"On {best.machine}, {with_it} {_is_fastest(first, comparison)} "
+            f"{first.time_text}{_each(comparison)}."
         )
     second = standings[1]
     if second.seconds < TIE * first.seconds:
-        return f"{best.machine} and {second.best.machine} tie: {first.time_text} an image."
+        return (
+            f"{best.machine} and {second.best.machine} tie: {first.time_text}{_each(comparison)}."
+        )
     return (
-        f"{best.machine} with {with_it} is fastest: {first.time_text} an image, "
+        f"{best.machine} with {with_it} is fastest: {first.time_text}{_each(comparison)}, "
         f"{_times(second.seconds / first.seconds)} as fast as the next machine, "
         f"{second.best.machine} with {second.best.variant}."
     )
@@ -160,7 +168,13 @@ def _headline(comparison: Comparison, standings: list[Standing]) -> str:
 
 def _is_fastest(standing: Standing, comparison: Comparison) -> str:
     several = sum(result.machine == standing.best.machine for result in comparison.results) > 1
-    return "is fastest" if several else "takes"
+    return "is fastest:" if several else "takes"
+
+
+def _each(comparison: Comparison) -> str:
+    """What times are of: one image, where the workload has images."""
+    layers = comparison.workload.layers.values()
+    return "" if all(isinstance(layer, GemmLayer) for layer in layers) else " an image"
 
 
 def _times(factor: float) -> str:
@@ -187,8 +201,8 @@ def _because(comparison: Comparison, standings: list[Standing]) -> list[str]:
     if cheapest is not first.best:
         energy = energy_text(sum(cheapest.energy_pj.values()) / cheapest.batch)
         lines.append(
-            f"Least energy: {cheapest.machine} with {cheapest.variant}, {energy} an image "
-            f"({first.energy_text} for the fastest)."
+            f"Least energy: {cheapest.machine} with {cheapest.variant}, {energy}{_each(comparison)}"
+            f" ({first.energy_text} for the fastest)."
         )
     return lines
 
@@ -221,30 +235,44 @@ def _among_variants(comparison: Comparison, first: Standing) -> list[str]:
         return []
     second = min(others, key=lambda result: result.seconds / result.batch)
     lead = second.seconds / second.batch / first.seconds
-    sure = (
-        "."
-        if lead > 1 + first.error.mean
-        else f": too close to call with an error of {first.error.mean:.0%}."
-    )
+    error = max(first.error.mean, error_of(comparison, first.machine, second).mean)
+    sure = "." if lead > 1 + error else f": too close to call with an error of {error:.0%}."
     return [f"On {best.machine}, {second.variant} takes {lead:.3g} times as long{sure}"]
 
 
 def _build_next(comparison: Comparison, first: Standing) -> list[str]:
     if first.helps is None:
         return []
-    if first.helps.gain < WORTH:
+    own = [each for each in comparison.what_if if each.machine == first.best.machine]
+    own.sort(key=lambda each: -each.gain)
+    if own[0].gain < WORTH:
+        tried = ", ".join(each.change for each in own)
         return [
-            f"Doubling {NOTHING} makes it 2% faster: the gain is at most {first.helps.gain:.3f}."
+            f"Build next: nothing of this alone makes it 2% faster: {tried} "
+            f"(at most {own[0].gain:.3f} times as fast)."
         ]
-    others = [
-        each
-        for each in comparison.what_if
-        if each.machine == first.best.machine and each is not first.helps
-    ]
-    second = max(others, key=lambda each: each.gain)
+    after = f"; after it comes {own[1].change}, {own[1].gain:.2f} times" if own[1:] else ""
+    return [f"Build next: {own[0].change} would make it {own[0].gain:.2f} times as fast{after}."]
+
+
+def _changed(standing: Standing) -> str:
+    """What was set of the machine's file."""
+    first, _, _ = standing.machine.fidelity.partition(". ")
+    return first.rstrip(".") if first.startswith("set: ") else ""
+
+
+def _of_narrow_types(comparison: Comparison) -> list[str]:
+    """What rounding would do is not in a time."""
+    narrow = {
+        result.dtype
+        for result in comparison.results
+        for layer in result.layers
+        if layer.algorithm.startswith(TRANSFORMED) and result.dtype.startswith(("int", "fp8"))
+    }
     return [
-        f"Build next: {first.helps.change} would make it {first.helps.gain:.2f} times as fast; "
-        f"after it comes {second.change}, {second.gain:.2f} times."
+        f"Winograd and FFT in {dtype} are timed as if their values fitted: transforms need more "
+        f"bits (hwsim error)."
+        for dtype in sorted(narrow)
     ]
 
 
@@ -260,5 +288,7 @@ def _care(comparison: Comparison, standings: list[Standing]) -> list[str]:
     batches = {standing.best.batch for standing in standings}
     if len(batches) > 1:
         lines.append("The fastest runs differ in batch: times are of one image of a full batch.")
-    lines += dict.fromkeys(s.error.text(s.best.machine) for s in standings)
+    lines += _of_narrow_types(comparison)
+    lines += [f"{s.best.machine} is changed: {said}." for s in standings if (said := _changed(s))]
+    lines += dict.fromkeys(s.error.text(s.best.machine, s.best.dtype) for s in standings)
     return lines

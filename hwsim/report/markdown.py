@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hwsim.errors import printable
@@ -28,8 +28,8 @@ def markdown(comparison: Comparison, drawn: Mapping[str, Chart], shown: Shown, c
     """The report without its pictures inside."""
     found = answer(comparison)
     lines = [
-        f"# {inert(comparison.workload.name)}: {len(comparison.machines)} machines, "
-        f"{len(shown.variants)} variants",
+        f"# {inert(comparison.workload.name)}: {_number(comparison.machines, 'machine')}, "
+        f"{_number(shown.variants, 'variant')}",
         "",
         f"**{inert(found.headline)}**",
         "",
@@ -58,6 +58,11 @@ def markdown(comparison: Comparison, drawn: Mapping[str, Chart], shown: Shown, c
         )
     lines += [f"`{printable(command).replace('`', chr(39))}`", ""] if command else []
     return "\n".join(lines) + "\n"
+
+
+def _number(things: Sequence[object], name: str) -> str:
+    """1 machine, 2 machines."""
+    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
 
 
 STANDING_HEAD = [
@@ -119,4 +124,4 @@ def inert(text: str) -> str:
     )
 
 
-PLAIN_WORDS = re.compile(r"[\w .,:;%/()~-]*")
+PLAIN_WORDS = re.compile(r"[\w .,:;%/()'=?~-]*")

@@ -150,39 +150,41 @@ const size = kib => kib === null ? "" : kib >= 1048576 ? `${three(kib / 1048576)
 const megabytes = mb => mb >= 1000 ? `${three(mb / 1000)} GB` : mb >= 1 ? `${three(mb)} MB` : `${three(mb * 1000)} kB`;
 const three = value => value >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
 
-// Boxes for the memories, DRAM first, and between them what crosses.
+// The memories as boxes, those as far from DRAM in one column, DRAM first; in each, what crosses its links.
 function memoryChart() {
   const run = shownRun(), place = document.getElementById("memory");
   const mine = row => row.machine === run.machine && row.variant === run.variant;
   const parts = TABLES.parts.filter(mine), links = TABLES.memory.filter(mine);
   document.getElementById("memory-of").textContent =
-    `${run.run}, one image: bytes that cross between memories. Hits, or held: of the bytes that the inner memory gives on, those that it had already.`;
+    `${run.run}, one image: what comes in from the memory before, and what goes back. Hits, or held: of the bytes that a memory gives on, those that it had already.`;
   place.replaceChildren();
-  for (const part of parts) {
-    const own = links.filter(link => link.inner === part.part);
-    if (own.length) {
-      const arrows = element("div", undefined, "arrows");
-      for (const link of own) {
-        const hit = link.hit === null || link.hit < 0 ? "" : `, ${link.cache ? "hits" : "held"} ${three(link.hit)}%`;
-        if (link.in_mb) arrows.append(element("span", `${link.outer} → ${link.inner} ${megabytes(link.in_mb)}${hit}`));
-        if (link.out_mb) arrows.append(element("span", `${link.inner} → ${link.outer} ${megabytes(link.out_mb)}`));
-      }
-      place.append(arrows);
-    }
-    const box = element("div", undefined, "box");
-    box.append(element("strong", part.part), element("span", `${size(part.of_kib)}${part.per === "chip" ? "" : ` in each ${part.per === "sm" ? "SM" : part.per === "pe" ? "PE" : part.per}`}`));
-    if (part.kib !== null) {
-      const bar = element("div", undefined, "fill"), full = element("i", undefined, "b0");
-      full.style.width = `${Math.min(100, part.kib / part.of_kib * 100)}%`;
-      bar.append(full);
-      box.append(bar, element("span", `${size(part.kib)} in use at most`));
-    }
-    place.append(box);
+  for (const depth of [...new Set(parts.map(part => part.depth))].sort((a, b) => a - b)) {
+    if (place.children.length) place.append(element("span", "→", "to"));
+    const column = element("div", undefined, "column");
+    for (const part of parts.filter(each => each.depth === depth)) column.append(memoryBox(part, links));
+    place.append(column);
   }
 }
 
+function memoryBox(part, links) {
+  const box = element("div", undefined, "box");
+  box.append(element("strong", part.part), element("span", `${size(part.of_kib)}${part.per === "chip" ? "" : ` in each ${part.per === "sm" ? "SM" : part.per === "pe" ? "PE" : part.per}`}`));
+  if (part.kib !== null) {
+    const bar = element("div", undefined, "fill"), full = element("i", undefined, "b0");
+    full.style.width = `${Math.min(100, part.kib / part.of_kib * 100)}%`;
+    bar.append(full);
+    box.append(bar, element("span", `${size(part.kib)} in use at most`));
+  }
+  for (const link of links.filter(each => each.inner === part.part)) {
+    const hit = link.hit === null || link.hit < 0 ? "" : `, ${link.cache ? "hits" : "held"} ${three(link.hit)}%`;
+    if (link.in_mb) box.append(element("span", `in from ${link.outer}: ${megabytes(link.in_mb)}${hit}`));
+    if (link.out_mb) box.append(element("span", `back to ${link.outer}: ${megabytes(link.out_mb)}`));
+  }
+  return box;
+}
+
 const COLUMNS = [["layer", "layer"], ["used", "algorithm"], ["shape", "shape"], ["ms", "ms"], ["util", "% of peak"], ["multiplies", "multiplications"],
-  ["dram_mb", "DRAM MB"], ["least_mb", "least MB"], ["mj", "mJ"]];
+  ["dram_mb", "DRAM MB"], ["mj", "mJ"], ["how", "simulated as"]];
 
 function layerTable() {
   const run = shownRun(), table = document.getElementById("layer-table");
@@ -194,7 +196,7 @@ function layerTable() {
     if (layer.machine !== run.machine || layer.variant !== run.variant || !matches(layer, ["layer"])) continue;
     const line = element("tr");
     for (const [field] of COLUMNS) {
-      const value = layer[field], cell = element("td", typeof value === "number" ? three(value) : value);
+      const value = layer[field], cell = element("td", typeof value === "number" ? three(value) : value, field === "how" || field === "shape" ? "words" : undefined);
       cell.dataset.value = value;
       line.append(cell);
     }

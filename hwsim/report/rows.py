@@ -140,6 +140,7 @@ def _layers(run: _Run) -> Iterator[Row]:
             "dram_mb": run.an_image(layer.dram_bytes / 1e6),
             "least_mb": run.an_image(layer.compulsory_bytes / 1e6),
             "mj": run.an_image(sum(layer.energy_pj.values()) / 1e9),
+            "how": max(layer.online, key=lambda stage: stage.operations.multiplies).fidelity,
         }
 
 
@@ -203,6 +204,7 @@ def _levels(run: _Run) -> Iterator[Row]:
                 yield {
                     "layer": layer.name,
                     "level": level,
+                    "dram": level == run.machine.dram_name,
                     "intensity": short(macs / moved),
                     "rate": short(macs / layer.seconds / 1e9),
                     "ms": run.an_image(layer.seconds * 1e3),

@@ -3,7 +3,7 @@ benchmarks/trust.py writes from `hwsim validate`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -19,8 +19,9 @@ PRODUCTS, CONVOLUTIONS = "products", "convolutions"
 class StatedError:
     """Relative errors of modelled times: their mean and the worst, over so many measurements.
 
-    machine: the one that was measured, which may be another of the same family. fitted: constants
-    of the model were fitted to these measurements.
+    machine: the one that was measured, which may be another of the same family. work: products or
+    convolutions, or an algorithm and data type. fitted: constants of the model were fitted to these
+    measurements.
     """
 
     machine: str
@@ -31,26 +32,48 @@ class StatedError:
     worst: float
     fitted: bool
 
-    def text(self, about: str) -> str:
-        """A sentence on the times of a machine."""
+    def text(self, about: str, dtype: str = "") -> str:
+        """A sentence on the times of a machine; dtype: of the run, which may not be among them."""
         fitted = ", to which its constants were fitted" if self.fitted else ""
-        off = f"{self.mean:.0%} off on average over {self.rows} measured {self.work}"
+        work = self.work.removeprefix("any ")
+        off = (
+            f"{self.mean:.0%} off on average, {self.worst:.0%} at most, over {self.rows} measured "
+            f"{work}"
+        )
         name = f"hwsim validate {self.check}"
         if self.machine == about:
-            return f"{about}: times are {off}{fitted} ({name})."
+            types = _types(self.machine)
+            none = f", none of them in {dtype}" if dtype and types and dtype not in types else ""
+            return f"{about}: times are {off}{none}{fitted} ({name})."
         return (
             f"{about}: nobody's measurements of it are here. Of machines with such memory "
             f"{self.machine} is furthest off: {off} ({name})."
         )
 
 
-def stated_error(machine: Machine, work: str) -> StatedError:
-    """Of a machine for a kind of work. One that was not measured has the worst of its family's."""
+def stated_error(machine: Machine, work: str, algorithm: str = "", dtype: str = "") -> StatedError:
+    """Of a machine for a kind of work, and of an algorithm and data type where these were measured.
+    A machine that was not measured has the worst of its family's."""
     own = [error for error in _all() if error.machine == machine.name]
     if own:
-        return next((error for error in own if error.work == work), own[0])
+        wholes = [error for error in own if error.work in (PRODUCTS, CONVOLUTIONS)]
+        whole = next((error for error in wholes if error.work == work), wholes[0])
+        family_name = "winograd" if algorithm.startswith("winograd") else algorithm
+        for name in (family_name, "any"):
+            exact = f"{name} {dtype} {work}"
+            found = next((error for error in own if error.work == exact), None)
+            if found is not None:
+                return found
+        return whole
     family = [error for error in _all() if error_family(error.machine) == machine.management]
+    family = [error for error in family if error.work in (PRODUCTS, CONVOLUTIONS)]
     return max(family or _all(), key=lambda error: error.mean)
+
+
+def _types(machine: str) -> set[str]:
+    """Data types of a machine's measurements, where they are known."""
+    entries = _content()["machines"][machine]["errors"].values()
+    return {name.split()[1] for row in entries for name in row.get("algorithms", ())}
 
 
 @cache
@@ -62,11 +85,18 @@ def _content() -> dict[str, Any]:
 
 @cache
 def _all() -> list[StatedError]:
-    return [
-        StatedError(machine, work, **row)
-        for machine, entry in _content()["machines"].items()
-        for work, row in entry["errors"].items()
-    ]
+    found = []
+    for machine, entry in _content()["machines"].items():
+        for work, row in entry["errors"].items():
+            parts = dict(row)
+            algorithms = parts.pop("algorithms", {})
+            whole = StatedError(machine, work, **parts)
+            found.append(whole)
+            found += [
+                replace(whole, work=f"{name} {work}", **scored)
+                for name, scored in algorithms.items()
+            ]
+    return found
 
 
 def error_family(machine: str) -> str:

@@ -120,7 +120,8 @@ LEGEND = """time: from the first byte to the last result. conv2 x4 is four layer
 util: multiplications per cycle, as a share of the machine's peak.
 mult: general multiplications, data times data.
 DRAM: bytes read and written.
-xmin: DRAM bytes as a multiple of the least possible, every input, weight and output once.
+xmin: DRAM bytes as a multiple of the least possible: every input, weight and output once, but
+  for maps that a buffer keeps from layer to layer (`keeps` of the machine).
 waits for: what most of the time beyond computing is lost to, and its share of all time.
 exact, sampled: every step was counted, or a sample of them (the share that was)."""
 

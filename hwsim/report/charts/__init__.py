@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any, Literal, Protocol
 
 from hwsim.registry import Registry
@@ -17,6 +18,7 @@ from hwsim.report.rows import Row, Tables
 
 Spec = dict[str, Any]
 Scope = Literal["all", "machine", "run"]
+WIDEST_AXIS = 8.0  # a logarithmic axis spans this factor at least, so that it has ticks
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 # Okabe and Ito, "Color Universal Design", 2008: told apart by all; without its yellow and black
@@ -64,7 +66,12 @@ class Shown:
 def charts(shown: Shown) -> dict[str, Chart]:
     """Those that have something to show, in their order."""
     found = {name: CHARTS[name]() for name in CHARTS}
-    found = {name: chart for name, chart in found.items() if all(map(shown.rows.get, chart.tables))}
+    found = {
+        name: chart
+        for name, chart in found.items()
+        if all(map(shown.rows.get, chart.tables))
+        and (len(shown.variants) > 1 or not getattr(chart, "compares", False))
+    }
     return dict(sorted(found.items(), key=lambda item: item[1].place))
 
 
@@ -138,11 +145,16 @@ def tips(**fields: str) -> list[Spec]:
 
 def dots(field: str, title: str, shown: Shown, tooltip: list[Spec]) -> Spec:
     """A dot for each run on a logarithmic scale, its value beside it, as the field's _text says."""
+    values = [row[field] for row in shown.rows["runs"] if row[field] > 0] or [1.0]
+    domain = [min(values) / 1.5, max(values) * 1.5]
+    if domain[1] / domain[0] < WIDEST_AXIS:
+        middle = sqrt(domain[0] * domain[1])
+        domain = [middle / sqrt(WIDEST_AXIS), middle * sqrt(WIDEST_AXIS)]
     x = {
         "field": field,
         "type": "quantitative",
         "title": title,
-        "scale": {"type": "log", "nice": False, "padding": 60},
+        "scale": {"type": "log", "nice": False, "padding": 40, "domain": domain},
         "axis": {"format": "~g", "labelOverlap": True, "tickCount": 6},
     }
     return {

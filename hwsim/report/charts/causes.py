@@ -8,7 +8,7 @@ class Causes:
     place = 40
     title = "Where the time goes"
     caption = (
-        "Computing is time in which products are made at the machine's full rate. "
+        "Computing is time in which the array or the cores work, however full they are. "
         "The rest is waiting, named after what has to be faster."
     )
     tables = ("causes",)

@@ -8,7 +8,8 @@ class DramDots:
     place = 60
     title = "DRAM traffic for one image"
     caption = (
-        "A tick marks the least possible: every input, weight and output once, layer by layer."
+        "A tick marks the least possible: every input, weight and output once, layer by layer, but "
+        "for maps that stay on the chip."
     )
     tables = ("runs",)
     scope: Scope = "all"

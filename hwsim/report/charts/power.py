@@ -31,6 +31,12 @@ class Power:
                 "x": axis("watts", "watts"),
                 "y": axis("images", "images a second"),
                 "color": color("machine", shown.machines),
+                "shape": {
+                    "field": "variant",
+                    "type": "nominal",
+                    "sort": None,
+                    "legend": {"orient": "bottom", "title": None},
+                },
                 "tooltip": tips(run="run", images_a_second="images:.4~g", average_W="watts:.4~g"),
             },
         }

@@ -27,23 +27,18 @@ class Roofline:
         y = {
             "field": "rate",
             "type": "quantitative",
-            "title": "10⁹ multiplications a second",
+            "title": "billion multiplications a second",
             "scale": {"type": "log"},
             "axis": {"format": "~s", "labelOverlap": True, "tickCount": 6},
         }
         shared = {"x": x, "y": y, "color": color("level")}
         slowest = [
+            {"filter": "datum.dram"},
             {
-                "window": [{"op": "dense_rank", "as": "slow"}],
+                "window": [{"op": "row_number", "as": "slow"}],
                 "sort": [{"field": "ms", "order": "descending"}],
             },
             {"filter": "datum.slow <= 3"},
-            {
-                "window": [{"op": "row_number", "as": "own"}],
-                "groupby": ["layer"],
-                "sort": [{"field": "intensity", "order": "descending"}],
-            },
-            {"filter": "datum.own == 1"},
         ]
         return {
             "height": 300,

@@ -10,6 +10,7 @@ class SpeedUp:
     caption = "On the same machine. 1 is as fast as the first algorithm named."
     tables = ("runs",)
     scope: Scope = "all"
+    compares = True  # of one variant there is nothing to say
 
     def spec(self, shown: Shown) -> Spec:
         bar = {

@@ -9,7 +9,7 @@ class WhatIfBars:
     title = "What to build next"
     caption = (
         "The fastest run of each machine, simulated again with one resource twice as good. "
-        "The longest bar is what the machine is short of."
+        "Twice the multipliers are twice the arrays, columns of PEs, cores or SMs."
     )
     tables = ("what_if",)
     scope: Scope = "all"

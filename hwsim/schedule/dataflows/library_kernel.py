@@ -26,6 +26,8 @@ from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
+KERNEL = "kernel:"  # how a dataflow names one
+
 
 class LibraryKernel:
     """The kernel is named, or was chosen by its time."""
@@ -55,12 +57,17 @@ class LibraryKernel:
         return None if takes else f"{library.name} has no kernels for {dtype}"
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        sm = machine.compute
-        assert isinstance(sm, StreamingMultiprocessor) and sm.library is not None
-        if not self.kernel:
-            raise HwsimError("no kernel named; expected kernel:128x64x32x4, or no dataflow")
-        kernel = find_kernel(sm.library, self.kernel, stage.dtype or machine.dtype)
+        kernel = named_kernel(stage, machine, f"{KERNEL}{self.kernel}")
         return kernel_nest(stage, machine, placement, kernel)
+
+
+def named_kernel(stage: Stage, machine: Machine, dataflow: str) -> Kernel:
+    """The kernel of a dataflow 'kernel:NAME'. Raises HwsimError where none is named."""
+    sm, name = machine.compute, dataflow.removeprefix(KERNEL)
+    assert isinstance(sm, StreamingMultiprocessor) and sm.library is not None
+    if not name:
+        raise HwsimError("no kernel named; expected kernel:128x64x32x4, or no dataflow")
+    return find_kernel(sm.library, name, stage.dtype or machine.dtype)
 
 
 def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Kernel) -> Nest:
