@@ -20,7 +20,7 @@ class ReusePoints:
                 "field": "uses",
                 "type": "quantitative",
                 "title": "uses of a word",
-                "scale": {"type": "log"},
+                "scale": {"type": "log", "padding": 14},
                 "axis": {"format": "~s", "labelOverlap": True, "tickCount": 6},
             },
             "color": color("tensor"),
