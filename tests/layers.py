@@ -5,9 +5,23 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, LinearLayer, PoolLayer
+from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution
+
+
+def small_network() -> Workload:
+    """Two convolutions, a pooling and a dense layer, in milliseconds on any machine."""
+    return Workload(
+        "small",
+        {
+            "conv3": ConvLayer(1, 16, 14, 14, 32, 3, 3, pad=1),
+            "conv5": ConvLayer(1, 32, 14, 14, 16, 3, 3, pad=1),
+            "pool5": PoolLayer(1, 16, 14, 14, 2, 2, stride=2),
+            "fc7": LinearLayer(1, 784, 64),
+        },
+    )
 
 
 def by_loops(layer: Convolution, x: np.ndarray, w: np.ndarray) -> np.ndarray:

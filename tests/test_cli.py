@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwsim.cli import main
+from hwsim.report.charts import CHARTS
 
 ROOT = Path(__file__).parent.parent
 
@@ -118,11 +119,7 @@ def test_compare_writes_a_whole_folder_or_nothing(tmp_path: Path) -> None:
     )
     assert hwsim(*words)[0] == 0
     names = {path.name for path in (tmp_path / "report").iterdir()}
-    plots = {
-        f"{name}.{kind}"
-        for name in ("time", "multiplications", "layers", "dram", "footprint", "roofline")
-        for kind in ("svg", "png")
-    }
+    plots = {f"{name}.{kind}" for name in CHARTS for kind in ("svg", "png", "vl.json")}
     assert names == plots | {"report.html", "report.md", "results.csv", "results.json"}
     status, _, err = hwsim(*words)
     assert status == 2

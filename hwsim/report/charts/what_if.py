@@ -8,7 +8,8 @@ class WhatIfBars:
     place = 30
     title = "What to build next"
     caption = (
-        "The fastest run of each machine, simulated again with one resource twice as good. "
+        "The fastest run of each machine, scheduled and simulated again with one resource twice as "
+        "good. "
         "Twice the multipliers are twice the arrays, columns of PEs, cores or SMs."
     )
     tables = ("what_if",)
