@@ -1,19 +1,24 @@
 # make demo: the comparison report, from nothing.  make test: the quick tests; make test-slow: the others.
 PYTHON ?= python3
+SHARE ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test test-slow lint bench bench-caches bench-scalesim digits oracle fuzz sample examples lessons docs clean
+.PHONY: demo test test-quick test-slow lint bench bench-caches bench-scalesim digits oracle fuzz sample examples lessons docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
 
-test: lint
+test: $(VENV)/.dev
+	$(MAKE) -j2 lint test-quick
+
+test-quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
+# SHARE=2: every second one, the half that is today's turn
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow
+	HWSIM_SLOW_SHARE=$(SHARE) $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
