@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
-from hwsim.choose.layer import NOT_SCHEDULED
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.jobs import Job, Progress, run_jobs
@@ -59,10 +58,9 @@ def without_repeats(
 
 
 def _was_scheduled(result: Result) -> bool:
-    """Did the dataflow that was asked for schedule any layer?"""
-    return not all(
-        any(NOT_SCHEDULED in note for note in layer.notes) for layer in result.layers if layer.macs
-    )
+    """Did the dataflow that was asked for schedule any stage?"""
+    asked = result.dataflow.partition(":")[0]
+    return any(stage.dataflow == asked for layer in result.layers for stage in layer.online)
 
 
 def named_apart(results: Sequence[Result]) -> tuple[Result, ...]:

@@ -260,7 +260,7 @@ def _kept_task(task: _Task, machine: Machine) -> LayerResult:
     library = getattr(machine.compute, "kernels", None)
     kernels = None if library is None else load_library(library)
     key = key_of(replace(task, machine=""), machine, kernels)
-    found = None if task.timeline else kept(key, LAYERS)
+    found = kept(key, LAYERS)
     if found is None:
         found = _run_task(task, machine)
         keep(key, found, LAYERS)
@@ -301,7 +301,14 @@ def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
     dtype = next(iter(workload.layers.values())).dtype or machine.dtype
     dram: Any = machine.parts[machine.dram_name]
     fidelity = " ".join(
-        filter(None, (machine.fidelity.strip(), assumed_text(machine).removeprefix("; ")))
+        filter(
+            None,
+            (
+                f"set: {', '.join(map(str, machine.settings))}." if machine.settings else "",
+                machine.fidelity.strip(),
+                assumed_text(machine).removeprefix("; "),
+            ),
+        )
     )
     return Result(
         machine.name,

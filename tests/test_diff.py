@@ -1,4 +1,4 @@
-"""hwsim diff, and what a user changes of a machine or a network before a run."""
+"""hwsim diff: what moved between two files of results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hwsim.cli import main
-from hwsim.describe.catalog import locate
-from hwsim.describe.machine import load_machine
-from hwsim.describe.settings import read_settings
-from hwsim.describe.workload import find_workload, load_workload
 from hwsim.errors import HwsimError
-from hwsim.parts.dram import Dram
 from hwsim.results.diff import difference, read_runs
 
 
@@ -112,101 +107,3 @@ def test_a_file_that_is_no_result(
     assert run("diff", str(tmp_path / "none.json"), str(path)).exit_code == 2
     with pytest.raises(HwsimError):
         read_runs(tmp_path)
-
-
-def test_a_setting_is_what_the_file_would_say(tmp_path: Path) -> None:
-    """By name or by type; the same machine as a file with that value."""
-    for path in ("parts.hbm.bandwidth", "parts.dram.bandwidth"):
-        changed = load_machine("h200", read_settings([f"{path}=1 TB/s"]))
-        assert changed.part("hbm", Dram).bandwidth.value == 1e12
-        assert changed.fidelity.startswith(f"set: {path}=1 TB/s.")
-    text = locate("machine", "configs", "h200").read_text(encoding="utf-8")
-    own = tmp_path / "own.yaml"
-    own.write_text(text.replace("clock: 1980 MHz", "clock: 1 GHz"))
-    changed = load_machine("h200", read_settings(["clock=1 GHz"]))
-    assert (changed.parts, changed.clock_hz) == (load_machine(own).parts, 1e9)
-
-
-@pytest.mark.parametrize(
-    ("setting", "says"),
-    [
-        ("parts.hmb.bandwidth=1 TB/s", "did you mean"),
-        ("parts.dram.bandwith=1 TB/s", "unknown key"),
-        ("parts.dram.bandwidth=fast", "expected a rate"),
-        ("parts.dram.bandwidth", "expected PATH=VALUE"),
-        ("=3", "expected PATH=VALUE"),
-        ("clock.speed=3", "has no keys"),
-        ("parts.dram={", "not valid YAML"),
-        ("dtype=fp3", "expected one of"),
-    ],
-)
-def test_a_setting_that_is_wrong(setting: str, says: str) -> None:
-    for words in (["run", "h200", "alexnet"], ["compare", "alexnet", "-m", "h200", "-a", "direct"]):
-        found = run(*words, "--set", setting)
-        assert found.exit_code == 2
-        assert says in found.output
-        assert "Traceback" not in found.output
-
-
-def test_a_setting_reaches_the_machines_that_have_its_part() -> None:
-    words = ["compare", "alexnet:conv3", "-m", "tpu-v1,h200", "-a", "direct", "--json", "-"]
-    plain = json.loads(run(*words).output)["results"]
-    wider = json.loads(run(*words, "--set", "parts.systolic.rows=128").output)["results"]
-    assert wider[0]["seconds"] != plain[0]["seconds"]
-    assert "set: parts.systolic.rows=128" in wider[0]["machine_fidelity"]
-    assert wider[1] == plain[1]
-
-
-def test_another_size_of_image() -> None:
-    """AlexNet on 299 x 299: conv1 has (299 - 11) / 4 + 1 = 73 rows; the file's own size is the same as none."""
-    assert load_workload("alexnet", size=(299, 299)).layers["conv1"].output == (96, 73, 73)
-    assert load_workload("alexnet", size=(227, 227)).layers == load_workload("alexnet").layers
-    tall = find_workload("alexnet:conv1", size=(299, 227)).layers["conv1"]
-    assert tall.output == (96, 73, 55)
-    found = run("run", "toy-gpu", "alexnet:conv1", "--input", "299x227", "--json", "-")
-    assert json.loads(found.output)["layers"][0]["shape"].startswith("conv 3x299x227")
-
-
-@pytest.mark.parametrize("size", ["0", "abc", "3x", "1x2x3", "-5", "1e3"])
-def test_a_size_that_is_none(size: str) -> None:
-    found = run("run", "toy-gpu", "alexnet", "--input", size)
-    assert found.exit_code == 2
-    assert "expected a size" in found.output
-
-
-@pytest.mark.parametrize("workload", ["gemm:4,4,4", "conv:3,8,8,4,3,3,1,1"])
-def test_a_shape_has_no_other_size(workload: str) -> None:
-    found = run("run", "toy-gpu", workload, "--input", "9")
-    assert found.exit_code == 2
-    assert "--input" in found.output
-
-
-def test_too_small_an_image_names_the_layer() -> None:
-    found = run("run", "toy-gpu", "alexnet", "--input", "20")
-    assert found.exit_code == 2
-    assert "alexnet.yaml:" in found.output
-
-
-@pytest.mark.parametrize("batch", ["0", "a", "1,,2", "-1", "1.5"])
-def test_a_batch_that_is_none(batch: str) -> None:
-    found = run("compare", "alexnet:conv3", "-m", "tpu-v1", "-a", "direct", "--batch", batch)
-    assert found.exit_code == 2
-    assert "expected whole numbers" in found.output
-
-
-def test_a_plot_and_a_csv_of_a_run(tmp_path: Path) -> None:
-    words = ["run", "tpu-v1", "alexnet:conv3", "-a", "direct"]
-    for suffix, begins in ((".svg", b"<svg"), (".png", b"\x89PNG"), (".json", b"{")):
-        path = tmp_path / f"plot{suffix}"
-        assert run(*words, "--plot", str(path), "--chart", "roofline").exit_code == 0
-        assert path.read_bytes().startswith(begins)
-    found = run(*words, "--csv", "-")
-    assert found.output.splitlines()[1].startswith("tpu-v1,alexnet,direct,int8,conv3,direct,")
-    for wrong in (
-        ["--plot", "a.pdf"],
-        ["--plot", "a.svg", "--chart", "roof"],
-        ["--csv", "-", "--json", "-"],
-    ):
-        refused = run(*words, *wrong)
-        assert refused.exit_code == 2, wrong
-    assert "exact" in run(*words, "--legend").output

@@ -15,9 +15,9 @@ from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.doubled import doubled
 from hwsim.report import vega
 from hwsim.report.answer import TIE, answer, kind_of_work
-from hwsim.report.charts import CHARTS, charts, with_data
+from hwsim.report.charts import CHARTS, charts, shown_of, with_data
 from hwsim.report.html import report_files
-from hwsim.report.plot import shown_of, specification
+from hwsim.report.plot import specification
 from hwsim.report.rows import tables
 from hwsim.report.stated_error import stated_error
 from hwsim.report.tables import alike, run_table

@@ -29,7 +29,7 @@ from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import lay_out
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
-from hwsim.schedule.dataflows.library_kernel import KERNEL
+from hwsim.schedule.dataflows.library_kernel import runs_library
 from hwsim.timing import TIMINGS, Run, Surroundings
 from hwsim.timing.explicit.accesses import notes
 from hwsim.timing.physics import check_layer, check_stage, power_note
@@ -79,8 +79,7 @@ def simulate_layer(
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
-    own = dataflow is not None and not dataflow.startswith(KERNEL)
-    plain = not own and not nests and not patient
+    plain = runs_library(dataflow) and not nests and not patient
     formula = l2_in_closed_form(machine, timed) if plain else None
     chain = formula or implicit_chain(machine, timed)
     runs = [

@@ -8,6 +8,7 @@ from functools import partial
 from math import inf
 
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels
+from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, TooLarge
 from hwsim.ir.nest import Nest
@@ -18,7 +19,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import Dataflow, Ranked, applicable, nests_of
-from hwsim.schedule.dataflows.library_kernel import KERNEL, kernel_nest, named_kernel
+from hwsim.schedule.dataflows.library_kernel import kernel_nest, named_kernel, runs_library
 from hwsim.schedule.mapper import best_mapping, is_quick
 
 MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
@@ -71,13 +72,9 @@ def best_nest_run(
     whose dataflows search their own tiles, the mapper is asked only when these do not fit; where
     its space takes long to search likewise.
     """
-    if choice.dataflow is None and LIBRARY.refuses(stage, machine) is None:
-        (fastest,) = best_kernels(stage, machine)
-        return run(verify_nest(kernel_nest(stage, machine, placement, fastest.kernel)))
-    if _names_kernel(choice) and LIBRARY.refuses(stage, machine) is None:
-        named = named_kernel(stage, machine, choice.dataflow or "")
-        called = as_called(stage, machine, named)
-        return run(verify_nest(kernel_nest(stage, machine, placement, called)))
+    if runs_library(choice.dataflow) and LIBRARY.refuses(stage, machine) is None:
+        kernel = _library_kernel(stage, machine, choice.dataflow)
+        return run(verify_nest(kernel_nest(stage, machine, placement, kernel)))
     ruled = _by_rule(stage, machine, placement, choice, run)
     asked = (
         choice.dataflow is None
@@ -97,8 +94,12 @@ def best_nest_run(
     return min(ran, key=MEASURES[choice.objective])
 
 
-def _names_kernel(choice: Choice) -> bool:
-    return choice.dataflow is not None and choice.dataflow.startswith(KERNEL)
+def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Kernel:
+    """The kernel that a dataflow names, as the library would call it; without a name the
+    fastest."""
+    if dataflow is None:
+        return best_kernels(stage, machine)[0].kernel
+    return as_called(stage, machine, named_kernel(stage, machine, dataflow))
 
 
 def _by_rule(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from hwsim.describe.machine import Machine, load_machine
-from hwsim.describe.settings import Setting, read_settings
+from hwsim.describe.settings import NoPlace, Setting, read_settings
 from hwsim.errors import HwsimError
 
 MOST_PIXELS = 100_000
@@ -55,26 +55,22 @@ set_option = click.option(
 
 def machines_with(names: Sequence[str], settings: tuple[Setting, ...]) -> list[Machine]:
     """Several machines, each with the settings that its file has a place for. Raises HwsimError for
-    one that none has."""
-    if not settings:
-        return [load_machine(name) for name in names]
-    taken: set[Setting] = set()
-    refused: dict[Setting, HwsimError] = {}
+    one that none has, or that makes a machine faulty."""
+    homeless: dict[Setting, NoPlace] = {}
     machines = []
     for name in names:
-        load_machine(name)  # its own faults come first
         own = []
         for setting in settings:
             try:
                 load_machine(name, [setting])
                 own.append(setting)
-            except HwsimError as error:
-                refused.setdefault(setting, error)
-        taken.update(own)
+            except NoPlace as error:
+                homeless.setdefault(setting, error)
         machines.append(load_machine(name, own))
-    for setting in settings:
+    taken = {setting for machine in machines for setting in machine.settings}
+    for setting, refusal in homeless.items():
         if setting not in taken:
-            raise refused[setting]
+            raise refusal
     return machines
 
 

@@ -19,8 +19,9 @@ from hwsim.describe.reading import (
     read_by,
     read_text,
     required,
+    unread,
 )
-from hwsim.describe.settings import Setting, apply
+from hwsim.describe.settings import Setting, apply, said
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
 from hwsim.errors import ConfigError, HwsimError, nearest, shortened
 from hwsim.registry import Registry
@@ -206,7 +207,8 @@ class Machine:
     simulated, and what is not. power: the most it draws on average, where it is known; runs are
     checked against it (hwsim.timing.physics). start: what a run takes before its first layer: a
     host's call of a device behind a link. pipelined: layers run side by side on shares of the units
-    (hwsim.results.pipelined), images moving from one to the next.
+    (hwsim.results.pipelined), images moving from one to the next. settings: values that are not
+    the file's.
     """
 
     name: str
@@ -222,6 +224,7 @@ class Machine:
     pipelined: bool = False
     power: float | None = quantity("power_w", default=None)
     start: Duration | None = quantity("duration", default=None)
+    settings: tuple[Setting, ...] = unread(())
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for index, link in enumerate(self.links):
@@ -405,14 +408,13 @@ def load_machine(name_or_path: str | Path, settings: Sequence[Setting] = ()) -> 
 
 
 def _changed(text: str, path: Path, settings: Sequence[Setting]) -> Machine:
-    """The machine of a file with some values set; its fidelity says which."""
+    """The machine of a file with some values set."""
     document = Document(text, str(path))
-    said = ", ".join(map(str, settings))
     for setting in settings:
         apply(cast("yaml.Node", document.root), setting)
     try:
         machine = read(Machine, document)
     except ConfigError as error:
         faults = "; ".join(f"{fault.path}: {fault.what}" for fault in error.faults)
-        raise HwsimError(f"--set {said}: {faults}") from None
-    return replace(machine, fidelity=f"set: {said}. {machine.fidelity}".strip())
+        raise HwsimError(f"{said(settings)}: {faults}") from None
+    return replace(machine, settings=tuple(settings))

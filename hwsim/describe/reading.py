@@ -44,6 +44,7 @@ NAMES = (
     "on",
 )  # keys of names
 
+UNREAD = "unread"  # in the metadata of a field that no file states
 UNIONS = (types.UnionType, typing.Union)
 
 T = TypeVar("T")
@@ -102,6 +103,16 @@ def per_axis(*, default: Any = dataclasses.MISSING, least: int = 1, sides: bool 
 def choice(names: tuple[str, ...]) -> Any:
     """A dataclass field holding one of these words."""
     return field(metadata={"choices": names})
+
+
+def unread(default: Any) -> Any:
+    """A dataclass field that no file states."""
+    return field(default=default, metadata={UNREAD: True})
+
+
+def is_read(spec: dataclasses.Field[Any]) -> bool:
+    """Does a file state this field of a dataclass?"""
+    return spec.init and UNREAD not in spec.metadata
 
 
 def required() -> Any:
@@ -243,7 +254,7 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     pairs = mapping(node, path, doc)
     if pairs is None:
         return None
-    wanted = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    wanted = {f.name: f for f in dataclasses.fields(cls) if is_read(f)}
     hints = typing.get_type_hints(cls)
     before = len(doc.faults)
     values: dict[str, Any] = {}

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from hwsim.describe.reading import described_as, yaml_name
+from hwsim.describe.reading import described_as, is_read, yaml_name
 
 Schema = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -31,7 +31,7 @@ def schema_of(cls: type[Any], title: str) -> Schema:
 def object_schema(cls: type[Any], beside: Mapping[str, Schema] | None = None) -> Schema:
     """The schema of one mapping. beside: keys that its reader takes besides the fields."""
     hints = typing.get_type_hints(cls)
-    specs = [spec for spec in dataclasses.fields(cls) if spec.init]
+    specs = [spec for spec in dataclasses.fields(cls) if is_read(spec)]
     properties = {yaml_name(spec): _field(hints[spec.name], spec.metadata) for spec in specs}
     needed = [yaml_name(spec) for spec in specs if _is_required(spec)]
     return {

@@ -30,6 +30,15 @@ class Setting:
         return self.path.split(".")
 
 
+class NoPlace(HwsimError):
+    """A setting of something that a machine's file does not have."""
+
+
+def said(settings: Sequence[Setting]) -> str:
+    """As they were typed; nothing where there are none."""
+    return " ".join(f"--set {setting}" for setting in settings)
+
+
 def read_settings(texts: Sequence[str]) -> tuple[Setting, ...]:
     """Settings as typed. Raises HwsimError for one that is not PATH=VALUE, or one path twice."""
     settings: list[Setting] = []
@@ -46,7 +55,7 @@ def read_settings(texts: Sequence[str]) -> tuple[Setting, ...]:
 def apply(root: yaml.Node, setting: Setting) -> None:
     """Change a file's node tree. A part goes by its name, or by its type where one part has it.
 
-    Raises HwsimError where a key before the last is not there, ConfigError where the value is not
+    Raises NoPlace where a key before the last is not there, ConfigError where the value is not
     YAML.
     """
     import yaml
@@ -56,7 +65,7 @@ def apply(root: yaml.Node, setting: Setting) -> None:
     for number, key in enumerate(above):
         node = _child(node, key, ".".join(above[:number]), setting)
     if not isinstance(node, yaml.MappingNode):
-        raise HwsimError(f"--set {setting}: {'.'.join(above)} has no keys; {FORM}")
+        raise NoPlace(f"--set {setting}: {'.'.join(above)} has no keys; {FORM}")
     document = Document(setting.value, f"--set {setting.path}")
     document.check()
     pairs = {key.value: (key, value) for key, value in node.value}
@@ -73,7 +82,7 @@ def _child(node: yaml.Node, key: str, place: str, setting: Setting) -> yaml.Node
     typed = [part for part in known.values() if _type(part) == key] if place == "parts" else []
     if len(typed) == 1:
         return typed[0]
-    raise HwsimError(
+    raise NoPlace(
         f"--set {setting}: no {key!r} in {place or 'the file'}{nearest(key, known)}; it has "
         f"{', '.join(known) or 'no keys'}"
     )

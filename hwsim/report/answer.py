@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer
 from hwsim.describe.machine import Machine
+from hwsim.describe.settings import said
 from hwsim.describe.units import seconds_text
 from hwsim.report.rows import memory_share
 from hwsim.report.stated_error import CONVOLUTIONS, PRODUCTS, StatedError, stated_error
@@ -40,7 +41,7 @@ class Standing:
     @property
     def seconds(self) -> float:
         """For one image."""
-        return self.best.seconds / self.best.batch
+        return self.best.seconds_an_image
 
     @property
     def variants(self) -> str:
@@ -53,7 +54,7 @@ class Standing:
 
     @property
     def energy_text(self) -> str:
-        return energy_text(sum(self.best.energy_pj.values()) / self.best.batch)
+        return energy_text(self.best.pj_an_image)
 
     @property
     def rate_text(self) -> str:
@@ -102,12 +103,8 @@ def answer(comparison: Comparison) -> Answer:
 def _standing(comparison: Comparison, machine: Machine) -> Standing:
     best = comparison.fastest(machine.name)
     own = [result for result in comparison.results if result.machine == machine.name]
-    seconds = best.seconds / best.batch
-    tied = [
-        result.variant
-        for result in own
-        if result is not best and result.seconds / result.batch < TIE * seconds
-    ]
+    least = TIE * best.seconds_an_image
+    tied = [each.variant for each in own if each is not best and each.seconds_an_image < least]
     changes = [each for each in comparison.what_if if each.machine == machine.name]
     return Standing(
         machine,
@@ -195,11 +192,9 @@ def _because(comparison: Comparison, standings: list[Standing]) -> list[str]:
     )
     lines.append(f"Its time goes to: {spent}.")
     lines += _build_next(comparison, first)
-    cheapest = min(
-        comparison.results, key=lambda result: sum(result.energy_pj.values()) / result.batch
-    )
+    cheapest = min(comparison.results, key=lambda result: result.pj_an_image)
     if cheapest is not first.best:
-        energy = energy_text(sum(cheapest.energy_pj.values()) / cheapest.batch)
+        energy = energy_text(cheapest.pj_an_image)
         lines.append(
             f"Least energy: {cheapest.machine} with {cheapest.variant}, {energy}{_each(comparison)}"
             f" ({first.energy_text} for the fastest)."
@@ -233,8 +228,8 @@ def _among_variants(comparison: Comparison, first: Standing) -> list[str]:
     ]
     if not others:
         return []
-    second = min(others, key=lambda result: result.seconds / result.batch)
-    lead = second.seconds / second.batch / first.seconds
+    second = min(others, key=lambda result: result.seconds_an_image)
+    lead = second.seconds_an_image / first.seconds
     error = max(first.error.mean, error_of(comparison, first.machine, second).mean)
     sure = "." if lead > 1 + error else f": too close to call with an error of {error:.0%}."
     return [f"On {best.machine}, {second.variant} takes {lead:.3g} times as long{sure}"]
@@ -253,12 +248,6 @@ def _build_next(comparison: Comparison, first: Standing) -> list[str]:
         ]
     after = f"; after it comes {own[1].change}, {own[1].gain:.2f} times" if own[1:] else ""
     return [f"Build next: {own[0].change} would make it {own[0].gain:.2f} times as fast{after}."]
-
-
-def _changed(standing: Standing) -> str:
-    """What was set of the machine's file."""
-    first, _, _ = standing.machine.fidelity.partition(". ")
-    return first.rstrip(".") if first.startswith("set: ") else ""
 
 
 def _of_narrow_types(comparison: Comparison) -> list[str]:
@@ -289,6 +278,7 @@ def _care(comparison: Comparison, standings: list[Standing]) -> list[str]:
     if len(batches) > 1:
         lines.append("The fastest runs differ in batch: times are of one image of a full batch.")
     lines += _of_narrow_types(comparison)
-    lines += [f"{s.best.machine} is changed: {said}." for s in standings if (said := _changed(s))]
+    changed = [standing.machine for standing in standings if standing.machine.settings]
+    lines += [f"{machine.name} is changed: {said(machine.settings)}." for machine in changed]
     lines += dict.fromkeys(s.error.text(s.best.machine, s.best.dtype) for s in standings)
     return lines

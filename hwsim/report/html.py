@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwsim.report import vega
-from hwsim.report.answer import answer
-from hwsim.report.charts import SCHEMA, Chart, Shown, charts, with_data
+from hwsim.report.answer import Answer, answer
+from hwsim.report.charts import SCHEMA, Chart, Shown, charts, shown_of, with_data
 from hwsim.report.counts import COUNT_VALUES, COUNTS_HEAD, RUN_VALUES, counts_row, with_values
 from hwsim.report.csv_table import csv_text
 from hwsim.report.files import write_file
 from hwsim.report.markdown import markdown
-from hwsim.report.plot import shown_of
 from hwsim.report.rows import Row
 from hwsim.report.style import stylesheet
 from hwsim.report.tables import COMPARE_HEAD, comparison_rows, footnotes
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 def report_files(comparison: Comparison, command: str) -> dict[str, str | bytes]:
     """{file name: content} of a report folder."""
-    shown = shown_of(comparison)
+    shown, found = shown_of(comparison), answer(comparison)
     drawn = charts(shown)
-    files: dict[str, str | bytes] = {"report.html": render(comparison, shown, command)}
+    page = render(comparison, shown, drawn, found, command)
+    files: dict[str, str | bytes] = {"report.html": page}
     for name, chart in drawn.items():
         spec = with_data(chart, shown)
         text = vega.svg(spec)
         files[f"{name}.svg"] = '<?xml version="1.0" encoding="utf-8"?>\n' + text
         files[f"{name}.png"] = vega.png(text)
         files[f"{name}.vl.json"] = json.dumps(spec, separators=(",", ":")) + "\n"
-    files["report.md"] = markdown(comparison, drawn, shown, command)
+    files["report.md"] = markdown(comparison, drawn, shown, found, command)
     files["results.csv"] = csv_text(comparison.results)
     files["results.json"] = json.dumps(comparison_document(comparison), indent=1) + "\n"
     return files
@@ -42,10 +43,17 @@ def report_files(comparison: Comparison, command: str) -> dict[str, str | bytes]
 
 def write_html(comparison: Comparison, path: Path) -> None:
     """The page alone."""
-    write_file(path, render(comparison, shown_of(comparison), ""))
+    shown = shown_of(comparison)
+    write_file(path, render(comparison, shown, charts(shown), answer(comparison), ""))
 
 
-def render(comparison: Comparison, shown: Shown, command: str) -> str:
+def render(
+    comparison: Comparison,
+    shown: Shown,
+    drawn: Mapping[str, Chart],
+    found: Answer,
+    command: str,
+) -> str:
     """Fill the page's template."""
     import jinja2
 
@@ -53,11 +61,10 @@ def render(comparison: Comparison, shown: Shown, command: str) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    drawn = charts(shown)
     template = environment.from_string((here / "report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         comparison=comparison,
-        answer=answer(comparison),
+        answer=found,
         command=command,
         style=stylesheet(),
         charts=drawn,
@@ -74,7 +81,7 @@ def render(comparison: Comparison, shown: Shown, command: str) -> str:
     )
 
 
-def page_data(shown: Shown, drawn: dict[str, Chart]) -> str:
+def page_data(shown: Shown, drawn: Mapping[str, Chart]) -> str:
     """The tables and the charts' specifications as JSON that may stand in a script element."""
     content = {
         "machines": shown.machines,

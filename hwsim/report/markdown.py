@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hwsim.errors import printable
-from hwsim.report.answer import Standing, answer
+from hwsim.report.answer import Answer, Standing
 from hwsim.report.charts import Chart, Shown, title_of
 from hwsim.report.counts import COUNTS_HEAD, counts_row
 from hwsim.report.tables import (
@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from hwsim.results.comparison import Comparison
 
 
-def markdown(comparison: Comparison, drawn: Mapping[str, Chart], shown: Shown, command: str) -> str:
+def markdown(
+    comparison: Comparison,
+    drawn: Mapping[str, Chart],
+    shown: Shown,
+    found: Answer,
+    command: str,
+) -> str:
     """The report without its pictures inside."""
-    found = answer(comparison)
     lines = [
         f"# {inert(comparison.workload.name)}: {_number(comparison.machines, 'machine')}, "
         f"{_number(shown.variants, 'variant')}",

@@ -8,24 +8,11 @@ from pathlib import Path
 
 from hwsim.errors import HwsimError
 from hwsim.report import vega
-from hwsim.report.charts import CHARTS, Shown, Spec, charts, with_data
-from hwsim.report.rows import run_name, tables
+from hwsim.report.charts import CHARTS, Spec, charts, shown_of, with_data
 from hwsim.results.comparison import Comparison
 
 VEGA_LITE = "application/vnd.vegalite.v5+json"  # the MIME type that notebooks draw
 FORMATS = (".svg", ".png", ".json")
-
-
-def shown_of(comparison: Comparison) -> Shown:
-    """What charts need to know of a comparison."""
-    best = comparison.fastest()
-    return Shown(
-        [machine.name for machine in comparison.machines],
-        list(dict.fromkeys(result.variant for result in comparison.results)),
-        [layer.name for layer in best.layers],
-        {"machine": best.machine, "variant": best.variant, "run": run_name(best)},
-        tables(comparison),
-    )
 
 
 @dataclass(frozen=True)

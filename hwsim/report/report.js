@@ -28,6 +28,7 @@ function shownRun() {
   return runs.reduce((best, row) => (row.ms < best.ms ? row : best));
 }
 
+// A row that does not have a field belongs to all its values.
 function matches(row, fields) {
   return fields.every(field => !picked[field] || row[field] === undefined || row[field] === picked[field]);
 }
@@ -35,10 +36,9 @@ function matches(row, fields) {
 function rowsFor(chart, table) {
   const run = shownRun();
   const own = TABLES[table].filter(row =>
-    chart.scope === "all" ? matches(row, table === "what_if" ? ["machine"] : ["machine", "variant"])
+    chart.scope === "all" ? matches(row, ["machine", "variant"])
       : row.machine === run.machine && (chart.scope === "machine" ? matches(row, ["variant"]) : row.variant === run.variant));
-  if (table === "roofs" || chart.scope === "all") return own;
-  return own.filter(row => matches(row, ["layer"]));
+  return chart.scope === "all" ? own : own.filter(row => matches(row, ["layer"]));
 }
 
 function titleOf(chart) {
@@ -85,7 +85,7 @@ async function draw(name) {
   view.addEventListener("click", (event, item) => {
     const row = item && item.datum;
     if (!row || row.machine === undefined && row.layer === undefined) return;
-    if (chart.scope === "all") pick({ machine: row.machine, variant: row.variant });
+    if (chart.scope === "all") pick({ machine: row.machine, variant: row.variant ?? "" });
     else if (row.layer !== undefined) pick({ layer: row.layer });
     else if (row.variant !== undefined) pick({ variant: row.variant });
   });

@@ -40,7 +40,6 @@ def tables(comparison: Comparison) -> Tables:
     found["what_if"] = [
         {
             "machine": each.machine,
-            "variant": each.variant,
             "run": f"{each.machine} {each.variant}",
             "change": each.change,
             "gain": round(each.gain, 4),
@@ -83,13 +82,13 @@ def _baselines(comparison: Comparison) -> dict[str, float]:
     """Seconds an image of each machine's first run."""
     first: dict[str, float] = {}
     for result in comparison.results:
-        first.setdefault(result.machine, result.seconds / result.batch)
+        first.setdefault(result.machine, result.seconds_an_image)
     return first
 
 
 def _runs(run: _Run) -> Iterator[Row]:
     result = run.result
-    seconds = result.seconds / result.batch
+    seconds = result.seconds_an_image
     yield {
         "algorithm": result.algorithm,
         "dtype": result.dtype,
@@ -98,8 +97,8 @@ def _runs(run: _Run) -> Iterator[Row]:
         "images": short(result.images_per_second),
         "speedup": short(run.base / seconds) if seconds else 1.0,
         "ms_text": seconds_text(seconds),
-        "mj": run.an_image(sum(result.energy_pj.values()) / 1e9),
-        "mj_text": energy_text(sum(result.energy_pj.values()) / result.batch),
+        "mj": short(result.pj_an_image / 1e9),
+        "mj_text": energy_text(result.pj_an_image),
         "watts": short(result.watts),
         "multiplies": run.an_image(result.counts.multiplies),
         "dram_mb": run.an_image(result.dram_bytes / 1e6),

@@ -19,9 +19,8 @@ PRODUCTS, CONVOLUTIONS = "products", "convolutions"
 class StatedError:
     """Relative errors of modelled times: their mean and the worst, over so many measurements.
 
-    machine: the one that was measured, which may be another of the same family. work: products or
-    convolutions, or an algorithm and data type. fitted: constants of the model were fitted to these
-    measurements.
+    machine: the one that was measured. work: products or convolutions. fitted: constants of the
+    model were fitted to these measurements. algorithm, dtype: of all of them, '' for any.
     """
 
     machine: str
@@ -31,19 +30,21 @@ class StatedError:
     mean: float
     worst: float
     fitted: bool
+    algorithm: str = ""
+    dtype: str = ""
 
     def text(self, about: str, dtype: str = "") -> str:
         """A sentence on the times of a machine; dtype: of the run, which may not be among them."""
         fitted = ", to which its constants were fitted" if self.fitted else ""
-        work = self.work.removeprefix("any ")
+        words = " ".join(filter(None, (self.algorithm, self.dtype, self.work)))
         off = (
             f"{self.mean:.0%} off on average, {self.worst:.0%} at most, over {self.rows} measured "
-            f"{work}"
+            f"{words}"
         )
         name = f"hwsim validate {self.check}"
         if self.machine == about:
-            types = _types(self.machine)
-            none = f", none of them in {dtype}" if dtype and types and dtype not in types else ""
+            types = {error.dtype for error in stated_errors(about)} - {""}
+            none = f", none of them in {dtype}" if types and dtype not in types else ""
             return f"{about}: times are {off}{none}{fitted} ({name})."
         return (
             f"{about}: nobody's measurements of it are here. Of machines with such memory "
@@ -54,26 +55,36 @@ class StatedError:
 def stated_error(machine: Machine, work: str, algorithm: str = "", dtype: str = "") -> StatedError:
     """Of a machine for a kind of work, and of an algorithm and data type where these were measured.
     A machine that was not measured has the worst of its family's."""
-    own = [error for error in _all() if error.machine == machine.name]
+    own = stated_errors(machine.name)
     if own:
-        wholes = [error for error in own if error.work in (PRODUCTS, CONVOLUTIONS)]
-        whole = next((error for error in wholes if error.work == work), wholes[0])
-        family_name = "winograd" if algorithm.startswith("winograd") else algorithm
-        for name in (family_name, "any"):
-            exact = f"{name} {dtype} {work}"
-            found = next((error for error in own if error.work == exact), None)
-            if found is not None:
-                return found
-        return whole
-    family = [error for error in _all() if error_family(error.machine) == machine.management]
-    family = [error for error in family if error.work in (PRODUCTS, CONVOLUTIONS)]
-    return max(family or _all(), key=lambda error: error.mean)
+        named = "winograd" if algorithm.startswith("winograd") else algorithm
+        measured = {(error.work, error.algorithm, error.dtype): error for error in own}
+        closest = ((work, named, dtype), (work, "", dtype), (work, "", ""))
+        return next((measured[fits] for fits in closest if fits in measured), own[0])
+    wholes = [error for error in stated_errors() if not error.dtype]
+    family = [error for error in wholes if _memory_of(error.machine) == machine.management]
+    return max(family or wholes, key=lambda error: error.mean)
 
 
-def _types(machine: str) -> set[str]:
-    """Data types of a machine's measurements, where they are known."""
-    entries = _content()["machines"][machine]["errors"].values()
-    return {name.split()[1] for row in entries for name in row.get("algorithms", ())}
+def stated_errors(machine: str | None = None) -> list[StatedError]:
+    """Of one machine, or all; those of a kind of work before those of its algorithms."""
+    return [error for error in _all() if machine in (None, error.machine)]
+
+
+@cache
+def _all() -> tuple[StatedError, ...]:
+    found = []
+    for machine, entry in _content()["machines"].items():
+        for work, row in entry["errors"].items():
+            parts = dict(row)
+            algorithms = parts.pop("algorithms", {})
+            whole = StatedError(machine, work, **parts)
+            found.append(whole)
+            for name, scored in algorithms.items():
+                algorithm, dtype = name.split()
+                algorithm = algorithm.replace("any", "")
+                found.append(replace(whole, algorithm=algorithm, dtype=dtype, **scored))
+    return tuple(found)
 
 
 @cache
@@ -83,22 +94,6 @@ def _content() -> dict[str, Any]:
     return content
 
 
-@cache
-def _all() -> list[StatedError]:
-    found = []
-    for machine, entry in _content()["machines"].items():
-        for work, row in entry["errors"].items():
-            parts = dict(row)
-            algorithms = parts.pop("algorithms", {})
-            whole = StatedError(machine, work, **parts)
-            found.append(whole)
-            found += [
-                replace(whole, work=f"{name} {work}", **scored)
-                for name, scored in algorithms.items()
-            ]
-    return found
-
-
-def error_family(machine: str) -> str:
+def _memory_of(machine: str) -> str:
     """Who manages the memory of a measured machine."""
     return str(_content()["machines"][machine]["memory"])

@@ -67,16 +67,16 @@ def _counters(
         bytes_ / np.maximum(times[:, 1] - times[:, 0], 1e-12) * stage.clock_hz / 1e9
         for times, bytes_ in zip(spans, moved, strict=True)
     ]
-    yield from _steps(
-        f"{stage.dram} GB/s", np.concatenate(spans), np.concatenate(rates), start, scale
-    )
+    both = np.concatenate(spans), np.concatenate(rates)
+    yield from _steps(f"{stage.dram} GB/s", "GB/s", *both, start, scale)
     for tensor, times in timeline.held.items():
         ones = np.ones(len(times))
-        yield from _steps(f"tiles of {tensor} held", times, ones, start, scale)
+        yield from _steps(f"tiles of {tensor} held", "tiles", times, ones, start, scale)
 
 
 def _steps(
     row: str,
+    unit: str,
     spans: npt.NDArray[np.float64],
     heights: npt.NDArray[np.float64],
     start: float,
@@ -89,7 +89,7 @@ def _steps(
     places, first = np.unique(times[order], return_index=True)
     sums = np.add.reduceat(changes[order], first).cumsum() if len(first) else np.zeros(0)
     for place, value in zip(places.tolist(), sums.tolist(), strict=True):
-        yield Count(row, start + place * scale, round(value, 9) + 0.0)
+        yield Count(row, unit, start + place * scale, round(value, 9) + 0.0)
 
 
 def _stalls(timeline: Timeline, stage: StageResult, start: float, scale: float) -> Iterator[Slice]:

@@ -33,6 +33,7 @@ class Count:
     """A counter's value from a time on, in microseconds."""
 
     row: str
+    unit: str
     time: float
     value: float
 
@@ -93,8 +94,7 @@ def _track(event: Slice | Count, uuid: int) -> bytes:
     own = _number(UUID, uuid) + _text(TRACK_NAME, event.row) + _number(PARENT, WHOLE)
     if isinstance(event, Slice):
         return own
-    unit = "GB/s" if event.row.endswith("GB/s") else "tiles"
-    return own + _message(COUNTER, _text(UNIT_NAME, unit))
+    return own + _message(COUNTER, _text(UNIT_NAME, event.unit))
 
 
 def _packets(event: Slice | Count, track: int) -> list[bytes]:

@@ -77,7 +77,7 @@ class Comparison:
     def fastest(self, machine: str | None = None) -> Result:
         """The fastest run of a machine, or of all."""
         own = [result for result in self.results if machine in (None, result.machine)]
-        return min(own, key=lambda result: result.seconds / result.batch)
+        return min(own, key=lambda result: result.seconds_an_image)
 
     def _repr_html_(self) -> str:
         from hwsim.report.tables import html_table

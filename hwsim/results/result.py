@@ -246,15 +246,24 @@ class Result:
         return self.start_seconds + sum(layer.seconds for layer in self.layers)
 
     @property
+    def seconds_an_image(self) -> float:
+        """Its share of a batch."""
+        return self.seconds / self.batch
+
+    @property
+    def pj_an_image(self) -> float:
+        """Its share of a batch's energy."""
+        return sum(self.energy_pj.values()) / self.batch
+
+    @property
     def images_per_second(self) -> float:
         """Images one batch after another."""
-        return self.batch / self.seconds if self.seconds else 0.0
+        return 1 / self.seconds_an_image if self.seconds else 0.0
 
     @property
     def watts(self) -> float:
         """Power on average: energy over time."""
-        joules = sum(self.energy_pj.values()) * 1e-12
-        return joules / self.seconds if self.seconds else 0.0
+        return self.pj_an_image * 1e-12 / self.seconds_an_image if self.seconds else 0.0
 
     @property
     def cycles(self) -> float:

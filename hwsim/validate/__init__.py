@@ -87,6 +87,13 @@ class Report:
     worst: tuple[Pair, ...]
     remarks: tuple[str, ...] = ()
 
+    def grouped(self) -> Iterator[tuple[str, str, Score]]:
+        """(metric, group, score) of every group."""
+        for kind, members in self.groups.items():
+            for value, scores in members.items():
+                for metric, score in scores.items():
+                    yield metric, f"{kind} {value}", score
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,

@@ -56,20 +56,13 @@ def _glance(report: Report) -> list[str]:
 def _section(report: Report) -> str:
     check = CHECKS[report.name]
     rows = [_row(metric, "all", score) for metric, score in report.metrics.items()]
-    for kind, members in report.groups.items():
-        rows += [
-            _row(metric, f"{kind} {value}", score)
-            for value, scores in members.items()
-            for metric, score in scores.items()
-        ]
+    groups = [_row(*scored) for scored in report.grouped()]
     worst = [
         f"- {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} "
         f"({pair.error:.1%} off)"
         for pair in report.worst[:3]
         if pair.error
     ]
-    groups = [row for row in rows if "| all |" not in row]
-    rows = [row for row in rows if "| all |" in row]
     folded = [
         '<details markdown="1"><summary>By group</summary>',
         "",

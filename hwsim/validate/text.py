@@ -13,12 +13,7 @@ HEAD = ["metric", "group", "rows", "exact", "mean", "median", "largest"]
 def validation_text(report: Report) -> str:
     """Scores by metric, then by group, then the worst rows."""
     rows = [_row(metric, "all", score) for metric, score in report.metrics.items()]
-    for kind, members in report.groups.items():
-        rows += [
-            _row(metric, f"{kind} {value}", score)
-            for value, scores in members.items()
-            for metric, score in scores.items()
-        ]
+    rows += [_row(*scored) for scored in report.grouped()]
     lines = [f"{report.name}: {report.rows} rows", text_table(HEAD, rows)]
     lines += [
         f"worst: {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} "

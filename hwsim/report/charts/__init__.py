@@ -14,7 +14,8 @@ from math import sqrt
 from typing import Any, Literal, Protocol
 
 from hwsim.registry import Registry
-from hwsim.report.rows import Row, Tables
+from hwsim.report.rows import Row, Tables, run_name, tables
+from hwsim.results.comparison import Comparison
 
 Spec = dict[str, Any]
 Scope = Literal["all", "machine", "run"]
@@ -61,6 +62,18 @@ class Shown:
     def words(self, table: str, field: str) -> list[str]:
         """The values of a field, in the order in which they come."""
         return list(dict.fromkeys(row[field] for row in self.rows[table]))
+
+
+def shown_of(comparison: Comparison) -> Shown:
+    """What charts need to know of a comparison."""
+    best = comparison.fastest()
+    return Shown(
+        [machine.name for machine in comparison.machines],
+        list(dict.fromkeys(result.variant for result in comparison.results)),
+        [layer.name for layer in best.layers],
+        {"machine": best.machine, "variant": best.variant, "run": run_name(best)},
+        tables(comparison),
+    )
 
 
 def charts(shown: Shown) -> dict[str, Chart]:

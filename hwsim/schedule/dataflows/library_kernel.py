@@ -61,6 +61,11 @@ class LibraryKernel:
         return kernel_nest(stage, machine, placement, kernel)
 
 
+def runs_library(dataflow: str | None) -> bool:
+    """Does a GPU's library run its products? Where nothing is asked for, or a kernel by name."""
+    return dataflow is None or dataflow.startswith(KERNEL)
+
+
 def named_kernel(stage: Stage, machine: Machine, dataflow: str) -> Kernel:
     """The kernel of a dataflow 'kernel:NAME'. Raises HwsimError where none is named."""
     sm, name = machine.compute, dataflow.removeprefix(KERNEL)
