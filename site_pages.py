@@ -17,8 +17,8 @@ from mkdocs.structure.pages import Page
 from hwsim.cli import main
 from hwsim.cli.group import COMMANDS
 from hwsim.describe.machine import PARTS, Machine
+from hwsim.describe.network_file import LayerText, WorkloadText
 from hwsim.describe.schema import object_schema
-from hwsim.describe.workload import LayerText, WorkloadText
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

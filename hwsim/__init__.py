@@ -17,7 +17,8 @@ if TYPE_CHECKING:
         PoolLayer,
     )
     from hwsim.describe.machine import Machine, load_machine
-    from hwsim.describe.workload import Workload, load_workload
+    from hwsim.describe.networks import load_workload
+    from hwsim.describe.workload import Workload
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.results.comparison import Comparison
     from hwsim.results.result import LayerResult, Result
@@ -48,7 +49,7 @@ _HOMES = {
     "Machine": "hwsim.describe.machine",
     "load_machine": "hwsim.describe.machine",
     "Workload": "hwsim.describe.workload",
-    "load_workload": "hwsim.describe.workload",
+    "load_workload": "hwsim.describe.networks",
 }
 
 __all__ = [

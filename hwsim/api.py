@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 from hwsim.algorithms import AUTO, DIRECT
 from hwsim.describe.layer import DENSE, Layer
 from hwsim.describe.machine import Machine, load_machine
-from hwsim.describe.workload import Workload, find_workload, single
+from hwsim.describe.networks import find_workload
+from hwsim.describe.workload import Workload, single
 from hwsim.errors import UnknownName
 from hwsim.grid import doubling, grid, named_apart, without_repeats
 from hwsim.jobs import Job, Progress, gather, run_jobs

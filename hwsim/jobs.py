@@ -9,14 +9,23 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwsim.algorithms import AUTO, DIRECT, FALLBACK, MEMORY_BOUND, find_algorithm, lower
+from hwsim.algorithms import (
+    ATTENTION,
+    AUTO,
+    DIRECT,
+    FALLBACK,
+    MEMORY_BOUND,
+    find_algorithm,
+    lower,
+    own_algorithm,
+)
 from hwsim.choose.algorithm import best_of, candidates, cannot_win
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.kernels import load_library
-from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
 from hwsim.describe.workload import Workload
@@ -180,11 +189,8 @@ def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
 
 def _tasks(job: Job, layer: Layer) -> list[_Task]:
     """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
-    names = [job.algorithm]
-    if isinstance(layer, (PoolLayer, ElementwiseLayer)):
-        names = [MEMORY_BOUND]
-    elif job.algorithm == AUTO:
-        names = candidates(layer)
+    one = own_algorithm(layer, job.algorithm)
+    names = candidates(layer) if job.algorithm == AUTO else [one]
     return [
         _Task(
             job.machine.name,
@@ -238,7 +244,7 @@ def _outcome(
     if isinstance(result, LayerResult):
         plan = task.plan()
         return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
-    if not task.yields or task.arrays or task.algorithm in (FALLBACK, MEMORY_BOUND):
+    if not task.yields or task.arrays or task.algorithm in (FALLBACK, MEMORY_BOUND, ATTENTION):
         return result
     other = replace(task, algorithm=FALLBACK)
     if other.work not in done:
@@ -269,7 +275,7 @@ def _kept_task(task: _Task, machine: Machine) -> LayerResult:
 
 
 def _run_task(task: _Task, machine: Machine) -> LayerResult:
-    reference = lower(task.layer, MEMORY_BOUND if task.algorithm == MEMORY_BOUND else DIRECT)
+    reference = lower(task.layer, DIRECT)
     return simulate_layer(
         "",
         task.layer,

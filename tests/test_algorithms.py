@@ -15,7 +15,7 @@ from hwsim.algorithms.im2col import matrix_elements
 from hwsim.algorithms.low_rank import LowRank
 from hwsim.algorithms.winograd import transforms
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
-from hwsim.describe.workload import load_workload
+from hwsim.describe.networks import load_workload
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import operands
@@ -24,8 +24,9 @@ from hwsim.ir.verify import verify_stage
 from hwsim.oracle.operations import counted, execute_plan
 from tests.layers import by_loops, data, layers
 
+CONVOLUTION = ConvLayer(1, 8, 8, 8, 8, 3, 3)
 NAMES = [
-    *user_algorithms(),
+    *(name for name in user_algorithms() if find_algorithm(name).refuses(CONVOLUTION) is None),
     "winograd-f2-relu",
     "winograd-f3",
     "winograd-f6",

@@ -12,6 +12,7 @@ import pytest
 from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer
 from hwsim.describe.machine import load_machine
+from hwsim.describe.networks import find_workload, load_workload
 from hwsim.describe.reading import MAX_BYTES, Document
 from hwsim.describe.units import (
     Bandwidth,
@@ -22,7 +23,6 @@ from hwsim.describe.units import (
     parse_energy_per_byte,
     parse_frequency,
 )
-from hwsim.describe.workload import find_workload, load_workload
 from hwsim.errors import ConfigError, HwsimError, UnknownName
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))

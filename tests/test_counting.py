@@ -158,7 +158,7 @@ def test_any_schedule_computes_the_same_product(seed: int) -> None:
 def test_counts_scale_to_real_layers() -> None:
     """The closed form of a real layer: every weight of conv1_2 is used at 224 x 224 places, every sum has 576 terms."""
     from hwsim.algorithms import lower
-    from hwsim.describe.workload import load_workload
+    from hwsim.describe.networks import load_workload
 
     stage = lower(load_workload("vgg16").layers["conv1_2"], "direct").stages[0]
     nest = Nest(

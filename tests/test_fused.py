@@ -15,7 +15,7 @@ from hwsim.cli import main
 from hwsim.count.rounding import errors, random_data
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import load_machine
-from hwsim.describe.workload import load_workload
+from hwsim.describe.networks import load_workload
 from hwsim.errors import HwsimError
 from hwsim.rewrite.fusion import blocks_of, number_of_blocks
 from hwsim.validate import run_check

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from hwsim.cli import main
 from hwsim.describe.catalog import locate
 from hwsim.describe.machine import load_machine
+from hwsim.describe.networks import find_workload, load_workload
 from hwsim.describe.settings import read_settings
-from hwsim.describe.workload import find_workload, load_workload
 from hwsim.parts.dram import Dram
 
 

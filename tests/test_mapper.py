@@ -480,7 +480,7 @@ def test_a_nest_that_the_machine_cannot_run_is_refused(
     [
         (
             ["map", "toy-8x8", "gemm:8,8,8", "-a", "auto"],
-            "where one is needed; expected one of direct",
+            "where one is needed; expected one of",
         ),
         (["map", "toy-8x8", "gemm:8,8,8", "--seconds", "nan"], "expected a number of seconds"),
     ],

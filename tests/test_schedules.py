@@ -16,7 +16,7 @@ from hwsim.choose.curves import buffer_curve
 from hwsim.choose.nests import MEASURES
 from hwsim.cli import main
 from hwsim.describe.machine import Machine, load_machine
-from hwsim.describe.workload import find_workload
+from hwsim.describe.networks import find_workload
 from hwsim.errors import HwsimError
 from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.foreign.scalesim.files import (

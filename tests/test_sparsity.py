@@ -19,7 +19,8 @@ from hwsim.cli import main
 from hwsim.count.effectual import effectual_multiplies
 from hwsim.count.operations import Arrays, count_algorithms
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density
-from hwsim.describe.workload import load_workload, single
+from hwsim.describe.networks import load_workload
+from hwsim.describe.workload import single
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import operands

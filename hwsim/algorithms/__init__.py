@@ -4,17 +4,18 @@ computes."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from hwsim.describe.layer import (
+    AttentionLayer,
     ConvLayer,
     ConvTransposeLayer,
     Density,
-    ElementwiseLayer,
     GemmLayer,
     Layer,
-    LinearLayer,
-    PoolLayer,
+    MemoryLayer,
+    ProductLayer,
 )
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan
@@ -63,12 +64,12 @@ AUTO = "auto"  # the best on a machine, chosen by hwsim.choose
 DIRECT = "direct"
 FALLBACK = "implicit-gemm"
 MEMORY_BOUND = "memory-bound"
+ATTENTION, FLASH = "attention", "flash-attention"
 
 
 def unless_product(layer: Layer) -> str | None:
     """Why an algorithm for convolutions and matrix products refuses a layer."""
-    applies = isinstance(layer, (ConvLayer, ConvTransposeLayer, LinearLayer, GemmLayer))
-    return None if applies else "it is not a convolution or a product"
+    return None if isinstance(layer, ProductLayer) else "it is not a convolution or a product"
 
 
 def unless_convolution(layer: Layer) -> str | None:
@@ -110,11 +111,23 @@ def user_algorithms() -> list[str]:
     return [name for name in ALGORITHMS if name != MEMORY_BOUND]
 
 
+def own_algorithm(layer: Layer, name: str) -> str:
+    """The algorithm asked for, or what a layer that knows no other is computed by."""
+    if isinstance(layer, MemoryLayer):
+        return MEMORY_BOUND
+    if isinstance(layer, AttentionLayer) and name != FLASH:
+        return ATTENTION
+    return name
+
+
+@lru_cache(maxsize=4096)
 def lower(layer: Layer, name: str) -> Plan:
     """The layer's stages under an algorithm, or, with the reason in the plan's notes, under the one
     it falls back to."""
-    if isinstance(layer, (PoolLayer, ElementwiseLayer)):
-        return find_algorithm(MEMORY_BOUND).lower(layer)
+    own = own_algorithm(layer, name)
+    if own != name:
+        find_algorithm(name)
+        return find_algorithm(own).lower(layer)
     layer, notes = without_pruned_channels(layer)
     plan = _lowered(layer, name)
     return replace(plan, notes=(*plan.notes, *notes))
@@ -123,12 +136,9 @@ def lower(layer: Layer, name: str) -> Plan:
 def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     """A layer whose channels are pruned whole is a smaller dense layer, on any machine."""
     density: Density | None = getattr(layer, "density", None)
-    if (
-        density is None
-        or density.structure != "channels"
-        or isinstance(layer, (PoolLayer, ElementwiseLayer))
-    ):
+    if density is None or density.structure != "channels":
         return layer, ()
+    assert isinstance(layer, ProductLayer)
     dense = Density(1.0, density.activations)
     if isinstance(layer, GemmLayer):
         k = max(1, round(layer.k * density.weights))

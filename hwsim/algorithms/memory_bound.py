@@ -1,11 +1,11 @@
-"""Pooling and elementwise layers: no multiplications to save, only data to move."""
+"""Pooling, elementwise layers and copies: no multiplications to save, only data to move."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm
-from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.describe.layer import ElementwiseLayer, Layer, MemoryLayer, MoveLayer, PoolLayer
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution, width
 from hwsim.ir.stage import Operations, Plan, Stage
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 
 
 class MemoryBound:
-    """One comparison or addition per window element or per input element."""
+    """A window's elements are compared or added; an element takes its operator's operations."""
 
     name = "memory-bound"
-    summary = "pooling and elementwise layers"
+    summary = "pooling, elementwise layers and copies"
 
     def refuses(self, layer: Layer) -> str | None:
-        return None if isinstance(layer, (PoolLayer, ElementwiseLayer)) else "it multiplies"
+        return None if isinstance(layer, MemoryLayer) else "it multiplies"
 
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, PoolLayer):
             return Plan(self.name, (_pool(layer),))
         if isinstance(layer, ElementwiseLayer):
             return Plan(self.name, (_elementwise(layer),))
+        if isinstance(layer, MoveLayer):
+            return Plan(self.name, (_move(layer),))
         raise HwsimError(f"memory-bound: {self.refuses(layer)}")
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
@@ -77,8 +79,30 @@ def _elementwise(layer: ElementwiseLayer) -> Stage:
         layer.op,
         bounds,
         tensors,
-        Operations(additions=max(1, layer.inputs - 1)),
+        Operations(additions=layer.operations),
         statement=f"ofmap = {layer.op}({', '.join(names)})",
+    )
+
+
+def _move(layer: MoveLayer) -> Stage:
+    """for n, o, i:  out[n][o] = in[n][o*steps + i]     where more is read than written
+    for n, i, o:  out[n][i*steps + o] = in[n][i]     where more is written"""
+    bytes_ = width(layer.dtype)
+    few, many = sorted((layer.reads, layer.writes))
+    steps = -(-many // few)
+    longer = Axis((("e", steps), ("t", 1)), many) if steps > 1 else along("e", many)
+    shorter = along("e", few)
+    came, left = (longer, shorter) if layer.reads >= layer.writes else (shorter, longer)
+    image = along("n", layer.n)
+    return Stage(
+        layer.op,
+        (("n", layer.n), ("e", -(-many // steps)), ("t", steps)),
+        (
+            Tensor("ifmap", "activation", (image, came), bytes_),
+            Tensor("ofmap", "output", (image, left), bytes_),
+        ),
+        Operations(),
+        statement="ofmap = ifmap",
     )
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hwsim.algorithms import find_algorithm, lower
+from hwsim.algorithms import ATTENTION, FLASH, MEMORY_BOUND, find_algorithm, lower
 from hwsim.choose.objectives import OBJECTIVES, by_rank
 from hwsim.count.compulsory import compulsory_bytes
-from hwsim.describe.layer import DENSE, Layer
+from hwsim.describe.layer import DENSE, AttentionLayer, Layer, MemoryLayer
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Plan
@@ -38,6 +38,10 @@ EQUAL = (
 
 def candidates(layer: Layer) -> list[str]:
     """The algorithms that apply to a layer, the one that is always simulated first."""
+    if isinstance(layer, AttentionLayer):
+        return [ATTENTION, FLASH]
+    if isinstance(layer, MemoryLayer):
+        return [MEMORY_BOUND]
     return [name for name in TRIED if find_algorithm(name).refuses(layer) is None]
 
 

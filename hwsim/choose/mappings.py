@@ -12,7 +12,7 @@ from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import implicit_chain, run_nest
 from hwsim.choose.nests import MEASURES, UNDERSTATED, best_of
-from hwsim.describe.layer import ElementwiseLayer, Layer, PoolLayer
+from hwsim.describe.layer import Layer, MemoryLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
@@ -109,7 +109,7 @@ def map_workload(
     found: list[MappedStage] = []
     seen: set[Layer] = set()
     for name, layer in network.layers.items():
-        if layer in seen or isinstance(layer, (PoolLayer, ElementwiseLayer)):
+        if layer in seen or isinstance(layer, MemoryLayer):
             continue
         seen.add(layer)
         stages, complete = _map_layer(

@@ -74,7 +74,7 @@ def command(
     Layers that were simulated before are taken from disk (HWSIM_KEEP=0 simulates all anew).
     """
     from hwsim.api import compare as run_comparison
-    from hwsim.describe.workload import find_workload
+    from hwsim.describe.networks import find_workload
     from hwsim.report.files import check_folder, write_file, write_folder
     from hwsim.report.html import report_files
 

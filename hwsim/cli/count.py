@@ -55,10 +55,10 @@ def command(
     Multiplications of data by data, those whose operands are both not zero, constants, shifts,
     additions, and the memory for temporaries; nothing is simulated. WORKLOAD as in `hwsim run`.
     """
-    from hwsim.algorithms import user_algorithms
+    from hwsim.algorithms import find_algorithm, user_algorithms
     from hwsim.count.operations import count_algorithms, load_arrays
     from hwsim.describe.layer import Density
-    from hwsim.describe.workload import find_workload
+    from hwsim.describe.networks import find_workload
     from hwsim.report.counting import counts_document, counts_text
     from hwsim.report.files import write_file
 
@@ -76,7 +76,13 @@ def command(
                 structure,
             )
         )
-    names = user_algorithms() if algorithms is None else names_of(algorithms, "--algorithms")
+    names = [
+        name
+        for name in user_algorithms()
+        if any(find_algorithm(name).refuses(layer) is None for layer in network.layers.values())
+    ]
+    if algorithms is not None:
+        names = names_of(algorithms, "--algorithms")
     rows = count_algorithms(network, names, load_arrays(arrays, network) if arrays else None)
     text = json.dumps(counts_document(network.name, rows), indent=1)
     if json_to and json_to != "-":

@@ -42,7 +42,7 @@ def command(layer: str, algorithms: str, formats: str, seed: int, json_to: str |
     conv:64,56,56,64,3,3,1,1; of a WORKLOAD, its convolutions.
     """
     from hwsim.count.rounding import measure
-    from hwsim.describe.workload import find_workload
+    from hwsim.describe.networks import find_workload
     from hwsim.report.counting import errors_document, errors_text
     from hwsim.report.files import write_file
 

@@ -14,10 +14,11 @@ from hwsim.algorithms.winograd import Winograd, transforms
 from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.networks import load_workload
 from hwsim.describe.policies import POLICIES
 from hwsim.describe.reading import fields_of
 from hwsim.describe.units import Bandwidth, Duration, si, size_text
-from hwsim.describe.workload import Workload, load_workload
+from hwsim.describe.workload import Workload
 from hwsim.energy.account import source_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.program import program_of

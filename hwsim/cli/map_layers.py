@@ -81,7 +81,7 @@ def command(
     """
     from hwsim.api import map_layers
     from hwsim.describe.machine import load_machine
-    from hwsim.describe.workload import find_workload
+    from hwsim.describe.networks import find_workload
     from hwsim.jobs import Job
     from hwsim.report.files import write_file
     from hwsim.schedule.mapper import Options

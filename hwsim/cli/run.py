@@ -192,7 +192,7 @@ def command(
     """
     from hwsim.api import kernel_choices, run_nests, simulate
     from hwsim.describe.machine import load_machine
-    from hwsim.describe.workload import find_workload
+    from hwsim.describe.networks import find_workload
     from hwsim.parts.core import with_cores
     from hwsim.report.csv_table import csv_text
     from hwsim.report.files import write_file

@@ -19,7 +19,7 @@ def _machine() -> type[Any]:
 
 
 def _workload() -> type[Any]:
-    from hwsim.describe.workload import WorkloadText
+    from hwsim.describe.network_file import WorkloadText
 
     return WorkloadText
 

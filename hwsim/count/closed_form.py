@@ -19,6 +19,7 @@ on the way; those that reach it at different steps meet there, and what lies the
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -186,57 +187,106 @@ class _Demand:
     @cached_property
     def peak(self) -> int:
         """The most words one instance holds."""
-        return prod(axis.peak() for axis in self._axes(shared=False))
+        return prod(axis.peak for axis, _ in self._axes(shared=False))
 
     def _sum(self, shared: bool, backwards: bool) -> int:
         axes = self._axes(shared)
         if self._hold is None:
-            return prod(axis.everything() for axis in axes)
-        total = prod(axis.at_end(backwards) for axis in axes)
-        for number, loop in enumerate(self._loops):
-            if loop.spatial is None:
-                sums = [axis.moved(number, backwards) for axis in axes]
-                total += prod(new for new, _ in sums) - prod(kept for _, kept in sums)
+            return prod(axis.everything for axis, _ in axes)
+        total = prod(axis.at_end(backwards) for axis, _ in axes)
+        before: Counter[str] = Counter()  # temporal loops of each dim outside
+        for loop in self._loops:
+            if loop.spatial is not None:
+                continue
+            sums = [
+                axis.moved(tuple((before[dim], dim == loop.dim) for dim in dims), backwards)
+                for axis, dims in axes
+            ]
+            total += prod(new for new, _ in sums) - prod(kept for _, kept in sums)
+            before[loop.dim] += 1
         return total
 
-    def _axes(self, shared: bool) -> list[_AxisSum]:
+    def _axes(self, shared: bool) -> list[tuple[_AxisSum, tuple[str, ...]]]:
+        """The axes of the tensor and the dims that it does not use, each with its dims."""
+        together = self._shared if shared else frozenset()
         tables = {
-            dim: _Table(bound, dim, self._loops, self._shared if shared else frozenset())
+            dim: _kept_table(dim, bound, self._loops, together)
             for dim, bound in self._nest.stage.bounds
         }
-        axes: list[_AxisSum] = [
-            _AxisSum(axis, [tables[dim] for dim in axis.dims], self._refetch)
-            for axis in self._tensor.axes
-        ]
         unused = [dim for dim, _ in self._nest.stage.bounds if dim not in self._tensor.dims]
-        axes.extend(_AxisSum(None, [tables[dim]], self._refetch) for dim in unused)
-        return axes
+        of_dims = [(axis, axis.dims) for axis in self._tensor.axes]
+        return [
+            (_kept_sum(axis, tuple(tables[dim] for dim in dims), self._refetch), dims)
+            for axis, dims in [*of_dims, *((None, (dim,)) for dim in unused)]
+        ]
+
+
+STEP, APART, TOGETHER = range(3)  # a temporal loop; a spatial one, of askers apart or as one
+Cut = tuple[int, int]  # a loop's tile, and which of these it is
+MOST_KEPT = 4_000_000  # numbers of all tables that are kept for nests with the same loops
+
+
+class _Kept:
+    """Tables and sums of nests that were counted before: candidates of one stage, and the same
+    layers on other machines, share most of their loops. All are let go when they grow too large."""
+
+    def __init__(self) -> None:
+        self.tables: dict[tuple[int, tuple[Cut, ...]], _Table] = {}
+        self.sums: dict[tuple[Axis | None, tuple[_Table, ...], bool], _AxisSum] = {}
+        self.words = 0
+
+    def makes_room(self, words: int) -> None:
+        """Count what is to be kept, and let go what is there where that is too much."""
+        self.words += words
+        if self.words > MOST_KEPT:
+            self.tables, self.sums, self.words = {}, {}, words
+
+
+_kept = _Kept()
+
+
+def _kept_table(dim: str, bound: int, loops: Sequence[Loop], shared: frozenset[int]) -> _Table:
+    """The table of a dim; only its own loops matter. shared: loops whose positions ask as one."""
+    cuts = tuple(
+        (loop.tile, STEP if loop.spatial is None else TOGETHER if id(loop) in shared else APART)
+        for loop in loops
+        if loop.dim == dim
+    )
+    table = _kept.tables.get((bound, cuts))
+    if table is None:
+        table = _Table(dim, bound, cuts)
+        _kept.makes_room(table.words)
+        _kept.tables[bound, cuts] = table
+    return table
+
+
+def _kept_sum(axis: Axis | None, tables: tuple[_Table, ...], refetch: bool) -> _AxisSum:
+    key = (axis, tables, refetch)
+    found = _kept.sums.get(key)
+    if found is None:
+        found = _kept.sums[key] = _AxisSum(*key)
+    return found
 
 
 class _Table:
-    """Every chunk of one dim that the loops outside a level make.
+    """Every chunk of one dim that its loops outside a level make.
 
     Rows are the temporal steps in order, columns the spatial positions: start and end (empty when
     end <= start). Temporal loops run as long as the first spatial position has work. `group`
     numbers the columns of one asker.
     """
 
-    def __init__(self, bound: int, dim: str, loops: Sequence[Loop], shared: frozenset[int]) -> None:
+    def __init__(self, dim: str, bound: int, cuts: Sequence[Cut]) -> None:
         self.start = np.zeros((1, 1), np.int64)
         self.end = np.full((1, 1), bound, np.int64)
         self.group = np.zeros(1, np.int64)
         self._dim = dim
         self._ancestors = [np.zeros(1, np.int64)]
-        self._depth_before: list[int] = []
-        self._own: list[bool] = []
-        for loop in loops:
-            self._depth_before.append(len(self._ancestors) - 1)
-            self._own.append(loop.dim == dim and loop.spatial is None)
-            if loop.dim == dim:
-                if loop.spatial is None:
-                    self._step(loop.tile)
-                else:
-                    self._spread(loop.tile, id(loop) in shared)
+        for tile, how in cuts:
+            if how == STEP:
+                self._step(tile)
+            else:
+                self._spread(tile, how == TOGETHER)
 
     def _step(self, tile: int) -> None:
         chunks = -(-(self.end[:, 0] - self.start[:, 0]) // tile)
@@ -269,12 +319,16 @@ class _Table:
     def rows(self) -> Ints:
         return np.arange(self.start.shape[0])
 
-    def moves(self, number: int) -> Pairs:
-        """(rows before, rows after) for every way this dim passes through an advance of loop
-        `number`."""
-        depth = self._depth_before[number]
+    @property
+    def words(self) -> int:
+        """Numbers that it takes to keep."""
+        return self.start.size * 2 + len(self._ancestors) * len(self._ancestors[0])
+
+    def moves(self, depth: int, own: bool) -> Pairs:
+        """(rows before, rows after) for every way this dim passes through an advance of a loop
+        inside `depth` of its temporal loops. own: it is the dim's."""
         outside = self._ancestors[depth]
-        if self._own[number]:
+        if own:
             inside = self._ancestors[depth + 1]
             here = np.flatnonzero((outside[1:] == outside[:-1]) & (inside[1:] != inside[:-1]))
             return here, here + 1
@@ -286,10 +340,13 @@ class _AxisSum:
     """Sums of |union| and |kept| over the steps of one axis; axis None is a dim that the tensor
     does not use."""
 
-    def __init__(self, axis: Axis | None, tables: list[_Table], refetch: bool) -> None:
+    def __init__(self, axis: Axis | None, tables: tuple[_Table, ...], refetch: bool) -> None:
         self._axis, self._tables, self._refetch = axis, tables, refetch
         self._blocks = axis is not None and _disjoint(axis, tables)
+        self._moved: dict[tuple[tuple[tuple[int, bool], ...], bool], tuple[int, int]] = {}
+        self._ends: dict[bool, int] = {}
 
+    @cached_property
     def everything(self) -> int:
         """Sum of |union| over all steps."""
         rows = [table.rows for table in self._tables]
@@ -297,16 +354,23 @@ class _AxisSum:
 
     def at_end(self, last: bool) -> int:
         """|union| at the first step, or at the last."""
-        rows = [np.array([len(table.rows) - 1 if last else 0]) for table in self._tables]
-        return self._sums(rows, None)[0]
+        if last not in self._ends:
+            rows = [np.array([len(table.rows) - 1 if last else 0]) for table in self._tables]
+            self._ends[last] = self._sums(rows, None)[0]
+        return self._ends[last]
 
-    def moved(self, number: int, backwards: bool) -> tuple[int, int]:
-        """Sums over the advances of loop `number` of the words needed now, and of those nobody
-        lacks."""
-        pairs = [table.moves(number) for table in self._tables]
-        before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return self._sums(before, after) if backwards else self._sums(after, before)
+    def moved(self, places: tuple[tuple[int, bool], ...], backwards: bool) -> tuple[int, int]:
+        """Sums over the advances of a loop of the words needed now, and of those nobody lacks.
+        places: for each dim, its temporal loops outside that loop, and whether it is its own."""
+        found = self._moved.get((places, backwards))
+        if found is None:
+            pairs = [table.moves(*place) for table, place in zip(self._tables, places, strict=True)]
+            before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            found = self._sums(before, after) if backwards else self._sums(after, before)
+            self._moved[places, backwards] = found
+        return found
 
+    @cached_property
     def peak(self) -> int:
         """The most coordinates at any step and position."""
         if self._axis is None:
@@ -393,7 +457,7 @@ def _any_by_group(flags: npt.NDArray[np.bool_], group: Ints) -> npt.NDArray[np.b
     return result > 0
 
 
-def _disjoint(axis: Axis, tables: list[_Table]) -> bool:
+def _disjoint(axis: Axis, tables: tuple[_Table, ...]) -> bool:
     """True when different dim values touch different coordinates, all of them inside the tensor."""
     if len(axis.terms) > 1 or axis.offset < 0:
         return False
@@ -416,7 +480,7 @@ class _Choice:
 
 
 def _cases(
-    tables: list[_Table], now: list[Ints], then: list[Ints] | None
+    tables: tuple[_Table, ...], now: list[Ints], then: list[Ints] | None
 ) -> list[tuple[list[tuple[Ranges, Ranges | None]], int]]:
     """Every combination of the dims' steps and askers, equal ones merged: ([(ranges, old ranges)],
     times)."""

@@ -18,9 +18,9 @@ from hwsim.describe.layer import (
     DENSE,
     ConvLayer,
     ConvTransposeLayer,
-    ElementwiseLayer,
     Layer,
-    PoolLayer,
+    MemoryLayer,
+    ProductLayer,
 )
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, nearest
@@ -81,19 +81,18 @@ def count_algorithms(
     Raises UnknownName, HwsimError as `lower` does.
     """
     layers = {
-        name: layer
-        for name, layer in workload.layers.items()
-        if not isinstance(layer, (PoolLayer, ElementwiseLayer))
+        name: layer for name, layer in workload.layers.items() if not isinstance(layer, MemoryLayer)
     }
     if not layers:
         raise HwsimError(
             f"{workload.name}: no layer that multiplies; expected a convolution or a product"
         )
-    direct = sum(
-        lower(replace(layer, density=DENSE), DIRECT).operations.multiplies
-        for layer in layers.values()
-    )
+    direct = sum(lower(_dense(layer), DIRECT).operations.multiplies for layer in layers.values())
     return [_count(layers, name, arrays or {}, direct) for name in names]
+
+
+def _dense(layer: Layer) -> Layer:
+    return replace(layer, density=DENSE) if isinstance(layer, ProductLayer) else layer
 
 
 def _count(

@@ -27,7 +27,8 @@ def shipped(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
 
 
 def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
-    """The file of a shipped name, or of a path (anything with a slash or ending in .yaml).
+    """The file of a shipped name, or of a path: anything with a slash or ending in .yaml, and other
+    files that are there.
 
     Raises UnknownName for a name that is not shipped, HwsimError for a path that is no file.
     """
@@ -37,6 +38,7 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
         or "/" in text
         or "\\" in text
         or text.endswith((".yaml", ".yml"))
+        or ((path := Path(text)).suffix and path.is_file())
     ):
         path = Path(text)
         if not path.is_file():

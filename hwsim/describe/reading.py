@@ -148,6 +148,11 @@ class Document:
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(Fault(self.name, line, column, path or "file", what))
 
+    def place(self, path: str, node: yaml.Node) -> None:
+        """Remember where a path stands."""
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.places[path] = Place(self.name, line, column)
+
     @property
     def is_full(self) -> bool:
         """Enough faults were found: no need to look on."""
@@ -317,9 +322,7 @@ def mapping(
             doc.fault(_join(path, key), f"duplicate key; first given on line {first}", key_node)
             continue
         pairs[key] = (key_node, value)
-        doc.places[_join(path, key)] = Place(
-            doc.name, value.start_mark.line + 1, value.start_mark.column + 1
-        )
+        doc.place(_join(path, key), value)
     return pairs
 
 
@@ -394,9 +397,7 @@ def _sequence(
     for index, child in enumerate(node.value):
         if doc.is_full:
             return None
-        doc.places[f"{path}[{index}]"] = Place(
-            doc.name, child.start_mark.line + 1, child.start_mark.column + 1
-        )
+        doc.place(f"{path}[{index}]", child)
         values.append(_value(item, meta, child, f"{path}[{index}]", doc))
     return tuple(values)
 

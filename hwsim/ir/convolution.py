@@ -13,6 +13,7 @@ from hwsim.describe.layer import (
     GemmLayer,
     LinearLayer,
 )
+from hwsim.describe.machine import Role
 from hwsim.describe.units import DTYPE_BYTES, WEIGHT_BYTES
 from hwsim.ir.phases import phases_of
 from hwsim.ir.stage import GemmView, Operations, Stage
@@ -228,23 +229,29 @@ def _conv_stage(
 
 
 def gemm_stage(layer: LinearLayer | GemmLayer) -> Stage:
-    """for m, n, k:  C[m][n] += A[m][k] * B[k][n], B stored with n fastest"""
+    """for b, m, n, k:  C[b][m][n] += A[b][m][k] * B[b][k][n], B stored with n fastest"""
+    batch, data = 1, False
     if isinstance(layer, GemmLayer):
         m, n, k, names = layer.m, layer.n, layer.k, ("A", "B", "C")
+        batch, data = layer.batch, layer.operand == "data"
     else:
         m, n, k, names = layer.n, layer.k, layer.c, ("ifmap", "filter", "ofmap")
     bytes_ = width(layer.dtype)
+    b = (along("b", batch),) if batch > 1 else ()
+    second = bytes_ if data else weight_width(layer.dtype)
+    kept: Role | None = "activation" if data else None
     tensors = (
-        Tensor(names[0], "activation", (along("m", m), along("k", k)), bytes_),
-        Tensor(names[1], "weight", (along("k", k), along("n", n)), weight_width(layer.dtype)),
-        Tensor(names[2], "output", (along("m", m), along("n", n)), bytes_),
+        Tensor(names[0], "activation", (*b, along("m", m), along("k", k)), bytes_),
+        Tensor(names[1], "weight", (*b, along("k", k), along("n", n)), second, kept_as=kept),
+        Tensor(names[2], "output", (*b, along("m", m), along("n", n)), bytes_),
     )
+    times = (("b", batch),) if batch > 1 else ()
     return Stage(
         "gemm",
-        (("m", m), ("n", n), ("k", k)),
+        (*times, ("m", m), ("n", n), ("k", k)),
         tensors,
         Operations(multiplies=1, additions=1),
-        expected(m * n * k, layer.density),
-        GemmView(("m",), ("n",), ("k",)),
+        expected(batch * m * n * k, layer.density),
+        GemmView(("m",), ("n",), ("k",), ("b",) if batch > 1 else ()),
         statement=f"{names[2]} += {names[0]} * {names[1]}",
     )

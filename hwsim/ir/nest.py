@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Literal
 
@@ -97,11 +98,11 @@ class Nest:
     code: Code = Code()
     kernel: Kernel | None = None
 
-    @property
+    @cached_property
     def loops(self) -> tuple[Loop, ...]:
         return tuple(item for item in self.items if isinstance(item, Loop))
 
-    @property
+    @cached_property
     def holds(self) -> tuple[Hold, ...]:
         return tuple(item for item in self.items if isinstance(item, Hold))
 

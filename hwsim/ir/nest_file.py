@@ -114,6 +114,7 @@ class Shape:
     r: int | None = count(default=None)
     s: int | None = count(default=None)
     m: int | None = count(default=None)
+    batch: int = count(default=1)
     stride: PerAxis = per_axis(default=1)
     pad: PerAxis = per_axis(default=0, least=0, sides=True)
     dilation: PerAxis = per_axis(default=1)

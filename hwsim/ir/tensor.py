@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from hwsim.describe.machine import Role
@@ -30,7 +31,7 @@ class Axis:
     extent: int = 1
     step: int = 1
 
-    @property
+    @cached_property
     def dims(self) -> tuple[str, ...]:
         return tuple(dim for dim, _ in self.terms)
 
@@ -63,7 +64,8 @@ class Tensor:
     lie together, 0 for a whole row. stated: a user said how it lies.
     part_of: (buffer, i) when the tensor is the i-th of the equal pieces of a larger one that
     another stage writes under the buffer's name. coded: share of its bytes that crosses DRAM's
-    port, where the machine compresses what goes there.
+    port, where the machine compresses what goes there. kept_as: the role that says where it stays,
+    where it plays another in a product, as data in the weights' place.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Tensor:
     ld: int = 0
     block: int = 0
     stated: bool = False
+    kept_as: Role | None = None
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -97,7 +100,7 @@ class Tensor:
         """The name of the memory it lies in: its own, or that of what it is a part of."""
         return self.part_of[0] if self.part_of else self.name
 
-    @property
+    @cached_property
     def dims(self) -> frozenset[str]:
         return frozenset(dim for axis in self.axes for dim in axis.dims)
 

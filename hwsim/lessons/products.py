@@ -14,8 +14,8 @@ from hwsim.algorithms import ALGORITHMS, lower
 from hwsim.api import simulate
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.layer import ConvLayer
+from hwsim.describe.networks import load_workload
 from hwsim.describe.units import size_text
-from hwsim.describe.workload import load_workload
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Loops, Problem, Step, Table, Widget
 

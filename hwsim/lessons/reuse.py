@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer, Layer, LinearLayer
+from hwsim.describe.networks import load_workload
 from hwsim.describe.units import size_text
-from hwsim.describe.workload import load_workload
 from hwsim.report.tables import text_table
 from hwsim.results.reuse import Reuse
 from hwsim.teach import LESSONS

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from hwsim.api import simulate
 from hwsim.describe.machine import load_machine
+from hwsim.describe.networks import load_workload
 from hwsim.describe.units import seconds_text, si
-from hwsim.describe.workload import load_workload
 from hwsim.parts.doubled import BANDWIDTH, MEMORY, MULTIPLIERS, START, doubled
 from hwsim.report.tables import main_stall, text_table
 from hwsim.results.result import Result

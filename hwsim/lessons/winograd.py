@@ -17,8 +17,8 @@ from hwsim.api import simulate
 from hwsim.count.rounding import errors, random_data
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
+from hwsim.describe.networks import load_workload
 from hwsim.describe.units import seconds_text, size_text
-from hwsim.describe.workload import load_workload
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Bars, Code, Command, Problem, Step, Table, Widget
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwsim.algorithms import DIRECT, lower
+from hwsim.describe.layer import ProductLayer
 from hwsim.describe.machine import Machine, Role
 from hwsim.describe.units import size_text
 from hwsim.describe.workload import Workload
@@ -116,7 +117,11 @@ def _kept_in(
         for tensor in stage.tensors:
             if not stage.offline and (
                 tensor.buffer in passing
-                or (tensor.role in part.keeps and tensor.buffer not in written)
+                or (
+                    (tensor.kept_as or tensor.role) in part.keeps
+                    and tensor.buffer not in written
+                    and name in machine.chain(tensor.role)
+                )
             ):
                 size = tensor.elements * held_width(machine, stage, tensor)
                 sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
@@ -156,10 +161,10 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
     weights = sum(
         tensor.bytes
         for layer in workload.layers.values()
-        if layer.macs
+        if isinstance(layer, ProductLayer)
         for stage in lower(layer, DIRECT).stages
         for tensor in stage.tensors
-        if tensor.role == "weight"
+        if (tensor.kept_as or tensor.role) == "weight"
     )
     if weights <= part.capacity:
         return machine

@@ -93,11 +93,11 @@ def as_convolution(layer: Layer) -> ConvLayer:
     """A product as a convolution of one tap over its rows. Raises HwsimError for other layers."""
     if isinstance(layer, ConvLayer):
         return layer
-    if isinstance(layer, GemmLayer):
+    if isinstance(layer, GemmLayer) and layer.batch == 1:
         return ConvLayer(1, layer.k, layer.m, 1, layer.n, 1, 1, dtype=layer.dtype)
     if isinstance(layer, LinearLayer):
         return ConvLayer(1, layer.c, layer.n, 1, layer.k, 1, 1, dtype=layer.dtype)
-    raise HwsimError(f"{layer.op}: cannot be fused; expected convolutions or products")
+    raise HwsimError(f"{layer.summary}: cannot be fused; expected convolutions or products")
 
 
 def _shape(sizes: tuple[int, ...]) -> str:

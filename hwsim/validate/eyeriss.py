@@ -21,7 +21,7 @@ from hwsim.algorithms import lower
 from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer, Density
 from hwsim.describe.machine import Machine, load_machine
-from hwsim.describe.workload import load_workload
+from hwsim.describe.networks import load_workload
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwsim.api import map_layers
 from hwsim.describe.machine import load_machine
-from hwsim.describe.workload import load_workload
+from hwsim.describe.networks import load_workload
 from hwsim.validate import CHECKS, Pair
 
 BATCH = 16

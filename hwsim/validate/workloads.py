@@ -8,7 +8,7 @@ from typing import Any
 
 from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer, GemmLayer, Layer, LinearLayer
-from hwsim.describe.workload import load_workload
+from hwsim.describe.networks import load_workload
 from hwsim.validate import CHECKS, Pair
 
 SHIPPED = {

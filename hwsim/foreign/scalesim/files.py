@@ -338,8 +338,9 @@ def scalesim_machine(config: ScaleSimConfig, dtype: str = "int8") -> Machine:
 def scalesim_workload(name: str, layers: Sequence[ScaleSimLayer]) -> Workload:
     """The layers as a workload; those of one name are numbered."""
     named: dict[str, Layer] = {}
+    numbers: dict[str, int] = {}
     for layer in layers:
-        named[numbered(layer.name, named)] = layer.layer
+        named[numbered(layer.name, named, numbers)] = layer.layer
     return Workload(name, named)
 
 

@@ -1,28 +1,15 @@
-"""Layers: the shapes of one operator, with the letters n c h w k r s p q used everywhere."""
+"""Layers whose window moves over rows and columns, with the letters n c h w k r s p q."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
 
+from hwsim.describe.layer.checks import PerAxis, axis_text, whole_faults
+from hwsim.describe.layer.density import DENSE, Density, reject
 from hwsim.describe.reading import count, per_axis
-from hwsim.errors import HwsimError
-
-
-def _reject(layer: object, faults: Iterator[tuple[str, str]]) -> None:
-    density = getattr(layer, "density", DENSE) if not isinstance(layer, Density) else None
-    if density is not None and not isinstance(density, Density):
-        raise HwsimError(f"{type(layer).__name__}: density: {density!r}; expected a Density")
-    problems = [f"{field}: {what}" for field, what in faults]
-    if problems:
-        raise HwsimError(f"{type(layer).__name__}: " + "; ".join(problems))
-
-
-PerAxis = (
-    int | tuple[int, ...]
-)  # one number for both axes, (rows, columns), or pads (top, left, bottom, right)
 
 
 def window_positions(size: int, window: int, stride: int, margin: int, dilation: int = 1) -> int:
@@ -55,27 +42,6 @@ def _plain(value: object) -> PerAxis:
     return found[0] if len(set(found)) == 1 else found
 
 
-def _axis_text(value: PerAxis) -> str:
-    return str(value) if isinstance(value, int) else "x".join(str(part) for part in value)
-
-
-def _whole_faults(layer: object, names: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """Fields that are no whole numbers of at least their least value."""
-    for name, least in names.items():
-        value = getattr(layer, name)
-        parts = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(part, bool) or not isinstance(part, int) for part in parts):
-            yield name, f"{value!r}; expected a whole number"
-        elif any(part < least for part in parts):
-            yield name, f"{_axis_text(value)}; expected at least {least}"
-        elif len(parts) not in (1, 2) and not (name == "pad" and len(parts) == 4):
-            yield (
-                name,
-                f"{value!r}; expected one number, one for each "
-                f"axis{' or one for each side' if name == 'pad' else ''}",
-            )
-
-
 class _Axes:
     """What layers with windows share: strides and pads of each axis."""
 
@@ -96,81 +62,6 @@ class _Axes:
     def pads(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """((top, bottom), (left, right))."""
         return all_sides(self.pad)
-
-
-@dataclass(frozen=True)
-class Density:
-    """Shares of the weights, of the input activations and of the outputs that are not zero.
-
-    structure: how the zeros of the weights lie: 'unstructured' (spread evenly), '2:4' (N non-zero
-    of every M along the channels, which fixes weights = N/M), '16x16' (whole blocks of filters x
-    channels) or 'channels' (whole channels). Raises HwsimError for a share outside (0, 1] and for a
-    structure that is none.
-    """
-
-    weights: float = 1.0
-    activations: float = 1.0
-    structure: str = "unstructured"
-    outputs: float = 1.0
-
-    def __post_init__(self) -> None:
-        group = self.of_group
-        if group is not None and 0 < group[0] < group[1] and self.weights == 1.0:
-            object.__setattr__(self, "weights", group[0] / group[1])
-        _reject(self, self.faults())
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        for name in ("weights", "activations", "outputs"):
-            share = getattr(self, name)
-            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
-                yield name, f"{share!r}; expected a share above 0 and up to 1"
-        group = self.of_group
-        if group is not None and not 0 < group[0] < group[1]:
-            yield (
-                "structure",
-                f"{self.structure!r}; expected 1 to {group[1] - 1} of {group[1]}, as in 2:4",
-            )
-        elif group is not None and self.weights != group[0] / group[1]:
-            yield (
-                "weights",
-                f"{self.weights}; {self.structure} keeps {group[0] / group[1]:g}, expected that "
-                f"or none stated",
-            )
-        elif (
-            group is None
-            and self.block is None
-            and self.structure not in ("unstructured", "channels")
-        ):
-            yield (
-                "structure",
-                f"{self.structure!r}; expected unstructured, channels, N:M such as 2:4, or a "
-                f"block such as 16x16",
-            )
-
-    @property
-    def of_group(self) -> tuple[int, int] | None:
-        """(N, M) of N:M, else None."""
-        return _pair(self.structure, ":")
-
-    @property
-    def spares_taps(self) -> bool:
-        """Are a filter's taps for a channel zero only all together, so that transforms of the taps
-        keep the zeros?"""
-        return self.block is not None or self.structure == "channels"
-
-    @property
-    def block(self) -> tuple[int, int] | None:
-        """(filters, channels) of a block, else None."""
-        pair = _pair(self.structure, "x")
-        return pair if pair and min(pair) > 0 else None
-
-
-def _pair(text: str, between: str) -> tuple[int, int] | None:
-    first, mark, second = str(text).partition(between)
-    return (int(first), int(second)) if mark and first.isdecimal() and second.isdecimal() else None
-
-
-DENSE = Density()
 
 
 @dataclass(frozen=True)
@@ -201,14 +92,14 @@ class _Window(_Axes):
             none = (self.h == self.r == 1, self.w == self.s == 1)
             if none[0] != none[1]:
                 object.__setattr__(self, "pad", (0, self.pad) if none[0] else (self.pad, 0))
-        _reject(self, self.faults())
+        reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
         least = {
             **dict.fromkeys(("n", "c", "h", "w", "k", "r", "s", "stride", "dilation", "groups"), 1),
             "pad": 0,
         }
-        wrong = list(_whole_faults(self, least))
+        wrong = list(whole_faults(self, least))
         yield from wrong
         if wrong:
             return
@@ -248,7 +139,7 @@ class _Window(_Axes):
         extra = f" g{self.groups}" if self.groups > 1 else ""
         return (
             f"{self.op} {self.c}x{self.h}x{self.w} -> {self.k}x{self.p}x{self.q}, "
-            f"{self.r}x{self.s}/{_axis_text(self.stride)}{extra}"
+            f"{self.r}x{self.s}/{axis_text(self.stride)}{extra}"
         )
 
 
@@ -320,7 +211,7 @@ class ConvTransposeLayer(_Window):
     filters: Literal["offline", "online"] = "offline"
 
     def output_faults(self) -> Iterator[tuple[str, str]]:
-        wrong = list(_whole_faults(self, {"output_pad": 0}))
+        wrong = list(whole_faults(self, {"output_pad": 0}))
         yield from wrong
         if wrong:
             return
@@ -334,11 +225,11 @@ class ConvTransposeLayer(_Window):
                 )
                 return
         if self.p < 1 or self.q < 1:
-            yield "pad", f"{_axis_text(self.pad)} cuts the whole output away ({self.p} x {self.q})"
+            yield "pad", f"{axis_text(self.pad)} cuts the whole output away ({self.p} x {self.q})"
         elif not (
             self._reached(0, self.h, self.r, self.p) and self._reached(1, self.w, self.s, self.q)
         ):
-            yield "pad", f"{_axis_text(self.pad)} cuts away every output that a tap reaches"
+            yield "pad", f"{axis_text(self.pad)} cuts away every output that a tap reaches"
 
     def _reached(self, axis: int, size: int, taps: int, outputs: int) -> bool:
         """Does any tap of any input fall on an output?"""
@@ -376,64 +267,6 @@ class ConvTransposeLayer(_Window):
 
 
 @dataclass(frozen=True)
-class LinearLayer:
-    """n vectors of c inputs to k outputs."""
-
-    n: int = count()
-    c: int = count()
-    k: int = count()
-    dtype: str | None = None
-    density: Density = DENSE
-
-    def __post_init__(self) -> None:
-        _reject(self, self.faults())
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        yield from _whole_faults(self, {"n": 1, "c": 1, "k": 1})
-
-    @property
-    def macs(self) -> int:
-        return self.n * self.c * self.k
-
-    @property
-    def output(self) -> tuple[int, int, int]:
-        return self.k, 1, 1
-
-    @property
-    def summary(self) -> str:
-        return f"linear {self.c} -> {self.k}"
-
-
-@dataclass(frozen=True)
-class GemmLayer:
-    """C[m][n] += A[m][k] B[k][n]."""
-
-    m: int = count()
-    n: int = count()
-    k: int = count()
-    dtype: str | None = None
-    density: Density = DENSE
-
-    def __post_init__(self) -> None:
-        _reject(self, self.faults())
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        yield from _whole_faults(self, {"m": 1, "n": 1, "k": 1})
-
-    @property
-    def macs(self) -> int:
-        return self.m * self.n * self.k
-
-    @property
-    def output(self) -> tuple[int, int, int]:
-        return self.n, self.m, 1
-
-    @property
-    def summary(self) -> str:
-        return f"gemm {self.m}x{self.n}x{self.k}"
-
-
-@dataclass(frozen=True)
 class PoolLayer(_Axes):
     """A window of r x s over each channel, no multiplication; stride and pad as in ConvLayer."""
 
@@ -450,11 +283,11 @@ class PoolLayer(_Axes):
 
     def __post_init__(self) -> None:
         self._canonical()
-        _reject(self, self.faults())
+        reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
         wrong = list(
-            _whole_faults(
+            whole_faults(
                 self, {**dict.fromkeys(("n", "c", "h", "w", "r", "s", "stride"), 1), "pad": 0}
             )
         )
@@ -463,7 +296,7 @@ class PoolLayer(_Axes):
             yield (
                 "r",
                 f"a window of {self.r}x{self.s} does not fit {self.h}x{self.w} with a pad of "
-                f"{_axis_text(self.pad)}",
+                f"{axis_text(self.pad)}",
             )
 
     @property
@@ -485,47 +318,3 @@ class PoolLayer(_Axes):
     @property
     def summary(self) -> str:
         return f"{self.op}pool {self.c}x{self.h}x{self.w} -> {self.c}x{self.p}x{self.q}"
-
-
-@dataclass(frozen=True)
-class ElementwiseLayer:
-    """One operation per element on `inputs` feature maps of c x h x w (add: 2 inputs; lrn, relu:
-    1)."""
-
-    n: int = count()
-    c: int = count()
-    h: int = count()
-    w: int = count()
-    inputs: int = count(default=1)
-    op: str = "relu"
-    dtype: str | None = None
-
-    def __post_init__(self) -> None:
-        _reject(self, self.faults())
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        yield from _whole_faults(self, dict.fromkeys(("n", "c", "h", "w", "inputs"), 1))
-
-    @property
-    def macs(self) -> int:
-        return 0
-
-    @property
-    def output(self) -> tuple[int, int, int]:
-        return self.c, self.h, self.w
-
-    @property
-    def summary(self) -> str:
-        return f"{self.op} {self.c}x{self.h}x{self.w}"
-
-
-def lengths(kind: type[Layer]) -> dict[str, bool]:
-    """{field: must it be given} of a kind of layer, the fields that are whole numbers."""
-    return {
-        spec.name: spec.default is MISSING
-        for spec in fields(kind)
-        if spec.name not in ("dtype", "density", "op", "layout", "filters")
-    }
-
-
-Layer = ConvLayer | ConvTransposeLayer | LinearLayer | GemmLayer | PoolLayer | ElementwiseLayer
