@@ -22,7 +22,7 @@ from hwsim.algorithms import (
 from hwsim.choose.algorithm import best_of, candidates, cannot_win
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
-from hwsim.choose.nests import MEASURES
+from hwsim.choose.nests import MEASURES, Choice
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.kernels import load_library
 from hwsim.describe.layer import Layer
@@ -44,7 +44,8 @@ Arrays = tuple[tuple[str, Array], ...]
 
 @dataclass(frozen=True)
 class Job:
-    """A workload on a machine under an algorithm."""
+    """A workload on a machine under an algorithm. planned: the machine for which quick schedules
+    are made (hwsim.choose.quick), None for the best ones."""
 
     workload: Workload
     machine: Machine
@@ -55,6 +56,7 @@ class Job:
     timeline: bool = False
     arrays: Arrays = ()
     patient: bool = False
+    planned: Machine | None = None
 
     def __post_init__(self) -> None:
         if self.dataflow is not None:
@@ -102,12 +104,9 @@ class _Task:
     machine: str
     layer: Layer
     algorithm: str
-    dataflow: str | None
     yields: bool
-    timeline: bool = False
-    objective: str = "latency"
+    choice: Choice
     arrays: Arrays = ()
-    patient: bool = False
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -120,10 +119,17 @@ class _Task:
             self.layer,
             plan.stages,
             plan.fused_over,
-            self.dataflow,
-            self.objective,
+            self.choice,
             self.arrays,
         )
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A machine on which tasks run, and that for which its quick schedules are made."""
+
+    machine: Machine
+    planned: Machine | None = None
 
 
 @dataclass(frozen=True)
@@ -135,35 +141,38 @@ class _Work:
     layer: Layer
     stages: tuple[Stage, ...]
     fused_over: tuple[str, ...]
-    dataflow: str | None
-    objective: str
+    choice: Choice
     arrays: Arrays
 
 
 def run_jobs(
-    jobs: Sequence[Job], progress: Progress | None = None, keeps: bool = False
+    jobs: Sequence[Job],
+    progress: Progress | None = None,
+    keeps: bool = False,
+    workers: int | None = None,
 ) -> list[Result]:
-    """Simulate the jobs' distinct layers on all cores, then put the results together. keeps: take
-    layers that were simulated before from disk, and keep the others there
+    """Simulate the jobs' distinct layers on all cores, or so many, then put the results together.
+    keeps: take layers that were simulated before from disk, and keep the others there
     (hwsim.choose.kept)."""
     jobs = [replace(job, machine=with_weights_that_fit(job.machine, job.layers())) for job in jobs]
     workloads = [job.layers() for job in jobs]
-    machines: dict[str, Machine] = {}
+    sites: dict[str, _Site] = {}
     for job in jobs:
-        if machines.setdefault(job.machine.name, job.machine) != job.machine:
+        site = _Site(job.machine, job.planned)
+        if sites.setdefault(job.machine.name, site).machine != job.machine:
             raise HwsimError(
                 f"two different machines are named {job.machine.name!r}; expected a name of its "
                 f"own for each"
             )
     wanted = _layer_by_layer(jobs, workloads)
-    done = _run_tasks([tasks[0] for _, tasks in wanted], machines, progress, keeps)
+    done = _run_tasks([tasks[0] for _, tasks in wanted], sites, progress, keeps, workers)
     rest = [
         task
         for job, tasks in wanted
         for task in tasks[1:]
         if not _is_beaten(task, job, done[tasks[0]])
     ]
-    done |= _run_tasks(list(dict.fromkeys(rest)), machines, progress, keeps)
+    done |= _run_tasks(list(dict.fromkeys(rest)), sites, progress, keeps, workers)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
 
 
@@ -189,6 +198,8 @@ def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
 
 def _tasks(job: Job, layer: Layer) -> list[_Task]:
     """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
+    objective = job.objective if job.objective in MEASURES else "latency"
+    choice = Choice(job.dataflow, objective, job.timeline, job.patient)
     one = own_algorithm(layer, job.algorithm)
     names = candidates(layer) if job.algorithm == AUTO else [one]
     return [
@@ -196,12 +207,9 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
             job.machine.name,
             layer,
             name,
-            job.dataflow,
             job.algorithm != AUTO,
-            job.timeline,
-            job.objective,
+            choice,
             job.arrays,
-            job.patient,
         )
         for name in names
     ]
@@ -209,17 +217,18 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
 
 def _run_tasks(
     tasks: list[_Task],
-    machines: Mapping[str, Machine],
+    sites: Mapping[str, _Site],
     progress: Progress | None,
     keeps: bool,
+    workers: int | None,
 ) -> dict[_Task, LayerResult | HwsimError]:
     work_of = {task: task.work for task in dict.fromkeys(tasks)}
     first = {work: task for task, work in reversed(work_of.items())}
     done: dict[_Work, LayerResult | HwsimError] = {}
-    pool = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         futures = {
-            pool.submit(_kept_task if keeps else _run_task, task, machines[task.machine]): work
+            pool.submit(_kept_task if keeps else _run_task, task, sites[task.machine]): work
             for work, task in first.items()
         }
         for future in as_completed(futures):
@@ -232,11 +241,11 @@ def _run_tasks(
                 progress(len(done), len(futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return {task: _outcome(task, done, machines[task.machine]) for task in work_of}
+    return {task: _outcome(task, done, sites[task.machine]) for task in work_of}
 
 
 def _outcome(
-    task: _Task, done: dict[_Work, LayerResult | HwsimError], machine: Machine
+    task: _Task, done: dict[_Work, LayerResult | HwsimError], site: _Site
 ) -> LayerResult | HwsimError:
     """A task's result under its own algorithm's name, or where that cannot run, what always applies
     and why."""
@@ -249,10 +258,10 @@ def _outcome(
     other = replace(task, algorithm=FALLBACK)
     if other.work not in done:
         try:
-            done[other.work] = _run_task(other, machine)
+            done[other.work] = _run_task(other, site)
         except HwsimError as error:
             done[other.work] = error
-    instead = _outcome(other, done, machine)
+    instead = _outcome(other, done, site)
     if isinstance(instead, HwsimError):
         return result
     return replace(
@@ -261,31 +270,29 @@ def _outcome(
     )
 
 
-def _kept_task(task: _Task, machine: Machine) -> LayerResult:
+def _kept_task(task: _Task, site: _Site) -> LayerResult:
     """What was kept of the task, or what it gives now. All that it follows from is in the key."""
-    library = getattr(machine.compute, "kernels", None)
+    library = getattr(site.machine.compute, "kernels", None)
     kernels = None if library is None else load_library(library)
-    key = key_of(replace(task, machine=""), machine, kernels)
+    key = key_of(replace(task, machine=""), site, kernels)
     found = kept(key, LAYERS)
     if found is None:
-        found = _run_task(task, machine)
+        found = _run_task(task, site)
         keep(key, found, LAYERS)
     result: LayerResult = found
     return result
 
 
-def _run_task(task: _Task, machine: Machine) -> LayerResult:
+def _run_task(task: _Task, site: _Site) -> LayerResult:
     reference = lower(task.layer, DIRECT)
     return simulate_layer(
         "",
         task.layer,
-        lay_out(replace(task.plan(), notes=()), dict(task.arrays), machine),
+        lay_out(replace(task.plan(), notes=()), dict(task.arrays), site.machine),
         reference,
-        machine,
-        task.dataflow,
-        timeline=task.timeline,
-        objective=task.objective if task.objective in MEASURES else "latency",
-        patient=task.patient,
+        site.machine,
+        task.choice,
+        planned=site.planned,
     )
 
 

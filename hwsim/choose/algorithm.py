@@ -65,7 +65,7 @@ def cannot_win(
     if objective != "latency":
         return False
     dtype = layer.dtype or machine.dtype
-    peak, vector = machine.compute.peak_macs_per_cycle(dtype), _vector_rate(machine, dtype)
+    peak, vector = machine.compute.peak_macs_per_cycle(dtype), vector_rate(machine, dtype)
     stages = [stage for stage in plan.stages if not stage.offline]
     cycles = sum(
         stage.operations.multiplies / peak
@@ -88,7 +88,7 @@ def _kernels(plan: Plan, machine: Machine) -> int:
     return stages * number_of_blocks(plan, machine)
 
 
-def _vector_rate(machine: Machine, dtype: str) -> float:
+def vector_rate(machine: Machine, dtype: str) -> float:
     """Operations outside the multipliers a cycle, at most."""
     units = [part for part in machine.parts.values() if isinstance(part, VectorUnit)]
     return (

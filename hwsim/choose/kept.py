@@ -48,11 +48,11 @@ def keep(key: str, content: Any, kind: str = MAPPINGS) -> None:
 def _folder(kind: str) -> Path | None:
     if os.environ.get("HWSIM_KEEP") == "0":
         return None
-    return private.folder(f"{kind}-{_sources()}")
+    return private.folder(f"{kind}-{sources_digest()}")
 
 
 @lru_cache(maxsize=1)
-def _sources() -> str:
+def sources_digest() -> str:
     """A digest of all of hwsim and its plug-ins: any change of it may change what is kept."""
     found = hashlib.sha256()
     for path in sorted(private.PACKAGE.rglob("*.py")):

@@ -42,6 +42,7 @@ USES = 128  # of an operand's word in a block, about
 LINES_WALKED = 1_000_000  # of a GPU's L2, at about 25 ns each
 OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
 
+PLAIN = Choice()
 NOT_SCHEDULED = " does not schedule "  # what a note says of a dataflow that was asked for
 
 
@@ -51,20 +52,18 @@ def simulate_layer(
     plan: Plan,
     reference: Plan,
     machine: Machine,
-    dataflow: str | None,
+    choice: Choice = PLAIN,
     nests: Mapping[str, Nest] | None = None,
-    timeline: bool = False,
-    objective: str = "latency",
-    patient: bool = False,
+    planned: Machine | None = None,
 ) -> LayerResult:
     """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there,
     but for what an explicit memory keeps.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
-    stage, nests to run instead of what a dataflow or the mapper would schedule. timeline: keep when
-    tiles moved and steps ran. objective: what nests are chosen by. patient: caches are simulated
-    however long that takes.
+    stage, nests to run instead of what a dataflow or the mapper would schedule. planned: as of
+    best_nest_run.
     """
+    dataflow = choice.dataflow
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
         raise HwsimError(
@@ -79,17 +78,19 @@ def simulate_layer(
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
-    plain = runs_library(dataflow) and not nests and not patient
+    plain = runs_library(dataflow) and not nests and not choice.patient
     formula = l2_in_closed_form(machine, timed) if plain else None
     chain = formula or implicit_chain(machine, timed)
     runs = [
         _run_stages(
             block.plan,
             machine,
-            Choice(dtype, dataflow, objective, timeline, patient),
+            dtype,
+            choice,
             nests or {},
             chain,
             block is blocks[-1],
+            planned,
         )
         for block in blocks
     ]
@@ -134,10 +135,12 @@ def simulate_layer(
 def _run_stages(
     plan: Plan,
     machine: Machine,
+    dtype: str,
     choice: Choice,
     nests: Mapping[str, Nest],
     chain: ImplicitChain | L2Buffers | None,
     ends: bool,
+    planned: Machine | None,
 ) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
     it."""
@@ -148,13 +151,13 @@ def _run_stages(
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
             around = Surroundings(chain, last, choice.patient)
-            return run_nest(nest, machine, choice.dtype, around, choice.timeline)
+            return run_nest(nest, machine, dtype, around, choice.timeline)
 
         given = nests.get(stage.name)
         best = (
             run(verify_nest(replace(given, stage=stage)))
             if given is not None
-            else best_nest_run(stage, machine, placement, choice, run)
+            else best_nest_run(stage, machine, placement, choice, run, planned)
         )
         results[stage.name] = check_stage(best, machine)
     return results

@@ -8,6 +8,7 @@ from functools import partial
 from math import inf
 
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels
+from hwsim.choose.quick import quick_nest
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, TooLarge
@@ -34,12 +35,13 @@ KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the searc
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run asked for."""
+    """What a run asked of its layers. dataflow: by name, the best when None. objective: what nests
+    are chosen by. timeline: keep when tiles moved and steps ran. patient: caches are simulated
+    however long that takes."""
 
-    dtype: str
-    dataflow: str | None
-    objective: str
-    timeline: bool
+    dataflow: str | None = None
+    objective: str = "latency"
+    timeline: bool = False
     patient: bool = False
 
 
@@ -63,6 +65,7 @@ def best_nest_run(
     placement: Placement,
     choice: Choice,
     run: Callable[[Nest], StageResult],
+    planned: Machine | None = None,
 ) -> StageResult:
     """The stage under the named dataflow; without a name the better of the rules' nest and the
     mapper's.
@@ -70,11 +73,18 @@ def best_nest_run(
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the
     simulation tells. A GPU's library has kernels, of which the fastest runs. On systolic arrays,
     whose dataflows search their own tiles, the mapper is asked only when these do not fit; where
-    its space takes long to search likewise.
+    its space takes long to search likewise. planned: a machine for which quick schedules are made
+    (hwsim.choose.quick), None for the best ones.
     """
     if runs_library(choice.dataflow) and LIBRARY.refuses(stage, machine) is None:
         kernel = _library_kernel(stage, machine, choice.dataflow)
         return run(verify_nest(kernel_nest(stage, machine, placement, kernel)))
+    if planned is not None and machine.management == "explicit":
+        quickly = _attempt(
+            lambda: run(quick_nest(stage, planned, placement, choice.dataflow, choice.objective))
+        )
+        if isinstance(quickly, StageResult):
+            return quickly
     ruled = _by_rule(stage, machine, placement, choice, run)
     asked = (
         choice.dataflow is None

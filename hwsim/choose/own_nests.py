@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hwsim.algorithms import DIRECT, lower, whole_stages
 from hwsim.choose.layer import simulate_layer
+from hwsim.choose.nests import Choice
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.reading import Document
 from hwsim.describe.workload import Workload
@@ -64,9 +65,8 @@ def simulate_nests(
                     plan,
                     lower(layer, DIRECT),
                     own.machine,
-                    None,
+                    Choice(patient=patient),
                     nests,
-                    patient=patient,
                 )
             )
         except HwsimError as error:

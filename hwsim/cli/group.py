@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "run",
     "compare": "compare",
     "diff": "diff",
+    "sweep": "sweep",
     "count": "count",
     "error": "error",
     "map": "map_layers",
@@ -62,6 +63,7 @@ def main() -> None:
     hwsim compare vgg16 --machines xeon-8380,h200,tpu-v1 \\
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
     hwsim diff before.json after.json          what moved between two results
+    hwsim sweep arrays.yaml                    many machines, and which are best
     hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas, exact counts
     hwsim teach                                lessons; --site DIR: as pages

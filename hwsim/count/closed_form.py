@@ -41,6 +41,7 @@ Ints = npt.NDArray[np.int64]
 Pairs = tuple[Ints, Ints]
 
 
+@lru_cache(maxsize=256)
 def count(nest: Nest) -> NestCounts:
     """Exact traffic of every level and tensor of a verified nest, in words."""
     traffic: dict[tuple[str, str], Traffic] = {}

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -62,10 +63,13 @@ def count(*, default: Any = dataclasses.MISSING, least: int = 1) -> Any:
 
 
 def read_by(
-    reader: Callable[[yaml.Node, str, Document], Any], schema: Callable[[], dict[str, Any]]
+    reader: Callable[[yaml.Node, str, Document], Any],
+    schema: Callable[[], dict[str, Any]],
+    *,
+    default: Any = dataclasses.MISSING,
 ) -> Any:
     """A dataclass field that `reader(node, path, document)` makes; schema: JSON Schema of it."""
-    return field(metadata={"read": reader, "schema": schema})
+    return field(default=default, metadata={"read": reader, "schema": schema})
 
 
 def per_axis(*, default: Any = dataclasses.MISSING, least: int = 1, sides: bool = False) -> Any:
@@ -260,7 +264,7 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     if pairs is None:
         return None
     wanted = {f.name: f for f in dataclasses.fields(cls) if is_read(f)}
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     before = len(doc.faults)
     values: dict[str, Any] = {}
     names = {yaml_name(spec): name for name, spec in wanted.items()}
@@ -298,6 +302,12 @@ def build(cls: Any, node: yaml.Node, path: str, doc: Document) -> Any:
     for name, what in getattr(made, "faults", tuple)():
         doc.fault(_join(path, name), what)
     return made
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of a dataclass' fields."""
+    return typing.get_type_hints(cls)
 
 
 def mapping(

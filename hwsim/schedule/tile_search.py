@@ -195,11 +195,30 @@ def _cost_blocks(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> 
             return 0
     tried = 0
     compute = max(_compute(p, w), _feeding(p, w, 0.0))
+    if _cannot_be_kept(p, w, compute, by_bytes, slowest, found):
+        return 0
     for a in range(w.ints[OPTIONS, 0]):
         for b in range(w.ints[OPTIONS, 1]):
             for c in range(w.ints[OPTIONS, 2]):
                 tried += _cost(p, w, compute, a, b, c, by_bytes, slowest, found)
     return tried
+
+
+@jit
+def _cannot_be_kept(
+    p: Any, w: Any, compute: float, by_bytes: bool, slowest: float, found: Any
+) -> bool:
+    """Is the least that these blocks can come to, at any depths, more than what is kept last?"""
+    moved = 0.0
+    for tensor in range(3):
+        least = np.inf
+        for option in range(w.ints[OPTIONS, tensor]):
+            least = min(least, w.floats[MOVED + tensor, option])
+        moved += least
+    worst = found[found.shape[0] - 1, 0]
+    if by_bytes:
+        return bool(moved > worst or compute > slowest)
+    return bool(compute > worst)
 
 
 @jit

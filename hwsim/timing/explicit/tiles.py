@@ -5,7 +5,6 @@ closed form; the two agree to the word.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -18,6 +17,8 @@ from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.tensor import Axis, Tensor
 
 Ints = npt.NDArray[np.int64]
+MOST_CODES = 1 << 60  # of rows as one number
+MOST_WALKS_KEPT, MOST_STEPS_KEPT = 40, 50_000
 LARGEST_TABLE = 50_000_000  # places, of eight bytes each
 MOST_PARTS = 512  # that a stage's steps are divided into
 MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
@@ -42,6 +43,9 @@ class Tiles:
     leaving: Ints
 
 
+_walked: dict[tuple[Nest, int], tuple[Steps, list[Tiles]]] = {}
+
+
 @dataclass(frozen=True)
 class Steps:
     """All steps of the loops outside the boundary: the chunk [lo, hi) of every dim at each."""
@@ -64,8 +68,19 @@ def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
     """Every step outside item number `boundary`, and the tiles of every level there (temporal loops
     only).
 
-    Raises TooLarge for more steps than there is memory for.
+    What was walked lately is kept, as machines that differ in their DRAM share schedules. Raises
+    TooLarge for more steps than there is memory for.
     """
+    key = (nest, boundary)
+    walked = _walked.pop(key, None) or _walk(nest, boundary)
+    if walked[0].count <= MOST_STEPS_KEPT:
+        _walked[key] = walked
+        if len(_walked) > MOST_WALKS_KEPT:
+            _walked.pop(next(iter(_walked)), None)
+    return walked
+
+
+def _walk(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
     number = _steps_outside(nest, boundary)
     if number > MOST_STEPS:
         raise TooLarge(
@@ -230,13 +245,30 @@ def _axis_words(axis: Axis, steps: Steps) -> tuple[Ints, Ints]:
         return np.maximum(high - low, 0), np.maximum(
             np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1]), 0
         )
+    first, row_of = _distinct(chunks)
     rows = [
         tuple((int(start[step]), int(end[step])) for start, end in chunks)
-        for step in range(steps.count)
+        for step in first.tolist()
     ]
-    own = [len(_coordinates(axis, row)) for row in rows]
-    common = [_common(axis, row, after) for row, after in itertools.pairwise(rows)]
-    return np.array(own, np.int64), np.array(common, np.int64)
+    own = np.array([len(_coordinates(axis, row)) for row in rows], np.int64)
+    pairs = row_of[:-1] * len(rows) + row_of[1:]
+    known, pair_of = np.unique(pairs, return_inverse=True)
+    before, after = np.divmod(known, len(rows))
+    common = [_common(axis, rows[a], rows[b]) for a, b in zip(before, after, strict=True)]
+    return own[row_of], np.array(common, np.int64)[pair_of]
+
+
+def _distinct(chunks: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """(a step of each distinct row of chunks, the number of every step's row)."""
+    code, codes = np.zeros(len(chunks[0][0]), np.int64), 1
+    for bound in (bound for chunk in chunks for bound in chunk):
+        sizes = int(bound.max()) + 1
+        if codes * sizes > MOST_CODES:
+            known, code = np.unique(code, return_inverse=True)
+            codes = len(known)
+        code, codes = code * sizes + bound, codes * sizes
+    _, first, row_of = np.unique(code, return_index=True, return_inverse=True)
+    return first, row_of
 
 
 def _gapless(axis: Axis, chunks: list[tuple[Ints, Ints]]) -> bool:
