@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwsim.api import compare, map_layers, run_nests, simulate
+    from hwsim.api import compare, map_layers, run_nests, simulate, sweep
     from hwsim.choose.mappings import Mappings
     from hwsim.describe.layer import (
+        AttentionLayer,
         ConvLayer,
         ConvTransposeLayer,
         Density,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.results.comparison import Comparison
     from hwsim.results.result import LayerResult, Result
+    from hwsim.sweeps.result import SweepResult
     from hwsim.teach.questions import check, question
 
 __version__ = "0.1.0"
@@ -35,6 +37,9 @@ _HOMES = {
     "Mappings": "hwsim.choose.mappings",
     "map_layers": "hwsim.api",
     "run_nests": "hwsim.api",
+    "sweep": "hwsim.api",
+    "SweepResult": "hwsim.sweeps.result",
+    "AttentionLayer": "hwsim.describe.layer",
     "ConfigError": "hwsim.errors",
     "HwsimError": "hwsim.errors",
     "PhysicsError": "hwsim.errors",
@@ -53,6 +58,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AttentionLayer",
     "Comparison",
     "ConfigError",
     "ConvLayer",
@@ -67,6 +73,7 @@ __all__ = [
     "PhysicsError",
     "PoolLayer",
     "Result",
+    "SweepResult",
     "Workload",
     "check",
     "compare",
@@ -76,6 +83,7 @@ __all__ = [
     "question",
     "run_nests",
     "simulate",
+    "sweep",
 ]
 
 

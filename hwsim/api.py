@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hwsim.choose.kernels import KernelChoice
     from hwsim.choose.mappings import Mappings
     from hwsim.ir.tensor import Array
+    from hwsim.sweeps.result import SweepResult
 
 Convention = Literal["exact", "timeloop"]
 CONVENTIONS = ("exact", "timeloop")
@@ -158,6 +159,49 @@ def run_nests(path: str | Path, progress: Progress | None = None, patient: bool 
     job = Job(own.workload, own.machine, own.file.algorithm, None, own.file.dtype)
     job.layers()
     return gather(job, simulate_nests(own, progress, patient))
+
+
+def sweep(
+    machine: str | Path,
+    workload: str | Path,
+    axes: Mapping[str, Sequence[object] | str],
+    *,
+    where: Sequence[str] = (),
+    objectives: Sequence[str] = ("latency", "energy"),
+    model: Literal["simulate", "bound"] = "simulate",
+    schedules: Literal["best", "quick"] = "best",
+    journal: str | Path = "sweep.sqlite",
+    engine: str = "pool",
+    sampler: str = "all",
+    trials: int = 100,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    **fixed: object,
+) -> SweepResult:
+    """Every combination of the axes' values, as `hwsim sweep FILE` runs them; what the journal
+    knows is not run again.
+
+    axes: places in the machine's file ('parts.dram.bandwidth'), or machine, workload, batch, input,
+    context, dtype, algorithm, dataflow, to lists of values or texts such as 'powers(16 KiB, 1
+    MiB)'. fixed: values of these words that stay. where: constraints such as 'array.rows >= 8'.
+    Programs that call it with engine='pool' stand under `if __name__ == "__main__":`. Raises
+    HwsimError for a sweep that no point can come of.
+    """
+    from hwsim.sweeps.axes import axis
+    from hwsim.sweeps.engines import Crew
+    from hwsim.sweeps.run import Asked, run_sweep
+    from hwsim.sweeps.sweep_file import make_sweep
+
+    made = [
+        axis(title, values if isinstance(values, str) else [str(value) for value in values])
+        for title, values in axes.items()
+    ]
+    names = {name for each in made for name in each.names}
+    same = {"machine": machine, "workload": workload, **fixed}
+    stays = {name: str(value) for name, value in same.items() if name not in names}
+    asked = make_sweep("sweep", made, stays, where, objectives, model, schedules)
+    how = Asked(engine, sampler, trials, Crew(workers))
+    return run_sweep(asked, Path(journal), how, progress)
 
 
 def kernel_choices(

@@ -320,6 +320,7 @@ def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
                 f"set: {', '.join(map(str, machine.settings))}." if machine.settings else "",
                 machine.fidelity.strip(),
                 assumed_text(machine).removeprefix("; "),
+                *(f"{note}." for note in workload.notes),
             ),
         )
     )

@@ -10,6 +10,7 @@ import click
 
 from hwsim.cli.inputs import (
     batches_of,
+    context_option,
     input_option,
     machines_with,
     set_option,
@@ -40,6 +41,7 @@ from hwsim.describe.settings import Setting
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data types, as fp32,int8 (default: each machine's own).")
 @input_option
+@context_option
 @set_option
 @click.option(
     "--what-if/--no-what-if",
@@ -64,6 +66,7 @@ def command(
     layers: tuple[str, ...],
     dtype: str | None,
     size: tuple[int, int] | None,
+    context: int | None,
     settings: tuple[Setting, ...],
     what_if: bool | None,
     wait: bool,
@@ -81,7 +84,7 @@ def command(
     check_outputs(json_to)
     if out is not None:
         check_folder(out, force)
-    network = find_workload(workload, size=size)
+    network = find_workload(workload, size=size, context=context)
     loaded = machines_with(names_of(machines, "--machines"), settings)
     if layers:
         network = network.only(layers)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hwsim.cli.inputs import context_option, input_option
 from hwsim.cli.terminal import check_outputs, names_of, print_text, user_errors
 from hwsim.errors import HwsimError
 
@@ -19,6 +20,8 @@ from hwsim.errors import HwsimError
 @click.option(
     "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."
 )
+@input_option
+@context_option
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--weights", type=float, help="Share of the weights that is not zero.")
 @click.option("--activations", type=float, help="Share of the activations that is not zero.")
@@ -43,6 +46,8 @@ def command(
     workload: str,
     algorithms: str | None,
     batch: int,
+    size: tuple[int, int] | None,
+    context: int | None,
     layers: tuple[str, ...],
     weights: float | None,
     activations: float | None,
@@ -63,7 +68,7 @@ def command(
     from hwsim.report.files import write_file
 
     check_outputs(json_to)
-    network = find_workload(workload, batch)
+    network = find_workload(workload, batch, size, context)
     if layers:
         network = network.only(layers)
     if weights is not None or activations is not None or structure != "unstructured":

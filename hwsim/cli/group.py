@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": "compare",
     "diff": "diff",
     "sweep": "sweep",
+    "import": "import_model",
     "count": "count",
     "error": "error",
     "map": "map_layers",

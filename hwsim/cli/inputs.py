@@ -41,7 +41,12 @@ input_option = click.option(
     "size",
     metavar="SIZE",
     callback=_size,
-    help="Rows and columns of an image: 299, or 224x320.",
+    help="Rows and columns of an image: 299, or 224x320; or a number of tokens.",
+)
+context_option = click.option(
+    "--context",
+    type=click.IntRange(0, 1 << 40),
+    help="Tokens before the input's, whose keys and values are kept.",
 )
 set_option = click.option(
     "--set",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import textwrap
 from collections.abc import Callable
 from fractions import Fraction
@@ -106,7 +107,7 @@ def _lessons() -> list[tuple[str, str]]:
 def show(name: str) -> str:
     """A machine, workload, algorithm or dataflow by name, or a YAML file by path. Raises
     UnknownName."""
-    if "/" in name or name.endswith((".yaml", ".yml")):
+    if "/" in name or name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return _show_file(name)
     finders: dict[str, Callable[[], str]] = {}
     finders.update(
@@ -129,9 +130,10 @@ def _show_file(path: str) -> str:
     """A file is a machine when it has parts, else a workload."""
     if not Path(path).is_file():
         raise HwsimError(f"{path}: no such file")
+    own = path.endswith((".yaml", ".yml"))
     return (
         show_machine(load_machine(path))
-        if "parts:" in Path(path).read_text(errors="replace")
+        if own and "parts:" in Path(path).read_text(errors="replace")
         else show_workload(load_workload(path))
     )
 
@@ -188,18 +190,34 @@ def _value(field: str, value: Any) -> str:
 
 
 def show_workload(workload: Workload) -> str:
-    """Layers with their shapes and multiply-accumulates."""
-    rows = [[name, layer.summary, f"{layer.macs:,}"] for name, layer in workload.layers.items()]
-    rows.append(["total", "", f"{workload.macs:,}"])
+    """Layers with their shapes and multiply-accumulates; those alike of one name together."""
+    alike: dict[tuple[str, str], int] = {}
+    macs: dict[tuple[str, str], int] = {}
+    for name, layer in workload.layers.items():
+        key = (re.sub(r" \(\d+\)$", "", name), layer.summary)
+        alike[key] = alike.get(key, 0) + 1
+        macs[key] = macs.get(key, 0) + layer.macs
+    rows = [
+        [f"{name} x{alike[name, shape]}" if alike[name, shape] > 1 else name, f"{number:,}", shape]
+        for (name, shape), number in macs.items()
+    ]
+    rows.append(["total", f"{workload.macs:,}", ""])
     convolutions = sum(
         isinstance(layer, (ConvLayer, ConvTransposeLayer)) for layer in workload.layers.values()
+    )
+    notes = [line for note in workload.notes for line in textwrap.wrap(note, WIDTH)]
+    products = (
+        f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates"
+        if convolutions
+        else f"{len(workload.layers)} layers"
     )
     return "\n".join(
         [
             *textwrap.wrap(f"{workload.name}: {workload.source}", WIDTH),
-            f"{convolutions} convolutions with {workload.conv_macs:,} multiply-accumulates",
+            *notes,
+            products,
             "",
-            text_table(["layer", "shape", "MACs"], rows),
+            text_table(["layer", "MACs", "shape"], rows, left=1, words_last=True),
         ]
     )
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from hwsim.cli.inputs import input_option, set_option
+from hwsim.cli.inputs import context_option, input_option, set_option
 from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
 from hwsim.describe.settings import Setting
@@ -71,6 +71,7 @@ from hwsim.errors import HwsimError
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option("--dtype", "-t", help="Data type (default: the machine's).")
 @input_option
+@context_option
 @set_option
 @click.option(
     "--layout",
@@ -168,6 +169,7 @@ def command(
     layers: tuple[str, ...],
     dtype: str | None,
     size: tuple[int, int] | None,
+    context: int | None,
     settings: tuple[Setting, ...],
     layout: Literal["nchw", "nhwc"],
     nest_file: Path | None,
@@ -186,8 +188,9 @@ def command(
 ) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
-    WORKLOAD is a name, a YAML file, NAME:LAYER, or a shape: gemm:M,N,K, conv:C,H,W,K,R,S,STRIDE,PAD
-    or convtranspose: as conv. With --nest FILE machine, layers and nests are the file's; with
+    WORKLOAD is a name, a YAML file, NAME:LAYER, a model (.onnx, .pt2, a transformer's config.json)
+    or a shape: gemm:M,N,K, conv:C,H,W,K,R,S,STRIDE,PAD, convtranspose: as conv,
+    attention:HEADS,Q,KV,D. With --nest FILE machine, layers and nests are the file's; with
     --scalesim-config and --topology SCALE-Sim's.
     """
     from hwsim.api import kernel_choices, run_nests, simulate
@@ -238,6 +241,7 @@ def command(
             ("--explain", explain),
             ("--layout", layout != "nchw"),
             ("--input", size),
+            ("--context", context is not None),
             ("--set", settings),
         )
         if convention == "scalesim":
@@ -278,6 +282,7 @@ def command(
             ("--explain", explain),
             ("--layout", layout != "nchw"),
             ("--input", size),
+            ("--context", context is not None),
             ("--set", settings),
         )
         with progress_bar("simulating") as progress:
@@ -290,7 +295,7 @@ def command(
         loaded = load_machine(machine, settings)
         if cores is not None:
             loaded = with_cores(loaded, cores)
-        network = find_workload(workload, batch, size).with_layout(layout)
+        network = find_workload(workload, batch, size, context).with_layout(layout)
         if layers:
             network = network.only(layers)
         with progress_bar("simulating") as progress:

@@ -14,6 +14,7 @@ from hwsim.describe.layer.windows import (
     PoolLayer,
     all_sides,
     both_axes,
+    shortest,
     window_positions,
 )
 
@@ -50,5 +51,6 @@ __all__ = [
     "all_sides",
     "both_axes",
     "lengths",
+    "shortest",
     "window_positions",
 ]

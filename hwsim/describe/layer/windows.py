@@ -34,7 +34,7 @@ def all_sides(pad: PerAxis) -> tuple[tuple[int, int], tuple[int, int]]:
     return (rows, rows), (columns, columns)
 
 
-def _plain(value: object) -> PerAxis:
+def shortest(value: object) -> PerAxis:
     """The shortest way to say the same: 1 for (1, 1) and (1, 1, 1, 1), (0, 4) for (0, 4, 0, 4)."""
     found: tuple[int, ...] = tuple(value) if isinstance(value, (list, tuple)) else (value,)  # type: ignore[assignment]
     if len(found) == 4 and found[:2] == found[2:]:
@@ -51,7 +51,7 @@ class _Axes:
     def _canonical(self) -> None:
         for name in ("stride", "pad", "dilation", "output_pad"):
             if hasattr(self, name):
-                object.__setattr__(self, name, _plain(getattr(self, name)))
+                object.__setattr__(self, name, shortest(getattr(self, name)))
 
     @property
     def strides(self) -> tuple[int, int]:

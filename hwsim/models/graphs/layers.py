@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 
+from hwsim.describe.layer import shortest
 from hwsim.describe.network_file import FeatureMap, LayerText
 from hwsim.errors import HwsimError
 from hwsim.models.graphs.graph import Dims, Graph, Node, elements
@@ -112,8 +113,10 @@ def _convtranspose(graph: Graph, node: Node) -> LayerText:
 
 
 def _product(graph: Graph, node: Node) -> LayerText:
-    """A[..][m][k] B[..][k][n]; with a constant operand a layer of weights."""
-    a, b = (graph.shape(node, value) for value in node.inputs[:2])
+    """A[..][m][k] B[..][k][n]; with a constant operand a layer of weights. skip: the first input is
+    what is added to them."""
+    operands = node.inputs[1:3] if node.attributes.get("skip") else node.inputs[:2]
+    a, b = (graph.shape(node, value) for value in operands)
     if node.attributes.get("transpose_a"):
         a = (*a[:-2], a[-1], a[-2])
     if node.attributes.get("transpose_b"):
@@ -123,9 +126,9 @@ def _product(graph: Graph, node: Node) -> LayerText:
     if len(b) == 1:
         b = (*b, 1)
     data = graph.data(node)
-    if node.inputs[1] not in data and len(b) == 2:
+    if operands[1] not in data and len(b) == 2:
         return _weights(node.name, a, b[-1])
-    if node.inputs[0] not in data and len(a) == 2:
+    if operands[0] not in data and len(a) == 2:
         return _weights(node.name, (*b[:-2], b[-1], b[-2]), a[-2])
     batch = max(prod(a[:-2]), prod(b[:-2]))
     return LayerText(
@@ -135,7 +138,7 @@ def _product(graph: Graph, node: Node) -> LayerText:
         n=b[-1],
         k=a[-1],
         batch=batch,
-        operand="data" if node.inputs[1] in data else "weight",
+        operand="data" if operands[1] in data else "weight",
     )
 
 
@@ -268,4 +271,15 @@ ENTRIES: dict[str, Callable[[Graph, Node], LayerText]] = {
 def entry(graph: Graph, node: Node, sources: tuple[str, ...]) -> LayerText:
     """The entry of a node that is a layer of its own. Raises HwsimError for shapes that the model
     does not say."""
-    return replace(ENTRIES[node.kind](graph, node), from_=sources)
+    made = ENTRIES[node.kind](graph, node)
+    return replace(
+        made,
+        from_=sources,
+        s=None if made.s == made.r else made.s,
+        stride=shortest(made.stride),
+        pad=shortest(made.pad),
+        dilation=shortest(made.dilation),
+        output_pad=shortest(made.output_pad),
+        inputs=None if made.inputs == 1 else made.inputs,
+        kv_heads=None if made.kv_heads == made.heads else made.kv_heads,
+    )
