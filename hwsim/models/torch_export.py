@@ -36,7 +36,8 @@ KINDS = {
     "pixel_shuffle mean sum amax argmax repeat stack roll cumsum",
     "pick": "embedding index gather index_select",
     "view": "view reshape flatten unsqueeze squeeze transpose permute t expand dropout detach "
-    "split chunk unbind slice select narrow alias unflatten swapaxes getitem feature_dropout identity lift_fresh_copy",
+    "split chunk unbind slice select narrow alias unflatten swapaxes getitem feature_dropout "
+    "identity lift_fresh_copy",
     "shape": "arange full zeros ones zeros_like ones_like full_like sym_size scalar_tensor "
     "_assert_tensor_metadata",
 }
