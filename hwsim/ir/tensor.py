@@ -80,10 +80,11 @@ class Tensor:
     stated: bool = False
     kept_as: Role | None = None
 
-    @property
+    @cached_property
     def order(self) -> tuple[int, ...]:
-        """Axis numbers from slowest to fastest."""
-        return self.layout or tuple(range(len(self.axes)))
+        """Axis numbers from slowest to fastest; first those of one word, without neighbours."""
+        stated = self.layout or tuple(range(len(self.axes)))
+        return tuple(sorted(stated, key=lambda number: self.axes[number].size > 1))
 
     @property
     def fastest(self) -> Axis:
