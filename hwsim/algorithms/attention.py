@@ -52,7 +52,7 @@ class FlashAttention(Attention):
     def lower(self, layer: Layer) -> Plan:
         if not isinstance(layer, AttentionLayer):
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
-        return Plan(self.name, _stages(layer), TEMPORARIES, fused_over=("b", "m"))
+        return Plan(self.name, _stages(layer), TEMPORARIES, fused_over=("b", "m"), one_kernel=True)
 
 
 def _stages(layer: AttentionLayer) -> tuple[Stage, Stage, Stage]:

@@ -159,7 +159,8 @@ class Plan:
     the reasons.
 
     fused_over: dims whose blocks run through all the stages one after another, so that a block's
-    temporaries stay on chip; empty when each stage runs whole.
+    temporaries stay on chip; empty when each stage runs whole. one_kernel: a GPU runs all blocks in
+    one call, not each in its own.
     """
 
     algorithm: str
@@ -167,6 +168,7 @@ class Plan:
     temporaries: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
     fused_over: tuple[str, ...] = ()
+    one_kernel: bool = False
 
     @property
     def operations(self) -> Operations:

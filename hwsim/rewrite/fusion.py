@@ -40,6 +40,11 @@ def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
     """
     if not plan.fused_over:
         return [Block(plan, 1)], []
+    if plan.one_kernel and machine.management == "mixed":
+        return [Block(plan, 1)], [
+            f"not fused on {machine.name}: one kernel that goes through all blocks is not modelled "
+            f"yet; its stages are timed one after another"
+        ]
     chunks = _chunks(plan, machine)
     if isinstance(chunks, str):
         return [Block(plan, 1)], [f"not fused on {machine.name}: {chunks}"]

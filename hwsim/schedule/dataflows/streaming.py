@@ -39,8 +39,10 @@ class Streaming:
         return None if stage.view is None else "a matrix product reuses what this would stream"
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        outer = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
-        window = tuple(dim for dim, _ in stage.bounds if dim not in outer)
+        written = [(dim, bound) for dim, bound in stage.bounds if dim in stage.output.dims]
+        # vectors and neighbouring threads go along what moves
+        outer = [dim for dim, bound in written if bound > 1] or [written[-1][0]]
+        window = tuple(dim for dim, _ in stage.bounds if dim not in stage.output.dims)
         if isinstance(machine.compute, Core):
             items = _on_cores(stage, machine, machine.compute, outer, window)
         elif isinstance(machine.compute, StreamingMultiprocessor):

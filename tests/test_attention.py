@@ -1,0 +1,165 @@
+"""Attention, batched products and copies: counts by their definition, on every kind of machine."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import hwsim
+from hwsim.algorithms import lower
+from hwsim.count.compulsory import compulsory_bytes
+from hwsim.describe.layer import (
+    AttentionLayer,
+    ElementwiseLayer,
+    GemmLayer,
+    Layer,
+    MoveLayer,
+)
+from hwsim.describe.networks import find_workload, load_workload
+from hwsim.errors import HwsimError
+
+MACHINES = ("toy-8x8", "toy-systolic", "tpu-v1", "h100", "toy-cpu")
+SMALL = AttentionLayer(1, 4, 6, 6, 8, kv_heads=2, causal=True)
+
+
+def test_pairs_are_those_that_a_token_sees() -> None:
+    for q, kv in itertools.product(range(1, 6), range(1, 9)):
+        whole = AttentionLayer(1, 2, q, kv, 3)
+        assert whole.macs == 2 * 2 * q * kv * 3
+        if q <= kv:
+            seen = sum(key <= kv - q + token for token in range(q) for key in range(kv))
+            assert AttentionLayer(1, 2, q, kv, 3, causal=True).pairs == seen
+
+
+def test_stages_compute_attention() -> None:
+    """The two products by the dims that their tensors state, around a softmax, are softmax(QK')V
+    of every head with its own keys, which some share."""
+    rng = np.random.default_rng(0)
+    heads, kv_heads, q, kv, d = 4, 2, 3, 5, 8
+    layer = AttentionLayer(2, heads, q, kv, d, kv_heads)
+    queries = rng.normal(size=(2, heads, q, d))
+    keys, values = rng.normal(size=(2, 2, kv_heads, kv, d))
+    scores, softmax, sums = lower(layer, "attention").stages
+    assert (softmax.extents, scores.extents) == (
+        {"b": 4, "m": 6, "n": 5},
+        {"b": 4, "m": 6, "n": 5, "d": 8},
+    )
+    rows = queries.reshape(2, kv_heads, heads // kv_heads * q, d).reshape(4, 6, d)
+    s = np.einsum("bmd,bnd->bmn", rows, keys.reshape(4, kv, d))
+    p = np.exp(s) / np.exp(s).sum(axis=-1, keepdims=True)
+    found = np.einsum("bmn,bnd->bmd", p, values.reshape(4, kv, d)).reshape(2, heads, q, d)
+    for image, head in itertools.product(range(2), range(heads)):
+        own = head // (heads // kv_heads)
+        alone = np.exp(queries[image, head] @ keys[image, own].T)
+        expected = alone / alone.sum(axis=-1, keepdims=True) @ values[image, own]
+        np.testing.assert_allclose(found[image, head], expected)
+    assert scores.iterations + sums.iterations == layer.macs
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("algorithm", ["direct", "flash-attention", "auto"])
+def test_attention_runs_everywhere(machine: str, algorithm: str) -> None:
+    layer = hwsim.simulate(SMALL, machine, algorithm).layers[0]
+    assert layer.seconds > 0 and layer.macs == SMALL.macs
+    assert layer.operations.multiplies == 2 * 4 * 6 * 6 * 8
+    assert layer.operations.effectual_multiplies == SMALL.macs
+
+
+def test_blocks_keep_scores_on_the_chip() -> None:
+    """Scores of 64 KiB do not fit half of the buffer: apart they go to DRAM and come back."""
+    layer = AttentionLayer(1, 1, 256, 256, 16)
+    apart, fused = (
+        hwsim.simulate(layer, "toy-8x8", name).layers[0]
+        for name in ("attention", "flash-attention")
+    )
+    assert fused.dram_bytes < apart.dram_bytes
+    assert fused.operations.multiplies == apart.operations.multiplies
+
+
+def test_a_batched_product_is_its_products() -> None:
+    """As many bytes as so many products of their own, where nothing is shared."""
+    one = hwsim.simulate(GemmLayer(8, 8, 8), "toy-8x8", "direct").layers[0]
+    many = hwsim.simulate(GemmLayer(8, 8, 8, batch=5, operand="data"), "toy-8x8", "direct").layers[
+        0
+    ]
+    assert many.dram_bytes == 5 * one.dram_bytes
+    assert many.macs == 5 * one.macs
+
+
+@pytest.mark.parametrize(("reads", "writes"), [(12, 12), (100, 7), (7, 100), (1, 9), (9, 1)])
+def test_copies_move_what_they_say(reads: int, writes: int) -> None:
+    layer = MoveLayer(3, reads, writes, dtype="int8")
+    assert compulsory_bytes(lower(layer, "direct")) == 3 * (reads + writes)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("place", [(64, 96, 1), (64, 1, 96), (1, 64, 96)])
+def test_the_place_of_a_length_does_not_matter(machine: str, place: tuple[int, int, int]) -> None:
+    """An axis of one word has no neighbours: maps of one column went a line a word through
+    caches."""
+    dtype = "int8" if machine.startswith("t") and "cpu" not in machine else "fp32"
+    found = hwsim.simulate(ElementwiseLayer(1, *place, op="gelu"), machine, dtype=dtype).layers[0]
+    same = hwsim.simulate(ElementwiseLayer(1, 64, 1, 96, op="gelu"), machine, dtype=dtype).layers[0]
+    assert found.dram_bytes == same.dram_bytes
+    assert found.seconds == pytest.approx(same.seconds, rel=0.02)
+
+
+def test_a_shape_by_name() -> None:
+    workload = find_workload("attention:heads=32,q=1,kv=2048,d=128,kv_heads=8")
+    assert list(workload.layers.values()) == [AttentionLayer(1, 32, 1, 2048, 128, 8)]
+    assert find_workload("gemm:8,8,8,batch=3").macs == 3 * 512
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"kv_heads": 3}, "kv_heads: 3; expected a divisor of 4 heads"),
+        ({"q": 7, "causal": True}, "7 tokens ask 6"),
+        ({"d": 0}, "d: 0; expected at least 1"),
+    ],
+)
+def test_attention_that_is_none(fields: dict[str, int], expected: str) -> None:
+    with pytest.raises(HwsimError, match=expected):
+        AttentionLayer(**({"n": 1, "heads": 4, "q": 6, "kv": 6, "d": 8} | fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [
+        ("efficientnet-b0", 385_814_752),  # 0.39 G: Tan and Le 2019, table 2
+        ("vit-b16", 17_563_828_224),  # 17.6 G: Touvron et al. 2021, arXiv:2012.12877, table 5
+        ("unet", 150_428_424_448),
+        ("bert-base", 12 * 512 * (12 * 768 * 768 + 2 * 512 * 768)),
+        ("gpt2", 12 * (1024 * 12 * 768**2 + 768 * 1024 * 1025) + 768 * 50257),
+    ],
+)
+def test_networks_multiply_what_is_published(name: str, macs: int) -> None:
+    """By the papers' totals, or by formulas of the architectures' own sizes."""
+    assert load_workload(name).macs == macs
+
+
+def test_a_workload_of_tokens_takes_another_number() -> None:
+    """Products go by the tokens, attention by their square; a context is asked, and asks nothing."""
+    full, half = load_workload("bert-base"), load_workload("bert-base", size=(256, 256))
+    assert full.layers["qkv"].macs == 2 * half.layers["qkv"].macs
+    assert full.layers["attention"].macs == 4 * half.layers["attention"].macs
+    decode = load_workload("gpt2", size=(1, 1), context=1023).layers["attention"]
+    assert decode == AttentionLayer(1, 12, 1, 1024, 64, causal=True)
+
+
+def kinds(layers: dict[str, Layer]) -> set[str]:
+    return {type(layer).__name__ for layer in layers.values()}
+
+
+def test_with_batch_goes_through_every_kind() -> None:
+    workload = load_workload("llama-3-8b-decode")
+    assert (
+        workload.with_batch(4).macs
+        == 4 * workload.macs
+        == load_workload("llama-3-8b-decode", 4).macs
+    )
+    assert {"AttentionLayer", "MoveLayer", "LinearLayer", "ElementwiseLayer"} == kinds(
+        workload.layers
+    )

@@ -1,0 +1,239 @@
+"""Models of other formats: what they multiply, what becomes of every operator, what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper
+
+import hwsim
+from hwsim.cli import main
+from hwsim.describe.layer import AttentionLayer, ConvLayer, GemmLayer, LinearLayer, MoveLayer
+from hwsim.describe.networks import load_workload
+from hwsim.errors import HwsimError
+
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+MODELS = Path(__file__).parent / "models"
+TOTALS = {  # multiply-accumulates of Conv and Gemm, and convolutions, by a count of our own
+    "bvlc_alexnet": (654_560_384, 5),
+    "densenet121": (2_834_161_664, 121),
+    "inception_v1": (1_431_556_352, 57),
+    "inception_v2": (2_018_851_840, 69),
+    "resnet50": (4_089_184_256, 53),
+    "shufflenet": (124_664_528, 49),
+    "squeezenet": (349_151_936, 26),
+    "vgg19": (19_632_062_464, 16),
+    "zfnet512": (1_481_727_008, 5),
+}
+
+
+def from_shapes(path: Path) -> tuple[int, int]:
+    """(multiply-accumulates, convolutions) of a file, from its shapes alone."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    sizes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    }
+    sizes |= {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    macs = convolutions = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            convolutions += 1
+            macs += math.prod(sizes[node.output[0]]) * math.prod(sizes[node.input[1]][1:])
+        elif node.op_type == "Gemm":
+            macs += math.prod(sizes[node.output[0]]) * sizes[node.input[0]][-1]
+    return macs, convolutions
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_light_models_multiply_what_their_shapes_say(name: str) -> None:
+    path = LIGHT / f"light_{name}.onnx"
+    workload = load_workload(path)
+    convolutions = sum(isinstance(layer, ConvLayer) for layer in workload.layers.values())
+    assert (workload.macs, convolutions) == TOTALS[name] == from_shapes(path)
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_every_operator_is_a_layer_or_in_the_notes(name: str) -> None:
+    path = LIGHT / f"light_{name}.onnx"
+    operators = Counter(node.op_type for node in onnx.load(path).graph.node)
+    workload = load_workload(path)
+    noted = sum(
+        int(part.rsplit(" ", 1)[1].split(";")[0])
+        for note in workload.notes
+        for part in note.partition(": ")[2].partition("; ")[0].split(", ")
+    )
+    assert noted + len(workload.layers) == operators.total()
+
+
+def test_what_is_imported_is_what_is_run(tmp_path: Path) -> None:
+    model = LIGHT / "light_squeezenet.onnx"
+    out = tmp_path / "net.yaml"
+    ran = CliRunner().invoke(main, ["import", str(model), "--out", str(out)])
+    assert ran.exit_code == 0, ran.output
+    assert "26 convolutions with 349,151,936 multiply-accumulates" in ran.output
+    assert load_workload(out).layers == load_workload(model).layers
+    assert load_workload(out, 4).layers == load_workload(model).with_batch(4).layers
+
+
+def saved(path: Path, nodes: list[Any], inputs: dict[str, list[Any]], weights: dict[str, Any],
+          output: str) -> Path:  # fmt: skip
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.asarray(w), n) for n, w in weights.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
+    return path
+
+
+def test_products_of_data_and_what_is_not_modelled(tmp_path: Path) -> None:
+    """Attention by hand, and an operator of which hwsim knows nothing: it costs what it moves."""
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            helper.make_node("MatMul", ["x", "w"], ["q"]),
+            helper.make_node("Transpose", ["q"], ["k"], perm=[0, 2, 1]),
+            helper.make_node("MatMul", ["q", "k"], ["s"]),
+            helper.make_node("Softmax", ["s"], ["p"]),
+            helper.make_node("MatMul", ["p", "q"], ["o"]),
+            helper.make_node("Einsum", ["o", "o"], ["e"], equation="bij,bij->bij"),
+        ],
+        {"x": ["batch", "tokens", 8]},
+        {"w": np.zeros((8, 6), np.float32)},
+        "e",
+    )
+    with pytest.raises(HwsimError, match=r"lengths of its inputs are open: x\[1\] \(tokens\)"):
+        load_workload(path)
+    workload = load_workload(path, size=(5, 5))
+    kinds = [type(layer) for layer in workload.layers.values()]
+    assert kinds[:1] == [LinearLayer] and kinds.count(GemmLayer) == 2
+    assert workload.macs == 5 * 8 * 6 + 2 * 5 * 5 * 6
+    assert workload.layers["matmul_2"] == GemmLayer(5, 5, 6, operand="data")
+    einsum = workload.layers["einsum"]
+    assert isinstance(einsum, MoveLayer) and (einsum.reads, einsum.writes) == (2 * 5 * 6, 5 * 6)
+    assert "not modelled but for what they move: Einsum 1; 90 words" in workload.notes
+    result = hwsim.simulate(workload, "tpu-v1", "direct")
+    assert "Einsum 1" in result.machine_fidelity
+
+
+def test_groups_pads_and_rounded_up_places(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            helper.make_node(
+                "Conv", ["x", "w"], ["y"], group=4, strides=[2, 2], auto_pad="SAME_UPPER"
+            ),
+            helper.make_node("MaxPool", ["y"], ["z"], kernel_shape=[3, 3], strides=[2, 2],
+                             ceil_mode=1),
+        ],
+        {"x": [1, 4, 11, 16]},
+        {"w": np.zeros((8, 1, 3, 3), np.float32)},
+        "z",
+    )  # fmt: skip
+    conv, pool = load_workload(path).layers.values()
+    assert conv.output == (8, 6, 8) and conv.macs == 8 * 6 * 8 * 9
+    assert pool.output == (8, 3, 4)
+
+
+@pytest.mark.parametrize(("name", "macs"), [("tiny-cnn", 221_264), ("tiny-text", 46_464)])
+def test_programs_of_pytorch(name: str, macs: int) -> None:
+    """torch.utils.flop_counter of PyTorch 2.11 counts 442,528 and 92,928 operations, attention left
+    out."""
+    workload = load_workload(MODELS / f"{name}.pt2")
+    attention = [each for each in workload.layers.values() if isinstance(each, AttentionLayer)]
+    assert workload.macs - sum(layer.macs for layer in attention) == macs
+    if name == "tiny-text":
+        assert attention == [AttentionLayer(1, 4, 12, 12, 4, causal=True)]
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 128256,
+    },
+    "mixtral": {
+        "model_type": "mixtral",
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 32000,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+    },
+}
+
+
+def config(tmp_path: Path, values: dict[str, Any]) -> Path:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_decoding_reads_every_weight_once(tmp_path: Path) -> None:
+    """8.03 G parameters of Llama 3 8B less the 0.525 G of the table of words (Dubey et al. 2024)."""
+    workload = load_workload(config(tmp_path, CONFIGS["llama"]), size=(1, 1), context=2047)
+    attention = 32 * 2 * 32 * 2048 * 128
+    norms = 65 * 4096
+    assert workload.macs - attention == 8_030_261_248 - 128256 * 4096 - norms
+    assert workload.layers == load_workload("llama-3-8b-decode").layers
+
+
+def test_experts_without_a_token_are_not_read(tmp_path: Path) -> None:
+    path = config(tmp_path, CONFIGS["mixtral"])
+    one, many = load_workload(path, size=(1, 1)), load_workload(path, size=(512, 512))
+    assert one.layers["gate_up"] == GemmLayer(1, 28672, 4096, batch=2)
+    assert many.layers["gate_up"] == GemmLayer(128, 28672, 4096, batch=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("m.tflite", "x", "a file of another kind; expected .yaml (hwsim's own), .json"),
+        ("m.onnx", "x", "no ONNX model that can be read"),
+        ("m.pt2", "x", "no program that can be read"),
+        ("config.json", "{", "not valid JSON"),
+        ("config.json", "[]", "no model_type"),
+        ("config.json", '{"model_type": "lama"}', "did you mean 'llama'"),
+        ("config.json", '{"model_type": "llama"}', "no max_position"),
+        (
+            "config.json",
+            '{"model_type": "llama", "hidden_size": -1}',
+            "hidden_size: -1; expected a whole number",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(
+    tmp_path: Path, name: str, content: str, expected: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    ran = CliRunner().invoke(main, ["import", str(path)])
+    assert ran.exit_code == 2
+    assert str(path) in ran.output and ran.output.count("\n") == 1
+    assert expected in ran.output or expected == "no max_position"
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(HwsimError, match="pip install 'hwsim\\[onnx\\]'"):
+        load_workload(LIGHT / "light_vgg19.onnx")
