@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 from hwsim.describe.machine import PARTS
 from hwsim.describe.reading import yaml_name
 
+LIGHT = "backend/test/data/light/light_squeezenet.onnx"  # without its weights
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -54,6 +57,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (place / first.removeprefix("# file: ")).write_text(rest)
     machine, workload = (text for page, text in blocks("yaml") if page == "machines.md")
     (place / "machine.yaml").write_text(machine)
+    for page, text in blocks("json"):
+        if page == "own-transformer.md":
+            (place / "my-llama").mkdir()
+            (place / "my-llama" / "config.json").write_text(text)
+    shutil.copy(Path(onnx.__file__).parent / LIGHT, place / "squeezenet.onnx")
+    shutil.copy(ROOT / "tests" / "models" / "tiny-cnn.pt2", place / "model.pt2")
     (place / "small.yaml").write_text(workload)
     return place
 

@@ -68,6 +68,9 @@ class Journal:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._cannot(error) from None
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
         """The rows of those of the keys that are there."""
