@@ -1,24 +1,26 @@
 # make demo: the comparison report, from nothing.  make test: the quick tests; make test-slow: the others.
 PYTHON ?= python3
-SHARE ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test test-quick test-slow lint bench bench-caches bench-scalesim digits oracle fuzz sample examples lessons docs clean
+.PHONY: demo test test-quick test-slow kernels lint bench bench-caches bench-scalesim bench-sweeps digits oracle fuzz sample examples lessons docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
 
 test: $(VENV)/.dev
-	$(MAKE) -j2 lint test-quick
+	$(MAKE) -j2 lint kernels
+	$(MAKE) test-quick
 
 test-quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
-# SHARE=2: every second one, the half that is today's turn
 test-slow: $(VENV)/.dev
-	HWSIM_SLOW_SHARE=$(SHARE) $(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow
+
+kernels: $(VENV)/.dev
+	$(BIN)/python -m tests.kernels
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -34,6 +36,9 @@ bench-caches: $(VENV)/.demo
 
 bench-scalesim: $(VENV)/.demo
 	$(BIN)/python benchmarks/scalesim.py
+
+bench-sweeps: $(VENV)/.demo
+	$(BIN)/python benchmarks/sweeps.py
 
 digits: $(VENV)/.dev
 	$(BIN)/python demos/digits.py

@@ -2,14 +2,10 @@
 
 @pytest.mark.slow            the whole test is slow
 @pytest.mark.slow(keep=2)    its first two cases are quick, so that every test has some
-
-HWSIM_SLOW_SHARE=2 runs every second of the slow ones, by turns of a day.
 """
 
 from __future__ import annotations
 
-import datetime
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -52,10 +48,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         seen[name] += 1
         if seen[name] <= mark.kwargs.get("keep", 0):
             item.own_markers = [own for own in item.own_markers if own.name != "slow"]
-    share = int(os.environ.get("HWSIM_SLOW_SHARE", "1"))
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    turn = datetime.date.today().toordinal() % share
-    left = {item for number, item in enumerate(slow) if number % share != turn}
-    if left:
-        config.hook.pytest_deselected(items=sorted(left, key=items.index))
-        items[:] = [item for item in items if item not in left]
