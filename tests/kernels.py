@@ -1,6 +1,6 @@
 """Compile what most tests need before they begin: each worker would compile it for itself.
 
-    python -m tests.kernels      (make test runs it beside the linters)
+python -m tests.kernels      (make test runs it beside the linters)
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from hwsim.describe.units import BYTES
 from hwsim.errors import HwsimError, nearest, shortened
 
 MOST_VALUES = 100_000
@@ -104,21 +105,17 @@ def _range(first: str, last: str, step: str) -> tuple[str, ...]:
 
 def _powers(first: str, last: str) -> tuple[str, ...]:
     """Ends may have units of their own: a power of two is the same in KiB and MiB."""
-    scales = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-    units = [_split(end)[1] for end in (first, last)]
-    same = units[0] == units[1]
-    low, high = (
-        _split(end)[0] * (1 if same else scales.get(unit, 1))
-        for end, unit in zip((first, last), units, strict=True)
-    )
-    if not same and not all(unit in (*scales, "B") for unit in units):
-        raise HwsimError(f"powers from {first} to {last}; expected ends of one unit")
+    (low, unit), (high, other) = _split(first), _split(last)
+    if unit != other:
+        if unit not in BYTES or other not in BYTES:
+            raise HwsimError(f"powers from {first} to {last}; expected ends of one unit")
+        high *= BYTES[other] / BYTES[unit]
     if not 0 < low <= high:
         raise HwsimError(f"powers from {first} to {last}; expected ends above 0, the less first")
     found = [low]
     while found[-1] * 2 <= high * (1 + 1e-9) and len(found) < MOST_VALUES:
         found.append(found[-1] * 2)
-    return _written(found, units[0] if same else "B")
+    return _written(found, unit)
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., tuple[str, ...]], int]] = {

@@ -99,7 +99,7 @@ def sensitivity_chart(result: SweepResult) -> Spec:
                     "field": "times",
                     "type": "quantitative",
                     "title": "times the best",
-                    "scale": {"type": "log"},
+                    "scale": {"type": "log", "nice": False, "padding": 8},
                     "axis": {"tickCount": 4, "format": "~g"},
                 },
                 "color": {

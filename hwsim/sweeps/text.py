@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from hwsim.describe.units import seconds_text, size_text
 from hwsim.report import vega
 from hwsim.report.style import stylesheet
-from hwsim.report.tables import energy_text, text_table
+from hwsim.report.tables import WIDTH, energy_text, text_table
 from hwsim.sweeps.charts import front_chart, sensitivity_chart
 from hwsim.sweeps.result import Point, Sensitivity, SweepResult
 from hwsim.sweeps.rows import COLUMNS, value
@@ -30,7 +31,8 @@ PERFECT = 1.005  # a swing below this says nothing
 
 def sweep_text(result: SweepResult) -> str:
     """What a user reads at the end: the best points, the front, what each axis does."""
-    parts = ["\n".join(_summary(result))]
+    lines = [piece for line in _summary(result) for piece in textwrap.wrap(line, WIDTH)]
+    parts = ["\n".join(lines)]
     if len(result.sweep.objectives) > 1:
         parts.append(_front_text(result))
     swings = [one for one in result.sensitivities() if one.swing > PERFECT]
@@ -46,7 +48,7 @@ def _summary(result: SweepResult) -> Iterator[str]:
     if sweep.model == "bound":
         yield "Least times that arithmetic and traffic allow; nothing was simulated."
     if sweep.schedules == "quick":
-        yield "Quick schedules: run a point again with `hwsim run` for its best."
+        yield "Quick schedules: 'hwsim run' finds a point's best, which may be quicker."
     for objective in sweep.objectives:
         best = result.best(objective)[0]
         yield f"least {objective}: {_shown(best, objective)} with {_values(best)}"
@@ -141,9 +143,7 @@ def sweep_page(result: SweepResult, command: str) -> str:
     data = json.dumps(charts).replace("</", "<\\/")
     config = json.dumps(vega.CONFIG)
     title = escape(result.sweep.name)
-    paragraphs = "".join(
-        f"<p>{escape(line)}</p>\n" for line in sweep_text(result).split("\n\n")[0].splitlines()
-    )
+    paragraphs = "".join(f"<p>{escape(line)}</p>\n" for line in _summary(result))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -166,8 +166,12 @@ def sweep_page(result: SweepResult, command: str) -> str:
 <script>{vega.script()}</script>
 <script id="data" type="application/json">{data}</script>
 <script>
-JSON.parse(document.getElementById("data").textContent).forEach((spec, number) =>
-  vegaEmbed("#chart" + number, spec, {{ renderer: "svg", actions: false, config: {config} }}));
+JSON.parse(document.getElementById("data").textContent).forEach((spec, number) => {{
+  const room = document.getElementById("chart" + number).clientWidth;
+  if (spec.facet) spec.columns = Math.max(1, Math.floor(room / (spec.spec.width + 90)));
+  else spec.width = Math.max(240, room - 90);
+  vegaEmbed("#chart" + number, spec, {{ renderer: "svg", actions: false, config: {config} }});
+}});
 </script>
 </body>
 </html>
