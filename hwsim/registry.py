@@ -3,7 +3,7 @@
 >>> ALGORITHMS: Registry[type] = Registry("algorithm", "hwsim.algorithms")
  A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it. A
 package of a user's own brings more as entry points of the group "hwsim.algorithms"
-(docs/plugins.md): modules that register themselves.
+(CONTRIBUTING.md): modules that register themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Models in other formats: each reader turns a file into the text of a workload.
 
 A format is one file in hwsim/models/; a package of a user's own brings more as entry points of the
-group "hwsim.models" (docs/plugins.md).
+group "hwsim.models" (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
