@@ -78,6 +78,46 @@ def test_blocks_keep_scores_on_the_chip() -> None:
     assert fused.operations.multiplies == apart.operations.multiplies
 
 
+def test_a_gpu_runs_it_as_one_kernel_in_half_precision() -> None:
+    """Scores never leave the chip; measured times are beside it in hwsim validate."""
+    layer = AttentionLayer(1, 32, 2048, 2048, 128)
+    apart, fused, best = (
+        hwsim.simulate(layer, "h100", name, dtype="fp16").layers[0]
+        for name in ("attention", "flash-attention", "auto")
+    )
+    assert [stage.name for stage in fused.stages] == ["attention"]
+    assert fused.dram_bytes == fused.compulsory_bytes == 4 * 32 * 2048 * 128 * 2
+    assert apart.dram_bytes > 10 * fused.dram_bytes
+    assert best.algorithm == "flash-attention" and best.seconds == fused.seconds < apart.seconds
+    assert fused.operations.multiplies == layer.macs
+    wide = hwsim.simulate(layer, "h100", "flash-attention", dtype="fp32").layers[0]
+    assert len(wide.stages) == 3 and any("half precision" in note for note in wide.notes)
+
+
+@pytest.mark.parametrize("more", ["q", "kv", "heads", "n"])
+def test_more_of_anything_takes_longer_on_a_gpu(more: str) -> None:
+    times = []
+    for size in (1, 2, 4, 8):
+        fields = {"n": 1, "heads": 8, "q": 256, "kv": 256, "d": 64}
+        fields[more] *= size
+        run = hwsim.simulate(AttentionLayer(**fields), "h100", "flash-attention", dtype="fp16")
+        times.append(run.seconds)
+    assert all(more >= less * (1 - 1e-9) for less, more in itertools.pairwise(times))
+
+
+def test_a_causal_mask_leaves_tiles_out() -> None:
+    whole, masked = (
+        hwsim.simulate(
+            AttentionLayer(1, 32, 4096, 4096, 64, causal=causal),
+            "h100",
+            "flash-attention",
+            dtype="fp16",
+        ).seconds
+        for causal in (False, True)
+    )
+    assert 0.5 < masked / whole < 0.6
+
+
 def test_a_batched_product_is_its_products() -> None:
     """As many bytes as so many products of their own, where nothing is shared."""
     one = hwsim.simulate(GemmLayer(8, 8, 8), "toy-8x8", "direct").layers[0]

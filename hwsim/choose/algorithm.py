@@ -84,6 +84,8 @@ def _kernels(plan: Plan, machine: Machine) -> int:
     """Stages that are launched one after another."""
     if machine.compute.launch_cycles(machine.clock_hz) == 0.0:
         return 0
+    if plan.one_kernel and machine.management == "mixed":
+        return 1
     stages = sum(not stage.offline for stage in plan.stages)
     return stages * number_of_blocks(plan, machine)
 

@@ -42,8 +42,8 @@ def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
         return [Block(plan, 1)], []
     if plan.one_kernel and machine.management == "mixed":
         return [Block(plan, 1)], [
-            f"not fused on {machine.name}: one kernel that goes through all blocks is not modelled "
-            f"yet; its stages are timed one after another"
+            f"not fused on {machine.name}: its library has one kernel for it in half precision "
+            f"alone; the stages run one after another"
         ]
     chunks = _chunks(plan, machine)
     if isinstance(chunks, str):

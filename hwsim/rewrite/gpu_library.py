@@ -4,6 +4,7 @@
                                      Winograd's take `winograd_images` at a time, some of them none;
                                      every group is called for by itself, of Fourier's every tile
     a matrix of windows:             written by one kernel for every image
+    attention in blocks:             one kernel, in half precision
 
 Seen in the launches and workspaces of reference/h100_conv.json.
 """
@@ -15,18 +16,24 @@ from dataclasses import replace
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
+from hwsim.ir.attention import fused_attention
 from hwsim.ir.kernel import Move, Rectified, Separable
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
 
 SUMS = "fp32"
+HALVES = ("fp16", "bf16")  # types that fused attention is written for
 
 
 def as_library_runs(plan: Plan, machine: Machine) -> Plan:
     """The plan with what the machine's library does otherwise; itself on machines without one."""
     sm = machine.compute
-    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
+    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
+        return plan
+    if plan.one_kernel and plan.stages[0].dtype in HALVES and sm.uses_tensor_cores(HALVES[0]):
+        return replace(plan, stages=(fused_attention(plan.stages),), temporaries=(), fused_over=())
+    if plan.fused_over:
         return plan
     read = {tensor.name for stage in plan.stages for tensor in stage.inputs}
     spectra = frozenset(stage.output.name for stage in plan.stages) & read

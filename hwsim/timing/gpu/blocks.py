@@ -10,18 +10,21 @@ from hwsim.count.closed_form import count
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
+from hwsim.ir.attention import head_width, is_fused_attention
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.parts.cache import Cache
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.results.result import Access, Cycles
+from hwsim.schedule.dataflows.fused_attention import tile_of
 from hwsim.schedule.dataflows.shared_tiled import WORKING_REGISTERS
 from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, LevelTraffic, Walkers, run_stream
 from hwsim.timing.cpu.cores import cache_accesses, fidelity, with_flush
 from hwsim.timing.cpu.waits import memory_cycles
 from hwsim.timing.explicit.accesses import accesses, footprints, word_bytes
+from hwsim.timing.gpu.attention import attention_cycles
 from hwsim.timing.gpu.kernel_time import (
     INTAKE,
     L2,
@@ -65,11 +68,12 @@ def run_on_blocks(
     shared, registers = machine.only("scratchpad", "sm"), machine.only("registers")
     boundary = next(hold for hold in nest.holds if hold.level == shared)
     kernel = nest.kernel
-    room = (
-        occupancy(nest, machine, sm, counts)
-        if kernel is None
-        else _of_kernel(nest, machine, kernel)
-    )
+    if is_fused_attention(nest.stage):
+        room = _of_attention(nest)
+    elif kernel is None:
+        room = occupancy(nest, machine, sm, counts)
+    else:
+        room = _of_kernel(nest, machine, kernel)
     sampling = None
     if isinstance(chain, L2Buffers):
         traffic = chain.run(nest, counts, boundary, _passes(nest, machine, kernel), last)
@@ -79,7 +83,13 @@ def run_on_blocks(
         stream = run_stream(nest, boundary, frozenset({"block"}), chain, walkers)
         traffic, sampling = with_flush(stream.traffic, chain, last), stream.sampling
         how = fidelity("L2", sampling)
-    if kernel is None:
+    if is_fused_attention(nest.stage):
+        moved = sum(
+            row.reads + row.writes for (level, _), row in traffic.items() if level == "dram"
+        )
+        cycles = attention_cycles(nest, machine, dtype, moved * chain.line)
+        how = f"attention in closed form; {how}"
+    elif kernel is None:
         cycles = _plain_cycles(nest, machine, sm, counts, room, dtype, traffic)
     else:
         traffic = _shared_by_clusters(nest, traffic, chain.names[-1], kernel)
@@ -230,6 +240,15 @@ def _of_tensor_cores(
     reads, writes = ceil(sums.reads / deep), ceil(sums.writes / deep)
     wide = sums.write_bytes // max(sums.writes, 1)
     return {output.buffer: Access(reads, writes, reads * wide, writes * wide)}
+
+
+def _of_attention(nest: Nest) -> Occupancy:
+    """Two blocks of four warps, whose registers are all in use; queries and a tile of keys and of
+    values in shared memory."""
+    queries, keys = tile_of(nest.stage)
+    row = head_width(nest.stage) * nest.stage.output.width
+    registers = 255  # of a thread: with two blocks' threads, all that an SM has
+    return Occupancy(2, queries, WARP * 4, registers, (queries + 2 * keys) * row, "registers")
 
 
 def occupancy(
