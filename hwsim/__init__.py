@@ -17,8 +17,8 @@ if TYPE_CHECKING:
         LinearLayer,
         PoolLayer,
     )
-    from hwsim.describe.machine import Machine, load_machine
-    from hwsim.describe.networks import load_workload
+    from hwsim.describe.machine import Machine, list_machines, load_machine
+    from hwsim.describe.networks import list_workloads, load_workload
     from hwsim.describe.workload import Workload
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.results.comparison import Comparison
@@ -52,6 +52,8 @@ _HOMES = {
     "ConvTransposeLayer": "hwsim.describe.layer",
     "Density": "hwsim.describe.layer",
     "Machine": "hwsim.describe.machine",
+    "list_machines": "hwsim.describe.machine",
+    "list_workloads": "hwsim.describe.networks",
     "load_machine": "hwsim.describe.machine",
     "Workload": "hwsim.describe.workload",
     "load_workload": "hwsim.describe.networks",
@@ -77,6 +79,8 @@ __all__ = [
     "Workload",
     "check",
     "compare",
+    "list_machines",
+    "list_workloads",
     "load_machine",
     "load_workload",
     "map_layers",

@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "show",
     "validate": "validate",
     "schema": "schema",
+    "serve": "serve",
 }
 
 

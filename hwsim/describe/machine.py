@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from hwsim.describe.catalog import locate
+from hwsim.describe.catalog import locate, shipped
 from hwsim.describe.reading import (
     Document,
     build,
@@ -395,16 +395,37 @@ def _ends(link: str) -> tuple[str, str]:
     return left.strip(), right.strip()
 
 
-def load_machine(name_or_path: str | Path, settings: Sequence[Setting] = ()) -> Machine:
-    """A shipped machine by name, or one of your own by path; settings: values of its file changed.
+def list_machines() -> list[str]:
+    """The names of the shipped machines."""
+    return sorted(shipped("configs"))
+
+
+def load_machine(
+    name_or_path: str | Path | Mapping[str, Any], settings: Sequence[Setting] = ()
+) -> Machine:
+    """A shipped machine by name, one of your own by path, or what such a file would say as a dict;
+    settings: values of its file changed.
 
     Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped,
     HwsimError for a setting that the file has no place for or that makes it faulty.
     """
-    path = locate("machine", "configs", name_or_path)
-    text = read_text(path)
+    if isinstance(name_or_path, Mapping):
+        path, text = Path("machine"), _as_yaml(name_or_path)
+    else:
+        path = locate("machine", "configs", name_or_path)
+        text = read_text(path)
     machine = read(Machine, Document(text, str(path)))
     return _changed(text, path, settings) if settings else machine
+
+
+def _as_yaml(values: Mapping[str, Any]) -> str:
+    """What a file would say. Raises HwsimError for values that no file can."""
+    import yaml
+
+    try:
+        return yaml.safe_dump(dict(values), sort_keys=False)
+    except yaml.YAMLError as error:
+        raise HwsimError(f"machine: a dict that YAML cannot say: {error}") from None
 
 
 def _changed(text: str, path: Path, settings: Sequence[Setting]) -> Machine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hwsim.describe.catalog import locate
+from hwsim.describe.catalog import locate, shipped
 from hwsim.describe.layer import (
     AttentionLayer,
     ConvLayer,
@@ -21,6 +21,11 @@ from hwsim.describe.network_text import workload_yaml
 from hwsim.describe.reading import Document, read_text
 from hwsim.describe.workload import Workload, single
 from hwsim.errors import HwsimError, nearest, shortened
+
+
+def list_workloads() -> list[str]:
+    """The names of the shipped networks."""
+    return sorted(shipped("workloads"))
 
 
 def load_workload(
