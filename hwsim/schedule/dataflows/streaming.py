@@ -39,9 +39,7 @@ class Streaming:
         return None if stage.view is None else "a matrix product reuses what this would stream"
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        written = [(dim, bound) for dim, bound in stage.bounds if dim in stage.output.dims]
-        # vectors and neighbouring threads go along what moves
-        outer = [dim for dim, bound in written if bound > 1] or [written[-1][0]]
+        outer = _neighbours_last(stage)
         window = tuple(dim for dim, _ in stage.bounds if dim not in stage.output.dims)
         if isinstance(machine.compute, Core):
             items = _on_cores(stage, machine, machine.compute, outer, window)
@@ -52,6 +50,19 @@ class Streaming:
         return Nest(
             stage, drop_idle(stage, [*placement.backing(stage, machine), *items]), self.name
         )
+
+
+def _neighbours_last(stage: Stage) -> list[str]:
+    """The output's dims, outermost first. Vectors go along the last one: where that does not move,
+    along the one whose words lie side by side, in what is read as in what is written."""
+    extents = stage.extents
+    outer = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
+    fastest = [tensor.fastest for tensor in stage.tensors]
+    near = set(fastest[-1].dims).intersection(*(axis.dims for axis in fastest))
+    moving = [dim for dim in near if extents[dim] > 1]
+    if extents[outer[-1]] > 1 or len(moving) != 1 or any(axis.extent > 1 for axis in fastest):
+        return outer
+    return [*(dim for dim in outer if dim != moving[0]), moving[0]]
 
 
 def _names(stage: Stage) -> tuple[str, ...]:
@@ -138,7 +149,8 @@ def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:
     if len(stage.inputs) > 1 or any(len(dims) != 1 for dims in last) or last[0] == last[1]:
         return ()
     found = tuple(dim for dims in last for dim in dims)
-    return found if all(dim in outer for dim in found) else ()
+    moves = all(dim in outer and stage.extents[dim] > 1 for dim in found)
+    return found if moves else ()
 
 
 def _through_buffer(
