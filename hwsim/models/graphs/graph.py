@@ -18,8 +18,8 @@ Dims = tuple[int, ...]  # of a value, outermost first; images or sequences are t
 class Node:
     """kind: what it does, in this package's words (see layers.py). op: in the format's words.
 
-    inputs, outputs: names of values, '' for one that is left out. attributes: numbers that its kind
-    needs. first: the attributes' first field, for messages.
+    inputs, outputs: names of values, '' for one that is left out. attributes: what its kind needs
+    to know beside shapes.
     """
 
     name: str
