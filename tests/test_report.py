@@ -272,3 +272,16 @@ def test_a_page_alone(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     hwsim.compare(NETWORK, ["tpu-v1"], ["direct"]).to_html(path)
     assert "On tpu-v1, direct takes" in path.read_text(encoding="utf-8")
+
+
+def test_a_run_that_moves_nothing_is_drawn() -> None:
+    """All stays on the chip: an empty chart had no size, and the report ended in a traceback."""
+    comparison = hwsim.compare("conv:8,6,6,8,3,3,1,1", ["graphcore-gc200"], ["direct"])
+    assert comparison.results[0].dram_bytes == 0
+    files = report_files(comparison, "")
+    assert all(content for content in files.values())
+    assert b"e+308" not in b"".join(
+        content if isinstance(content, bytes) else content.encode()
+        for name, content in files.items()
+        if name.endswith(".svg")
+    )

@@ -17,7 +17,7 @@ from typing import Any
 from hwsim import private
 from hwsim.compiled import sources_of_strangers
 
-MOST_KEPT = 2000  # files of a kind; the oldest leave
+MOST_KEPT = 10_000  # files of a kind, some kilobytes each; the oldest leave
 MAPPINGS, LAYERS = "mappings", "layers"  # kinds
 
 

@@ -159,11 +159,16 @@ def _energy(run: _Run) -> Iterator[Row]:
 
 
 def _tensors(run: _Run) -> Iterator[Row]:
+    """What each tensor moves; of a layer whose tensors all stay on the chip, that nothing does."""
     dram = run.machine.dram_name
     for layer in run.layers:
-        for tensor, access in layer.accesses.get(dram, {}).items():
-            if moved := access.read_bytes + access.write_bytes:
-                yield {"layer": layer.name, "tensor": tensor, "mb": run.an_image(moved / 1e6)}
+        moved = {
+            tensor: access.read_bytes + access.write_bytes
+            for tensor, access in layer.accesses.get(dram, {}).items()
+        }
+        for tensor, size in moved.items() if any(moved.values()) else [("nothing", 0)]:
+            if size or tensor == "nothing":
+                yield {"layer": layer.name, "tensor": tensor, "mb": run.an_image(size / 1e6)}
 
 
 def _footprints(run: _Run) -> Iterator[Row]:
