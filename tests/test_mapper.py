@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import random
@@ -510,3 +511,10 @@ def test_the_least_dram_traffic_is_proven_by_what_must_move() -> None:
     ) <= 1.25 * max(
         value for name, value in fastest.metrics.items() if name not in ("energy", "dram bytes")
     )
+
+
+def test_a_notebook_shows_mappings_and_nests() -> None:
+    found = hwsim.map_layers("gemm:4,4,4", "toy-8x8")
+    assert found._repr_html_() == f"<pre>{html.escape(found.text())}</pre>"
+    nest = found.stages[0].nest
+    assert nest._repr_html_().startswith("<pre>hold dram:")

@@ -424,5 +424,6 @@ def test_from_python(tmp_path: Path) -> None:
     assert len(result) == 3
     assert result.best("latency")[0].values["parts.array.rows"] == "4"
     assert list(result.to_frame()["batch"]) == ["1", "2", "1"]
+    assert result._repr_html_().startswith("<pre>sweep: 3 points ran")
     swing = result.sensitivities()
     assert {one.axis for one in swing} <= {"parts.array.rows", "batch"}

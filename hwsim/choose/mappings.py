@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 from hwsim.algorithms import lower, whole_stages
@@ -67,6 +68,9 @@ class Mappings:
         from hwsim.report.mapping import mapping_text
 
         return mapping_text(self.machine.name, self.objective, self.stages)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text())}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
         """The mappings as the JSON schema's document."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from math import prod
 from typing import Literal
 
@@ -131,6 +132,9 @@ class Nest:
     def instances(self, loops: tuple[Loop, ...]) -> int:
         """Copies of a level below these loops."""
         return prod(self.bound(loop) for loop in loops if loop.spatial is not None)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text())}</pre>"
 
     def text(self, notes: Mapping[tuple[str, str], str] | None = None) -> str:
         """The nest as indented loops, levels where they stand; notes: what to say beside a level's

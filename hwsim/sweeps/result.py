@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,15 @@ class SweepResult:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def text(self) -> str:
+        """The best points, the front, and what each axis does."""
+        from hwsim.sweeps.text import sweep_text
+
+        return sweep_text(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text())}</pre>"
 
     def points(self) -> Iterator[Point]:
         """Every point with its row, in the order of their numbers."""
