@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import click
 
 from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.networks import size_of
 from hwsim.describe.settings import NoPlace, Setting, read_settings
 from hwsim.errors import HwsimError
-
-MOST_PIXELS = 100_000
 
 
 def _size(
@@ -19,12 +18,10 @@ def _size(
     """299 or 224x320: rows and columns."""
     if text is None:
         return None
-    sides = text.lower().split("x")
-    sides = sides * 2 if len(sides) == 1 else sides
-    whole = all(side.isascii() and side.isdecimal() and len(side) < 7 for side in sides)
-    if len(sides) != 2 or not whole or not all(1 <= int(side) <= MOST_PIXELS for side in sides):
-        raise click.BadParameter(f"{text!r}; expected a size such as 299, or 224x320")
-    return int(sides[0]), int(sides[1])
+    try:
+        return size_of(text)
+    except HwsimError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _settings(

@@ -55,9 +55,10 @@ def command(
     from hwsim.errors import HwsimError
     from hwsim.report.files import write_file
     from hwsim.sweeps.engines import Crew
+    from hwsim.sweeps.page import sweep_page
     from hwsim.sweeps.run import Asked, run_sweep
     from hwsim.sweeps.sweep_file import load_sweep
-    from hwsim.sweeps.text import sweep_document, sweep_page, sweep_text
+    from hwsim.sweeps.text import sweep_document, sweep_text
 
     sweep = load_sweep(file)
     if scheduler is not None and engine != "dask":

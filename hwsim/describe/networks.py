@@ -23,6 +23,16 @@ from hwsim.describe.workload import Workload, single
 from hwsim.errors import HwsimError, nearest, shortened
 
 
+def size_of(text: str) -> Size:
+    """299 or 224x320: rows and columns. Raises HwsimError for what is no size."""
+    sides = text.lower().split("x")
+    sides = sides * 2 if len(sides) == 1 else sides
+    whole = all(side.isascii() and side.isdecimal() and len(side) < 7 for side in sides)
+    if len(sides) != 2 or not whole or not all(1 <= int(side) <= MOST_PIXELS for side in sides):
+        raise HwsimError(f"{text!r}; expected a size such as 299, or 224x320")
+    return int(sides[0]), int(sides[1])
+
+
 def list_workloads() -> list[str]:
     """The names of the shipped networks."""
     return sorted(shipped("workloads"))
@@ -64,6 +74,7 @@ SHAPES: dict[
     "convtranspose": (ConvTransposeLayer, ("c", "h", "w", "k", "r", "s", "stride", "pad")),
 }
 
+MOST_PIXELS = 100_000
 PER_AXIS = ("stride", "pad", "dilation", "output_pad")
 MOST_DIGITS = 15
 

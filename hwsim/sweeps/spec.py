@@ -14,8 +14,7 @@ from hwsim import __version__
 from hwsim.choose.kept import sources_digest
 from hwsim.describe.catalog import locate
 from hwsim.describe.machine import Machine, load_machine
-from hwsim.describe.networks import SHAPES, find_workload
-from hwsim.describe.reading import read_text
+from hwsim.describe.networks import SHAPES, find_workload, size_of
 from hwsim.describe.settings import NoPlace, Setting
 from hwsim.describe.variations import Variations
 from hwsim.describe.workload import Workload
@@ -122,8 +121,7 @@ class Sweep:
     @cached_property
     def _common(self) -> bytes:
         """What every row follows from beside its values: hwsim and the files that are named."""
-        whole = {**dict(self.fixed)}
-        named = [*whole.items(), *((n, v) for a in self.axes for n in a.names for v in a.values)]
+        named = [*self.fixed, *((n, v) for a in self.axes for n in a.names for v in a.values)]
         files = sorted({_digest(name, value) for name, value in named if name in FILES})
         asked = (self.model, self.schedules, self.objectives[:1])
         return repr((__version__, sources_digest(), *asked, files)).encode()
@@ -148,10 +146,9 @@ def _digest(name: str, value: str) -> tuple[str, str]:
         return value, ""
     path = locate(name, FILES[name], head if rest and name == "workload" else value)
     try:
-        content = path.read_bytes()
-    except OSError:
-        content = read_text(path).encode()
-    return value, hashlib.sha256(content).hexdigest()
+        return value, hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise HwsimError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 @lru_cache(maxsize=8)
@@ -176,10 +173,7 @@ class Run:
 
 def run_of(values: Values) -> Run:
     """Raises HwsimError for an input that is no size."""
-    sides = values["input"].lower().split("x") if "input" in values else []
-    if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
-        raise HwsimError(f"input {values['input']!r}; expected a size such as 224, or 224x320")
-    size = (int(sides[0]), int(sides[-1])) if sides else None
+    size = size_of(values["input"]) if "input" in values else None
     context = int(values["context"]) if "context" in values else None
     return Run(values["workload"], int(values.get("batch", "1")), size, context)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from hwsim.describe.layer import shortest
 from hwsim.describe.network_file import FeatureMap, LayerText
@@ -51,27 +52,28 @@ def _sides(pads: tuple[int, ...]) -> tuple[int, int, int, int]:
     return (0, pads[0], 0, pads[1]) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
 
 
-def _conv(graph: Graph, node: Node) -> LayerText:
-    dims, filters = graph.shape(node, node.inputs[0]), graph.shape(node, node.inputs[1])
-    out = graph.shape(node, node.outputs[0])
-    if len(dims) == 5:
-        return _windows_product(graph, node, filters, out)
+def _window(node: Node, dims: Dims, filters: Dims) -> dict[str, Any]:
+    """What convolutions of either kind state."""
     images, planes = _planes(dims)
     r, s = _both(filters[2:], 1)
     given = node.attributes
-    return LayerText(
-        node.name,
-        "conv",
-        k=filters[0],
-        r=r,
-        s=s,
-        stride=_both(given["strides"], 1),
-        pad=_sides(given["pads"]),
-        dilation=_both(given["dilations"], 1),
-        groups=given["groups"],
-        images=images,
-        in_=planes,
-    )
+    return {
+        "r": r,
+        "s": s,
+        "stride": _both(given["strides"], 1),
+        "pad": _sides(given["pads"]),
+        "dilation": _both(given["dilations"], 1),
+        "groups": given["groups"],
+        "images": images,
+        "in_": planes,
+    }
+
+
+def _conv(graph: Graph, node: Node) -> LayerText:
+    dims, filters = graph.shape(node, node.inputs[0]), graph.shape(node, node.inputs[1])
+    if len(dims) == 5:
+        return _windows_product(graph, node, filters, graph.shape(node, node.outputs[0]))
+    return LayerText(node.name, "conv", k=filters[0], **_window(node, dims, filters))
 
 
 def _windows_product(graph: Graph, node: Node, filters: Dims, out: Dims) -> LayerText:
@@ -93,22 +95,12 @@ def _convtranspose(graph: Graph, node: Node) -> LayerText:
         raise HwsimError(
             f"{graph.name}: {node.op} {node.name!r} over three axes; expected one or two"
         )
-    images, planes = _planes(dims)
-    r, s = _both(filters[2:], 1)
-    given = node.attributes
     return LayerText(
         node.name,
         "convtranspose",
-        k=filters[1] * given["groups"],
-        r=r,
-        s=s,
-        stride=_both(given["strides"], 1),
-        pad=_sides(given["pads"]),
-        dilation=_both(given["dilations"], 1),
-        groups=given["groups"],
-        output_pad=_both(given["output_padding"], 0),
-        images=images,
-        in_=planes,
+        k=filters[1] * node.attributes["groups"],
+        output_pad=_both(node.attributes["output_padding"], 0),
+        **_window(node, dims, filters),
     )
 
 

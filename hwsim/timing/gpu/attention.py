@@ -26,9 +26,9 @@ from hwsim.timing.gpu.kernel_time import Chip
 EXPONENTIALS = 16  # a cycle and SM: NVIDIA, CUDA C++ guide, throughput of special functions
 SCALARS = 4  # of a pair, on the CUDA cores
 WARP_QUERIES = 32  # of a block's queries, of one warp: four warps of 128
-# Luo et al. 2024, arXiv:2402.13499, and reference/h200_micro.json: mma.sync's share of what wgmma
-# reaches on Hopper; older GPUs have no other instruction
-MMA_SHARE = {"wgmma": 0.70}
+# mma.sync of what wgmma reaches: 1330 products a cycle and SM, reference/h200_micro.json, of the
+# 1893 of the machine's tensor_macs_per_cycle; see Luo et al. 2024, arXiv:2402.13499
+MMA_SHARE = 0.70
 FILLS = 2  # waits for DRAM of a block before its first step: for its queries, then for keys
 
 
@@ -42,10 +42,9 @@ def attention_cycles(nest: Nest, machine: Machine, dtype: str, dram_bytes: float
     rows = QUERIES if queries > FEW_QUERIES else FEW_QUERIES  # idle ones are computed, too
     blocks = extents["b"] * ceil(extents["m"] / queries)
     pairs = rows * ceil(extents["n"] / keys) * keys
-    seen = (
-        stage.effectual / stage.operations.multiplies
-    )  # of all pairs: tiles that are masked whole
-    seen = min(1.0, seen + keys / extents["n"] / 2) if seen < 1 else 1.0
+    seen = stage.effectual / stage.operations.multiplies
+    if seen < 1:  # tiles that are masked whole are left out, those on the diagonal are not
+        seen = min(1.0, seen + keys / extents["n"] / 2)
     word = stage.output.width
     each = {
         "products": 2 * width / _products_a_cycle(sm, dtype),
@@ -75,8 +74,8 @@ def attention_cycles(nest: Nest, machine: Machine, dtype: str, dram_bytes: float
 
 
 def _products_a_cycle(sm: StreamingMultiprocessor, dtype: str) -> float:
-    """Of an SM by mma.sync."""
+    """Of an SM by mma.sync: less than its peak where groups may multiply out of shared memory."""
     library = sm.library
     assert library is not None
-    share = min((MMA_SHARE[name] for name in MMA_SHARE if name in library.families), default=1.0)
-    return sm.macs_per_cycle_per_sm(dtype) * share
+    newer = any(family.from_shared for family in library.families.values())
+    return sm.macs_per_cycle_per_sm(dtype) * (MMA_SHARE if newer else 1.0)
