@@ -24,7 +24,6 @@ from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
 from hwsim.choose.objectives import OBJECTIVES
-from hwsim.describe.kernels import load_library
 from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
@@ -272,9 +271,7 @@ def _outcome(
 
 def _kept_task(task: _Task, site: _Site) -> LayerResult:
     """What was kept of the task, or what it gives now. All that it follows from is in the key."""
-    library = getattr(site.machine.compute, "kernels", None)
-    kernels = None if library is None else load_library(library)
-    key = key_of(replace(task, machine=""), site, kernels)
+    key = key_of(replace(task, machine=""), site, site.machine.compute.files)
     found = kept(key, LAYERS)
     if found is None:
         found = _run_task(task, site)

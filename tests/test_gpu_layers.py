@@ -10,7 +10,7 @@ import hwsim
 from hwsim.algorithms import lower
 from hwsim.choose import layer as chosen
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.layer import ConvLayer
+from hwsim.describe.layer import ConvLayer, ElementwiseLayer
 from hwsim.describe.machine import load_machine
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.gpu_library import as_library_runs
@@ -193,3 +193,27 @@ def test_a_comparison_says_what_the_library_does(tmp_path: Path) -> None:
     )
     table.to_html(tmp_path / "report.html")
     assert "transforms 16 images at a time" in (tmp_path / "report.html").read_text()
+
+
+def test_norms_and_softmax_take_as_long_as_measured() -> None:
+    """PyTorch's times on an H100 (reference/h100_transformer.json), to which nothing was fitted."""
+    data = json.loads((data_folder("reference") / "h100_transformer.json").read_text())
+    operators = {"layer_norm": "layernorm", "rms_norm": "rmsnorm"}
+    errors = []
+    for row in data["rows"]:
+        if row["kind"] in operators and row["dtype"] == "fp16":
+            layer = ElementwiseLayer(1, row["cols"], row["rows"], 1, op=operators[row["kind"]])
+            result = hwsim.simulate(layer, "h100", dtype="fp16")
+            errors.append(abs(result.seconds * 1e6 / row["us_cold"] - 1))
+    assert len(errors) == 8
+    assert sum(errors) / len(errors) < 0.15
+
+
+def test_a_long_row_is_read_twice_and_a_short_one_once() -> None:
+    """A norm's second reading comes from the DRAM where the rows in flight are more than the L2
+    holds; a warp's softmax keeps its row in registers."""
+    norm = hwsim.simulate(ElementwiseLayer(1, 16384, 8192, 1, op="layernorm"), "h100")
+    words = 16384 * 8192 * 4
+    assert norm.layers[0].dram_bytes == pytest.approx(3 * words, rel=0.01)
+    short = hwsim.simulate(ElementwiseLayer(1, 1024, 8192, 1, op="softmax"), "h100")
+    assert short.layers[0].dram_bytes == pytest.approx(2 * 1024 * 8192 * 4, rel=0.01)

@@ -9,7 +9,7 @@ from hwsim.describe.layer import OPERATIONS, AttentionLayer, Layer
 from hwsim.describe.machine import Role
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution, width
-from hwsim.ir.stage import GemmView, Operations, Plan, Stage
+from hwsim.ir.stage import GemmView, Operations, Plan, Rows, Stage
 from hwsim.ir.tensor import Tensor, along
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _stages(layer: AttentionLayer) -> tuple[Stage, Stage, Stage]:
         (Tensor("S", "activation", (b, m, n), bytes_), Tensor("P", "output", (b, m, n), bytes_)),
         Operations(additions=OPERATIONS["softmax"]),
         statement="P = softmax(S)",
+        rows=Rows("softmax", ("n",)),
     )
     return (
         product(

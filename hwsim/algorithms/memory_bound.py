@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm
-from hwsim.describe.layer import ElementwiseLayer, Layer, MemoryLayer, MoveLayer, PoolLayer
+from hwsim.describe.layer import (
+    OVER_CHANNELS,
+    ElementwiseLayer,
+    Layer,
+    MemoryLayer,
+    MoveLayer,
+    PoolLayer,
+)
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution, width
-from hwsim.ir.stage import Operations, Plan, Stage
+from hwsim.ir.stage import Operations, Plan, Rows, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
@@ -81,6 +88,7 @@ def _elementwise(layer: ElementwiseLayer) -> Stage:
         tensors,
         Operations(additions=layer.operations),
         statement=f"ofmap = {layer.op}({', '.join(names)})",
+        rows=Rows(layer.op, ("c",)) if layer.op in OVER_CHANNELS else None,
     )
 
 

@@ -128,6 +128,11 @@ class Compute(Part):
         raise NotImplementedError
 
     @property
+    def files(self) -> tuple[object, ...]:
+        """What other files say of it."""
+        return ()
+
+    @property
     def units(self) -> int:
         """Cores, SMs or PEs: the copies of a memory that each has its own of."""
         return 1

@@ -69,6 +69,14 @@ class GemmView:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """An operator that reads a whole row before it writes any of it; over: the dims along a row."""
+
+    operator: str
+    over: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Stage:
     """bounds: iterations of each dim, in the order of the textbook loops.
 
@@ -78,6 +86,7 @@ class Stage:
     can run. offline: done once before inference (the filter transform), counted but not timed.
     dtype: of the run, once there is one. kernel: what the statement computes, None for a
     multiply-accumulate. called_over: dims of which a GPU is called for one iteration after another.
+    rows: what it sums over before it writes, for softmax and norms.
     """
 
     name: str
@@ -91,6 +100,7 @@ class Stage:
     dtype: str | None = None
     kernel: Kernel | None = None
     called_over: tuple[str, ...] = ()
+    rows: Rows | None = None
 
     @property
     def extents(self) -> Mapping[str, int]:

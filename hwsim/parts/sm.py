@@ -8,6 +8,7 @@ from typing import ClassVar
 from hwsim.describe.kernels import Library, load_library
 from hwsim.describe.machine import PARTS, Compute, Need
 from hwsim.describe.reading import count, quantity, required
+from hwsim.describe.row_kernels import RowLibrary, load_row_library
 from hwsim.describe.units import DTYPE_BYTES, Duration
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
@@ -27,7 +28,8 @@ class StreamingMultiprocessor(Compute):
     kernel's end to the next one's end when both are empty; gap, to the next one's start (launch,
     where it is not stated); l2_latency, shared_latency and barrier
     are what one step of a blocked loop waits for when nothing else hides it. kernels: the library
-    (hwsim.describe.kernels) whose kernels multiply matrices. core_warps, tensor_warps: {warps on an
+    (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
+    (hwsim.describe.row_kernels) of softmax and norms. core_warps, tensor_warps: {warps on an
     SM: the share of the peak that they reach}.
     """
 
@@ -53,6 +55,7 @@ class StreamingMultiprocessor(Compute):
     tensor_depth: int = quantity("bytes", default=32)
     sparse: tuple[str, ...] = ()
     kernels: str | None = None
+    row_kernels: str | None = None
     core_warps: dict[str, float] = field(default_factory=dict)
     tensor_warps: dict[str, float] = field(default_factory=dict)
 
@@ -97,25 +100,37 @@ class StreamingMultiprocessor(Compute):
                     yield f"{name}.{warps}", "no number of warps; expected one, such as 4: 0.73"
                 elif share > 1:
                     yield f"{name}.{warps}", f"{share:g}; expected a share of the peak, at most 1"
-        yield from self._without_kernels()
+        yield from self._missing_files()
         if "fp32" not in self.macs_per_cycle:
             yield (
                 "macs_per_cycle",
                 "no rate for fp32, in which transforms and pooling run; expected one",
             )
 
-    def _without_kernels(self) -> Iterator[tuple[str, str]]:
-        if self.kernels is None:
-            return
-        try:
-            load_library(self.kernels)
-        except HwsimError as error:
-            yield "kernels", str(error)
+    def _missing_files(self) -> Iterator[tuple[str, str]]:
+        """The kernels' files that cannot be read."""
+        loads = (("kernels", self.kernels, load_library),)
+        rows = (("row_kernels", self.row_kernels, load_row_library),)
+        for name, file, load in (*loads, *rows):
+            try:
+                if file is not None:
+                    load(file)
+            except HwsimError as error:
+                yield name, str(error)
 
     @property
     def library(self) -> Library | None:
         """The kernels that multiply matrices here; None where the machine names none."""
         return None if self.kernels is None else load_library(self.kernels)
+
+    @property
+    def row_library(self) -> RowLibrary | None:
+        """The kernels of softmax and norms here; None where the machine names none."""
+        return None if self.row_kernels is None else load_row_library(self.row_kernels)
+
+    @property
+    def files(self) -> tuple[object, ...]:
+        return self.library, self.row_library
 
     def macs_per_cycle_per_sm(self, dtype: str) -> float:
         return (self.tensor_macs_per_cycle or {}).get(dtype) or self.macs_per_cycle[dtype]

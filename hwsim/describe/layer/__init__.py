@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 
 from hwsim.describe.layer.checks import PerAxis
 from hwsim.describe.layer.density import DENSE, Density
-from hwsim.describe.layer.memory import OPERATIONS, ElementwiseLayer, MoveLayer
+from hwsim.describe.layer.memory import OPERATIONS, OVER_CHANNELS, ElementwiseLayer, MoveLayer
 from hwsim.describe.layer.products import AttentionLayer, GemmLayer, LinearLayer
 from hwsim.describe.layer.windows import (
     ConvLayer,
@@ -35,6 +35,7 @@ NO_LENGTHS = ("dtype", "density", "op", "layout", "filters", "operand", "causal"
 __all__ = [
     "DENSE",
     "OPERATIONS",
+    "OVER_CHANNELS",
     "AttentionLayer",
     "ConvLayer",
     "ConvTransposeLayer",

@@ -25,6 +25,7 @@ OPERATIONS = {
     "rotary": 3,  # two products and a sum of an element: Su et al. 2021, arXiv:2104.09864
     "swiglu": 3,  # silu(a) b
 }
+OVER_CHANNELS = ("softmax", "layernorm", "rmsnorm")  # sum over an element's channels first
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from hwsim.timing.gpu.kernel_time import (
     time_of,
 )
 from hwsim.timing.gpu.l2 import L2Buffers
+from hwsim.timing.gpu.rows import RowKernel, read_again, row_cycles, row_kernel
 
 STEPS_EXACT = 4_000_000
 REGISTER_BYTES = 4
@@ -68,8 +69,11 @@ def run_on_blocks(
     shared, registers = machine.only("scratchpad", "sm"), machine.only("registers")
     boundary = next(hold for hold in nest.holds if hold.level == shared)
     kernel = nest.kernel
+    rows = row_kernel(nest.stage, machine)
     if is_fused_attention(nest.stage):
         room = _of_attention(nest)
+    elif rows is not None:
+        room = _of_rows(rows)
     elif kernel is None:
         room = occupancy(nest, machine, sm, counts)
     else:
@@ -83,16 +87,22 @@ def run_on_blocks(
         stream = run_stream(nest, boundary, frozenset({"block"}), chain, walkers)
         traffic, sampling = with_flush(stream.traffic, chain, last), stream.sampling
         how = fidelity("L2", sampling)
+    if rows is not None:
+        traffic = read_again(rows, nest.stage, traffic, Chip.of(machine), chain.names[-1])
+    elif kernel is not None:
+        traffic = _shared_by_clusters(nest, traffic, chain.names[-1], kernel)
+    dram_bytes = chain.line * sum(
+        row.reads + row.writes for (level, _), row in traffic.items() if level == "dram"
+    )
     if is_fused_attention(nest.stage):
-        moved = sum(
-            row.reads + row.writes for (level, _), row in traffic.items() if level == "dram"
-        )
-        cycles = attention_cycles(nest, machine, dtype, moved * chain.line)
+        cycles = attention_cycles(nest, machine, dtype, dram_bytes)
         how = f"attention in closed form; {how}"
+    elif rows is not None:
+        cycles = row_cycles(rows, nest, machine, dram_bytes)
+        how = f"rows in closed form; {how}"
     elif kernel is None:
         cycles = _plain_cycles(nest, machine, sm, counts, room, dtype, traffic)
     else:
-        traffic = _shared_by_clusters(nest, traffic, chain.names[-1], kernel)
         cycles = kernel_cycles(nest, machine, dtype, kernel, traffic, chain.line)
     per_sm = {
         shared: min(room.blocks, ceil(counts.instances[shared] / sm.sms)),
@@ -249,6 +259,14 @@ def _of_attention(nest: Nest) -> Occupancy:
     row = head_width(nest.stage) * nest.stage.output.width
     registers = 255  # of a thread: with two blocks' threads, all that an SM has
     return Occupancy(2, queries, WARP * 4, registers, (queries + 2 * keys) * row, "registers")
+
+
+def _of_rows(kernel: RowKernel) -> Occupancy:
+    """Blocks of a kernel of rows on an SM; what they tell each other in shared memory is little."""
+    family = kernel.family
+    return Occupancy(
+        kernel.resident, family.threads, family.threads, kernel.registers, 0, kernel.name
+    )
 
 
 def occupancy(
