@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwsim.api import compare, map_layers, run_nests, simulate, sweep
+    from hwsim.api import compare, map_layers, run_nests, simulate, split, sweep
     from hwsim.choose.mappings import Mappings
     from hwsim.describe.layer import (
         AttentionLayer,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from hwsim.describe.machine import Machine, list_machines, load_machine
     from hwsim.describe.networks import list_workloads, load_workload
+    from hwsim.describe.system import System, list_systems, load_system
     from hwsim.describe.workload import Workload
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.results.comparison import Comparison
@@ -37,6 +38,7 @@ _HOMES = {
     "Mappings": "hwsim.choose.mappings",
     "map_layers": "hwsim.api",
     "run_nests": "hwsim.api",
+    "split": "hwsim.api",
     "sweep": "hwsim.api",
     "SweepResult": "hwsim.sweeps.result",
     "AttentionLayer": "hwsim.describe.layer",
@@ -55,6 +57,9 @@ _HOMES = {
     "list_machines": "hwsim.describe.machine",
     "list_workloads": "hwsim.describe.networks",
     "load_machine": "hwsim.describe.machine",
+    "System": "hwsim.describe.system",
+    "list_systems": "hwsim.describe.system",
+    "load_system": "hwsim.describe.system",
     "Workload": "hwsim.describe.workload",
     "load_workload": "hwsim.describe.networks",
 }
@@ -76,17 +81,21 @@ __all__ = [
     "PoolLayer",
     "Result",
     "SweepResult",
+    "System",
     "Workload",
     "check",
     "compare",
     "list_machines",
+    "list_systems",
     "list_workloads",
     "load_machine",
+    "load_system",
     "load_workload",
     "map_layers",
     "question",
     "run_nests",
     "simulate",
+    "split",
     "sweep",
 ]
 

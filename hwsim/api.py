@@ -25,8 +25,10 @@ from hwsim.results.comparison import Comparison
 from hwsim.results.result import Result
 
 if TYPE_CHECKING:
+    from hwsim.chips.split import Split
     from hwsim.choose.kernels import KernelChoice
     from hwsim.choose.mappings import Mappings
+    from hwsim.describe.system import System
     from hwsim.ir.tensor import Array
     from hwsim.sweeps.result import SweepResult
 
@@ -202,6 +204,38 @@ def sweep(
     asked = make_sweep("sweep", made, stays, where, objectives, model, schedules)
     how = Asked(engine, sampler, trials, Crew(workers))
     return run_sweep(asked, Path(journal), how, progress)
+
+
+def split(
+    workload: Workload | Layer | str,
+    system: System | str | Path,
+    algorithm: str = AUTO,
+    *,
+    dtype: str | None = None,
+    tensor: int | None = None,
+    pipeline: int | None = None,
+    data: int | None = None,
+    microbatches: int | None = None,
+    progress: Progress | None = None,
+) -> Split:
+    """Every way to lay a workload on all chips of a system, quickest first (hwsim.chips).
+
+    tensor, pipeline, data: chips that share a layer, stages, copies; microbatches: of a copy's part
+    of the batch; None for what is searched. Raises HwsimError where they do not make up the chips.
+    """
+    from hwsim.chips import split as chips
+    from hwsim.describe.system import System, load_system
+
+    loaded = system if isinstance(system, System) else load_system(system)
+    asked = chips.Asked(tensor or 0, pipeline or 0, data or 0, microbatches or 0)
+    return chips.split(
+        as_workload(workload),
+        loaded,
+        asked=asked,
+        algorithm=algorithm,
+        dtype=dtype,
+        progress=progress,
+    )
 
 
 def kernel_choices(

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 SHIPPED = [
     *(("machine", path) for path in sorted(ROOT.glob("configs/*/*.yaml"))),
     *(("workload", path) for path in sorted(ROOT.glob("workloads/*.yaml"))),
+    *(("system", path) for path in sorted(ROOT.glob("systems/*.yaml"))),
 ]
 
 
@@ -26,7 +27,7 @@ def generated(kind: str) -> Any:
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("kind", ["machine", "workload", "nest"])
+@pytest.mark.parametrize("kind", ["machine", "workload", "nest", "system"])
 def test_the_shipped_schemas_are_those_that_hwsim_makes(kind: str) -> None:
     jsonschema.Draft7Validator.check_schema(generated(kind))
     assert json.loads((ROOT / f"docs/schemas/{kind}.json").read_text()) == generated(kind)

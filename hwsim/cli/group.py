@@ -13,6 +13,7 @@ COMMANDS = {
     "compare": "compare",
     "diff": "diff",
     "sweep": "sweep",
+    "split": "split",
     "import": "import_model",
     "count": "count",
     "error": "error",
@@ -66,6 +67,7 @@ def main() -> None:
         --algorithms direct,im2col,winograd-f2,winograd-f4 --out report
     hwsim diff before.json after.json          what moved between two results
     hwsim sweep arrays.yaml                    many machines, and which are best
+    hwsim split dgx-h100 llama-3-8b            a network on several chips
     hwsim count vgg16                          operations under every algorithm
     hwsim tile --n 1024 --tiles 32,32,8        loop tiling: formulas, exact counts
     hwsim teach                                lessons; --site DIR: as pages

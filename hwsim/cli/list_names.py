@@ -11,7 +11,7 @@ from hwsim.cli.terminal import print_text, user_errors
 @click.argument("kind", required=False)
 @user_errors
 def command(kind: str | None) -> None:
-    """What there is: machines, workloads, algorithms, dataflows, policies, references, lessons."""
+    """What there is: machines, systems, workloads, algorithms, dataflows and so on."""
     from hwsim.cli.listing import listing
 
     print_text(listing(kind))

@@ -18,6 +18,7 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import load_workload
 from hwsim.describe.policies import POLICIES
 from hwsim.describe.reading import fields_of
+from hwsim.describe.system import list_systems, load_system
 from hwsim.describe.units import Bandwidth, Duration, si, size_text
 from hwsim.describe.workload import Workload
 from hwsim.energy.account import source_text
@@ -37,6 +38,7 @@ def listing(kind: str | None) -> str:
     """The names of one kind, or of all. Raises UnknownName."""
     kinds = {
         "machines": _machines,
+        "systems": _systems,
         "workloads": _workloads,
         "algorithms": _algorithms,
         "dataflows": _dataflows,
@@ -47,6 +49,10 @@ def listing(kind: str | None) -> str:
     if kind is not None and kind not in kinds:
         raise UnknownName("kind of thing to list", kind, kinds)
     return "\n\n".join(f"{name}:\n{_pairs(kinds[name]())}" for name in ([kind] if kind else kinds))
+
+
+def _systems() -> list[tuple[str, str]]:
+    return [(name, load_system(name).description) for name in list_systems()]
 
 
 def _pairs(rows: list[tuple[str, str]]) -> str:

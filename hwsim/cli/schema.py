@@ -30,10 +30,17 @@ def _nest() -> type[Any]:
     return NestFile
 
 
+def _system() -> type[Any]:
+    from hwsim.describe.system import System
+
+    return System
+
+
 KINDS: dict[str, Callable[[], type[Any]]] = {
     "machine": _machine,
     "workload": _workload,
     "nest": _nest,
+    "system": _system,
 }
 
 
@@ -41,7 +48,7 @@ KINDS: dict[str, Callable[[], type[Any]]] = {
 @click.argument("kind")
 @user_errors
 def command(kind: str) -> None:
-    """JSON Schema (draft 7) of a machine, workload or nest file.
+    """JSON Schema (draft 7) of a machine, workload, nest or system file.
 
     Editors check a YAML file by its first line:
 

@@ -417,6 +417,11 @@ def load_machine(
     if isinstance(name_or_path, Mapping):
         path, text = Path("machine"), _as_yaml(name_or_path)
     else:
+        if str(name_or_path) in shipped("systems"):
+            raise HwsimError(
+                f"{name_or_path} is a system of several chips; expected a machine, or "
+                f"hwsim split {name_or_path} WORKLOAD"
+            )
         path = locate("machine", "configs", name_or_path)
         text = read_text(path)
     machine = read(Machine, Document(text, str(path)))

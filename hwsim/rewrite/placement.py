@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hwsim.algorithms import DIRECT, lower
-from hwsim.describe.layer import ProductLayer
+from hwsim.describe.layer import Layer, ProductLayer
 from hwsim.describe.machine import Machine, Role
 from hwsim.describe.units import size_text
 from hwsim.describe.workload import Workload
@@ -144,6 +144,18 @@ def kept_roles(plan: Plan, machine: Machine) -> frozenset[Role]:
     )
 
 
+def weight_bytes(layer: Layer) -> int:
+    """Bytes of a layer's weights."""
+    if not isinstance(layer, ProductLayer):
+        return 0
+    return sum(
+        tensor.bytes
+        for stage in lower(layer, DIRECT).stages
+        for tensor in stage.tensors
+        if (tensor.kept_as or tensor.role) == "weight"
+    )
+
+
 def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
     """The machine; if the network's weights do not all fit the memory that would keep them, one
     that loads each layer's."""
@@ -158,14 +170,7 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
     if name is None:
         return machine
     part: Scratchpad = machine.part(name, Scratchpad)
-    weights = sum(
-        tensor.bytes
-        for layer in workload.layers.values()
-        if isinstance(layer, ProductLayer)
-        for stage in lower(layer, DIRECT).stages
-        for tensor in stage.tensors
-        if (tensor.kept_as or tensor.role) == "weight"
-    )
+    weights = sum(map(weight_bytes, workload.layers.values()))
     if weights <= part.capacity:
         return machine
     loading = replace(part, keeps=tuple(role for role in part.keeps if role != "weight"))

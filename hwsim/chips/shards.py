@@ -1,0 +1,114 @@
+"""The ways to split a layer over t chips, each with a part of it.
+
+    whole      every chip has, or computes, all of a map
+    split      every chip has a t-th of a map's channels (of attention, heads)
+
+    columns    whole -> split   a t-th of the outputs from all inputs: nothing moves
+    rows       split -> sums    a t-th of the inputs: the chips' sums are added, by an all-reduce
+                                (-> whole) or a reduce-scatter (-> split)
+    channels   split -> split   each channel, group or head by itself: nothing moves
+    copies     whole -> whole   every chip does all of it
+
+Columns then rows, as attention's projections and the two products of a block go, is the split of
+Shoeybi et al. 2019, "Megatron-LM", arXiv:1909.08053. A part is rounded up: the chip with most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
+
+from hwsim.describe.layer import (
+    OVER_CHANNELS,
+    AttentionLayer,
+    ConvLayer,
+    ConvTransposeLayer,
+    ElementwiseLayer,
+    GemmLayer,
+    Layer,
+    LinearLayer,
+    MoveLayer,
+    PoolLayer,
+)
+from hwsim.describe.units import DTYPE_BYTES
+
+State = Literal["whole", "split"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a layer is split. layer: each chip's part. takes, gives: its inputs' and its output's
+    state. collective: what its output's sums need, '' for nothing."""
+
+    name: str
+    layer: Layer
+    takes: State
+    gives: State
+    collective: str = ""
+
+
+def ways_of(layer: Layer, chips: int) -> tuple[Way, ...]:
+    """Every way to split a layer over so many chips."""
+    copies = Way("copies", layer, "whole", "whole")
+    return (copies,) if chips == 1 else (copies, *_splits(layer, chips))
+
+
+def _splits(layer: Layer, chips: int) -> Iterator[Way]:
+    match layer:
+        case LinearLayer():
+            yield from _products(
+                replace(layer, k=-(-layer.k // chips)), replace(layer, c=-(-layer.c // chips))
+            )
+        case GemmLayer() if layer.operand == "weight":
+            yield from _products(
+                replace(layer, n=-(-layer.n // chips)), replace(layer, k=-(-layer.k // chips))
+            )
+        case GemmLayer() if layer.batch % chips == 0:
+            yield _channels(replace(layer, batch=layer.batch // chips))
+        case ConvLayer() | ConvTransposeLayer() if layer.groups == 1:
+            yield from _products(
+                replace(layer, k=-(-layer.k // chips)), replace(layer, c=-(-layer.c // chips))
+            )
+        case ConvLayer() | ConvTransposeLayer() if layer.groups % chips == 0:
+            part = {name: getattr(layer, name) // chips for name in ("c", "k", "groups")}
+            yield _channels(replace(layer, **part))
+        case AttentionLayer() if layer.heads % chips == 0 and _shares(layer.kv_heads, chips):
+            kept = max(1, layer.kv_heads // chips)
+            yield _channels(replace(layer, heads=layer.heads // chips, kv_heads=kept))
+        case ElementwiseLayer() if layer.op not in OVER_CHANNELS:
+            yield _channels(replace(layer, c=-(-layer.c // chips)))
+        case PoolLayer():
+            yield _channels(replace(layer, c=-(-layer.c // chips)))
+        case MoveLayer():
+            reads = -(-layer.reads // chips)
+            yield _channels(replace(layer, reads=reads, c=-(-layer.c // chips)))
+
+
+def _products(columns: Layer, rows: Layer) -> Iterator[Way]:
+    yield Way("columns", columns, "whole", "split")
+    yield Way("rows", rows, "split", "whole", "all-reduce")
+    yield Way("rows", rows, "split", "split", "reduce-scatter")
+
+
+def _channels(part: Layer) -> Way:
+    return Way("channels", part, "split", "split")
+
+
+def _shares(heads: int, chips: int) -> bool:
+    """Can heads of keys be shared out, or each be copied to as many chips as the others?"""
+    return heads % chips == 0 or chips % heads == 0
+
+
+def output_bytes(layer: Layer) -> int:
+    """Bytes of a layer's whole output."""
+    images = layer.batch if isinstance(layer, GemmLayer) else layer.n
+    return images * prod(layer.output) * DTYPE_BYTES[layer.dtype or "fp32"]
+
+
+def cache_bytes(layer: Layer) -> int:
+    """Bytes of keys and values that attention is asked for."""
+    if not isinstance(layer, AttentionLayer):
+        return 0
+    return 2 * layer.n * layer.kv_heads * layer.kv * layer.d * DTYPE_BYTES[layer.dtype or "fp32"]

@@ -1,0 +1,232 @@
+"""All the ways to lay a network on a system's chips, quickest first.
+
+for t * p * d = chips:            tensor, pipeline, data
+    for microbatches of a copy's share of the batch:
+        layers split over t chips, cut into p stages, run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from math import prod
+
+from hwsim.algorithms import AUTO
+from hwsim.chips.network import Network
+from hwsim.chips.pipeline import batch_seconds, cut
+from hwsim.chips.shards import cache_bytes, ways_of
+from hwsim.chips.tensor import Chosen, split_layers
+from hwsim.describe.layer import Layer
+from hwsim.describe.system import System
+from hwsim.describe.workload import Workload
+from hwsim.errors import HwsimError
+from hwsim.jobs import Job, Progress, run_jobs
+from hwsim.rewrite.placement import weight_bytes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is fixed: numbers of chips along tensor, pipeline and data, and of microbatches; 0 for
+    what is searched."""
+
+    tensor: int = 0
+    pipeline: int = 0
+    data: int = 0
+    microbatches: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers of one stage of the pipeline on each of its chips. computing, moving, sending: seconds
+    of a microbatch in layers, in collectives, and in passing on what the next stage needs."""
+
+    layers: tuple[Chosen, ...]
+    computing: float
+    moving: float
+    sending: float
+    memory: int
+
+    @property
+    def seconds(self) -> float:
+        return self.computing + self.moving + self.sending
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to lay a network on chips. seconds: of the whole batch."""
+
+    tensor: int
+    pipeline: int
+    data: int
+    microbatches: int
+    stages: tuple[Stage, ...]
+    capacity: int
+
+    @property
+    def seconds(self) -> float:
+        return batch_seconds([stage.seconds for stage in self.stages], self.microbatches)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of weights, keys and values on the chip that has most."""
+        return max(stage.memory for stage in self.stages)
+
+    @property
+    def fits(self) -> bool:
+        return self.memory <= self.capacity
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the slowest stage's time over the batch: computing, moving, sending, idle."""
+        slowest = max(self.stages, key=lambda stage: stage.seconds)
+        parts = {
+            "computing": slowest.computing,
+            "collectives": slowest.moving,
+            "sending on": slowest.sending,
+        }
+        found = {name: self.microbatches * part / self.seconds for name, part in parts.items()}
+        return {**found, "idle": max(0.0, 1 - sum(found.values()))}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Every option, quickest first, those that do not fit the chips' memory last. alone: on one
+    chip, were its memory large enough."""
+
+    system: System
+    workload: Workload
+    dtype: str
+    options: tuple[Option, ...]
+    alone: Option
+
+    @property
+    def best(self) -> Option:
+        return self.options[0]
+
+    def speedup(self, option: Option) -> float:
+        return self.alone.seconds / option.seconds
+
+
+def split(
+    workload: Workload,
+    system: System,
+    *,
+    asked: Asked | None = None,
+    algorithm: str = AUTO,
+    dtype: str | None = None,
+    progress: Progress | None = None,
+) -> Split:
+    """Lay a workload on all chips of a system. Layers are simulated on one chip; what moves between
+    chips is not hidden behind them.
+
+    Raises HwsimError where nothing that was asked for can be laid out.
+    """
+    asked = asked or Asked()
+    machine = system.machine
+    layouts = list(_layouts(system.chips, workload.batch, asked))
+    if not layouts:
+        raise HwsimError(
+            f"{system.name}: {_asked_text(asked)} does not make up {system.chips} chips with a "
+            f"batch of {workload.batch}; expected tensor x pipeline x data = {system.chips}, data "
+            f"at most the batch, microbatches a divisor of batch / data"
+        )
+    alone = (1, 1, 1, 1)
+    run = Job(workload, machine, algorithm, None, dtype)
+    typed = run.layers()
+    groups = {(t, _images(workload.batch, d, m)) for t, _, d, m in (*layouts, alone)}
+    parts = {
+        way.layer
+        for t, images in groups
+        for layer in typed.with_batch(images).layers.values()
+        for way in ways_of(layer, t)
+    }
+    times = _times(run, parts, progress)
+    network = Network(system)
+    capacity = machine.memories[machine.dram_name].capacity
+
+    @cache
+    def chosen(t: int, images: int) -> tuple[Chosen, ...]:
+        def moves(kind: str, size: int) -> float:
+            return network.collective(kind, tuple(range(t)), size).seconds
+
+        return tuple(split_layers(typed.with_batch(images), t, times, moves))
+
+    def option(t: int, p: int, d: int, m: int) -> Option:
+        ways = chosen(t, _images(workload.batch, d, m))
+        return Option(t, p, d, m, tuple(_stages(ways, t, p, m, network)), capacity)
+
+    found = [option(*layout) for layout in layouts if layout[1] <= len(typed.layers)]
+    if not found:
+        raise HwsimError(
+            f"{workload.name} has {len(typed.layers)} layers; expected at most so many stages"
+        )
+    found.sort(key=lambda one: (not one.fits, one.seconds, one.pipeline, one.tensor))
+    stated = next(iter(typed.layers.values())).dtype or machine.dtype
+    return Split(system, typed, stated, tuple(found), option(*alone))
+
+
+def _images(batch: int, data: int, microbatches: int) -> int:
+    """Of a microbatch, on the copy that has most."""
+    share = -(-batch // data)
+    return -(-share // microbatches)
+
+
+def _layouts(chips: int, batch: int, asked: Asked) -> Iterator[tuple[int, int, int, int]]:
+    """(tensor, pipeline, data, microbatches) that make up the chips."""
+    for t in _divisors(chips):
+        for p in _divisors(chips // t):
+            d = chips // (t * p)
+            wanted = zip((t, p, d), (asked.tensor, asked.pipeline, asked.data), strict=True)
+            if d > batch or any(want and want != have for have, want in wanted):
+                continue
+            share = -(-batch // d)
+            for m in _divisors(share) if p > 1 or asked.microbatches else [1]:
+                if not asked.microbatches or m == asked.microbatches:
+                    yield t, p, d, m
+
+
+def _divisors(number: int) -> list[int]:
+    return [part for part in range(1, number + 1) if number % part == 0]
+
+
+def _times(run: Job, parts: set[Layer], progress: Progress | None) -> dict[Layer, float]:
+    """Seconds of every distinct layer on one chip, beginning and ending in its memory."""
+    ordered = sorted(parts, key=repr)
+    named = {f"{number}": layer for number, layer in enumerate(ordered)}
+    workload = replace(run.workload, layers=named, inputs={})
+    result = run_jobs([replace(run, workload=workload)], progress, keeps=True)[0]
+    return {named[layer.name]: layer.seconds for layer in result.layers}
+
+
+def _stages(ways: tuple[Chosen, ...], t: int, p: int, m: int, network: Network) -> Iterator[Stage]:
+    """The layers in p stages. A chip sends its part of the maps to its peer of the next stage."""
+    sends = [
+        network.collective("send", (0, t), one.leaves).seconds if p > 1 else 0.0 for one in ways
+    ]
+    begins = [*cut([one.seconds for one in ways], sends, p), len(ways)]
+    for number in range(p):
+        layers = ways[begins[number] : begins[number + 1]]
+        yield Stage(
+            layers,
+            sum(one.computing for one in layers),
+            sum(one.moving for one in layers),
+            sends[begins[number + 1] - 1] if number < p - 1 else 0.0,
+            sum(weight_bytes(one.way.layer) + m * cache_bytes(one.way.layer) for one in layers),
+        )
+
+
+def _asked_text(asked: Asked) -> str:
+    fixed = {
+        "tensor": asked.tensor,
+        "pipeline": asked.pipeline,
+        "data": asked.data,
+        "microbatches": asked.microbatches,
+    }
+    return ", ".join(f"{name} {value}" for name, value in fixed.items() if value) or "this"
+
+
+def chips_text(system: System) -> str:
+    """8, or 64 (4 x 4 x 4)."""
+    shape = " x ".join(map(str, system.shape))
+    return f"{prod(system.shape)}" if len(system.shape) == 1 else f"{prod(system.shape)} ({shape})"
