@@ -12,6 +12,7 @@ from typing import Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
 from hwsim.algorithms.winograd import Winograd, transforms
+from hwsim.area.account import area_of
 from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import Machine, load_machine
@@ -160,6 +161,9 @@ def show_machine(machine: Machine) -> str:
         f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    "
     )
     lines += textwrap.wrap(
+        f"area: {area_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    "
+    )
+    lines += textwrap.wrap(
         f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    "
     )
     for what, text in (("assumptions", machine.assumptions), ("fidelity", machine.fidelity)):
@@ -181,6 +185,16 @@ def show_machine(machine: Machine) -> str:
             if value is not None and field not in unused
         ]
     return "\n".join(lines)
+
+
+def area_text(machine: Machine) -> str:
+    """mm2 by part, and what is not in them."""
+    area = area_of(machine)
+    parts = ", ".join(f"{name} {mm2:.3g}" for name, mm2 in area.parts.items())
+    return (
+        f"{area.total:.3g} mm2 at {area.node_nm:g} nm of arithmetic and memories ({parts}); "
+        f"control, networks and interfaces are not in it"
+    )
 
 
 def _value(field: str, value: Any) -> str:

@@ -78,6 +78,10 @@ class Memory(Part, Held):
     def holds(self) -> tuple[Role, ...]:
         return ROLES
 
+    def copies(self, units: int) -> int:
+        """Instances that so many cores, SMs or PEs need."""
+        return 1 if self.per == "chip" else units
+
 
 @dataclass(frozen=True)
 class Need:

@@ -18,6 +18,7 @@ TITLES = {
     "dram": "DRAM bytes of an image",
     "multipliers": "multiply-accumulates a cycle",
     "memory": "on-chip memory, bytes",
+    "area": "area of arithmetic and memories, mm2",
 }
 TRIED, FRONT = "points", "Pareto front"
 

@@ -18,12 +18,13 @@ from typing import Any
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import PARSERS, Bandwidth, Duration
 from hwsim.errors import HwsimError, nearest, shortened
-from hwsim.sweeps.rows import multipliers, on_chip_bytes
+from hwsim.sweeps.rows import area_mm2, multipliers, on_chip_bytes
 
 MOST_CHARACTERS = 500
 MEASURED: dict[str, Callable[[Machine], float]] = {
     "multipliers": multipliers,
     "on_chip_bytes": on_chip_bytes,
+    "area_mm2": area_mm2,
     "clock_hz": lambda machine: machine.clock_hz,
 }
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {

@@ -6,6 +6,7 @@ import json
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
+from hwsim.area.account import area_of
 from hwsim.describe.machine import Machine
 from hwsim.parts.scratchpad import Scratchpad
 
@@ -16,7 +17,7 @@ class Row:
     comes from and goes to DRAM. edp: joules times seconds of an image. utilization: of the
     multipliers. multipliers: multiply-accumulates a cycle at most. on_chip_bytes: of all explicit
     memories. bottleneck: what most of the time goes to. error: why the point did not run, '' where
-    it did.
+    it did. area_mm2: of arithmetic and memories on the chip (hwsim.area).
     """
 
     seconds: float | None = None
@@ -32,6 +33,7 @@ class Row:
     on_chip_bytes: float | None = None
     bottleneck: str = ""
     error: str = ""
+    area_mm2: float | None = None
 
     @classmethod
     def of_run(
@@ -53,6 +55,7 @@ class Row:
             multipliers(machine),
             on_chip_bytes(machine),
             bottleneck,
+            area_mm2=area_mm2(machine),
         )
 
     @property
@@ -87,6 +90,11 @@ def on_chip_bytes(machine: Machine) -> float:
     """Of all its explicit memories."""
     memories = machine.memories.values()
     return float(sum(part.capacity for part in memories if isinstance(part, Scratchpad)))
+
+
+def area_mm2(machine: Machine) -> float:
+    """Of arithmetic and of memories on the chip."""
+    return area_of(machine).total
 
 
 COLUMNS: tuple[str, ...] = tuple(spec.name for spec in fields(Row))

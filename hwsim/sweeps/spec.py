@@ -33,6 +33,7 @@ OBJECTIVES = {  # of a row, what is to be least; its column
     "dram": "dram_bytes_an_image",
     "multipliers": "multipliers",
     "memory": "on_chip_bytes",
+    "area": "area_mm2",
 }
 MOST_POINTS = 100_000_000
 Values = Mapping[str, str]  # of a point: axis name -> value

@@ -19,6 +19,7 @@ SHOWN: dict[str, Callable[[float], str]] = {
     "dram": size_text,
     "multipliers": lambda number: f"{number:g}",
     "memory": size_text,
+    "area": lambda number: f"{number:.3g} mm2",
 }
 MOST_LINES = 20  # of a front in the terminal
 PERFECT = 1.005  # a swing below this says nothing

@@ -1,0 +1,1 @@
+"""Silicon area of a machine's arithmetic and on-chip memories, by part."""
