@@ -13,10 +13,11 @@ import hwsim
 from hwsim.algorithms import lower
 from hwsim.cli import main
 from hwsim.describe.catalog import data_folder
+from hwsim.describe.formats import FORMATS
+from hwsim.describe.formats.rlc import coded_bytes, decode, encode
 from hwsim.describe.layer import ConvLayer, Density
 from hwsim.errors import HwsimError
 from hwsim.rewrite.placement import Placement
-from hwsim.rewrite.run_length import coded_bytes, coded_share, decode, encode
 from hwsim.schedule.dataflows.row_stationary import Mapping, Space
 from hwsim.validate import run_check
 
@@ -135,7 +136,7 @@ def test_codes_come_back_and_the_share_is_their_mean(seed: int) -> None:
     pairs = encode(values)
     assert np.array_equal(decode(pairs), values) and max(run for run, _ in pairs) <= 31
     assert min(1.0, coded_bytes(len(pairs)) / values.nbytes) == pytest.approx(
-        coded_share(density), rel=0.02
+        FORMATS["rlc"].share((60_000,), density, 16), rel=0.02
     )
 
 
@@ -150,7 +151,7 @@ def test_coded_maps_move_fewer_bytes_and_filters_do_not() -> None:
         for density in (Density(), Density(1.0, 0.25, outputs=0.5))
     )
     moved = coded.accesses["dram"]["ifmap"].read_bytes / plain.accesses["dram"]["ifmap"].read_bytes
-    assert moved == pytest.approx(coded_share(0.25), rel=1e-4)
+    assert moved == pytest.approx(FORMATS["rlc"].share((1,), 0.25, 16), rel=1e-4)
     assert coded.accesses["dram"]["filter"] == plain.accesses["dram"]["filter"]
     assert coded.compulsory_bytes < plain.compulsory_bytes
 

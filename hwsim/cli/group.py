@@ -21,6 +21,7 @@ COMMANDS = {
     "tile": "tile",
     "teach": "teach",
     "cache": "cache",
+    "formats": "formats",
     "list": "list_names",
     "show": "show",
     "validate": "validate",

@@ -14,6 +14,7 @@ from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, us
 from hwsim.algorithms.winograd import Winograd, transforms
 from hwsim.area.account import area_of
 from hwsim.describe.catalog import shipped
+from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import load_workload
@@ -44,6 +45,7 @@ def listing(kind: str | None) -> str:
         "algorithms": _algorithms,
         "dataflows": _dataflows,
         "policies": _policies,
+        "formats": _formats,
         "references": _references,
         "lessons": _lessons,
     }
@@ -69,6 +71,10 @@ def _pairs(rows: list[tuple[str, str]]) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def _formats() -> list[tuple[str, str]]:
+    return [(name, FORMATS[name].summary) for name in FORMATS]
 
 
 def _policies() -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from hwsim.describe.dram import DEVICES, DramTiming
-from hwsim.describe.machine import PARTS, Memory
+from hwsim.describe.formats import FORMATS
+from hwsim.describe.machine import PARTS, Memory, Role
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import Bandwidth, Duration
 from hwsim.errors import nearest
@@ -22,8 +23,8 @@ class Dram(Memory):
     whole bandwidth for each. burst: transfers are whole bursts of so many bytes.
 
     technology: whose energy per bit is taken where `energy` gives none; without either one is
-    assumed, and runs say so. compression: 'rlc' when feature maps whose density is stated cross the
-    port run-length coded (hwsim.rewrite.run_length).
+    assumed, and runs say so. compression: the format (hwsim.describe.formats) in which tensors
+    whose density is stated cross the port. compresses: which of them.
     """
 
     kind: ClassVar[str] = "dram"
@@ -32,7 +33,8 @@ class Dram(Memory):
     latency: Duration = quantity("duration")
     energy: float | None = quantity("energy_pj_per_byte", default=None)
     technology: Literal["ddr3", "ddr4", "lpddr3", "hbm2", "gddr6"] | None = None
-    compression: Literal["none", "rlc"] = "none"
+    compression: str = "none"
+    compresses: tuple[Role, ...] = ("activation", "output")
     timing: str | None = None
     channels: int = count(default=1)
     ports: Literal["shared", "separate"] = "shared"
@@ -43,6 +45,13 @@ class Dram(Memory):
         return None if self.timing is None else DEVICES[self.timing]
 
     def faults(self) -> Iterator[tuple[str, str]]:
+        if self.compression != "none" and self.compression not in FORMATS:
+            known = ", ".join(("none", *FORMATS))
+            yield (
+                "compression",
+                f"{self.compression!r}{nearest(self.compression, FORMATS)}; expected one of "
+                f"{known}",
+            )
         if self.timing is not None and self.timing not in DEVICES:
             yield (
                 "timing",

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
+from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import DENSE, Density, GemmLayer, Layer
 from hwsim.describe.machine import Machine
 from hwsim.ir.stage import Plan, Stage
@@ -23,7 +24,6 @@ from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.parts.systolic import SystolicArray
-from hwsim.rewrite.run_length import VALUE_BYTES, coded_share
 
 LEAST_BLOCK = 16  # of filters and channels, for a tensor core's fragments
 
@@ -32,7 +32,7 @@ def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]
     """The plan with the products left out that the machine need not do, and what became of the
     zeros."""
     density: Density = getattr(layer, "density", DENSE)
-    plan, notes = _compressed_maps(plan, density, machine), list(plan.notes)
+    plan, notes = _compressed_tensors(plan, density, machine), list(plan.notes)
     if density.weights == 1.0 or density.structure == "channels":
         return plan, notes
     reason = _why_not(density, layer, machine)
@@ -57,23 +57,29 @@ def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]
     ]
 
 
-def _compressed_maps(plan: Plan, density: Density, machine: Machine) -> Plan:
-    """The plan with the feature maps that come and go coded, where the machine codes them and zeros
-    are stated."""
-    if machine.part(machine.dram_name, Dram).compression == "none":
+def _compressed_tensors(plan: Plan, density: Density, machine: Machine) -> Plan:
+    """The plan with the tensors that come and go coded, where the machine codes them and their
+    zeros lie anywhere; what coding would lengthen travels as it is."""
+    dram = machine.part(machine.dram_name, Dram)
+    if dram.compression == "none":
         return plan
-    share = {"activation": coded_share(density.activations), "output": coded_share(density.outputs)}
+    form = FORMATS[dram.compression]
+    anywhere = density.structure == "unstructured"
+    densities = {
+        "activation": density.activations,
+        "output": density.outputs,
+        "weight": density.weights if anywhere else 1.0,
+    }
+
+    def coded(tensor: Tensor) -> Tensor:
+        role = tensor.kept_as or tensor.role
+        if tensor.buffer in plan.temporaries or role not in dram.compresses:
+            return tensor
+        shape = tuple(axis.size for axis in tensor.axes)
+        return replace(tensor, coded=form.share(shape, densities[role], 8 * tensor.width))
+
     stages = tuple(
-        replace(
-            stage,
-            tensors=tuple(
-                tensor
-                if tensor.buffer in plan.temporaries or tensor.width != VALUE_BYTES
-                else replace(tensor, coded=share.get(tensor.role, 1.0))
-                for tensor in stage.tensors
-            ),
-        )
-        for stage in plan.stages
+        replace(stage, tensors=tuple(map(coded, stage.tensors))) for stage in plan.stages
     )
     return replace(plan, stages=stages)
 

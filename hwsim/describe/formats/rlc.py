@@ -4,20 +4,22 @@ value.
     0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)   three pairs of 5 + 16 bits and a
     last-word flag in 64 bits
  A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1),
-2017, section IV-B, figure 8.
+2017, section IV-B, figure 8. Of zeros that lie anywhere, a pair stands for 1 + z + ... + z^31
+values, z their share.
 """
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 import numpy.typing as npt
 
+from hwsim.describe.formats import FORMATS, Array, Format, Shape
+
 LONGEST_RUN = 31
 PAIRS_IN_WORD = 3
 WORD_BYTES = 8
-VALUE_BYTES = 2
 
 
 def encode(values: npt.NDArray[np.int16]) -> list[tuple[int, int]]:
@@ -42,12 +44,15 @@ def coded_bytes(pairs: int) -> int:
     return ceil(pairs / PAIRS_IN_WORD) * WORD_BYTES
 
 
-def coded_share(density: float) -> float:
-    """Coded size over plain size of many values of which a share `density` is not zero, lying
-    anywhere.
+def _exact(values: Array, bits: int) -> int:
+    return 8 * coded_bytes(len(encode(values.reshape(-1))))
 
-    A pair stands for up to 31 zeros and the value after them: 1 + z + ... + z^31 values on average,
-    z = 1 - density. A map that coding would lengthen travels as it is, so the share is at most 1.
-    """
+
+def _expected(shape: Shape, density: float, bits: int) -> float:
     values_in_pair = sum((1 - density) ** zeros for zeros in range(LONGEST_RUN + 1))
-    return min(1.0, WORD_BYTES / PAIRS_IN_WORD / values_in_pair / VALUE_BYTES)
+    return prod(shape) / values_in_pair * 8 * WORD_BYTES / PAIRS_IN_WORD
+
+
+FORMATS.register("rlc")(
+    Format("Eyeriss': zeros in 5 bits and the value, three in 64", _exact, _expected, (16,))
+)
