@@ -18,6 +18,7 @@ COMMANDS = {
     "count": "count",
     "error": "error",
     "map": "map_layers",
+    "timeloop": "timeloop",
     "tile": "tile",
     "teach": "teach",
     "cache": "cache",
