@@ -381,6 +381,13 @@ def test_a_faulty_system_is_refused_at_its_line(
     assert "Traceback" not in ran.output
 
 
+def test_a_system_is_shown_by_name_and_by_file() -> None:
+    by_name = invoke("show", "tpu-v4-cube")
+    path = Path(__file__).parent.parent / "systems/tpu-v4-cube.yaml"
+    assert by_name.exit_code == 0 and "64 (4 x 4 x 4) tpu-v4, torus" in by_name.stdout
+    assert invoke("show", str(path)).stdout == by_name.stdout
+
+
 def test_every_shipped_system_has_its_chip_and_its_links() -> None:
     for name in list_systems():
         system = load_system(name)

@@ -106,6 +106,7 @@ def _notes() -> Iterator[str]:
 def split_document(found: Split) -> dict[str, Any]:
     """Every option, quickest first, and the layers of the best."""
     return {
+        "schema": "hwsim.split/1",
         "system": found.system.name,
         "chip": found.system.chip,
         "chips": found.system.chips,

@@ -13,6 +13,7 @@ from typing import Any
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
 from hwsim.algorithms.winograd import Winograd, transforms
 from hwsim.area.account import area_of
+from hwsim.chips.split import chips_text
 from hwsim.describe.catalog import shipped
 from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
@@ -20,7 +21,7 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import load_workload
 from hwsim.describe.policies import POLICIES
 from hwsim.describe.reading import fields_of
-from hwsim.describe.system import list_systems, load_system
+from hwsim.describe.system import System, list_systems, load_system
 from hwsim.describe.units import Bandwidth, Duration, si, size_text
 from hwsim.describe.workload import Workload
 from hwsim.energy.account import source_text
@@ -118,7 +119,7 @@ def _lessons() -> list[tuple[str, str]]:
 
 
 def show(name: str) -> str:
-    """A machine, workload, algorithm or dataflow by name, or a YAML file by path. Raises
+    """A machine, system, workload, algorithm or dataflow by name, or a YAML file by path. Raises
     UnknownName."""
     if "/" in name or name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return _show_file(name)
@@ -129,26 +130,28 @@ def show(name: str) -> str:
     finders.update(
         {work: lambda: show_workload(load_workload(name)) for work in shipped("workloads")}
     )
+    finders.update({system: lambda: show_system(load_system(name)) for system in list_systems()})
     finders.update({flow: lambda: _document(DATAFLOWS[name]) for flow in DATAFLOWS})
     if name in finders:
         return finders[name]()
     if any(FAMILIES[family].member(name) for family in FAMILIES) or name in ALGORITHMS:
         return show_algorithm(find_algorithm(name))
     raise UnknownName(
-        "machine, workload, algorithm or dataflow", name, [*finders, *user_algorithms()]
+        "machine, system, workload, algorithm or dataflow", name, [*finders, *user_algorithms()]
     )
 
 
 def _show_file(path: str) -> str:
-    """A file is a machine when it has parts, else a workload."""
+    """A file is a machine when it has parts, a system when it has a chip, else a workload."""
     if not Path(path).is_file():
         raise HwsimError(f"{path}: no such file")
     own = path.endswith((".yaml", ".yml"))
-    return (
-        show_machine(load_machine(path))
-        if own and "parts:" in Path(path).read_text(errors="replace")
-        else show_workload(load_workload(path))
-    )
+    text = Path(path).read_text(errors="replace") if own else ""
+    if "parts:" in text:
+        return show_machine(load_machine(path))
+    if any(line.startswith("chip:") for line in text.splitlines()):
+        return show_system(load_system(path))
+    return show_workload(load_workload(path))
 
 
 def show_machine(machine: Machine) -> str:
@@ -190,6 +193,26 @@ def show_machine(machine: Machine) -> str:
             for field, value in fields_of(part)
             if value is not None and field not in unused
         ]
+    return "\n".join(lines)
+
+
+def show_system(system: System) -> str:
+    """Its chips, links and protocols."""
+    lines = [
+        f"{system.name}: {system.description}",
+        f"  chips: {chips_text(system)} {system.chip}, {system.topology}",
+        f"  link: {system.link.bandwidth} one way, {system.link.latency} a hop",
+        f"  algorithms: {', '.join(system.algorithms) or 'all that there are'}",
+    ]
+    lines += [
+        f"  {name}: {way.start} a call, {way.step} a round, {way.share:.0%} of a link"
+        for name, way in system.protocols
+    ]
+    for what, text in (("source", system.source), ("assumptions", system.assumptions)):
+        if text:
+            lines += textwrap.wrap(
+                f"{what}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    "
+            )
     return "\n".join(lines)
 
 

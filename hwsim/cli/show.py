@@ -11,7 +11,7 @@ from hwsim.cli.terminal import print_text, user_errors
 @click.argument("name")
 @user_errors
 def command(name: str) -> None:
-    """What was understood of a machine, workload, algorithm or dataflow (or a YAML file)."""
+    """What was understood of a machine, system, workload, algorithm or dataflow, or a YAML file."""
     from hwsim.cli.listing import show
 
     print_text(show(name))

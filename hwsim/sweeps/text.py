@@ -107,6 +107,7 @@ def sweep_document(result: SweepResult) -> dict[str, Any]:
     """The answer as JSON: the best of each objective, the front, what each axis does. Every point
     is in the table."""
     return {
+        "schema": "hwsim.sweep/1",
         "name": result.sweep.name,
         "points": len(result),
         "failed": result.failed,

@@ -56,6 +56,7 @@ def _in_order(design: Design) -> list[tuple[tuple[str, str], Any]]:
 def design_document(design: Design) -> dict[str, Any]:
     """Cycles, utilization, and every level's counts."""
     return {
+        "schema": "hwsim.timeloop/1",
         "problem": design.nest.stage.name,
         "products": design.nest.stage.iterations,
         "cycles": design.cycles,
