@@ -24,7 +24,7 @@ from hwsim.schedule.dataflows import applicable
 from hwsim.timing import TIMINGS, Surroundings
 from hwsim.timing.explicit.pipeline import Port, Stream, Work, run_pipeline
 from hwsim.timing.explicit.tiles import walk_steps
-from hwsim.timing.gpu.blocks import occupancy
+from hwsim.timing.gpu.occupancy import occupancy
 from hwsim.timing.physics import check_stage, port_cycles
 from hwsim.timing.systolic.folds import mapped
 

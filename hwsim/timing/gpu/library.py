@@ -1,0 +1,97 @@
+"""Time of a library's kernel of products, with what the L2 and the DRAM were seen to move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwsim.describe.kernels import Kernel
+from hwsim.describe.machine import Machine
+from hwsim.ir.nest import Nest
+from hwsim.results.result import Cycles
+from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.gpu.kernel_time import (
+    INTAKE,
+    L2,
+    SHARED,
+    Chip,
+    operands,
+    passes_of,
+    product_of,
+    time_of,
+)
+
+WAITS = "waves of blocks"
+
+
+def kernel_cycles(
+    nest: Nest,
+    machine: Machine,
+    dtype: str,
+    kernel: Kernel,
+    traffic: dict[tuple[str, str], LevelTraffic],
+    line: int,
+) -> Cycles:
+    """A library's kernel in closed form (hwsim.timing.gpu.kernel_time), but for what the L2 and the
+    DRAM move, which was simulated.
+
+    A resource's stall is what would be saved if it took no time; what is left, nobody removes
+    alone: barriers, results that leave, SMs that idle behind the last wave, and other resources
+    that are nearly as slow.
+    """
+    chip = Chip.of(machine)
+    l2, dram = machine.only("cache"), machine.dram_name
+    moved = {
+        level: round(
+            line * sum(row.reads + row.writes for (at, _), row in traffic.items() if at == level)
+        )
+        for level in (l2, "dram")
+    }
+    product, dtype = product_of(nest.stage), nest.stage.dtype or dtype
+    parts = nest.stage.launches
+    times = time_of(product, dtype, kernel, chip, moved["dram"] // parts)
+    compute = float(times.arithmetic[0]) * parts
+    slowest = max(times.limits, key=lambda name: float(times.limits[name][0]))
+    others = time_of(product, dtype, kernel, chip, moved["dram"] // parts, without=slowest)
+    inside, relieved = (
+        float(found.body[0] + found.epilogue[0]) * parts for found in (times, others)
+    )
+    memories = {dram: float(times.moving[0]) * parts, l2: moved[l2] / chip.l2_bandwidth}
+    names = {SHARED: machine.only("scratchpad", "sm"), L2: l2, INTAKE: l2}
+    taken = sorted([(inside, names.get(slowest, slowest)), *((t, n) for n, t in memories.items())])
+    (second, _), (longest, cause) = taken[-2:]
+    second = max(compute, second, relieved if longest == inside else 0.0)
+    stall = {
+        cause: longest - second,
+        WAITS: second - compute,
+        "kernel launch": times.gap * parts,
+        "fill and drain": float(times.prologue[0]) * parts,
+        "adding a split's parts": float(times.adding[0]) * parts,
+    }
+    return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
+
+
+def passes(nest: Nest, machine: Machine, kernel: Kernel | None) -> dict[str, float]:
+    """How often a product's operands come from the DRAM."""
+    if kernel is None:
+        return {}
+    a, b = operands(nest.stage)
+    often = passes_of(product_of(nest.stage), kernel, Chip.of(machine))
+    return dict(zip((a.name, b.name), often, strict=True))
+
+
+def shared_by_clusters(
+    nest: Nest, traffic: dict[tuple[str, str], LevelTraffic], l2: str, kernel: Kernel
+) -> dict[tuple[str, str], LevelTraffic]:
+    """Blocks of a cluster load what they share once: an operand is asked for by one of those along
+    the other's dims."""
+    view = nest.stage.view
+    assert view is not None
+    found = dict(traffic)
+    for tensor in nest.stage.inputs:
+        along_n = tensor.dims.isdisjoint(view.n)
+        together = kernel.cluster[1] if along_n else kernel.cluster[0]
+        row = found.get((l2, tensor.buffer))
+        if row is not None and together > 1:
+            reads = max(row.misses, row.reads / together)
+            found[l2, tensor.buffer] = replace(row, reads=reads)
+    return found

@@ -1,0 +1,135 @@
+"""How many blocks of a kernel an SM holds at a time, and what stops more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+from hwsim.describe.kernels import Kernel
+from hwsim.describe.machine import Machine
+from hwsim.errors import HwsimError
+from hwsim.ir.attention import head_width, is_fused_attention
+from hwsim.ir.counts import NestCounts
+from hwsim.ir.nest import Hold, Nest
+from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
+from hwsim.schedule.dataflows.fused_attention import tile_of
+from hwsim.schedule.dataflows.shared_tiled import WORKING_REGISTERS
+from hwsim.timing.explicit.accesses import word_bytes
+from hwsim.timing.gpu.kernel_time import REGISTER_BYTES, WARP, Chip, product_of
+from hwsim.timing.gpu.rows import RowKernel
+
+ACCUMULATOR_BYTES = 4
+HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Blocks of a kernel on one SM at a time, and what stops more. holders: threads or tensor
+    groups of a block."""
+
+    blocks: int
+    holders: int
+    threads: int
+    registers_per_thread: int
+    shared_bytes: int
+    limit: str
+
+
+def room_for(nest: Nest, machine: Machine, counts: NestCounts, rows: RowKernel | None) -> Occupancy:
+    """Blocks of whatever kernel runs the nest. Raises HwsimError when not even one fits."""
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    if is_fused_attention(nest.stage):
+        return _of_attention(nest)
+    if rows is not None:
+        return _of_rows(rows)
+    if nest.kernel is not None:
+        return _of_kernel(nest, machine, nest.kernel)
+    return occupancy(nest, machine, sm, counts)
+
+
+def occupancy(
+    nest: Nest, machine: Machine, sm: StreamingMultiprocessor, counts: NestCounts
+) -> Occupancy:
+    """Blocks an SM holds: the least of what threads, registers, shared memory and slots allow.
+
+    Raises HwsimError when not even one block fits.
+    """
+    holders = prod(nest.bound(loop) for loop in nest.loops if loop.spatial in HOLDERS) * max(
+        hold.pieces for hold in nest.holds
+    )
+    per_holder = sm.tensor_threads if sm.on_tensor_cores(nest.stage) else 1
+    threads = holders * per_holder
+    warps = ceil(threads / WARP) * WARP
+    register_file, shared = machine.only("registers"), machine.only("scratchpad", "sm")
+    words = {
+        level: sum(
+            _peak_bytes(machine, nest, counts, hold, name)
+            for hold in nest.holds
+            if hold.level == level
+            for name in hold.tensors
+        )
+        for level in (register_file, shared)
+    }
+    registers = WORKING_REGISTERS + ceil(words[register_file] / REGISTER_BYTES / per_holder)
+    limits = {
+        "slots": sm.max_blocks,
+        "threads": sm.max_threads // warps,
+        "registers": machine.memories[register_file].capacity
+        // (registers * REGISTER_BYTES * warps),
+    }
+    if words[shared]:
+        limits["shared memory"] = machine.memories[shared].capacity // words[shared]
+    limit = min(limits, key=lambda name: limits[name])
+    if (
+        limits[limit] < 1
+        or threads > sm.max_threads_per_block
+        or registers > sm.max_registers_per_thread
+    ):
+        raise HwsimError(
+            f"{machine.name}: {nest.stage.name}: a block of {threads} threads, {registers} "
+            f"registers each and "
+            f"{words[shared]} bytes of shared memory does not fit an SM ({limit})"
+        )
+    return Occupancy(limits[limit], holders, threads, registers, words[shared], limit)
+
+
+def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
+    """Blocks of a library's kernel on an SM. Raises HwsimError when not even one fits."""
+    width = product_of(nest.stage).width
+    room, tile = Chip.of(machine).room, kernel.tile
+    blocks = room.resident(tile, width)
+    if not blocks:
+        raise HwsimError(
+            f"{machine.name}: {nest.stage.name}: a block of kernel {tile} takes {tile.threads} "
+            f"threads of {tile.registers} registers and {tile.shared_bytes(width)} bytes of shared "
+            f"memory, which do not fit an SM"
+        )
+    traits = kernel.traits
+    holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
+    return Occupancy(
+        blocks, holders, tile.threads, tile.registers, tile.shared_bytes(width), str(kernel)
+    )
+
+
+def _of_attention(nest: Nest) -> Occupancy:
+    """Two blocks of four warps, whose registers are all in use; queries and a tile of keys and of
+    values in shared memory."""
+    queries, keys = tile_of(nest.stage)
+    row = head_width(nest.stage) * nest.stage.output.width
+    registers = 255  # of a thread: with two blocks' threads, all that an SM has
+    return Occupancy(2, queries, WARP * 4, registers, (queries + 2 * keys) * row, "registers")
+
+
+def _of_rows(kernel: RowKernel) -> Occupancy:
+    """Blocks of a kernel of rows on an SM; what they tell each other in shared memory is little."""
+    family = kernel.family
+    return Occupancy(
+        kernel.resident, family.threads, family.threads, kernel.registers, 0, kernel.name
+    )
+
+
+def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
+    """Bytes of one block's (or thread's) tile; sums are kept in fp32 whatever the operands are."""
+    width = word_bytes(machine, nest, counts, hold.level, name, ACCUMULATOR_BYTES)
+    return -(-counts.of(hold.level, name).peak * width * hold.buffers // hold.pieces)
