@@ -20,7 +20,7 @@ from hwsim.cli.terminal import check_outputs, print_text, user_errors
 @input_option
 @user_errors
 def command(model: Path, out: str | None, size: tuple[int, int] | None) -> None:
-    """Read MODEL: ONNX (.onnx), torch.export (.pt2), or Hugging Face's config.json.
+    """Read MODEL: ONNX (.onnx), torch.export (.pt2), Hugging Face's config.json, ZigZag's YAML.
 
     Operators that are not modelled are listed; they cost what they move.
     """
