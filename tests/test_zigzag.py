@@ -102,6 +102,9 @@ def test_it_runs_and_is_imported(tmp_path: Path) -> None:
         ("loop_dims: [B, M, N, K]", "loop_dims: [B, M, N, Z]", "loops over its operands' dims"),
         ("dimension_relations: []", "dimension_relations: [ix=ox]", "loops over"),
         ("- id: 7\n", "- name: x\n", "no id"),
+        ("- id: 7\n", "- id: [7]\n", "numbers of layers"),
+        ("operand_source: {I: 7, W: 6}", "operand_source: [7]", "expected a mapping"),
+        ("operand_source: {", "padding: [[1, x]]\n  operand_source: {", "before and behind"),
     ],
 )
 def test_a_fault_names_its_layer(old: str, new: str, said: str, tmp_path: Path) -> None:

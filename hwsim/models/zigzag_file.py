@@ -72,12 +72,33 @@ class _Entry:
         if not whole or not isinstance(dims, list) or len(dims) != len(sizes):
             raise HwsimError("loop_dims and loop_sizes; expected as many sizes as dims")
         self.sizes = {str(dim).upper(): size for dim, size in zip(dims, sizes, strict=True)}
+        self._check_rest()
         match = EQUATION.fullmatch(str(entry["equation"]).replace(" ", ""))
         operands = OPERAND.findall(str(entry["equation"])) if match else []
         if match is None or len(operands) != 3:
             raise HwsimError(f"{entry['equation']!r}; expected O[..]+=W[..]*I[..]")
         self.adds = match[3] == "+"
         self.dims = {name: frozenset(re.findall(r"\w+", axes.upper())) for name, axes in operands}
+
+    def _check_rest(self) -> None:
+        """Of what an entry may say beside its loops. Raises HwsimError."""
+        kinds = {
+            "operand_precision": dict,
+            "operand_source": dict,
+            "dimension_relations": list,
+            "pr_loop_dims": list,
+            "padding": list,
+        }
+        for key, kind in kinds.items():
+            if not isinstance(self.entry.get(key) or kind(), kind):
+                raise HwsimError(f"{key}: expected a {'mapping' if kind is dict else 'list'}")
+        sources = (self.entry.get("operand_source") or {}).values()
+        if not all(isinstance(one, (int, str)) for one in (self.entry["id"], *sources)):
+            raise HwsimError("id and operand_source; expected numbers of layers")
+        for sides in self.entry.get("padding") or []:
+            pair = isinstance(sides, list) and len(sides) == 2
+            if not pair or not all(isinstance(side, int) and side >= 0 for side in sides):
+                raise HwsimError(f"padding {sides!r}; expected words before and behind")
 
     @property
     def name(self) -> str:

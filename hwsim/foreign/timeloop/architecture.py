@@ -57,7 +57,10 @@ def _trees(file: File, trees: Any, path: str, times: int) -> Iterator[Level]:
     tree = trees[0]
     _, own = _counted(file.get(tree, f"{path}[0]", "name", str))
     times *= own
-    for number, part in enumerate(tree.get("local", [])):
+    local = tree.get("local") or []
+    if not isinstance(local, list):
+        file.fail(f"{path}[0].local", "expected a list of components")
+    for number, part in enumerate(local):
         yield _level(file, part, f"{path}[0].local[{number}]", times)
     if tree.get("subtree"):
         yield from _trees(file, tree["subtree"], f"{path}[0].subtree", times)
@@ -77,10 +80,11 @@ def _nodes(file: File, nodes: Any, path: str, times: list[int]) -> Iterator[Leve
             continue
         if kind not in ("Component", "Container"):
             file.fail(at, f"!{kind}; expected !Component, !Container, !Parallel or !Hierarchical")
-        mesh = node.get("spatial", {})
+        name = file.get(node, at, "name", str)
+        mesh = file.part(node.get("spatial"), f"{at}.spatial")
         fan = file.whole(mesh.get("meshX", "1"), at) * file.whole(mesh.get("meshY", "1"), at)
         if fan != 1:
-            yield Level(f"inter_{node['name']}_spatial", times[0], passes=True)
+            yield Level(f"inter_{name}_spatial", times[0], passes=True)
             times[0] *= fan
         if kind == "Component":
             yield _level(file, node, at, times[0])
@@ -97,8 +101,8 @@ def _level(file: File, part: Any, path: str, times: int) -> Level:
     for key in SPARSE:
         if key in part:
             file.fail(f"{path}.{key}", "is not read; expected a dense design")
-    attributes = part.get("attributes") or {}
     at = f"{path}.attributes"
+    attributes = file.part(part.get("attributes"), at)
     kind = file.get(part, path, "class", str).lower()
     if "instances" in attributes:
         instances = file.whole(attributes["instances"], f"{at}.instances")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -48,12 +49,12 @@ class Design:
     def memories(self) -> tuple[Level, ...]:
         return tuple(level for level in self.levels[:-1] if not level.passes)
 
-    @property
+    @cached_property
     def theirs(self) -> Mapping[tuple[str, str], timeloop.Level]:
         """Counts in Timeloop's convention, of one instance."""
         return timeloop.count(self.nest)
 
-    @property
+    @cached_property
     def exact(self) -> NestCounts:
         """Counts of what moves, all instances together."""
         return closed_form.count(self.nest)

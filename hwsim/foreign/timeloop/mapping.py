@@ -61,7 +61,7 @@ def mapping(
 
 def _keep(file: File, entry: Any, path: str, bypassed: set[str], spaces: list[str]) -> None:
     for key in ("keep", "bypass"):
-        for name in entry.get(key) or []:
+        for name in file.words(entry.get(key), f"{path}.{key}"):
             if name not in spaces:
                 file.fail(f"{path}.{key}", f"{name!r}; expected one of {', '.join(spaces)}")
             (bypassed.discard if key == "keep" else bypassed.add)(name)
@@ -71,9 +71,9 @@ def _block(file: File, entry: Any, path: str, dims: dict[str, int]) -> dict[str,
     """Loops with their bounds, outermost first."""
     factors = _factors(file, entry, path, dims)
     stated = entry.get("permutation", "")
-    order = [
-        name for name in ("".join(stated) if isinstance(stated, list) else stated) if name in dims
-    ]
+    if not isinstance(stated, str):
+        stated = "".join(file.words(stated, f"{path}.permutation"))
+    order = list(dict.fromkeys(name for name in stated if name in dims))
     order += [dim for dim in dims if dim not in order]
     inner_first = [(dim, factors.get(dim, 1)) for dim in order]
     if entry["type"] == "temporal":
@@ -86,7 +86,7 @@ def _block(file: File, entry: Any, path: str, dims: dict[str, int]) -> dict[str,
 
 def _factors(file: File, entry: Any, path: str, dims: dict[str, int]) -> dict[str, int]:
     stated = entry.get("factors", "")
-    text = " ".join(stated) if isinstance(stated, list) else str(stated)
+    text = stated if isinstance(stated, str) else " ".join(file.words(stated, f"{path}.factors"))
     text = text.partition("#")[0]
     found, position = {}, 0
     while text[position:].strip(" ,"):

@@ -65,16 +65,18 @@ def problem(file: File) -> dict[str, Any]:
     for name in DENSE:
         if name in instance:
             file.fail(f"{at}.{name}", "sparse problems are not read; expected a dense one")
-    dims = file.get(shape, where, "dimensions", list)
+    dims = file.words(file.get(shape, where, "dimensions", list), f"{where}.dimensions")
+    if len(set(dims)) < len(dims):
+        file.fail(f"{where}.dimensions", "a dimension is named twice; expected each once")
     bounds = {}
     for dim in dims:
         if dim not in instance:
             file.fail(at, f"no bound of {dim}; expected one of every dimension")
         bounds[dim] = file.whole(instance[dim], f"{at}.{dim}")
-    coefficients = {
-        entry["name"]: file.whole(instance.get(entry["name"], entry.get("default", "1")), at)
-        for entry in shape.get("coefficients", [])
-    }
+    coefficients = {}
+    for number, entry in enumerate(shape.get("coefficients") or []):
+        name = file.get(entry, f"{where}.coefficients[{number}]", "name", str)
+        coefficients[name] = file.whole(instance.get(name, entry.get("default", "1")), at)
     spaces = file.get(shape, where, "data_spaces", list)
     found = [
         _space(file, space, f"{where}.data_spaces[{n}]", dims) for n, space in enumerate(spaces)
@@ -82,7 +84,10 @@ def problem(file: File) -> dict[str, Any]:
     written = [space["name"] for space in found if space["read_write"]]
     if len(written) != 1:
         file.fail(f"{where}.data_spaces", f"{len(written)} are read_write; expected exactly one")
-    named = {"name": shape.get("name", "problem"), "dims": dims, "dataspaces": found}
+    title = shape.get("name", "problem")
+    if not isinstance(title, str):
+        file.fail(f"{where}.name", "expected a word")
+    named = {"name": title, "dims": dims, "dataspaces": found}
     return {"shape": named, "dims": bounds, "coefficients": coefficients}
 
 
@@ -90,8 +95,11 @@ def _space(file: File, space: Any, path: str, dims: list[str]) -> dict[str, Any]
     projection = file.get(space, path, "projection", list)
     ranks = [[[rank]] if isinstance(rank, str) else rank for rank in projection]
     for rank in ranks:
+        if not isinstance(rank, list):
+            file.fail(f"{path}.projection", f"{rank}; expected lists of terms")
         for term in rank:
-            if not isinstance(term, list) or not 1 <= len(term) <= 2 or term[0] not in dims:
+            words = isinstance(term, list) and all(isinstance(word, str) for word in term)
+            if not words or not 1 <= len(term) <= 2 or term[0] not in dims:
                 file.fail(
                     f"{path}.projection", f"{term}; expected [dim] or [dim, coefficient] of {dims}"
                 )

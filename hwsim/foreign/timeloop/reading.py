@@ -60,3 +60,19 @@ class File:
         if not (isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 13):
             self.fail(path, f"{text!r}; expected a whole number")
         return int(text)
+
+    def words(self, values: Any, path: str) -> list[str]:
+        """A list of words, none where there is none. Raises ConfigError."""
+        if values in (None, ""):
+            return []
+        if not isinstance(values, list) or not all(isinstance(word, str) for word in values):
+            self.fail(path, "expected a list of words")
+        return values
+
+    def part(self, values: Any, path: str) -> dict[str, Any]:
+        """A mapping, empty where there is none. Raises ConfigError."""
+        if values in (None, ""):
+            return {}
+        if not isinstance(values, dict):
+            self.fail(path, "expected a mapping")
+        return values
