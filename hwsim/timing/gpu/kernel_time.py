@@ -97,20 +97,20 @@ class Room:
     threads_of_block: int
     blocks: int
 
+    def holding(self, threads: int, registers: int) -> int:
+        """Blocks of so many threads, each of so many registers, that fit at a time."""
+        each = -(-registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME * REGISTER_BYTES
+        return min(self.blocks, self.threads // threads, self.register_bytes // (each * threads))
+
     def resident(self, tile: Tile, width: int) -> int:
         """Blocks of a tile that fit at a time, operands `width` bytes a word; 0 where not even one
         fits."""
-        each = -(-tile.registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME * REGISTER_BYTES
         shared = tile.shared_bytes(width)
         too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
         if too_large or tile.m * tile.n * SUM_BYTES > self.register_bytes:
             return 0
-        return min(
-            self.blocks,
-            self.threads // tile.threads,
-            self.register_bytes // (each * tile.threads),
-            self.shared_bytes // (shared + RESERVED_SHARED),
-        )
+        by_shared = self.shared_bytes // (shared + RESERVED_SHARED)
+        return min(self.holding(tile.threads, tile.registers), by_shared)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
 from hwsim.timing.caches.stream import LevelTraffic
-from hwsim.timing.gpu.kernel_time import REGISTER_BYTES, REGISTERS_AT_A_TIME, Chip
+from hwsim.timing.gpu.kernel_time import Chip
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
@@ -58,13 +58,7 @@ def row_kernel(stage: Stage, machine: Machine) -> RowKernel | None:
     if found is None:
         return None
     name, family = found
-    room = Chip.of(machine).room
-    each = -(-family.registers_for(words) // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME
-    resident = min(
-        room.blocks,
-        room.threads // family.threads,
-        room.register_bytes // (each * REGISTER_BYTES * family.threads),
-    )
+    resident = Chip.of(machine).room.holding(family.threads, family.registers_for(words))
     return RowKernel(name, family, words, stage.iterations // words, max(1, resident))
 
 
