@@ -41,20 +41,20 @@ class Case:
     def __init__(self, machine, layer, dtype, microseconds):
         seen = []
 
-        def listen(kernel, nest, _, dram_bytes):
-            seen.append((kernel, nest, dram_bytes))
-            return cycles_of(kernel, nest, machine, dram_bytes)
+        def listen(kernel, nest, _, *moved):
+            seen.append((kernel, nest, moved))
+            return cycles_of(kernel, nest, machine, *moved)
 
         cycles_of = model.row_cycles
         blocks.row_cycles = listen
         simulate(layer, machine, dtype=dtype)
         blocks.row_cycles = cycles_of
-        self.kernel, self.nest, self.dram_bytes = seen[-1]
+        self.kernel, self.nest, self.moved = seen[-1]
         self.machine, self.microseconds = machine, microseconds
 
     def error(self, family):
         kernel = replace(self.kernel, family=family)
-        cycles = model.row_cycles(kernel, self.nest, self.machine, self.dram_bytes)
+        cycles = model.row_cycles(kernel, self.nest, self.machine, *self.moved)
         return math.log(cycles.total / self.machine.clock_hz * 1e6 / self.microseconds)
 
 

@@ -8,6 +8,7 @@ each call. Kernel names, grids and blocks are read by PyTorch's profiler.
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch.nn import functional
@@ -46,9 +47,10 @@ def kernels_of(call):
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         call()
         torch.cuda.synchronize()
-    trace = "/tmp/trace.json"
-    seen.export_chrome_trace(trace)
-    events = json.loads(Path(trace).read_text())["traceEvents"]
+    with TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        seen.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
     return [
         {
             "name": event["name"][:160],

@@ -10,8 +10,9 @@ import hwsim
 from hwsim.algorithms import lower
 from hwsim.choose import layer as chosen
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.layer import ConvLayer, ElementwiseLayer
+from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer
 from hwsim.describe.machine import load_machine
+from hwsim.describe.settings import read_settings
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import lay_out
@@ -217,3 +218,30 @@ def test_a_long_row_is_read_twice_and_a_short_one_once() -> None:
     assert norm.layers[0].dram_bytes == pytest.approx(3 * words, rel=0.01)
     short = hwsim.simulate(ElementwiseLayer(1, 1024, 8192, 1, op="softmax"), "h100")
     assert short.layers[0].dram_bytes == pytest.approx(2 * 1024 * 8192 * 4, rel=0.01)
+
+
+@pytest.mark.parametrize("op", ["softmax", "layernorm", "rmsnorm"])
+@pytest.mark.parametrize(("rows", "words"), [(3, 8192), (132, 4096), (4000, 768), (50000, 64)])
+@pytest.mark.parametrize(
+    "slow",
+    [
+        "parts.l2.bandwidth=20GB/s",
+        "parts.hbm.bandwidth=10GB/s",
+        "parts.sms.macs_per_cycle={fp32: 1}",
+    ],
+)
+def test_rows_take_no_less_than_what_they_move_and_compute(
+    op: str, rows: int, words: int, slow: str
+) -> None:
+    """A slower port or slower cores are never quicker, and physics holds (simulate checks it)."""
+    layer = ElementwiseLayer(1, words, rows, 1, op=op)
+    machine = load_machine("h100", read_settings([slow]))
+    assert hwsim.simulate(layer, machine).seconds >= hwsim.simulate(layer, H100).seconds
+
+
+@pytest.mark.parametrize("slow", ["parts.l2.bandwidth=20GB/s", "parts.hbm.bandwidth=5GB/s"])
+def test_fused_attention_takes_no_less_than_what_it_moves(slow: str) -> None:
+    layer = AttentionLayer(1, 12, 512, 512, 64)
+    machine = load_machine("h100", read_settings([slow]))
+    run = hwsim.simulate(layer, machine, "flash-attention", dtype="fp16")
+    assert run.seconds > hwsim.simulate(layer, H100, "flash-attention", dtype="fp16").seconds

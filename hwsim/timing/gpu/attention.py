@@ -21,7 +21,7 @@ from hwsim.ir.nest import Nest
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
 from hwsim.schedule.dataflows.fused_attention import FEW_QUERIES, QUERIES, tile_of
-from hwsim.timing.gpu.kernel_time import Chip
+from hwsim.timing.gpu.kernel_time import Chip, slower_port
 
 EXPONENTIALS = 16  # a cycle and SM: NVIDIA, CUDA C++ guide, throughput of special functions
 SCALARS = 4  # of a pair, on the CUDA cores
@@ -32,7 +32,9 @@ MMA_SHARE = 0.70
 FILLS = 2  # waits for DRAM of a block before its first step: for its queries, then for keys
 
 
-def attention_cycles(nest: Nest, machine: Machine, dtype: str, dram_bytes: float) -> Cycles:
+def attention_cycles(
+    nest: Nest, machine: Machine, dtype: str, l2_bytes: float, dram_bytes: float
+) -> Cycles:
     """One call; with too few blocks for the SMs, keys are split among more of them, and a second
     call adds the parts."""
     sm, chip, stage = machine.compute, Chip.of(machine), nest.stage
@@ -56,12 +58,12 @@ def attention_cycles(nest: Nest, machine: Machine, dtype: str, dram_bytes: float
     busiest = blocks / sm.sms if split else ceil(blocks / sm.sms)
     work = {name: busiest * pairs * seen * cycles for name, cycles in each.items()}
     fill = FILLS * chip.dram_latency * (1 if split else busiest)
-    moving = dram_bytes / chip.dram_bandwidth
+    moving, port = slower_port(machine, chip, l2_bytes, dram_bytes)
     launches = (2 if split else 1) * sm.launch.cycles(machine.clock_hz)
     whole = sum(work.values()) + fill
     ideal = stage.effectual / sm.sms / sm.macs_per_cycle_per_sm(dtype)
     if moving > whole:
-        return Cycles(ideal, {machine.dram_name: moving - ideal, "kernel launch": launches})
+        return Cycles(ideal, {port: moving - ideal, "kernel launch": launches})
     shared = machine.only("scratchpad", "sm")
     stalls = {
         "older tensor instructions": max(0.0, work["products"] - ideal),

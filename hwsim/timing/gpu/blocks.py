@@ -51,14 +51,15 @@ def run_on_blocks(
         traffic = read_again(rows, nest.stage, traffic, Chip.of(machine), chain.names[-1])
     elif kernel is not None:
         traffic = shared_by_clusters(nest, traffic, chain.names[-1], kernel)
-    dram_bytes = chain.line * sum(
-        row.reads + row.writes for (level, _), row in traffic.items() if level == "dram"
+    l2_bytes, dram_bytes = (
+        chain.line * sum(row.reads + row.writes for (at, _), row in traffic.items() if at == level)
+        for level in (chain.names[-1], "dram")
     )
     if is_fused_attention(nest.stage):
-        cycles = attention_cycles(nest, machine, dtype, dram_bytes)
+        cycles = attention_cycles(nest, machine, dtype, l2_bytes, dram_bytes)
         how = f"attention in closed form; {how}"
     elif rows is not None:
-        cycles = row_cycles(rows, nest, machine, dram_bytes)
+        cycles = row_cycles(rows, nest, machine, l2_bytes, dram_bytes)
         how = f"rows in closed form; {how}"
     elif kernel is None:
         cycles = cycles_in_waves(nest, machine, sm, counts, room, dtype, traffic)

@@ -168,6 +168,16 @@ class Chip:
         return np.interp(warps, [0, *(n for n, _ in known)], [0.0, *(share for _, share in known)])
 
 
+def slower_port(
+    machine: Machine, chip: Chip, l2_bytes: float, dram_bytes: float
+) -> tuple[float, str]:
+    """(cycles, name) of whichever of L2 and DRAM takes longer over what it moves."""
+    return max(
+        (dram_bytes / chip.dram_bandwidth, machine.dram_name),
+        (l2_bytes / chip.l2_bandwidth, machine.only("cache")),
+    )
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Kernels of one family, one a row: the tile's fields, parts of a split reduction, blocks of a

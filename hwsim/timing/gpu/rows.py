@@ -3,12 +3,13 @@
     a block alone      start + its steps
     n blocks on an SM  launch + a block alone + (n - 1) of the root of the sum of squares of
         what it leaves idle    a block alone / blocks that an SM holds
-        what it takes          the SM's own time, which no other block fills
-        what it moves          of the DRAM, at the SM's share
+        what it takes          the SM's own time, at least its arithmetic
+        what it moves          through the slower of L2 and DRAM, at the SM's share
 
 A root of squares stands between two limits: resources that never wait for each other would give
-their largest, ones that always do their sum. A row that is read twice comes from the DRAM again
-where the rows in flight are more than the L2 holds.
+their largest, ones that always do their sum. The first blocks take no less than what they move. A
+row that is read twice comes from the DRAM again where the rows in flight are more than the L2
+holds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
 from hwsim.timing.caches.stream import LevelTraffic
-from hwsim.timing.gpu.kernel_time import Chip
+from hwsim.timing.gpu.kernel_time import Chip, slower_port
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
@@ -78,30 +79,28 @@ def read_again(kernel: RowKernel, stage: Stage, traffic: Traffic, chip: Chip, l2
     return found
 
 
-def row_cycles(kernel: RowKernel, nest: Nest, machine: Machine, dram_bytes: float) -> Cycles:
-    """One call. dram_bytes: what it moves through the DRAM."""
+def row_cycles(
+    kernel: RowKernel, nest: Nest, machine: Machine, l2_bytes: float, dram_bytes: float
+) -> Cycles:
+    """One call. l2_bytes, dram_bytes: what it moves through the L2 and the DRAM."""
     sm, chip, family = machine.compute, Chip.of(machine), kernel.family
     assert isinstance(sm, StreamingMultiprocessor)
     clock = machine.clock_hz
-    alone = family.start.cycles(clock) + family.steps(kernel.words) * family.step.cycles(clock)
-    moving = dram_bytes / chip.dram_bandwidth
-    each = {
-        "idle": alone / kernel.resident,
-        "taken": family.block.cycles(clock),
-        "moved": moving * sm.sms / kernel.blocks,
-    }
-    further = max(0.0, kernel.blocks / sm.sms - 1)
-    whole = hypot(*each.values())
     ideal = _operations(nest) / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
-    inside = alone + further * whole
-    compute = min(ideal, inside)
-    at_dram = further * each["moved"] ** 2 / whole
-    stalls = {
-        machine.dram_name: at_dram * (1 - compute / inside),
-        "latency and barriers": (inside - at_dram) * (1 - compute / inside),
-        "kernel launch": nest.stage.launches * sm.launch.cycles(clock),
-    }
-    return Cycles(compute, {name: cycles for name, cycles in stalls.items() if cycles > 0})
+    moving, port = slower_port(machine, chip, l2_bytes, dram_bytes)
+    share = sm.sms / kernel.blocks  # of the whole call, what a block is of its SM's work
+    steps = family.start.cycles(clock) + family.steps(kernel.words) * family.step.cycles(clock)
+    alone = max(steps, ideal * share)
+    idle, taken = alone / kernel.resident, max(family.block.cycles(clock), ideal * share)
+    further = max(0.0, 1 / share - 1)
+    each = hypot(idle, taken, moving * share)
+    first = max(alone, moving * min(1.0, share))
+    inside = first + further * each
+    at_port = first - alone + further * (moving * share) ** 2 / each
+    waits = {port: at_port, "latency and barriers": inside - at_port}
+    stalls = {name: cycles * (1 - ideal / inside) for name, cycles in waits.items()}
+    stalls["kernel launch"] = nest.stage.launches * sm.launch.cycles(clock)
+    return Cycles(ideal, {name: cycles for name, cycles in stalls.items() if cycles > 0})
 
 
 def _operations(nest: Nest) -> float:
