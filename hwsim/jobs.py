@@ -44,7 +44,8 @@ Arrays = tuple[tuple[str, Array], ...]
 @dataclass(frozen=True)
 class Job:
     """A workload on a machine under an algorithm. planned: the machine for which quick schedules
-    are made (hwsim.choose.quick), None for the best ones."""
+    are made (hwsim.choose.quick), None for the best ones. placed: the machine is already one that
+    keeps weights or loads them, whatever the workload's come to."""
 
     workload: Workload
     machine: Machine
@@ -56,6 +57,7 @@ class Job:
     arrays: Arrays = ()
     patient: bool = False
     planned: Machine | None = None
+    placed: bool = False
 
     def __post_init__(self) -> None:
         if self.dataflow is not None:
@@ -153,7 +155,12 @@ def run_jobs(
     """Simulate the jobs' distinct layers on all cores, or so many, then put the results together.
     keeps: take layers that were simulated before from disk, and keep the others there
     (hwsim.choose.kept)."""
-    jobs = [replace(job, machine=with_weights_that_fit(job.machine, job.layers())) for job in jobs]
+    jobs = [
+        job
+        if job.placed
+        else replace(job, machine=with_weights_that_fit(job.machine, job.layers()))
+        for job in jobs
+    ]
     workloads = [job.layers() for job in jobs]
     sites: dict[str, _Site] = {}
     for job in jobs:

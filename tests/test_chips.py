@@ -29,6 +29,7 @@ from hwsim.describe.layer import (
     Layer,
     LinearLayer,
 )
+from hwsim.describe.machine import load_machine
 from hwsim.describe.system import System, list_systems, load_system
 from hwsim.describe.units import Bandwidth
 from hwsim.describe.workload import Workload
@@ -202,7 +203,20 @@ def test_a_cut_is_the_best_of_all_cuts() -> None:
             )
 
         every = [[0, *rest] for rest in itertools.combinations(range(1, count), stages - 1)]
-        assert slowest(cut(layers, sends, stages)) == min(map(slowest, every))
+        found = cut(layers, sends, stages)
+        assert found is not None and slowest(found) == min(map(slowest, every))
+        held, most = [rng.randint(1, 9) for _ in range(count)], rng.randint(5, 30)
+        fitting = [
+            begins
+            for begins in every
+            if all(
+                sum(held[begin:end]) <= most
+                for begin, end in zip(begins, [*begins[1:], count], strict=True)
+            )
+        ]
+        found = cut(layers, sends, stages, held, most)
+        assert (found is not None) == bool(fitting)
+        assert found is None or (found in fitting and slowest(found) == min(map(slowest, fitting)))
 
 
 def test_a_batch_in_a_pipeline_takes_what_its_steps_do() -> None:
@@ -303,6 +317,23 @@ def test_one_chip_is_the_machine_itself() -> None:
     alone = hwsim.simulate(network, "h100", dtype="fp16")
     assert one.best.seconds == pytest.approx(sum(layer.seconds for layer in alone.layers))
     assert one.best.shares["computing"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2", "resnet18"])
+def test_weights_stay_on_chips_that_hold_their_own(name: str) -> None:
+    """One Edge TPU holds MobileNet's weights and not ResNet-18's; a pipeline of four is cut so that each holds its own.
+
+    What one chip takes does not depend on how many others are asked about.
+    """
+    system = replace(H100S, name="edge", chip="edge-tpu", shape=(1,))
+    alone = hwsim.simulate(name, "edge-tpu")
+    seconds_alone = sum(layer.seconds for layer in alone.layers)
+    assert hwsim.split(name, system).best.seconds == pytest.approx(seconds_alone)
+    room = load_machine("edge-tpu").memories["weights"].capacity
+    found = hwsim.split(name, system.of_shape((4,)))
+    assert found.alone.seconds == pytest.approx(seconds_alone)
+    stages = next(one for one in found.options if one.pipeline == 4).stages
+    assert max(stage.weights for stage in stages) <= room
 
 
 def test_copies_divide_the_batch_and_move_nothing() -> None:

@@ -15,14 +15,22 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def cut(seconds: Sequence[float], sends: Sequence[float], stages: int) -> list[int]:
+def cut(
+    seconds: Sequence[float],
+    sends: Sequence[float],
+    stages: int,
+    held: Sequence[int] = (),
+    most: float = np.inf,
+) -> list[int] | None:
     """Where stages begin, so that the slowest is as quick as can be: a cut is a layer's number.
 
-    seconds: of every layer. sends: what it takes to pass on the maps needed behind it. Exact: of
-    all first i layers in k stages, the best is found from the best of k - 1.
+    seconds: of every layer. sends: what it takes to pass on the maps needed behind it. held: bytes
+    of every layer, of which a stage has room for `most`; None where no cut leaves each enough.
+    Exact: of all first i layers in k stages, the best is found from the best of k - 1.
     """
     count = len(seconds)
     before = np.concatenate([[0.0], np.cumsum(seconds)])
+    filled = np.concatenate([[0.0], np.cumsum(held if len(held) else [0] * count)])
     leaving = np.concatenate([[0.0], np.asarray(sends, dtype=float)])
     leaving[count] = 0.0
     best = np.full(count + 1, np.inf)
@@ -32,9 +40,12 @@ def cut(seconds: Sequence[float], sends: Sequence[float], stages: int) -> list[i
         found = np.full(count + 1, np.inf)
         for end in range(stage + 1, count + 1):
             worst = np.maximum(best[:end], before[end] - before[:end] + leaving[end])
+            worst[filled[end] - filled[:end] > most] = np.inf
             cuts[stage, end] = int(np.argmin(worst))
             found[end] = worst[cuts[stage, end]]
         best = found
+    if np.isinf(best[count]):
+        return None
     begins, end = [], count
     for stage in reversed(range(stages)):
         end = int(cuts[stage, end])

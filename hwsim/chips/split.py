@@ -7,10 +7,11 @@ for t * p * d = chips:            tensor, pipeline, data
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from math import prod
+from itertools import pairwise
+from math import inf, prod
 
 from hwsim.algorithms import AUTO
 from hwsim.chips.network import Network
@@ -22,7 +23,7 @@ from hwsim.describe.system import System
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.jobs import Job, Progress, run_jobs
-from hwsim.rewrite.placement import weight_bytes
+from hwsim.rewrite.placement import keeper_of_weights, loading_weights, weight_bytes
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,19 @@ class Asked:
 @dataclass(frozen=True)
 class Stage:
     """Layers of one stage of the pipeline on each of its chips. computing, moving, sending: seconds
-    of a microbatch in layers, in collectives, and in passing on what the next stage needs."""
+    of a microbatch in layers, in collectives, and in passing on what the next stage needs. weights,
+    caches: bytes of weights, and of keys and values."""
 
     layers: tuple[Chosen, ...]
     computing: float
     moving: float
     sending: float
-    memory: int
+    weights: int
+    caches: int
+
+    @property
+    def memory(self) -> int:
+        return self.weights + self.caches
 
     @property
     def seconds(self) -> float:
@@ -141,20 +148,38 @@ def split(
         for layer in typed.with_batch(images).layers.values()
         for way in ways_of(layer, t)
     }
-    times = _times(run, parts, progress)
+    keeper = keeper_of_weights(machine)
+    chips = [machine] if keeper is None else [machine, loading_weights(machine)]
+    times = [_times(replace(run, machine=chip), parts, progress) for chip in chips]
     network = Network(system)
     capacity = machine.memories[machine.dram_name].capacity
 
     @cache
-    def chosen(t: int, images: int) -> tuple[Chosen, ...]:
+    def chosen(t: int, images: int, chip: int) -> tuple[Chosen, ...]:
         def moves(kind: str, size: int) -> float:
             return network.collective(kind, tuple(range(t)), size).seconds
 
-        return tuple(split_layers(typed.with_batch(images), t, times, moves))
+        return tuple(split_layers(typed.with_batch(images), t, times[chip], moves))
 
     def option(t: int, p: int, d: int, m: int) -> Option:
-        ways = chosen(t, _images(workload.batch, d, m))
-        return Option(t, p, d, m, tuple(_stages(ways, t, p, m, network)), capacity)
+        """On chips that keep their weights, where every stage's fit; else cut so that they fit the
+        DRAM, if they can."""
+        images = _images(workload.batch, d, m)
+        loads = len(chips) - 1
+        rooms = [(loads, m, float(capacity)), (loads, m, inf)]  # (chip, caches, bytes)
+        if keeper is not None:
+            rooms.insert(0, (0, 0, float(machine.memories[keeper].capacity)))
+        for chip, caches, most in rooms:
+            ways = chosen(t, images, chip)
+            held = [
+                weight_bytes(one.way.layer) + caches * cache_bytes(one.way.layer) for one in ways
+            ]
+            sends = _sends(ways, t, p, network)
+            begins = cut([one.seconds for one in ways], sends, p, held, most)
+            if begins is not None:
+                break
+        assert begins is not None
+        return Option(t, p, d, m, tuple(_stages(ways, begins, m, sends)), capacity)
 
     found = [option(*layout) for layout in layouts if layout[1] <= len(typed.layers)]
     if not found:
@@ -195,24 +220,30 @@ def _times(run: Job, parts: set[Layer], progress: Progress | None) -> dict[Layer
     ordered = sorted(parts, key=repr)
     named = {f"{number}": layer for number, layer in enumerate(ordered)}
     workload = replace(run.workload, layers=named, inputs={})
-    result = run_jobs([replace(run, workload=workload)], progress, keeps=True)[0]
+    result = run_jobs([replace(run, workload=workload, placed=True)], progress, keeps=True)[0]
     return {named[layer.name]: layer.seconds for layer in result.layers}
 
 
-def _stages(ways: tuple[Chosen, ...], t: int, p: int, m: int, network: Network) -> Iterator[Stage]:
-    """The layers in p stages. A chip sends its part of the maps to its peer of the next stage."""
-    sends = [
-        network.collective("send", (0, t), one.leaves).seconds if p > 1 else 0.0 for one in ways
-    ]
-    begins = [*cut([one.seconds for one in ways], sends, p), len(ways)]
-    for number in range(p):
-        layers = ways[begins[number] : begins[number + 1]]
+def _sends(ways: tuple[Chosen, ...], t: int, p: int, network: Network) -> list[float]:
+    """Seconds in which a chip sends its part of the maps behind each layer to its peer of the next
+    stage."""
+    if p == 1:
+        return [0.0] * len(ways)
+    return [network.collective("send", (0, t), one.leaves).seconds for one in ways]
+
+
+def _stages(
+    ways: tuple[Chosen, ...], begins: Sequence[int], m: int, sends: Sequence[float]
+) -> Iterator[Stage]:
+    for begin, end in pairwise([*begins, len(ways)]):
+        layers = ways[begin:end]
         yield Stage(
             layers,
             sum(one.computing for one in layers),
             sum(one.moving for one in layers),
-            sends[begins[number + 1] - 1] if number < p - 1 else 0.0,
-            sum(weight_bytes(one.way.layer) + m * cache_bytes(one.way.layer) for one in layers),
+            sends[end - 1] if end < len(ways) else 0.0,
+            sum(weight_bytes(one.way.layer) for one in layers),
+            sum(m * cache_bytes(one.way.layer) for one in layers),
         )
 
 

@@ -4,6 +4,7 @@ image to image."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from hwsim.algorithms import DIRECT, lower
 from hwsim.describe.layer import Layer, ProductLayer
@@ -144,6 +145,7 @@ def kept_roles(plan: Plan, machine: Machine) -> frozenset[Role]:
     )
 
 
+@lru_cache(4096)
 def weight_bytes(layer: Layer) -> int:
     """Bytes of a layer's weights."""
     if not isinstance(layer, ProductLayer):
@@ -156,10 +158,9 @@ def weight_bytes(layer: Layer) -> int:
     )
 
 
-def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
-    """The machine; if the network's weights do not all fit the memory that would keep them, one
-    that loads each layer's."""
-    name = next(
+def keeper_of_weights(machine: Machine) -> str | None:
+    """The memory where weights may stay from layer to layer, and from image to image."""
+    return next(
         (
             name
             for name, part in machine.parts.items()
@@ -167,17 +168,29 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
         ),
         None,
     )
+
+
+def loading_weights(machine: Machine) -> Machine:
+    """The machine, loading every layer's weights."""
+    name = keeper_of_weights(machine)
     if name is None:
         return machine
     part: Scratchpad = machine.part(name, Scratchpad)
-    weights = sum(map(weight_bytes, workload.layers.values()))
-    if weights <= part.capacity:
-        return machine
     loading = replace(part, keeps=tuple(role for role in part.keeps if role != "weight"))
+    return replace(machine, parts={**machine.parts, name: loading})
+
+
+def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
+    """The machine; if the network's weights do not all fit the memory that would keep them, one
+    that loads each layer's."""
+    name = keeper_of_weights(machine)
+    if name is None:
+        return machine
+    weights = sum(map(weight_bytes, workload.layers.values()))
+    if weights <= machine.memories[name].capacity:
+        return machine
     reason = (
         f" The network's weights, {size_text(weights)}, do not fit {name} together: every "
         f"layer's come from {machine.dram_name}."
     )
-    return replace(
-        machine, parts={**machine.parts, name: loading}, fidelity=machine.fidelity + reason
-    )
+    return replace(loading_weights(machine), fidelity=machine.fidelity + reason)
