@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from hwsim.area.tables import CELL_UM2, FLIP_FLOP_UM2, LOGIC, at_node, mac_um2
-from hwsim.describe.machine import Machine, Memory
+from hwsim.describe.machine import Machine
 
 BLOCK = 2.86  # TPU v1 4.1, TPU v4i 2.0, Eyeriss 2.8: see reference/area.yaml
 FILLED = 0.241  # TPU v1 0.27, TPU v4i 0.26, Eyeriss 0.20
@@ -42,7 +42,8 @@ def area_of(machine: Machine) -> Area:
     found = {machine.compute_name: arithmetic_mm2(machine)}
     for name, memory in machine.memories.items():
         if memory.management != "backing":
-            found[name] = memory_mm2(memory.capacity, machine.process_nm) * copies(machine, memory)
+            each = memory_mm2(memory.capacity, machine.process_nm)
+            found[name] = each * memory.copies(machine.compute.units)
     return Area(found, machine.process_nm)
 
 
@@ -65,8 +66,3 @@ def memory_mm2(capacity: int, node_nm: float) -> float:
     if capacity < SMALL:
         return bits * FLIP_FLOP_UM2 * _logic(node_nm) * MM2
     return bits * at_node(CELL_UM2, node_nm) / FILLED * MM2
-
-
-def copies(machine: Machine, memory: Memory) -> int:
-    """Instances of a memory: one, or one a core, SM or PE."""
-    return memory.copies(machine.compute.units)

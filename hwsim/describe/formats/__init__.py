@@ -56,4 +56,10 @@ def index_bits(length: int) -> int:
     return max(1, (length - 1).bit_length())
 
 
+def values_in_entry(density: float, longest: int) -> float:
+    """Values that an entry of run-length coding stands for on average, zeros lying anywhere:
+    1 + z + ... + z^longest, z their share."""
+    return sum((1 - density) ** zeros for zeros in range(longest + 1))
+
+
 FORMATS: Registry[Format] = Registry("sparsity format", "hwsim.describe.formats")

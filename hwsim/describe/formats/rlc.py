@@ -4,8 +4,7 @@ value.
     0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)   three pairs of 5 + 16 bits and a
     last-word flag in 64 bits
  A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1),
-2017, section IV-B, figure 8. Of zeros that lie anywhere, a pair stands for 1 + z + ... + z^31
-values, z their share.
+2017, section IV-B, figure 8.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from math import ceil, prod
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.describe.formats import FORMATS, Array, Format, Shape
+from hwsim.describe.formats import FORMATS, Array, Format, Shape, values_in_entry
 
 LONGEST_RUN = 31
 PAIRS_IN_WORD = 3
@@ -49,8 +48,8 @@ def _exact(values: Array, bits: int) -> int:
 
 
 def _expected(shape: Shape, density: float, bits: int) -> float:
-    values_in_pair = sum((1 - density) ** zeros for zeros in range(LONGEST_RUN + 1))
-    return prod(shape) / values_in_pair * 8 * WORD_BYTES / PAIRS_IN_WORD
+    pairs = prod(shape) / values_in_entry(density, LONGEST_RUN)
+    return pairs * 8 * WORD_BYTES / PAIRS_IN_WORD
 
 
 FORMATS.register("rlc")(
