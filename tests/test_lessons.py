@@ -95,6 +95,16 @@ def counting(page: Page) -> Page:
     return page
 
 
+def visit(page: Page, address: str) -> None:
+    """Load a page afresh.
+
+    From a page to itself at another `#setting`, Chromium only says that the hash changed, and the
+    page loads itself anew some time later: until then it shows the setting before.
+    """
+    page.goto("about:blank")
+    page.goto(address)
+
+
 def data(page: Page, kind: str, name: str) -> Any:
     """What a widget of the page states of itself."""
     value = page.locator(f'[data-kind="{kind}"]').get_attribute(f"data-{name}")
@@ -322,7 +332,7 @@ def test_nothing_is_cut_and_nothing_is_asked_for(site: Path, browser: Browser, n
         shown.on("console", lambda message, own=faults: own.append(message.text))  # type: ignore[misc]
         shown.on("pageerror", lambda error, own=faults: own.append(str(error)))  # type: ignore[misc]
         shown.on("request", lambda request, own=faults: own.append(request.url))  # type: ignore[misc]
-        shown.goto((site / f"{name}.html").as_uri())
+        visit(shown, (site / f"{name}.html").as_uri())
         for scheme in ("light", "dark"):
             shown.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             faults += shown.evaluate(STICKS_OUT)
@@ -333,7 +343,7 @@ def test_nothing_is_cut_and_nothing_is_asked_for(site: Path, browser: Browser, n
 
 def test_sliders_and_keys_give_the_numbers_of_the_model(site: Path, page: Page) -> None:
     """The tiling page by keyboard alone; what it counts is what Tiled counts; the address keeps it."""
-    page.goto((site / "tiling.html").as_uri())
+    visit(page, (site / "tiling.html").as_uri())
     slider = page.locator('[data-kind="tiling"] [data-name="v1"]')
     slider.focus()
     for _ in range(5):
@@ -347,7 +357,7 @@ def test_sliders_and_keys_give_the_numbers_of_the_model(site: Path, page: Page) 
     assert f"{tiled.executed['A loads']:,}" in page.locator('[data-kind="tiling"]').inner_text()
     page.wait_for_url("**#tiling.v1=13")
     again = page.context.new_page()
-    again.goto(page.url)
+    visit(again, page.url)
     assert data(again, "tiling", "executed") == ran
     page.locator('[data-kind="tiling"] [data-name="n"]').focus()
     page.keyboard.press("Home")  # n = 4: tiles that no longer fit their dims shrink with it
@@ -357,7 +367,7 @@ def test_sliders_and_keys_give_the_numbers_of_the_model(site: Path, page: Page) 
 
 
 def test_the_game_ends_with_the_proven_best(site: Path, page: Page) -> None:
-    page.goto((site / "tiling.html").as_uri() + "#tiling.n=48&tiling.budget=64")
+    visit(page, (site / "tiling.html").as_uri() + "#tiling.n=48&tiling.budget=64")
     page.get_by_role("button", name="Set the sliders to it").click()
     assert data(page, "tiling", "best")[3] == best_tiles(48, 48, 48, 64).accesses
     assert "least there can be" in page.locator('[data-kind="tiling"]').inner_text()
@@ -365,7 +375,7 @@ def test_the_game_ends_with_the_proven_best(site: Path, page: Page) -> None:
 
 def test_an_animation_is_stepped_paused_and_linked_to(site: Path, page: Page) -> None:
     """The small product: its loads are the executed ones, a step has an address, Play moves and Pause stops."""
-    page.goto((site / "tiling.html").as_uri() + "#touch.loops=ragged&touch.step=17")
+    visit(page, (site / "tiling.html").as_uri() + "#touch.loops=ragged&touch.step=17")
     widget = page.locator('[data-kind="touch"]')
     executed = Tiled(8, 8, 8, 3, 3, 2).executed or {}
     assert data(page, "touch", "loads") == {
@@ -389,7 +399,7 @@ def test_an_animation_is_stepped_paused_and_linked_to(site: Path, page: Page) ->
 
 def test_winograds_page_ends_with_the_direct_result(site: Path, page: Page) -> None:
     for kind in winograd.KINDS:
-        page.goto((site / "winograd.html").as_uri() + f"#winograd.tile={kind}")
+        visit(page, (site / "winograd.html").as_uri() + f"#winograd.tile={kind}")
         direct = np.array(winograd.example(kind)["direct"])
         assert np.allclose(data(page, "winograd", "out"), direct)
         widget = page.locator('[data-kind="winograd"]')
@@ -433,7 +443,7 @@ def plain_cache(n: int, v1: int, v2: int, v3: int) -> list[int]:
 
 def test_links_lead_to_steps_and_settings(site: Path, page: Page) -> None:
     """A topic of the index scrolls to its step and keeps its address; a setting pasted into an open page is taken; a broken one is not."""
-    page.goto((site / "tiling.html").as_uri() + "#step5")
+    visit(page, (site / "tiling.html").as_uri() + "#step5")
     page.wait_for_timeout(400)
     assert page.url.endswith("#step5")
     assert page.evaluate(
@@ -444,23 +454,24 @@ def test_links_lead_to_steps_and_settings(site: Path, page: Page) -> None:
     page.wait_for_function(
         "Math.abs(document.querySelector('[data-kind=tiling]').getBoundingClientRect().top) < 3"
     )
-    page.goto("about:blank")
-    page.goto(
-        (site / "tiling.html").as_uri() + "#touch.step=1.5&touch.loops=constructor&tiling.n=-3"
+    visit(
+        page,
+        (site / "tiling.html").as_uri() + "#touch.step=1.5&touch.loops=constructor&tiling.n=-3",
     )
     assert data(page, "tiling", "executed")["C"] == 16  # the nearest n that there is
 
 
 def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -> None:
-    page.goto(
+    visit(
+        page,
         (site / "systolic.html").as_uri()
-        + "#systolic.stays=os&systolic.m=3&systolic.n=2&systolic.k=4"
+        + "#systolic.stays=os&systolic.m=3&systolic.n=2&systolic.k=4",
     )
     assert (
         data(page, "systolic", "cycles")
         == step_product(np.ones((3, 4)), np.ones((4, 2)), "os", 4, 4, Timing()).cycles
     )
-    page.goto((site / "memories.html").as_uri() + "#memories.tiles=8,8,2")
+    visit(page, (site / "memories.html").as_uri() + "#memories.tiles=8,8,2")
     total = data(page, "memories", "total")
     tiled = Tiled(16, 16, 16, 8, 8, 2)
     assert total["shared"] == sum(tiled.loads)
@@ -468,19 +479,21 @@ def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -
     assert [total[name] for name in ("looked", "missed", "hits", "dram")] == plain_cache(
         16, 8, 8, 2
     )
-    page.goto(
+    visit(
+        page,
         (site / "roofline.html").as_uri()
-        + "#roofline.machine=h200&roofline.network=vgg16&roofline.better=twice+the+multipliers"
+        + "#roofline.machine=h200&roofline.network=vgg16&roofline.better=twice+the+multipliers",
     )
     kept = roofline.kept()["h200"]["vgg16"]
     gain = sum(layer[3] for layer in kept["layers"]) / sum(
         us for us, _ in kept["doubled"]["twice the multipliers"]
     )
     assert data(page, "roofline", "gain") == pytest.approx(gain, abs=1e-4)
-    page.goto((site / "products.html").as_uri() + "#matrices.step=11")  # filter 1, output (0, 2)
+    visit(page, (site / "products.html").as_uri() + "#matrices.step=11")  # filter 1, output (0, 2)
     assert data(page, "matrices", "value") == products.small_example()["outputs"][1][0][2]
-    page.goto(
-        (site / "reuse.html").as_uri() + "#reuse.word=activation&reuse.n=1&reuse.k=3&reuse.step=12"
+    visit(
+        page,
+        (site / "reuse.html").as_uri() + "#reuse.word=activation&reuse.n=1&reuse.k=3&reuse.step=12",
     )
     assert (
         data(page, "reuse", "uses") == 9 * 3
