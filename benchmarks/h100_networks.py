@@ -1,8 +1,8 @@
-"""What PyTorch launches for whole networks on a GPU: every kernel of a captured graph, in order.
+"""What PyTorch launches for whole networks on a GPU: the kernels of a captured graph.
 
 Run on a machine with PyTorch and a GPU: `python benchmarks/h100_networks.py OUT.json`. Inference of
 VGG-16 and ResNet-50 at 224 x 224, cuDNN choosing by trying; `us` is the median of 15 replays of one
-CUDA graph, `kernels` those of one replay with their times by PyTorch's profiler.
+CUDA graph, `kernels` those of one replay by name: [calls, microseconds by PyTorch's profiler].
 """
 
 import json
@@ -103,7 +103,7 @@ def median_us(graph):
 
 
 def kernels_of(call):
-    """Name, time and grid of every kernel that a call launches, in order."""
+    """{name: [calls, microseconds]} of the kernels that a call launches."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
@@ -113,12 +113,12 @@ def kernels_of(call):
         trace = Path(folder) / "trace.json"
         seen.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
-    kernels = [e for e in events if e.get("cat") in ("kernel", "gpu_memset", "gpu_memcpy")]
-    kernels.sort(key=lambda event: event["ts"])
-    return [
-        [event["name"][:150], round(event["dur"], 2), event["args"].get("grid")]
-        for event in kernels
-    ]
+    found = {}
+    for event in events:
+        if event.get("cat") in ("kernel", "gpu_memset", "gpu_memcpy"):
+            calls, us = found.get(event["name"][:120], (0, 0.0))
+            found[event["name"][:120]] = [calls + 1, round(us + event["dur"], 2)]
+    return found
 
 
 def main(out):
@@ -148,7 +148,7 @@ def main(out):
                         "kernels": kernels,
                     }
                 )
-                print(network, dtype, layout, batch, round(us, 1), len(kernels), flush=True)
+                print(network, dtype, layout, batch, round(us, 1), sum(n for n, _ in kernels.values()), flush=True)
                 torch.cuda.empty_cache()
     document = {"device": torch.cuda.get_device_name(), "rows": rows}
     Path(out).write_text(json.dumps(document))

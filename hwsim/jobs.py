@@ -34,7 +34,7 @@ from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Array
 from hwsim.results.result import LayerResult, Result
 from hwsim.rewrite.arrays import lay_out
-from hwsim.rewrite.placement import with_weights_that_fit
+from hwsim.rewrite.placement import captured, with_weights_that_fit
 from hwsim.schedule.dataflows import find_dataflow, full_name
 
 Progress = Callable[[int, int], None]
@@ -90,6 +90,16 @@ class Job:
                     "direct or another beside it, not auto"
                 )
         return self.workload.with_dtype(dtype)
+
+    @property
+    def is_network(self) -> bool:
+        """Do layers follow one another?"""
+        return len(self.workload.layers) > 1
+
+    @property
+    def site(self) -> str:
+        """What machine the layers run on: in a network, a GPU's kernels follow without calls."""
+        return f"{self.machine.name} in a network" if self.is_network else self.machine.name
 
     def _stated(self) -> str | None:
         """The data type that the layers themselves state, when they all state one."""
@@ -155,17 +165,12 @@ def run_jobs(
     """Simulate the jobs' distinct layers on all cores, or so many, then put the results together.
     keeps: take layers that were simulated before from disk, and keep the others there
     (hwsim.choose.kept)."""
-    jobs = [
-        job
-        if job.placed
-        else replace(job, machine=with_weights_that_fit(job.machine, job.layers()))
-        for job in jobs
-    ]
+    jobs = [replace(job, machine=_as_found(job)) for job in jobs]
     workloads = [job.layers() for job in jobs]
     sites: dict[str, _Site] = {}
     for job in jobs:
         site = _Site(job.machine, job.planned)
-        if sites.setdefault(job.machine.name, site).machine != job.machine:
+        if sites.setdefault(job.site, site).machine != job.machine:
             raise HwsimError(
                 f"two different machines are named {job.machine.name!r}; expected a name of its "
                 f"own for each"
@@ -180,6 +185,14 @@ def run_jobs(
     ]
     done |= _run_tasks(list(dict.fromkeys(rest)), sites, progress, keeps, workers)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _as_found(job: Job) -> Machine:
+    """The machine as the job's layers find it."""
+    machine = job.machine
+    if not job.placed:
+        machine = with_weights_that_fit(machine, job.layers())
+    return captured(machine) if job.is_network else machine
 
 
 def _layer_by_layer(
@@ -210,7 +223,7 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
     names = candidates(layer) if job.algorithm == AUTO else [one]
     return [
         _Task(
-            job.machine.name,
+            job.site,
             layer,
             name,
             job.algorithm != AUTO,

@@ -15,7 +15,7 @@ from hwsim.describe.layer import (
 )
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution, width
-from hwsim.ir.stage import Operations, Plan, Rows, Stage
+from hwsim.ir.stage import Maps, Operations, Plan, Rows, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _pool(layer: PoolLayer) -> Stage:
         tensors,
         Operations(additions=1),
         statement="ofmap = max(ofmap, ifmap)" if layer.op == "max" else "ofmap += ifmap",
+        maps=Maps(f"{layer.op}pool", layer.layout),
     )
 
 
@@ -82,13 +83,15 @@ def _elementwise(layer: ElementwiseLayer) -> Stage:
         *(Tensor(name, "activation", axes, width(layer.dtype)) for name in names),
         Tensor("ofmap", "output", axes, width(layer.dtype)),
     )
+    over_channels = layer.op in OVER_CHANNELS
     return Stage(
         layer.op,
         bounds,
         tensors,
         Operations(additions=layer.operations),
         statement=f"ofmap = {layer.op}({', '.join(names)})",
-        rows=Rows(layer.op, ("c",)) if layer.op in OVER_CHANNELS else None,
+        rows=Rows(layer.op, ("c",)) if over_channels else None,
+        maps=None if over_channels else Maps(layer.op, layer.layout),
     )
 
 

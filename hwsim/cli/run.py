@@ -81,6 +81,11 @@ from hwsim.errors import HwsimError
     help="How maps lie: tensor cores want channels last, other maps are copied.",
 )
 @click.option(
+    "--eager",
+    is_flag=True,
+    help="Bias, batch norm and activations as layers of their own, as eager PyTorch runs them.",
+)
+@click.option(
     "--nest",
     "nest_file",
     metavar="FILE",
@@ -172,6 +177,7 @@ def command(
     context: int | None,
     settings: tuple[Setting, ...],
     layout: Literal["nchw", "nhwc"],
+    eager: bool,
     nest_file: Path | None,
     show_nest: bool,
     reuse: bool,
@@ -240,6 +246,7 @@ def command(
             ("--array", arrays),
             ("--explain", explain),
             ("--layout", layout != "nchw"),
+            ("--eager", eager),
             ("--input", size),
             ("--context", context is not None),
             ("--set", settings),
@@ -281,6 +288,7 @@ def command(
             ("--array", arrays),
             ("--explain", explain),
             ("--layout", layout != "nchw"),
+            ("--eager", eager),
             ("--input", size),
             ("--context", context is not None),
             ("--set", settings),
@@ -298,6 +306,8 @@ def command(
         network = find_workload(workload, batch, size, context).with_layout(layout)
         if layers:
             network = network.only(layers)
+        if eager:
+            network = network.eager()
         with progress_bar("simulating") as progress:
             result = simulate(
                 network,

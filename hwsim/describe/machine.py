@@ -155,6 +155,10 @@ class Compute(Part):
         """Cycles between two stages, however little they do."""
         return 0.0
 
+    def in_graph(self, clock_hz: float) -> Compute:
+        """The same as the layers of a network find it, which follow one another without calls."""
+        return self
+
     def needs(self) -> tuple[Need, ...]:
         """The memories that the timing of this part finds by their kind and owner."""
         return ()

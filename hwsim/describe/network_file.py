@@ -4,13 +4,13 @@ the input onwards."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import yaml
 
 from hwsim.describe.layer import DENSE, Density, Layer, PerAxis
-from hwsim.describe.operators import OPERATORS, Around, Shape, shape_text
+from hwsim.describe.operators import OPERATORS, RIDING, Around, Shape, shape_text
 from hwsim.describe.reading import Document, build, choice, count, per_axis, read, read_by
 from hwsim.describe.schema import object_schema
 from hwsim.describe.workload import Workload, numbered
@@ -60,7 +60,8 @@ class LayerText:
     checked; `in` stands in place of what the inputs give.
 
     Several may have one name: it then means the last of them before. images: of this layer for one
-    of the network's.
+    of the network's. then: operators that ride along on its outputs, which are still on the chip
+    (in place of those that the file states for its op).
     """
 
     name: str
@@ -87,6 +88,7 @@ class LayerText:
     active: int | None = count(default=None)
     inputs: int | None = count(default=None)
     images: int = count(default=1)
+    then: tuple[str, ...] | None = None
     as_: str | None = None
     density: Density = DENSE
     in_: FeatureMap | None = None
@@ -99,12 +101,20 @@ class LayerText:
                     "op",
                     f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1",
                 )
+        yield from then_faults("then", self.then or ())
         if self.op == "conv1d":
             for name in ("stride", "pad", "dilation"):
                 if not isinstance(getattr(self, name), int):
                     yield name, "a list; expected one number, as conv1d has one axis"
             if self.s is not None:
                 yield "s", f"{self.s}; expected r alone, as conv1d has one axis"
+
+
+def then_faults(place: str, operators: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """What is wrong with operators that ride along."""
+    for operator in operators:
+        if operator not in RIDING:
+            yield place, f"{operator!r}; expected some of {', '.join(RIDING)}"
 
 
 @dataclass(frozen=True)
@@ -142,13 +152,22 @@ def _entries_schema() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class WorkloadText:
-    """A workload's file as written. notes: what its reader should know, as what was left out."""
+    """A workload's file as written. notes: what its reader should know, as what was left out. then:
+    operators that ride along on every layer of an op, by its name."""
 
     name: str
     source: str
     layers: tuple[Entry, ...] = read_by(_read_entries, _entries_schema)
     input: InputText | None = None
     notes: tuple[str, ...] = ()
+    then: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for op, operators in self.then.items():
+            if op not in OPERATORS:
+                known = nearest(op, OPERATORS)
+                yield f"then.{op}", f"no operator; expected one of {', '.join(OPERATORS)}{known}"
+            yield from then_faults(f"then.{op}", operators)
 
 
 def layers_of(text: WorkloadText) -> Iterator[tuple[LayerText, str, bool]]:
@@ -220,6 +239,7 @@ class _Builder:
     def workload(self) -> Workload:
         layers: dict[str, Layer] = {}
         inputs: dict[str, tuple[str, ...]] = {}
+        riding: dict[str, tuple[str, ...]] = {}
         numbers: dict[str, int] = {}
         previous = INPUT
         for entry, place, begins in layers_of(self.text):
@@ -249,11 +269,14 @@ class _Builder:
                 tuple(self.names.get(source, source) for source in sources),
             )
             self.names[entry.name] = name
+            then = self.text.then.get(entry.op, ()) if entry.then is None else entry.then
+            if then:
+                riding[name] = then
             self._check_output(entry, *made, place)
         if not self.text.layers:
             self.document.fault("layers", "no layers; expected at least one")
         text = self.text
-        return Workload(text.name, layers, inputs, text.source, self.batch, text.notes)
+        return Workload(text.name, layers, inputs, text.source, self.batch, text.notes, riding)
 
     def _layer(
         self, entry: LayerText, sources: tuple[str, ...], place: str

@@ -307,6 +307,7 @@ ELEMENTWISE = (
     "mul",
     "relu",
     "lrn",
+    "bias",
     "batchnorm",
     "groupnorm",
     "layernorm",
@@ -319,6 +320,16 @@ ELEMENTWISE = (
     "hardswish",
     "rotary",
     "elementwise",
+)
+RIDING = (  # of one input, on the elements that another layer made
+    "bias",
+    "batchnorm",
+    "relu",
+    "gelu",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "hardswish",
 )
 OPERATORS: dict[str, Operator] = {
     "conv": Operator(_conv, ("k", "r")),

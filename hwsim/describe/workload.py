@@ -10,14 +10,19 @@ from hwsim.describe.layer import (
     ConvLayer,
     ConvTransposeLayer,
     Density,
+    ElementwiseLayer,
     GemmLayer,
     Layer,
+    PoolLayer,
     ProductLayer,
 )
 from hwsim.errors import HwsimError, UnknownName
 
 if TYPE_CHECKING:
     import networkx
+
+
+LAID_OUT = (ConvLayer, ConvTransposeLayer, ElementwiseLayer, PoolLayer)  # layers of maps
 
 
 def numbered(name: str, taken: Container[str], last: dict[str, int]) -> str:
@@ -41,7 +46,8 @@ def _is_number_of(known: str, name: str) -> bool:
 @dataclass(frozen=True)
 class Workload:
     """Named layers in order, and for each the layers it reads. batch: images at once. notes: what
-    to know of it, as which operators of a model are not modelled."""
+    to know of it, as which operators of a model are not modelled. riding: operators that a layer's
+    outputs go through while they are on the chip, by its name."""
 
     name: str
     layers: dict[str, Layer]
@@ -49,6 +55,7 @@ class Workload:
     source: str = ""
     batch: int = 1
     notes: tuple[str, ...] = ()
+    riding: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def graph(self) -> networkx.DiGraph[str]:
@@ -88,6 +95,22 @@ class Workload:
         kept = {name: layer for name, layer in self.layers.items() if name in wanted}
         return replace(self, layers=kept, inputs={name: self.inputs.get(name, ()) for name in kept})
 
+    def eager(self) -> Workload:
+        """The same workload with a layer for every operator that rides along, as frameworks run it
+        in eager mode: conv1, conv1.bias, conv1.relu."""
+        layers: dict[str, Layer] = {}
+        inputs: dict[str, tuple[str, ...]] = {}
+        ends: dict[str, str] = {}
+        for name, layer in self.layers.items():
+            layers[name] = layer
+            inputs[name] = tuple(ends.get(read, read) for read in self.inputs.get(name, ()))
+            ends[name] = name
+            for op in self.riding.get(name, ()):
+                step = f"{name}.{op}"
+                layers[step] = _element_by_element(op, layer)
+                inputs[step], ends[name] = (ends[name],), step
+        return replace(self, layers=layers, inputs=inputs, riding={})
+
     def with_density(self, density: Density) -> Workload:
         """The same workload with these shares of non-zero weights and activations in every layer
         that multiplies."""
@@ -121,16 +144,21 @@ class Workload:
         return replace(self, layers=layers, batch=batch)
 
     def with_layout(self, layout: Literal["nchw", "nhwc"]) -> Workload:
-        """The same workload with its convolutions' maps in this layout."""
+        """The same workload with its maps in this layout."""
         return replace(
             self,
             layers={
-                name: replace(layer, layout=layout)
-                if isinstance(layer, (ConvLayer, ConvTransposeLayer))
-                else layer
+                name: replace(layer, layout=layout) if isinstance(layer, LAID_OUT) else layer
                 for name, layer in self.layers.items()
             },
         )
+
+
+def _element_by_element(op: str, layer: Layer) -> ElementwiseLayer:
+    """An operator on what a layer puts out."""
+    images = layer.batch if isinstance(layer, GemmLayer) else layer.n
+    layout = layer.layout if isinstance(layer, LAID_OUT) else "nchw"
+    return ElementwiseLayer(images, *layer.output, op=op, dtype=layer.dtype, layout=layout)
 
 
 def single(layer: Layer, name: str = "layer", batch: int | None = None) -> Workload:

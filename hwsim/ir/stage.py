@@ -77,6 +77,14 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Maps:
+    """An operator on every element of a map, or on every window; layout: how the map lies."""
+
+    operator: str
+    layout: str = "nchw"
+
+
+@dataclass(frozen=True)
 class Stage:
     """bounds: iterations of each dim, in the order of the textbook loops.
 
@@ -86,7 +94,8 @@ class Stage:
     can run. offline: done once before inference (the filter transform), counted but not timed.
     dtype: of the run, once there is one. kernel: what the statement computes, None for a
     multiply-accumulate. called_over: dims of which a GPU is called for one iteration after another.
-    rows: what it sums over before it writes, for softmax and norms.
+    rows: what it sums over before it writes, for softmax and norms. maps: what it does to the
+    elements or windows of a map, for other operators.
     """
 
     name: str
@@ -101,6 +110,7 @@ class Stage:
     kernel: Kernel | None = None
     called_over: tuple[str, ...] = ()
     rows: Rows | None = None
+    maps: Maps | None = None
 
     @property
     def extents(self) -> Mapping[str, int]:

@@ -1,12 +1,15 @@
 """A GPU's streaming multiprocessors: thread blocks, CUDA cores and tensor cores."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from hwsim.describe.kernels import Library, load_library
 from hwsim.describe.machine import PARTS, Compute, Need
+from hwsim.describe.map_kernels import MapLibrary, load_map_library
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.row_kernels import RowLibrary, load_row_library
 from hwsim.describe.units import DTYPE_BYTES, Duration
@@ -26,11 +29,13 @@ class StreamingMultiprocessor(Compute):
     together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
     instruction adds tensor_depth bytes of the reduction to each sum. launch is the time from one
     kernel's end to the next one's end when both are empty; gap, to the next one's start (launch,
-    where it is not stated); l2_latency, shared_latency and barrier
+    where it is not stated); captured, in place of gap between the kernels of a captured graph, as
+    which a network's layers run; l2_latency, shared_latency and barrier
     are what one step of a blocked loop waits for when nothing else hides it. kernels: the library
     (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
-    (hwsim.describe.row_kernels) of softmax and norms. core_warps, tensor_warps: {warps on an
-    SM: the share of the peak that they reach}.
+    (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
+    (hwsim.describe.map_kernels) of pooling and elementwise operators. core_warps,
+    tensor_warps: {warps on an SM: the share of the peak that they reach}.
     """
 
     kind: ClassVar[str] = "sm"
@@ -48,6 +53,7 @@ class StreamingMultiprocessor(Compute):
     shared_latency: Duration = quantity("duration")
     barrier: Duration = quantity("duration")
     gap: Duration | None = quantity("duration", default=None)
+    captured: Duration | None = quantity("duration", default=None)
     tensor_macs_per_cycle: dict[str, float] | None = None
     tensor_threads: int = count(default=32)
     tensor_rows: int = count(default=16)
@@ -56,6 +62,7 @@ class StreamingMultiprocessor(Compute):
     sparse: tuple[str, ...] = ()
     kernels: str | None = None
     row_kernels: str | None = None
+    map_kernels: str | None = None
     core_warps: dict[str, float] = field(default_factory=dict)
     tensor_warps: dict[str, float] = field(default_factory=dict)
 
@@ -74,6 +81,15 @@ class StreamingMultiprocessor(Compute):
     def gap_cycles(self, clock_hz: float) -> float:
         """Between two kernels of a library."""
         return (self.gap or self.launch).cycles(clock_hz)
+
+    def in_graph(self, clock_hz: float) -> StreamingMultiprocessor:
+        """The same where kernels follow one another in a captured graph, not call by call."""
+        if self.captured is None:
+            return self
+        inside = self.launch_cycles(clock_hz) - self.gap_cycles(clock_hz)
+        between = self.captured.cycles(clock_hz)
+        launch, gap = Duration(inside + between, True), Duration(between, True)
+        return replace(self, launch=launch, gap=gap)
 
     @property
     def units(self) -> int:
@@ -111,7 +127,8 @@ class StreamingMultiprocessor(Compute):
         """The kernels' files that cannot be read."""
         loads = (("kernels", self.kernels, load_library),)
         rows = (("row_kernels", self.row_kernels, load_row_library),)
-        for name, file, load in (*loads, *rows):
+        maps = (("map_kernels", self.map_kernels, load_map_library),)
+        for name, file, load in (*loads, *rows, *maps):
             try:
                 if file is not None:
                     load(file)
@@ -129,8 +146,14 @@ class StreamingMultiprocessor(Compute):
         return None if self.row_kernels is None else load_row_library(self.row_kernels)
 
     @property
+    def map_library(self) -> MapLibrary | None:
+        """The kernels of pooling and elementwise operators here; None where the machine names
+        none."""
+        return None if self.map_kernels is None else load_map_library(self.map_kernels)
+
+    @property
     def files(self) -> tuple[object, ...]:
-        return self.library, self.row_library
+        return self.library, self.row_library, self.map_library
 
     def macs_per_cycle_per_sm(self, dtype: str) -> float:
         return (self.tensor_macs_per_cycle or {}).get(dtype) or self.macs_per_cycle[dtype]

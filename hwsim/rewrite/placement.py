@@ -194,3 +194,12 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
         f"layer's come from {machine.dram_name}."
     )
     return replace(loading_weights(machine), fidelity=machine.fidelity + reason)
+
+
+def captured(machine: Machine) -> Machine:
+    """The machine as the layers of a network find it: a GPU's kernels are those of one captured
+    graph."""
+    name, compute = machine.compute_name, machine.compute.in_graph(machine.clock_hz)
+    if compute == machine.compute:
+        return machine
+    return replace(machine, parts={**machine.parts, name: compute})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from hwsim.describe.layer.checks import whole_faults
 from hwsim.describe.layer.density import reject
@@ -16,6 +17,7 @@ OPERATIONS = {
     "layernorm": 8,  # mean, x - mean, square, sum, root (of a row), scale, times gain, plus bias
     "rmsnorm": 4,  # square, sum, scale, times gain: Zhang and Sennrich 2019, arXiv:1910.07467
     "groupnorm": 8,
+    "bias": 1,
     "batchnorm": 2,  # times gain, plus bias: at inference mean and variance are constants
     "gelu": 8,  # x/2 (1 + tanh(a (x + b x^3))): Hendrycks and Gimpel 2016, arXiv:1606.08415
     "silu": 2,  # x sigmoid(x)
@@ -35,6 +37,7 @@ class ElementwiseLayer:
 
     op: its name; OPERATIONS says how many operations an element takes, and one where it does not.
     Rows that an operator sums over (softmax, norms) are read once, as they stay on the chip.
+    layout: of the maps in memory, the last letter's neighbours side by side.
     """
 
     n: int = count()
@@ -44,6 +47,7 @@ class ElementwiseLayer:
     inputs: int = count(default=1)
     op: str = "relu"
     dtype: str | None = None
+    layout: Literal["nchw", "nhwc"] = "nchw"
 
     def __post_init__(self) -> None:
         reject(self, self.faults())

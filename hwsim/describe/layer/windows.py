@@ -268,7 +268,8 @@ class ConvTransposeLayer(_Window):
 
 @dataclass(frozen=True)
 class PoolLayer(_Axes):
-    """A window of r x s over each channel, no multiplication; stride and pad as in ConvLayer."""
+    """A window of r x s over each channel, no multiplication; stride, pad and layout as in
+    ConvLayer."""
 
     n: int = count()
     c: int = count()
@@ -280,6 +281,7 @@ class PoolLayer(_Axes):
     pad: PerAxis = per_axis(default=0, least=0, sides=True)
     op: Literal["max", "avg"] = "max"
     dtype: str | None = None
+    layout: Literal["nchw", "nhwc"] = "nchw"
 
     def __post_init__(self) -> None:
         self._canonical()

@@ -19,8 +19,10 @@ from hwsim.timing.gpu.attention import attention_cycles
 from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.timing.gpu.library import kernel_cycles, passes, shared_by_clusters
+from hwsim.timing.gpu.maps import map_kernel
 from hwsim.timing.gpu.occupancy import ACCUMULATOR_BYTES, room_for
-from hwsim.timing.gpu.rows import read_again, row_cycles, row_kernel
+from hwsim.timing.gpu.passes import pass_cycles
+from hwsim.timing.gpu.rows import read_again, row_kernel
 from hwsim.timing.gpu.waves import cycles_in_waves
 
 STEPS_EXACT = 4_000_000
@@ -37,6 +39,7 @@ def run_on_blocks(
     boundary = next(hold for hold in nest.holds if hold.level == shared)
     kernel = nest.kernel
     rows = row_kernel(nest.stage, machine)
+    maps = map_kernel(nest.stage, machine)
     room = room_for(nest, machine, counts, rows)
     sampling = None
     if isinstance(chain, L2Buffers):
@@ -59,8 +62,11 @@ def run_on_blocks(
         cycles = attention_cycles(nest, machine, dtype, l2_bytes, dram_bytes)
         how = f"attention in closed form; {how}"
     elif rows is not None:
-        cycles = row_cycles(rows, nest, machine, l2_bytes, dram_bytes)
+        cycles = pass_cycles(rows, nest, machine, l2_bytes, dram_bytes)
         how = f"rows in closed form; {how}"
+    elif maps is not None:
+        cycles = pass_cycles(maps, nest, machine, l2_bytes, dram_bytes)
+        how = f"{maps.name} in closed form; {how}"
     elif kernel is None:
         cycles = cycles_in_waves(nest, machine, sm, counts, room, dtype, traffic)
     else:

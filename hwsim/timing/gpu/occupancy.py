@@ -123,10 +123,8 @@ def _of_attention(nest: Nest) -> Occupancy:
 
 def _of_rows(kernel: RowKernel) -> Occupancy:
     """Blocks of a kernel of rows on an SM; what they tell each other in shared memory is little."""
-    family = kernel.family
-    return Occupancy(
-        kernel.resident, family.threads, family.threads, kernel.registers, 0, kernel.name
-    )
+    threads = kernel.family.threads
+    return Occupancy(kernel.resident, threads, threads, kernel.registers, 0, kernel.name)
 
 
 def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:

@@ -1,30 +1,20 @@
-"""Time of a library's kernels of rows (softmax and norms), in closed form.
+"""A library's kernels of rows (softmax and norms): which one runs a stage, and in what blocks.
 
-    a block alone      start + its steps
-    n blocks on an SM  launch + a block alone + (n - 1) of the root of the sum of squares of
-        what it leaves idle    a block alone / blocks that an SM holds
-        what it takes          the SM's own time, at least its arithmetic
-        what it moves          through the slower of L2 and DRAM, at the SM's share
-
-A root of squares stands between two limits: resources that never wait for each other would give
-their largest, ones that always do their sum. The first blocks take no less than what they move. A
-row that is read twice comes from the DRAM again where the rows in flight are more than the L2
+A row that is read twice comes from the DRAM again where the rows in flight are more than the L2
 holds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, hypot
+from math import ceil
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.row_kernels import RowFamily
-from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.results.result import Cycles
 from hwsim.timing.caches.stream import LevelTraffic
-from hwsim.timing.gpu.kernel_time import Chip, slower_port
+from hwsim.timing.gpu.kernel_time import Chip
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
@@ -46,6 +36,19 @@ class RowKernel:
     @property
     def registers(self) -> int:
         return self.family.registers_for(self.words)
+
+    @property
+    def calls(self) -> int:
+        return 1
+
+    def alone(self, clock_hz: float) -> float:
+        """Cycles of a block that has an SM to itself."""
+        steps = self.family.steps(self.words)
+        return self.family.start.cycles(clock_hz) + steps * self.family.step.cycles(clock_hz)
+
+    def taken(self, clock_hz: float) -> float:
+        """Cycles of an SM that a block takes while others fill its gaps."""
+        return self.family.block.cycles(clock_hz)
 
 
 def row_kernel(stage: Stage, machine: Machine) -> RowKernel | None:
@@ -77,31 +80,3 @@ def read_again(kernel: RowKernel, stage: Stage, traffic: Traffic, chip: Chip, l2
             if at in found:
                 found[at] = replace(found[at], reads=2 * found[at].reads)
     return found
-
-
-def row_cycles(
-    kernel: RowKernel, nest: Nest, machine: Machine, l2_bytes: float, dram_bytes: float
-) -> Cycles:
-    """One call. l2_bytes, dram_bytes: what it moves through the L2 and the DRAM."""
-    sm, chip, family = machine.compute, Chip.of(machine), kernel.family
-    assert isinstance(sm, StreamingMultiprocessor)
-    clock = machine.clock_hz
-    ideal = _operations(nest) / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
-    moving, port = slower_port(machine, chip, l2_bytes, dram_bytes)
-    share = sm.sms / kernel.blocks  # of the whole call, what a block is of its SM's work
-    steps = family.start.cycles(clock) + family.steps(kernel.words) * family.step.cycles(clock)
-    alone = max(steps, ideal * share)
-    idle, taken = alone / kernel.resident, max(family.block.cycles(clock), ideal * share)
-    further = max(0.0, 1 / share - 1)
-    each = hypot(idle, taken, moving * share)
-    first = max(alone, moving * min(1.0, share))
-    inside = first + further * each
-    at_port = first - alone + further * (moving * share) ** 2 / each
-    waits = {port: at_port, "latency and barriers": inside - at_port}
-    stalls = {name: cycles * (1 - ideal / inside) for name, cycles in waits.items()}
-    stalls["kernel launch"] = nest.stage.launches * sm.launch.cycles(clock)
-    return Cycles(ideal, {name: cycles for name, cycles in stalls.items() if cycles > 0})
-
-
-def _operations(nest: Nest) -> float:
-    return nest.stage.iterations * max(1, nest.stage.per_iteration.vector_operations)

@@ -1,0 +1,64 @@
+"""Time of kernels whose blocks pass once over what they work on, in closed form.
+
+    a block alone      what its threads' steps take
+    n blocks on an SM  launch + a block alone + (n - 1) of the root of the sum of squares of
+        what it leaves idle    a block alone / blocks that an SM holds
+        what it takes          the SM's own time, at least its arithmetic
+        what it moves          through the slower of L2 and DRAM, at the SM's share
+
+A root of squares stands between two limits: resources that never wait for each other would give
+their largest, ones that always do their sum. The first blocks take no less than what they move.
+"""
+
+from __future__ import annotations
+
+from math import hypot
+from typing import Protocol
+
+from hwsim.describe.machine import Machine
+from hwsim.ir.nest import Nest
+from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.results.result import Cycles
+from hwsim.timing.gpu.kernel_time import Chip, slower_port
+
+
+class PassKernel(Protocol):
+    """A kernel's blocks: how many, and how many an SM holds. calls: one after another."""
+
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def resident(self) -> int: ...
+    @property
+    def calls(self) -> int: ...
+    def alone(self, clock_hz: float) -> float:
+        """Cycles of a block that has an SM to itself."""
+
+    def taken(self, clock_hz: float) -> float:
+        """Cycles of an SM that a block takes while others fill its gaps."""
+
+
+def pass_cycles(
+    kernel: PassKernel, nest: Nest, machine: Machine, l2_bytes: float, dram_bytes: float
+) -> Cycles:
+    """One stage. l2_bytes, dram_bytes: what it moves through the L2 and the DRAM."""
+    sm, chip, clock = machine.compute, Chip.of(machine), machine.clock_hz
+    assert isinstance(sm, StreamingMultiprocessor)
+    ideal = _operations(nest) / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
+    moving, port = slower_port(machine, chip, l2_bytes, dram_bytes)
+    share = sm.sms / kernel.blocks  # of the whole call, what a block is of its SM's work
+    alone = max(kernel.alone(clock), ideal * share)
+    idle, taken = alone / kernel.resident, max(kernel.taken(clock), ideal * share)
+    further = max(0.0, 1 / share - 1)
+    each = hypot(idle, taken, moving * share)
+    first = max(alone, moving * min(1.0, share))
+    inside = first + further * each
+    at_port = first - alone + further * (moving * share) ** 2 / each
+    waits = {port: at_port, "latency and barriers": inside - at_port}
+    stalls = {name: cycles * (1 - ideal / inside) for name, cycles in waits.items()}
+    stalls["kernel launch"] = kernel.calls * nest.stage.launches * sm.launch.cycles(clock)
+    return Cycles(ideal, {name: cycles for name, cycles in stalls.items() if cycles > 0})
+
+
+def _operations(nest: Nest) -> float:
+    return nest.stage.iterations * max(1, nest.stage.per_iteration.vector_operations)
