@@ -1,6 +1,6 @@
 """Fit the constants of PyTorch's kernels of rows and on maps to measured times.
 
-    python benchmarks/calibrate_passes.py rows|maps
+    python benchmarks/calibrate_passes.py rows|maps [FAMILY ...]
 
 Least squares of log(model / measured) over the cold times of reference/h100_rows.json or
 h100_maps.json, large errors counted less, one constant after another until none moves; then with
@@ -25,12 +25,11 @@ ROWS = {"softmax": "softmax", "layer_norm": "layernorm", "rms_norm": "rmsnorm"}
 MAPS = ("relu", "add", "bias", "batchnorm")
 POOLS = {"maxpool2": "max", "maxpool3": "max", "avgpool2": "avg", "avgpool3": "avg"}
 ROWS_EVENTS_US = 1.6  # what the file's two events take beyond those of h100_transformer.json
-MAPS_EVENTS_US = 1.4  # beyond the kernels' own time; a call takes the machine's gap beyond that
 SMALL = 0.06
 CONSTANTS = ("start", "step", "block", "tap")
 
 
-def rows(machine):
+def rows():
     """(layer, data type, microseconds) of every operator on rows."""
     for row in read("h100_rows.json"):
         if row["kind"] in ROWS:
@@ -38,9 +37,8 @@ def rows(machine):
             yield layer, row["dtype"], row["us_cold"] - ROWS_EVENTS_US
 
 
-def maps(machine):
+def maps():
     """(layer, data type, microseconds) of every operator on maps."""
-    gap = machine.compute.gap_cycles(1.0) * 1e6
     for row in read("h100_maps.json"):
         n, c, h, op, layout = (row[name] for name in ("n", "c", "h", "op", "layout"))
         if op in MAPS:
@@ -52,7 +50,7 @@ def maps(machine):
             )
         else:
             continue
-        yield layer, row["dtype"], row["us_cold"] - MAPS_EVENTS_US + gap
+        yield layer, row["dtype"], row["us_cold"]
 
 
 def read(file):
@@ -114,16 +112,18 @@ def fitted(cases, family):
     return family
 
 
-def main(kind):
+def main(kind, *only):
     machine = load_machine("h100")
     sm = machine.compute
     library = sm.row_library if kind == "rows" else sm.map_library
     cases = {}
-    for row in rows(machine) if kind == "rows" else maps(machine):
+    for row in rows() if kind == "rows" else maps():
         case = Case(machine, *row)
         if case.kernel is not None:
             cases.setdefault(case.kernel.name, []).append(case)
     for name, found in cases.items():
+        if only and name not in only:
+            continue
         family = fitted(found, library.families[name])
         errors = [abs(math.exp(case.error(family)) - 1) for case in found]
         left_out = []
@@ -136,4 +136,4 @@ def main(kind):
         print(f"  {median(errors):.1%}; left out {fmean(left_out):.1%}, worst {max(left_out):.0%}")
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

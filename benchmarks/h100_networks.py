@@ -148,7 +148,15 @@ def main(out):
                         "kernels": kernels,
                     }
                 )
-                print(network, dtype, layout, batch, round(us, 1), sum(n for n, _ in kernels.values()), flush=True)
+                print(
+                    network,
+                    dtype,
+                    layout,
+                    batch,
+                    round(us, 1),
+                    sum(n for n, _ in kernels.values()),
+                    flush=True,
+                )
                 torch.cuda.empty_cache()
     document = {"device": torch.cuda.get_device_name(), "rows": rows}
     Path(out).write_text(json.dumps(document))

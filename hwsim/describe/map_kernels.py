@@ -29,6 +29,7 @@ AXES = {  # what a tile may be cut along, and the dims of a map that lie in it
     "words": ("n", "c", "rows", "columns"),
 }
 LAYOUTS = ("nchw", "nhwc")
+NONE = Duration(0.0, True)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class MapFamily:
     operators: that it computes. dtypes, layouts: of its maps (none: any). tile: outputs of a block
     along these axes of a map (AXES), all of those that are not named. most: blocks along one of
     them, at most; a block then takes more. threads: of a block. registers: of a thread. start: of
-    a block alone, beyond a launch. step: of each step of its threads, as long again by `tap` for
+    the whole call beyond the gaps between kernels. step: of each step of its threads, as long again by `tap` for
     every tap of a window. block: what a step takes of an SM whose other blocks fill its gaps.
     calls: of small kernels that prepare what this one needs, and of itself. most_taps: of a
     window, at most (0: any).
@@ -49,8 +50,8 @@ class MapFamily:
     threads: int = count()
     registers: int = count()
     step: Duration = quantity("duration")
-    block: Duration = quantity("duration")
-    start: Duration = quantity("duration", default=Duration(0.0, True))
+    block: Duration = quantity("duration", default=NONE)
+    start: Duration = quantity("duration", default=NONE)
     tap: float = 0.0
     most: dict[str, float] = field(default_factory=dict)
     dtypes: tuple[str, ...] = ()

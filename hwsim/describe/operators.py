@@ -330,6 +330,7 @@ RIDING = (  # of one input, on the elements that another layer made
     "sigmoid",
     "tanh",
     "hardswish",
+    "elementwise",
 )
 OPERATORS: dict[str, Operator] = {
     "conv": Operator(_conv, ("k", "r")),

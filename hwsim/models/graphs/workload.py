@@ -12,9 +12,10 @@ reads. What is not modelled costs what it moves. Notes say which operators becam
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hwsim.describe.network_file import INPUT, LayerText, WorkloadText
+from hwsim.describe.operators import RIDING
 from hwsim.describe.units import si
 from hwsim.errors import HwsimError
 from hwsim.models.graphs.graph import Graph, Node, elements
@@ -65,6 +66,7 @@ def _place(graph: Graph, node: Node, found: _Found) -> None:
         return
     if _rides_along(graph, node, data, found):
         found.riding[node.op] += 1
+        _let_ride(str(node.attributes.get("as", "elementwise")), homes[0], found)
         found.home |= dict.fromkeys(node.outputs, homes[0])
         return
     # what the user gives is no entry: it has no name in a workload without an input
@@ -90,6 +92,14 @@ def _rides_along(graph: Graph, node: Node, data: list[str], found: _Found) -> bo
         return False
     home = found.home.get(data[0], INPUT)
     return data[0] not in found.shared and found.kinds.get(home) in CARRIES
+
+
+def _let_ride(op: str, home: str, found: _Found) -> None:
+    """Note an operator of one element at a time with the entry whose outputs it goes over."""
+    number = next(n for n in reversed(range(len(found.entries))) if found.entries[n].name == home)
+    made = found.entries[number]
+    step = op if op in RIDING else "elementwise"
+    found.entries[number] = replace(made, then=(*(made.then or ()), step))
 
 
 def _notes(found: _Found) -> tuple[str, ...]:

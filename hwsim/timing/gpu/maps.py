@@ -26,9 +26,10 @@ class MapKernel:
     taps: int
     resident: int
 
-    @property
-    def calls(self) -> int:
-        return self.family.calls
+    def before(self, sm: StreamingMultiprocessor, clock_hz: float) -> float:
+        """Cycles from the end of the kernel before to the first block's start."""
+        family = self.family
+        return family.calls * sm.gap_cycles(clock_hz) + family.start.cycles(clock_hz)
 
     @property
     def _work(self) -> float:
@@ -37,8 +38,7 @@ class MapKernel:
 
     def alone(self, clock_hz: float) -> float:
         """Cycles of a block that has an SM to itself."""
-        family = self.family
-        return family.start.cycles(clock_hz) + self._work * family.step.cycles(clock_hz)
+        return self._work * self.family.step.cycles(clock_hz)
 
     def taken(self, clock_hz: float) -> float:
         """Cycles of an SM that a block takes while others fill its gaps."""

@@ -1,7 +1,7 @@
 """Time of kernels whose blocks pass once over what they work on, in closed form.
 
     a block alone      what its threads' steps take
-    n blocks on an SM  launch + a block alone + (n - 1) of the root of the sum of squares of
+    n blocks on an SM  what is before them + a block alone + (n - 1) of the root of the sum of squares of
         what it leaves idle    a block alone / blocks that an SM holds
         what it takes          the SM's own time, at least its arithmetic
         what it moves          through the slower of L2 and DRAM, at the SM's share
@@ -23,14 +23,15 @@ from hwsim.timing.gpu.kernel_time import Chip, slower_port
 
 
 class PassKernel(Protocol):
-    """A kernel's blocks: how many, and how many an SM holds. calls: one after another."""
+    """A kernel's blocks: how many, and how many an SM holds."""
 
     @property
     def blocks(self) -> int: ...
     @property
     def resident(self) -> int: ...
-    @property
-    def calls(self) -> int: ...
+    def before(self, sm: StreamingMultiprocessor, clock_hz: float) -> float:
+        """Cycles from the end of the kernel before to the first block's start."""
+
     def alone(self, clock_hz: float) -> float:
         """Cycles of a block that has an SM to itself."""
 
@@ -56,7 +57,7 @@ def pass_cycles(
     at_port = first - alone + further * (moving * share) ** 2 / each
     waits = {port: at_port, "latency and barriers": inside - at_port}
     stalls = {name: cycles * (1 - ideal / inside) for name, cycles in waits.items()}
-    stalls["kernel launch"] = kernel.calls * nest.stage.launches * sm.launch.cycles(clock)
+    stalls["kernel launch"] = nest.stage.launches * kernel.before(sm, clock)
     return Cycles(ideal, {name: cycles for name, cycles in stalls.items() if cycles > 0})
 
 

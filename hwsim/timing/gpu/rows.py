@@ -37,9 +37,9 @@ class RowKernel:
     def registers(self) -> int:
         return self.family.registers_for(self.words)
 
-    @property
-    def calls(self) -> int:
-        return 1
+    def before(self, sm: StreamingMultiprocessor, clock_hz: float) -> float:
+        """Cycles from the end of the kernel before to the first block's start."""
+        return sm.launch_cycles(clock_hz)
 
     def alone(self, clock_hz: float) -> float:
         """Cycles of a block that has an SM to itself."""
