@@ -1,7 +1,7 @@
 """Time of kernels whose blocks pass once over what they work on, in closed form.
 
     a block alone      what its threads' steps take
-    n blocks on an SM  what is before them + a block alone + (n - 1) of the root of the sum of squares of
+    n blocks on an SM  what is before + a block alone + (n - 1) of the root of the sum of squares of
         what it leaves idle    a block alone / blocks that an SM holds
         what it takes          the SM's own time, at least its arithmetic
         what it moves          through the slower of L2 and DRAM, at the SM's share
