@@ -40,9 +40,9 @@ class MapFamily:
     along these axes of a map (AXES), all of those that are not named. most: blocks along one of
     them, at most; a block then takes more. threads: of a block. registers: of a thread. start: of
     the whole call beyond the gaps between kernels. step: of each step of its threads, as long again
-    by `tap` for every tap of a window. block: what a step takes of an SM whose other blocks fill its gaps.
-    calls: of small kernels that prepare what this one needs, and of itself. most_taps: of a
-    window, at most (0: any).
+    by `tap` for every tap of a window. block: what a step takes of an SM whose other blocks fill
+    its gaps. calls: of small kernels that prepare what this one needs, and of itself. most_taps: of
+    a window, at most (0: any).
     """
 
     operators: tuple[str, ...] = required()
