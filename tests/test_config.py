@@ -195,6 +195,19 @@ def test_peaks_agree_with_the_collected_specifications() -> None:
         ) * 2 * machine.clock_hz / 1e12 == pytest.approx(teraops, rel=0.001)
 
 
+GPUS = (
+    "a100",
+    "h100",
+    "v100",
+    "t4",
+    "p100",
+    "p4",
+    "titan-x-maxwell",
+    "m40",
+    "toy-gpu",
+)
+
+
 def test_management_is_read_off_the_chain() -> None:
     kinds = {name: load_machine(name).management for name in shipped("configs")}
     assert kinds == {
@@ -212,7 +225,7 @@ def test_management_is_read_off_the_chain() -> None:
             ),
             "implicit",
         ),
-        **dict.fromkeys(("a100", "h100", "v100", "toy-gpu"), "mixed"),
+        **dict.fromkeys(GPUS, "mixed"),
         "h200": "mixed",
         "tpu-v1": "explicit",
         "eyeriss-v1": "explicit",
