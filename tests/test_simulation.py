@@ -148,14 +148,12 @@ def test_row_stationary_fills_the_chip_as_the_paper_says() -> None:
 def test_the_shared_memory_tiling_formula_on_measured_kernels() -> None:
     """Loads leaving the SM are M N K (1/BN + 1/BM) words, as an H200 counted them, sector by sector."""
     from hwsim.validate import run_check
-    from hwsim.validate.h200_tiled_gemm import sm_load_sectors
+    from hwsim.validate.gpu_tiled import sm_load_sectors
 
     score = run_check("h200-tiled-gemm").metrics["sm_loads"]
     assert score.exact == score.n > 20
-    assert (
-        sm_load_sectors(GemmLayer(512, 256, 64), 32, 16, 8)
-        == 512 * 256 * 64 * (1 / 16 + 1 / 32) * 4 / 32
-    )
+    row = {"M": 512, "N": 256, "K": 64, "BM": 32, "BN": 16, "BK": 8, "TM": 2, "TN": 1}
+    assert sm_load_sectors(row, load_machine("h200")) == 512 * 256 * 64 * (1 / 16 + 1 / 32) * 4 / 32
 
 
 def test_occupancy_of_a_tiled_kernel() -> None:

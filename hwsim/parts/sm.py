@@ -31,7 +31,9 @@ class StreamingMultiprocessor(Compute):
     kernel's end to the next one's end when both are empty; gap, to the next one's start (launch,
     where it is not stated); captured, in place of gap between the kernels of a captured graph, as
     which a network's layers run; l2_latency, shared_latency and barrier
-    are what one step of a blocked loop waits for when nothing else hides it. kernels: the library
+    are what one step of a blocked loop waits for when nothing else hides it. next_load,
+    copy_operations: of a thread that copies words to shared memory, from one load to the next, and
+    instructions a word. kernels: the library
     (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
     (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
     (hwsim.describe.map_kernels) of pooling and elementwise operators. core_warps,
@@ -55,6 +57,8 @@ class StreamingMultiprocessor(Compute):
     gap: Duration | None = quantity("duration", default=None)
     captured: Duration | None = quantity("duration", default=None)
     tensor_macs_per_cycle: dict[str, float] | None = None
+    next_load: Duration = quantity("duration", default=Duration(0.0, True))
+    copy_operations: float = 0.0
     tensor_threads: int = count(default=32)
     tensor_rows: int = count(default=16)
     tensor_cols: int = count(default=16)

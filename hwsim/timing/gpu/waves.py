@@ -14,6 +14,7 @@ from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
 from hwsim.timing.caches.stream import LevelTraffic
 from hwsim.timing.cpu.waits import memory_cycles
+from hwsim.timing.gpu.by_hand import Step, is_by_hand, step_of
 from hwsim.timing.gpu.kernel_time import WARP
 from hwsim.timing.gpu.occupancy import Occupancy
 
@@ -54,45 +55,43 @@ def _wave_cycles(
     which latency is not hidden).
 
     A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and
-    computes. With b blocks on an SM a step of all of them takes max(b * work, latency + alone): the
-    others' work hides one's waiting. alone: a block's own work when its threads, one operation a
-    cycle each, are all that runs.
+    computes. With b blocks on an SM a step of all of them takes max(b * work, alone): the others'
+    work hides one's waiting. alone: what a block takes when its threads, one operation a cycle
+    each, are all that runs.
     """
     level = machine.only("scratchpad", "sm")
     blocks = counts.instances[level]
     boundary = next(hold for hold in nest.holds if hold.level == level)
     steps = prod(nest.bound(loop) for loop in nest.loops_above(boundary) if loop.spatial is None)
-    arithmetic, work, alone = (
-        cycles / steps
-        for cycles in _block_cycles(nest, machine, sm, counts, blocks, room.threads, dtype)
-    )
-    clock = machine.clock_hz
-    latency = (
-        sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
-    )
+    iterations = prod(_padded(nest, dim) for dim, _ in nest.stage.bounds) / blocks
+    if is_by_hand(nest, sm):
+        step = step_of(nest, machine, counts, room, boundary, steps, iterations, dtype)
+    else:
+        step = _step(nest, machine, sm, counts, room, steps, iterations, dtype)
+    arithmetic, work = step.arithmetic, step.work
     resident = min(room.blocks, ceil(blocks / sm.sms))
     full, rest = divmod(blocks, resident * sm.sms)
     busy = sharing = waiting = 0.0
     for waves, on_sm in ((full, resident), (1 if rest else 0, ceil(rest / sm.sms))):
         busy += waves * steps * on_sm * arithmetic
         sharing += waves * steps * on_sm * (work - arithmetic)
-        waiting += waves * steps * max(0.0, latency + alone - on_sm * work)
+        waiting += waves * steps * max(0.0, step.alone - on_sm * work)
     return busy, sharing, waiting
 
 
-def _block_cycles(
+def _step(
     nest: Nest,
     machine: Machine,
     sm: StreamingMultiprocessor,
     counts: NestCounts,
-    blocks: int,
-    threads: int,
+    room: Occupancy,
+    steps: int,
+    iterations: float,
     dtype: str,
-) -> tuple[float, float, float]:
-    """What one whole block takes of its SM: cycles of arithmetic, of arithmetic or shared memory
-    traffic, and what it takes alone."""
-    iterations = prod(_padded(nest, dim) for dim, _ in nest.stage.bounds) / blocks
-    each = nest.stage.per_iteration
+) -> Step:
+    """A step of a block that does so many iterations in all: arithmetic, or shared memory's traffic
+    where that takes longer, and alone on its SM a tile's latency besides."""
+    each, clock = nest.stage.per_iteration, machine.clock_hz
     tensor_cores = sm.on_tensor_cores(nest.stage)
     operations = iterations * (each.multiplies or max(1, each.vector_operations))
     rate = (
@@ -100,6 +99,7 @@ def _block_cycles(
     )
     arithmetic = operations / rate
     level = machine.only("scratchpad", "sm")
+    blocks = counts.instances[level]
     shared: Scratchpad = machine.part(level, Scratchpad)
     moved = 0.0
     for tensor in nest.stage.tensors:
@@ -110,8 +110,12 @@ def _block_cycles(
             + traffic.drains
             + _broadcast_reads(nest, tensor.name, traffic.serves)
         ) * tensor.width
-    busy = max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(machine.clock_hz))
-    return arithmetic, busy, busy if tensor_cores else max(busy, operations / min(rate, threads))
+    busy = max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(clock))
+    own = busy if tensor_cores else max(busy, operations / min(rate, room.threads))
+    latency = (
+        sm.l2_latency.cycles(clock) + sm.shared_latency.cycles(clock) + 2 * sm.barrier.cycles(clock)
+    )
+    return Step(arithmetic / steps, busy / steps, latency + own / steps)
 
 
 def _padded(nest: Nest, dim: str) -> int:
