@@ -19,7 +19,7 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
-from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.ir.transform import drop_idle, points, tiles
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import LayerResult
 
@@ -70,7 +70,7 @@ def _on_core(tiled: Tiled, machine: Machine) -> list[Loop | Hold]:
 
 def _on_blocks(tiled: Tiled, stage: Stage, machine: Machine) -> list[Loop | Hold]:
     sizes = {"m": tiled.v1, "n": tiled.v2, "k": tiled.v3}
-    each = split_group(("m", "n"), sizes, -(-tiled.v1 * tiled.v2 // MOST_THREADS))
+    each = _square(tiled)
     return [
         Hold(machine.dram_name, NAMES),
         *tiles(sizes, ("m", "n"), "block"),
@@ -81,3 +81,13 @@ def _on_blocks(tiled: Tiled, stage: Stage, machine: Machine) -> list[Loop | Hold
         Hold(machine.only("registers"), NAMES, multicast=False),
         *points(("m", "n")),
     ]
+
+
+def _square(tiled: Tiled) -> dict[str, int]:
+    """Outputs of a thread: as near to a square as leaves at most MOST_THREADS threads, so that it
+    reads the fewest operands."""
+    count = -(-tiled.v1 * tiled.v2 // MOST_THREADS)
+    shapes = [(m, -(-count // m)) for m in range(1, min(count, tiled.v1) + 1)]
+    fitting = [(m, n) for m, n in shapes if n <= tiled.v2]
+    m, n = min(fitting, key=lambda shape: (shape[0] * shape[1], sum(shape)))
+    return {"m": m, "n": n}

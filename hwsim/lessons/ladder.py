@@ -106,12 +106,14 @@ class Ladder:
         )
         yield Step(
             "Where the model is wrong",
-            "hwsim counts the words of hand-written kernels to the digit. Their time it takes "
-            "for 1.8 to 3.4 times too short, and it puts the last two in the wrong order: it "
-            "knows ports and latencies, not what the compiler made of the inner loop. For a "
-            "library's kernels it has measured constants, and is within a tenth on the products "
-            "above; convolutions are further off (the lesson on products has them beside each "
-            "other).",
+            "hwsim counts the words of hand-written kernels to the digit. Their time it finds "
+            "within a sixth: what a block does one after another, and what the other blocks of "
+            "its multiprocessor fill in. Two constants of it, for the loads of a thread and the "
+            "instructions around them, are fitted to these and 44 other kernels. It does not know "
+            "how many registers a compiler takes: with a few more, one block fewer fits, and such "
+            "a kernel takes twice as long as hwsim says. For a library's kernels it has measured "
+            "constants, and is within a tenth on the products above; convolutions are further off "
+            "(the lesson on products has them beside each other).",
             (_predicted(),),
         )
         yield Step(
@@ -145,8 +147,7 @@ class Ladder:
                 "For each k a thread reads 8 + 8 words for 64 multiplications: a word for 4. "
                 "With 32 words a cycle that feeds 128 multiplications: just enough. With 2 x 2 a "
                 "word serves one multiplication, and shared memory feeds only 32 a cycle, a "
-                "quarter of the peak. (Threads of a warp that read the same word share the read, "
-                "which helps both.)",
+                "quarter of the peak.",
             ),
             Problem(
                 "Why does transposing B make ijk fast, and ikj faster still?",

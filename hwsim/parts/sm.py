@@ -33,7 +33,8 @@ class StreamingMultiprocessor(Compute):
     which a network's layers run; l2_latency, shared_latency and barrier
     are what one step of a blocked loop waits for when nothing else hides it. next_load,
     copy_operations: of a thread that copies words to shared memory, from one load to the next, and
-    instructions a word. kernels: the library
+    instructions a word. working_registers: of a compiled thread, for addresses, counters and
+    staging. kernels: the library
     (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
     (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
     (hwsim.describe.map_kernels) of pooling and elementwise operators. core_warps,
@@ -59,6 +60,7 @@ class StreamingMultiprocessor(Compute):
     tensor_macs_per_cycle: dict[str, float] | None = None
     next_load: Duration = quantity("duration", default=Duration(0.0, True))
     copy_operations: float = 0.0
+    working_registers: int = count(default=24)
     tensor_threads: int = count(default=32)
     tensor_rows: int = count(default=16)
     tensor_cols: int = count(default=16)

@@ -25,10 +25,6 @@ from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
-# Addresses, loop counters and staging of a compiled kernel, beside its tiles: what nvcc took in the
-# kernels of reference/h200_tiled_gemm.json up to 8 x 4 sums a thread; of 8 x 8 it took 16 more.
-WORKING_REGISTERS = 32
-
 
 @dataclass(frozen=True)
 class BlockTile:
@@ -163,7 +159,7 @@ def _registers(
     sizes, width = _sizes(stage, view, tile), stage.output.width
     m, n = min(tile.tm, _product(sizes, view.m)), min(tile.tn, _product(sizes, view.n))
     holders = sm.tensor_threads if tensor_cores else 1
-    return WORKING_REGISTERS + -(-(m * n * max(4, width) + (m + n) * width) // (4 * holders))
+    return sm.working_registers + -(-(m * n * max(4, width) + (m + n) * width) // (4 * holders))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.schedule.dataflows.fused_attention import tile_of
-from hwsim.schedule.dataflows.shared_tiled import WORKING_REGISTERS
 from hwsim.timing.explicit.accesses import word_bytes
 from hwsim.timing.gpu.kernel_time import REGISTER_BYTES, WARP, Chip, product_of
 from hwsim.timing.gpu.rows import RowKernel
@@ -71,7 +70,7 @@ def occupancy(
         )
         for level in (register_file, shared)
     }
-    registers = WORKING_REGISTERS + ceil(words[register_file] / REGISTER_BYTES / per_holder)
+    registers = sm.working_registers + ceil(words[register_file] / REGISTER_BYTES / per_holder)
     limits = {
         "slots": sm.max_blocks,
         "threads": sm.max_threads // warps,
