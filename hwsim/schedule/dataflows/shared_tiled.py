@@ -12,7 +12,9 @@ Loads that leave the SM: M N K (1/BN + 1/BM) words for tiles of BM x BN, as an H
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil, inf, prod
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
@@ -20,10 +22,13 @@ from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
 from hwsim.parts.cache import Cache
+from hwsim.parts.hand_written import HandWritten
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
+
+REGISTER_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -105,8 +110,7 @@ class SharedTiled:
                 f"shared memory and "
                 f"{sm.max_registers_per_thread} registers a thread"
             )
-        rates = _Rates.of(machine, sm, stage, tensor_cores)
-        tile = min(fitting, key=lambda tile: _work(stage, view, tile, sm, rates))
+        tile = min(fitting, key=_ranking(stage, view, machine))
         extents = dict(stage.bounds)
         sizes = _sizes(stage, view, tile)
         within = {**extents, **sizes}
@@ -162,6 +166,63 @@ def _registers(
     return sm.working_registers + -(-(m * n * max(4, width) + (m + n) * width) // (4 * holders))
 
 
+def _ranking(
+    stage: Stage, view: GemmView, machine: Machine
+) -> Callable[[BlockTile], tuple[float, int]]:
+    """What tiles are compared by: (cycles, minus the tile's size)."""
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    if sm.on_tensor_cores(stage):
+        rates = _Rates.of(machine, sm, stage)
+        return lambda tile: _work(stage, view, tile, sm, rates)
+    code = HandWritten.on(machine, stage.dtype or machine.dtype)
+    register_file = machine.memories[machine.only("registers")].capacity
+    shared = machine.memories[machine.only("scratchpad", "sm")].capacity
+
+    def cycles(tile: BlockTile) -> tuple[float, int]:
+        threads = _threads(stage, view, tile)
+        registers = _registers(stage, view, tile, sm, False)
+        held = min(
+            sm.max_blocks,
+            sm.max_threads // threads,
+            register_file // (threads * registers * REGISTER_BYTES),
+            shared // _shared_bytes(stage, view, tile),
+        )
+        if held < 1:
+            return inf, 0
+        return _in_waves(stage, view, tile, code, threads, held), -tile.bm * tile.bn
+
+    return cycles
+
+
+def _in_waves(
+    stage: Stage, view: GemmView, tile: BlockTile, code: HandWritten, threads: int, held: int
+) -> float:
+    """Cycles of all blocks, so many at a time on an SM."""
+    sizes = _sizes(stage, view, tile)
+    m, n, k = (_product(sizes, dims) for dims in (view.m, view.n, view.k))
+    operands = threads * (min(m, tile.tm) + min(n, tile.tn)) * k
+    step = code.step(copied=(m + n) * k, read=operands, products=m * n * k, threads=threads, deep=k)
+    steps = ceil(stage.group(view.k) / k)
+    full, rest = divmod(_blocks(stage, view, sizes), held * code.sm.sms)
+    whole = full * max(held * step.work, step.alone)
+    last = max(ceil(rest / code.sm.sms) * step.work, step.alone) if rest else 0.0
+    return steps * (whole + last)
+
+
+def _threads(stage: Stage, view: GemmView, tile: BlockTile) -> int:
+    """Threads of a block, or groups of them."""
+    sizes = _sizes(stage, view, tile)
+    m, n = (_product(sizes, dims) for dims in (view.m, view.n))
+    return ceil(m / min(m, tile.tm)) * ceil(n / min(n, tile.tn))
+
+
+def _blocks(stage: Stage, view: GemmView, sizes: dict[str, int]) -> int:
+    extents = dict(stage.bounds)
+    dims = (*view.m, *view.n)
+    return stage.group(view.b) * prod(ceil(extents[dim] / sizes[dim]) for dim in dims)
+
+
 @dataclass(frozen=True)
 class _Rates:
     """What an SM gets a cycle: multiply-accumulates, bytes of shared memory, and its share of the
@@ -172,15 +233,8 @@ class _Rates:
     l2: float
 
     @classmethod
-    def of(
-        cls, machine: Machine, sm: StreamingMultiprocessor, stage: Stage, tensor_cores: bool
-    ) -> _Rates:
-        dtype = stage.dtype or machine.dtype
-        macs = (
-            sm.macs_per_cycle_per_sm(dtype)
-            if tensor_cores
-            else sm.vector_ops_per_cycle_per_sm(dtype)
-        )
+    def of(cls, machine: Machine, sm: StreamingMultiprocessor, stage: Stage) -> _Rates:
+        macs = sm.macs_per_cycle_per_sm(stage.dtype or machine.dtype)
         shared = machine.part(machine.only("scratchpad", "sm"), Scratchpad)
         l2 = machine.part(machine.only("cache"), Cache)
         return cls(
@@ -195,23 +249,16 @@ def _work(
 ) -> tuple[float, int]:
     """(cycles a step of k takes in all waves, by the slowest of arithmetic, shared memory and L2;
     minus the tile's size)."""
-    extents, sizes = dict(stage.bounds), _sizes(stage, view, tile)
-    blocks = stage.group(view.b)
-    for dim in (*view.m, *view.n):
-        blocks *= -(-extents[dim] // sizes[dim])
-    width = stage.output.width
+    sizes, width = _sizes(stage, view, tile), stage.output.width
     m, n = (_product(sizes, dims) for dims in (view.m, view.n))
-    holders = -(-m // min(m, tile.tm)) * -(-n // min(n, tile.tn))
+    holders = _threads(stage, view, tile)
     read = holders * (min(m, tile.tm) + min(n, tile.tn)) * width
     step = max(m * n / rates.macs, read / rates.shared, (m + n) * width / rates.l2)
-    return -(-blocks // sm.sms) * step, -tile.bm * tile.bn
+    return ceil(_blocks(stage, view, sizes) / sm.sms) * step, -tile.bm * tile.bn
 
 
 def _product(sizes: dict[str, int], dims: tuple[str, ...]) -> int:
-    total = 1
-    for dim in dims:
-        total *= sizes[dim]
-    return total
+    return prod(sizes[dim] for dim in dims)
 
 
 DATAFLOWS.register("shared-tiled")(_flow := SharedTiled())
