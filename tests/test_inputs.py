@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import hwsim
 from hwsim.cli import main
 from hwsim.describe.catalog import locate
 from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import find_workload, load_workload
 from hwsim.describe.settings import read_settings
 from hwsim.parts.dram import Dram
+from hwsim.report.csv_table import csv_text
 
 
 def run(*words: str) -> Result:
@@ -98,6 +100,24 @@ def test_a_batch_that_is_none(batch: str) -> None:
     found = run("compare", "alexnet:conv3", "-m", "tpu-v1", "-a", "direct", "--batch", batch)
     assert found.exit_code == 2
     assert "expected whole numbers" in found.output
+
+
+def test_a_table_is_the_same_as_csv_and_as_a_frame(tmp_path: Path) -> None:
+    """Words are equal, numbers to the digits that the CSV has."""
+    from pandas import read_csv
+    from pandas.testing import assert_frame_equal
+
+    comparison = hwsim.compare("toy-4x4", ["toy-8x8", "toy-cpu"], ["direct", "im2col"])
+    frame = comparison.to_frame()
+    assert len(frame) == sum(len(result.layers) for result in comparison.results)
+    assert frame.groupby("machine").seconds.sum()["toy-8x8"] == pytest.approx(
+        sum(result.seconds for result in comparison.results if result.machine == "toy-8x8")
+    )
+    path = tmp_path / "table.csv"
+    path.write_text(csv_text(comparison.results))
+    assert_frame_equal(read_csv(path, keep_default_na=False), frame, rtol=1e-4, check_dtype=False)
+    one = comparison.results[0]
+    assert_frame_equal(one.to_frame(), frame[: len(one.layers)])
 
 
 def test_a_plot_and_a_csv_of_a_run(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from hwsim.oracle.registers import step_product
 from hwsim.parts.doubled import BANDWIDTH, MEMORY, MULTIPLIERS, PORTS, START, doubled
 from hwsim.parts.dram import Dram
 from hwsim.report.files import write_folder
-from hwsim.report.tables import WIDTH
+from hwsim.report.text_table import WIDTH
 from hwsim.teach import LESSONS, in_order
 from hwsim.teach.pages import WEB
 from hwsim.teach.questions import check, kinds, question

@@ -109,11 +109,11 @@ def test_a_kernel_of_ones_own_is_the_rules_on_a_gpu(tmp_path: Path) -> None:
     """The nest that shared-tiled takes, written out (docs/mapping.md)."""
     items = """
       - {hold: hbm, tensors: [A, B, C]}
-      - {par: m, step: 64, on: block}
+      - {par: m, step: 32, on: block}
       - {par: n, step: 32, on: block}
       - {for: k, step: 16}
       - {hold: shared, tensors: [A, B], multicast: false}
-      - {par: m, step: 4, on: thread}
+      - {par: m, step: 2, on: thread}
       - {par: n, step: 2, on: thread}
       - {for: k, step: 1}
       - {hold: registers, tensors: [A, B, C], multicast: false}

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwsim.chips.split import Option, Split, chips_text
 from hwsim.describe.units import seconds_text, size_text
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 
 HEAD = ["tensor", "pipe", "data", "micro", "time", "of 1", "memory", "waits for"]
 

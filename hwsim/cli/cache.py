@@ -40,7 +40,7 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
     """
     from hwsim.foreign.traces import read_trace
     from hwsim.report.files import write_file
-    from hwsim.report.tables import text_table
+    from hwsim.report.text_table import text_table
     from hwsim.timing.caches.programs import Memory
 
     check_outputs(json_to)

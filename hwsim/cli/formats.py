@@ -35,7 +35,7 @@ def command(shape: tuple[int, ...], bits: int) -> None:
     tensor. A machine's DRAM takes one as `compression`.
     """
     from hwsim.describe.formats import FORMATS
-    from hwsim.report.tables import text_table
+    from hwsim.report.text_table import text_table
 
     rows = []
     for name in FORMATS:

@@ -12,8 +12,6 @@ from typing import Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
 from hwsim.algorithms.winograd import Winograd, transforms
-from hwsim.area.account import area_of
-from hwsim.chips.split import chips_text
 from hwsim.describe.catalog import shipped
 from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
@@ -27,7 +25,7 @@ from hwsim.describe.workload import Workload
 from hwsim.energy.account import source_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.program import program_of
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 from hwsim.schedule.dataflows import DATAFLOWS
 
 WIDEST_NAME = 24
@@ -198,6 +196,8 @@ def show_machine(machine: Machine) -> str:
 
 def show_system(system: System) -> str:
     """Its chips, links and protocols."""
+    from hwsim.chips.split import chips_text
+
     lines = [
         f"{system.name}: {system.description}",
         f"  chips: {chips_text(system)} {system.chip}, {system.topology}",
@@ -218,6 +218,8 @@ def show_system(system: System) -> str:
 
 def area_text(machine: Machine) -> str:
     """mm2 by part, and what is not in them."""
+    from hwsim.area.account import area_of
+
     area = area_of(machine)
     parts = ", ".join(f"{name} {mm2:.3g}" for name, mm2 in area.parts.items())
     return (

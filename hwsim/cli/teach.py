@@ -60,7 +60,7 @@ def command(
 
 
 def _listing() -> str:
-    from hwsim.report.tables import WIDTH
+    from hwsim.report.text_table import WIDTH
     from hwsim.teach import LESSONS, in_order
 
     lines = ["Lessons:", ""]
@@ -73,7 +73,7 @@ def _listing() -> str:
 
 def _question(kind: str, seed: int, answer: str | None) -> str:
     """A question, or what an answer to it is worth."""
-    from hwsim.report.tables import WIDTH
+    from hwsim.report.text_table import WIDTH
     from hwsim.teach.questions import check, kinds, question
 
     if kind == "kinds":

@@ -11,7 +11,8 @@ from hwsim.count.tiling import Tiled
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.units import seconds_text, size_text
-from hwsim.report.tables import main_stall, text_table
+from hwsim.report.tables import main_stall
+from hwsim.report.text_table import text_table
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Problem, Step, Table, Widget
 

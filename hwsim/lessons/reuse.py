@@ -9,7 +9,7 @@ from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer, Layer, LinearLayer
 from hwsim.describe.networks import load_workload
 from hwsim.describe.units import size_text
-from hwsim.report.tables import text_table
+from hwsim.report.text_table import text_table
 from hwsim.results.reuse import Reuse
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Problem, Step, Table, Widget

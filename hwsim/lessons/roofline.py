@@ -13,7 +13,8 @@ from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import load_workload
 from hwsim.describe.units import seconds_text, si
 from hwsim.parts.doubled import BANDWIDTH, MEMORY, MULTIPLIERS, START, doubled
-from hwsim.report.tables import main_stall, text_table
+from hwsim.report.tables import main_stall
+from hwsim.report.text_table import text_table
 from hwsim.results.result import Result
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Problem, Step, Table, Widget

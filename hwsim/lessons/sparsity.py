@@ -11,7 +11,7 @@ from hwsim.algorithms import lower
 from hwsim.algorithms.winograd import transforms
 from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer, Density
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Problem, Step, Table, Widget
 

@@ -11,7 +11,8 @@ from hwsim.api import simulate
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.units import seconds_text, size_text
 from hwsim.oracle.registers import step_product
-from hwsim.report.tables import main_stall, text_table
+from hwsim.report.tables import main_stall
+from hwsim.report.text_table import text_table
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Code, Command, Problem, Step, Table, Widget
 from hwsim.timing.systolic.folds import Stationary, Timing

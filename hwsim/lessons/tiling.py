@@ -13,7 +13,7 @@ from hwsim.describe.catalog import data_folder
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
-from hwsim.report.tables import text_table
+from hwsim.report.text_table import text_table
 from hwsim.report.tiling import machine_text, tiling_text
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Loops, Problem, Step, Table, Widget

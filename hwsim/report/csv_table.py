@@ -1,11 +1,17 @@
-"""A comparison's layers as CSV, one line a layer."""
+"""Results' layers as one table: CSV, or a DataFrame of pandas."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
+from hwsim.errors import HwsimError
 from hwsim.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -36,27 +42,23 @@ CSV_HEAD = [
     "energy_pj",
     "notes",
 ]
+SHORTENED = {"seconds": 9, "utilization": 6, "energy_pj": 9}  # digits of a cell in CSV
 
 
-def csv_text(results: tuple[Result, ...]) -> str:
-    """One line a layer."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_HEAD)
+def layer_rows(results: Iterable[Result]) -> Iterator[list[str | int | float]]:
+    """The columns of CSV_HEAD, a row a layer."""
     for result in results:
         for layer in result.layers:
             counts = layer.operations
-            words = [
+            yield [
                 result.machine,
                 result.workload,
                 result.algorithm,
                 result.dtype,
                 layer.name,
                 layer.algorithm,
-            ]
-            numbers = [
-                round(layer.cycles.total, 3),
-                f"{layer.seconds:.9g}",
+                layer.cycles.total,
+                layer.seconds,
                 counts.multiplies,
                 counts.constant_multiplies,
                 counts.shifts,
@@ -65,10 +67,30 @@ def csv_text(results: tuple[Result, ...]) -> str:
                 layer.dram_read_bytes,
                 layer.dram_write_bytes,
                 layer.compulsory_bytes,
-                f"{layer.utilization:.6g}",
-                f"{sum(layer.energy_pj.values()):.9g}",
+                layer.utilization,
+                sum(layer.energy_pj.values()),
+                "; ".join(layer.notes),
             ]
-            writer.writerow(
-                [*(_cell(word) for word in words), *numbers, _cell("; ".join(layer.notes))]
-            )
+
+
+def csv_text(results: tuple[Result, ...]) -> str:
+    """One line a layer."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for row in layer_rows(results):
+        cells = dict(zip(CSV_HEAD, row, strict=True))
+        cells["cycles"] = round(float(cells["cycles"]), 3)
+        for name, digits in SHORTENED.items():
+            cells[name] = f"{cells[name]:.{digits}g}"
+        writer.writerow(map(_cell, cells.values()))
     return buffer.getvalue()
+
+
+def frame(results: Iterable[Result]) -> pandas.DataFrame:
+    """A row a layer, numbers as they are. Raises HwsimError where pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise HwsimError("a DataFrame needs a package: pip install pandas") from None
+    return pandas.DataFrame(list(layer_rows(results)), columns=CSV_HEAD)

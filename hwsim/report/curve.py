@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from hwsim.describe.units import size_text
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 
 SCHEMA = "hwsim.curve/1"
 BAR = 40  # characters of the longest

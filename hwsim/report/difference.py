@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hwsim.describe.units import seconds_text, si, size_text
-from hwsim.report.tables import energy_text, text_table
+from hwsim.report.tables import energy_text
+from hwsim.report.text_table import text_table
 from hwsim.results.diff import Difference, Moved
 
 HEAD = ["", "what", "before", "after", "change"]

@@ -1,4 +1,4 @@
-"""Plain-text tables of at most 80 columns, and the same as HTML for notebooks."""
+"""A run or a comparison in plain text of at most 80 columns, and as HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from html import escape
 from hwsim.choose.kernels import KernelChoice
 from hwsim.choose.layer import NOT_SCHEDULED
 from hwsim.describe.units import seconds_text, si, size_text
+from hwsim.report.text_table import WIDTH, Rows, text_table
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
 
-WIDTH = 80
-LEAST_WORDS = 12  # columns of a last column of words
 OF_LIBRARIES = ("'s library ", "maps are copied to channels last")  # what their notes say
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
-Rows = list[list[str]]
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
 COMPARE_HEAD = [
@@ -33,35 +31,6 @@ COMPARE_HEAD = [
     "energy",
 ]
 TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "workspace", "energy"]
-
-
-def text_table(
-    head: Sequence[str], rows: Rows, left: int = 2, words_last: bool = False, gap: int = 2
-) -> str:
-    """Aligned columns; the first `left` to the left, numbers to the right; cut at WIDTH. A last
-    column of words is wrapped, never cut."""
-    widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
-    if words_last:
-        before = sum(widths[:-1]) + gap * len(widths[:-1])
-        widths[-1] = min(widths[-1], max(LEAST_WORDS, WIDTH - before))
-    between = " " * gap
-    lines = []
-    rule = ["-" * width for width in widths]
-    for row in [list(head), rule, *rows]:
-        *cells, last = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        if not words_last:
-            line = between.join([*cells, last]).rstrip()
-            lines.append(
-                line[:WIDTH] if row is rule or len(line) <= WIDTH else f"{line[: WIDTH - 1]}\u2026"
-            )
-            continue
-        first, *more = textwrap.wrap(row[-1], widths[-1]) or [""]
-        lines.append(between.join([*cells, first]).rstrip())
-        lines += [" " * (sum(widths[:-1]) + gap * len(cells)) + piece for piece in more]
-    return "\n".join(lines)
 
 
 def fidelity_word(result: Result) -> str:

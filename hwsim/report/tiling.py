@@ -16,7 +16,7 @@ from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 from hwsim.results.result import LayerResult
 
 SCHEMA = "hwsim.tiling/1"

@@ -12,6 +12,8 @@ from hwsim.describe.workload import Workload
 from hwsim.results.result import Result
 
 if TYPE_CHECKING:
+    import pandas
+
     from hwsim.report.plot import ChartView
 
 
@@ -52,6 +54,13 @@ class Comparison:
         from hwsim.report.tables import comparison_table
 
         return comparison_table(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Layers of all results as a DataFrame of pandas, the columns of the CSV. Raises HwsimError
+        where it is not installed."""
+        from hwsim.report.csv_table import frame
+
+        return frame(self.results)
 
     def to_dict(self) -> dict[str, Any]:
         """The results as the JSON schema's documents."""

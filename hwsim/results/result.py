@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwsim.ir.stage import Operations
 from hwsim.results.pipelined import Pipelined, pipelined
 from hwsim.results.reuse import TensorReuse
 from hwsim.results.timeline import Timeline
+
+if TYPE_CHECKING:
+    import pandas
 
 Energy = Mapping[str, float]
 
@@ -330,6 +333,13 @@ class Result:
         from hwsim.report.tables import run_table
 
         return run_table(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Layers as a DataFrame of pandas, the columns of the CSV. Raises HwsimError where it is
+        not installed."""
+        from hwsim.report.csv_table import frame
+
+        return frame((self,))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON schema's document."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hwsim.describe.units import seconds_text, size_text
-from hwsim.report.tables import WIDTH, energy_text, text_table
+from hwsim.report.tables import energy_text
+from hwsim.report.text_table import WIDTH, text_table
 from hwsim.sweeps.result import Point, Sensitivity, SweepResult
 from hwsim.sweeps.rows import COLUMNS, value
 from hwsim.sweeps.spec import OBJECTIVES

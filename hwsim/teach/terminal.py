@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import singledispatch
 
 from hwsim.report.drawing import lengths, number_text, title_text
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 from hwsim.teach.content import (
     Bars,
     Block,

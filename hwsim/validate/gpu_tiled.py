@@ -15,8 +15,6 @@ from hwsim.ir.transform import drop_idle
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.cache import Cache
 from hwsim.timing import Run
-from hwsim.timing.gpu.blocks import run_on_blocks
-from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.validate import Pair
 
 TILED = "tiled"
@@ -84,6 +82,9 @@ def sm_load_sectors(row: Mapping[str, Any], machine: Machine) -> float:
 
 def run_by_hand(row: Mapping[str, Any], machine: Machine) -> Run:
     """The kernel as its blocks run, its call left out."""
+    from hwsim.timing.gpu.blocks import run_on_blocks
+    from hwsim.timing.gpu.l2 import L2Buffers
+
     name = machine.only("cache")
     l2 = machine.part(name, Cache)
     nest = nest_of(row, machine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from hwsim.report.tables import WIDTH, text_table
+from hwsim.report.text_table import WIDTH, text_table
 from hwsim.validate import Report, Score
 
 HEAD = ["metric", "group", "rows", "exact", "mean", "median", "largest"]

@@ -9,7 +9,7 @@ from typing import Any
 from hwsim.describe.units import si
 from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.foreign.scalesim.files import ScaleSimConfig, ScaleSimLayer, topology_notes
-from hwsim.report.tables import text_table
+from hwsim.report.text_table import text_table
 
 HEAD = ["layer", "cycles", "util", "mapping", "ifmap reads", "filter reads", "ofmap writes"]
 CSV_HEAD = (

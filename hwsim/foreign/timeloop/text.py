@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hwsim.foreign.timeloop.design import Design
-from hwsim.report.tables import text_table
+from hwsim.report.text_table import text_table
 
 THEIRS = ["level", "tensor", "copies", "tile", "reads", "fills", "updates"]
 MOVED = ["level", "tensor", "fills", "serves", "updates", "drains"]
