@@ -155,6 +155,10 @@ class Compute(Part):
         """Cycles between two stages, however little they do."""
         return 0.0
 
+    def faults_at(self, clock_hz: float) -> Iterator[tuple[str, str]]:
+        """(field, what is wrong) of times that may be stated in cycles."""
+        yield from ()
+
     def in_graph(self, clock_hz: float) -> Compute:
         """The same as the layers of a network find it, which follow one another without calls."""
         return self
@@ -271,6 +275,8 @@ class Machine:
                     f"{', '.join(self.compute.dtypes)}",
                 )
             yield from self._unmet()
+            for name, what in self.compute.faults_at(self.clock_hz):
+                yield f"parts.{self.compute_name}.{name}", what
 
     def _unmet(self) -> Iterator[tuple[str, str]]:
         """Memories that the timing needs and does not find, and those it would not simulate."""

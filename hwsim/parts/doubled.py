@@ -82,8 +82,10 @@ def _more(part: Part) -> Part:
 def _sooner(machine: Machine) -> Machine:
     compute = machine.compute
     if isinstance(compute, StreamingMultiprocessor):
-        gap = None if compute.gap is None else _half(compute.gap)
-        sooner = replace(compute, launch=_half(compute.launch), gap=gap)
+        gap, captured = (
+            None if time is None else _half(time) for time in (compute.gap, compute.captured)
+        )
+        sooner = replace(compute, launch=_half(compute.launch), gap=gap, captured=captured)
         return _with(machine, machine.compute_name, sooner)
     dram = machine.part(machine.dram_name, Dram)
     return _with(machine, machine.dram_name, replace(dram, latency=_half(dram.latency)))

@@ -129,6 +129,10 @@ class StreamingMultiprocessor(Compute):
                 "no rate for fp32, in which transforms and pooling run; expected one",
             )
 
+    def faults_at(self, clock_hz: float) -> Iterator[tuple[str, str]]:
+        if self.gap_cycles(clock_hz) > self.launch_cycles(clock_hz):
+            yield "gap", f"{self.gap}; expected at most the launch, which is {self.launch}"
+
     def _missing_files(self) -> Iterator[tuple[str, str]]:
         """The kernels' files that cannot be read."""
         loads = (("kernels", self.kernels, load_library),)

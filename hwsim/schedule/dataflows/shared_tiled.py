@@ -120,9 +120,7 @@ class SharedTiled:
         }
         names = tuple(tensor.name for tensor in stage.tensors)
         inputs = tuple(tensor.name for tensor in stage.inputs)
-        taps = tuple(
-            dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
-        )
+        taps = _taps(stage, view)
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *points(view.b, "block"),
@@ -136,6 +134,12 @@ class SharedTiled:
             *points((*view.m, *view.n)),
         ]
         return Nest(stage, drop_idle(stage, items), self.name)
+
+
+def _taps(stage: Stage, view: GemmView) -> tuple[str, ...]:
+    """Dims outside the view: a direct convolution's taps."""
+    viewed = (*view.m, *view.n, *view.k, *view.b)
+    return tuple(dim for dim, _ in stage.bounds if dim not in viewed)
 
 
 def _sizes(stage: Stage, view: GemmView, tile: BlockTile) -> dict[str, int]:
@@ -201,8 +205,14 @@ def _in_waves(
     """Cycles of all blocks, so many at a time on an SM."""
     sizes = _sizes(stage, view, tile)
     m, n, k = (_product(sizes, dims) for dims in (view.m, view.n, view.k))
-    operands = threads * (min(m, tile.tm) + min(n, tile.tn)) * k
-    step = code.step(copied=(m + n) * k, read=operands, products=m * n * k, threads=threads, deep=k)
+    deep = k * stage.group(_taps(stage, view))
+    step = code.step(
+        copied=_shared_bytes(stage, view, tile) / stage.output.width,
+        read=threads * (min(m, tile.tm) + min(n, tile.tn)) * deep,
+        products=m * n * deep,
+        threads=threads,
+        deep=deep,
+    )
     steps = ceil(stage.group(view.k) / k)
     full, rest = divmod(_blocks(stage, view, sizes), held * code.sm.sms)
     whole = full * max(held * step.work, step.alone)

@@ -45,7 +45,6 @@ def step_of(
 
 
 def _reduction(nest: Nest, boundary: Hold) -> int:
-    """Steps along the reduction of a tile."""
-    sizes, view = tile_sizes(nest, boundary), nest.stage.view
-    assert view is not None
-    return prod(sizes[dim] for dim in view.k)
+    """Steps along the reduction of a tile, a convolution's taps among them."""
+    sizes = tile_sizes(nest, boundary)
+    return prod(sizes[dim] for dim in nest.stage.reduction)
