@@ -561,6 +561,8 @@ def test_the_text_of_the_roofline_lesson_is_true() -> None:
                 for what, times in run["doubled"].items()
             }
             best[machine, network] = max(gains, key=lambda what: gains[what])
+            if (machine, network) == ("h200", "mobilenet-v1"):
+                assert max(gains.values()) < 1.05
             assert gains[MEMORY] < 1.02
     vgg = {machine: what for (machine, network), what in best.items() if network == "vgg16"}
     assert vgg == {
@@ -569,8 +571,7 @@ def test_the_text_of_the_roofline_lesson_is_true() -> None:
     }
     mobile = {machine: what for (machine, network), what in best.items() if network != "vgg16"}
     assert mobile == {
-        **dict.fromkeys(("tpu-v1", "tpu-v4", "edge-tpu", "cortex-a76"), MULTIPLIERS),
-        "h200": START,
+        **dict.fromkeys(("h200", "tpu-v1", "tpu-v4", "edge-tpu", "cortex-a76"), MULTIPLIERS),
         "xeon-8380": BANDWIDTH,
     }
 

@@ -84,7 +84,7 @@ class Roofline:
             "**bandwidth** is what VGG-16 wants there; a CPU and a GPU want **multipliers**. "
             "MobileNet has few weights, and its depthwise layers use one column of an array: a "
             "second array helps them, bandwidth does not. On a GPU its layers are so short that "
-            "half of the launch is worth more than twice the multipliers. xeon-8380 wants "
+            "each kernel mostly fills and drains, and nothing here helps much. xeon-8380 wants "
             "bandwidth most: its cores wait for it in the thin layers. More memory on the chip "
             "helps none of them here. (More than 2 times from twice the bandwidth: with it "
             "edge-tpu's schedule takes other tiles, which move less.)",
@@ -110,7 +110,7 @@ class Roofline:
                 "Argue from the table above.",
                 "None for all: it depends on the layers. Layers that use each weight once want "
                 "bandwidth. Large convolutions want multipliers. Depthwise layers want arrays "
-                "that several channels can share, small layers on a GPU shorter launches. And "
+                "that several channels can share, small layers on a GPU fewer, larger kernels. And "
                 "much needs no new hardware: tiles, batches, fusion, narrower types, Winograd at "
                 "large batches, zeros in whole blocks. The other lessons have the numbers.",
             ),
