@@ -8,60 +8,15 @@ each call. Kernel names, grids and blocks are read by PyTorch's profiler.
 import json
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
+from gpu_probe import kernels_of, median_us
 from torch.nn import functional
 
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 MAPS = ((64, 224), (64, 112), (128, 56), (256, 56), (512, 28), (1024, 14), (512, 14), (2048, 7))
 BATCHES = (1, 4, 16, 64)
-
-flush = torch.empty(256 * 2**20, dtype=torch.uint8, device="cuda")
-
-
-def median_us(call, cold):
-    """Microseconds of one call on the device."""
-    for _ in range(3):
-        call()
-    times = []
-    torch.cuda._sleep(2_000_000)
-    for _ in range(15):
-        if cold:
-            flush.zero_()
-        start = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
-        start.record()
-        call()
-        end.record()
-        times.append((start, end))
-    torch.cuda.synchronize()
-    return sorted(start.elapsed_time(end) * 1e3 for start, end in times)[7]
-
-
-def kernels_of(call):
-    """Name, time, grid, block and registers of every kernel that a call launches."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        call()
-        torch.cuda.synchronize()
-    with TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        seen.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
-    return [
-        {
-            "name": event["name"][:160],
-            "us": round(event["dur"], 2),
-            "grid": event["args"]["grid"],
-            "block": event["args"]["block"],
-            "registers": event["args"].get("registers per thread"),
-        }
-        for event in events
-        if event.get("cat") == "kernel"
-    ]
 
 
 def calls(x):

@@ -8,9 +8,9 @@ CUDA graph, `kernels` those of one replay by name: [calls, microseconds by PyTor
 import json
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
+from gpu_probe import events_of, median_us
 from torch import nn
 
 VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
@@ -88,36 +88,12 @@ def captured(model, x):
     return graph
 
 
-def median_us(graph):
-    """Microseconds of one replay on the device."""
-    times = []
-    for _ in range(15):
-        start = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
-        start.record()
-        graph.replay()
-        end.record()
-        times.append((start, end))
-    torch.cuda.synchronize()
-    return sorted(start.elapsed_time(end) * 1e3 for start, end in times)[7]
-
-
-def kernels_of(call):
-    """{name: [calls, microseconds]} of the kernels that a call launches."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        call()
-        torch.cuda.synchronize()
-    with TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        seen.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
+def by_name(events):
+    """{name: [calls, microseconds]} of kernels."""
     found = {}
     for event in events:
-        if event.get("cat") in ("kernel", "gpu_memset", "gpu_memcpy"):
-            calls, us = found.get(event["name"][:120], (0, 0.0))
-            found[event["name"][:120]] = [calls + 1, round(us + event["dur"], 2)]
+        calls, us = found.get(event["name"][:120], (0, 0.0))
+        found[event["name"][:120]] = [calls + 1, round(us + event["dur"], 2)]
     return found
 
 
@@ -136,8 +112,8 @@ def main(out):
                 x = x.to(memory_format=format_)
                 with torch.inference_mode():
                     graph = captured(model, x)
-                    us = median_us(graph)
-                    kernels = kernels_of(graph.replay)
+                    us = median_us(graph.replay, False)
+                    kernels = by_name(events_of(graph.replay))
                 rows.append(
                     {
                         "network": network,
