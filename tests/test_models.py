@@ -129,6 +129,30 @@ def test_products_of_data_and_what_is_not_modelled(tmp_path: Path) -> None:
     assert "Einsum 1" in result.machine_fidelity
 
 
+def test_what_rides_along_is_in_the_layer_before(tmp_path: Path) -> None:
+    """A bias is a convolution's third input; a ConvInteger's further inputs are zero points."""
+    zero = np.zeros((), np.uint8)
+    integer = helper.make_node("ConvInteger", ["i", "v", "p", "q"], ["j"])
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["y"]),
+        helper.make_node("BatchNormalization", ["y", "g", "g", "g", "g"], ["z"]),
+        helper.make_node("Relu", ["z"], ["r"]),
+        helper.make_node("Conv", ["r", "w"], ["s"]),
+        helper.make_node("Cast", ["s"], ["i"], to=TensorProto.UINT8),
+        integer,
+        helper.make_node("Cast", ["j"], ["out"], to=TensorProto.FLOAT),
+    ]
+    ones = np.ones(4, np.float32)
+    weights = {"w": np.zeros((4, 4, 3, 3), np.float32), "b": ones, "g": ones}
+    weights |= {"v": np.zeros((4, 4, 3, 3), np.uint8), "p": zero, "q": zero}
+    path = saved(tmp_path / "m.onnx", nodes, {"x": [1, 4, 16, 16]}, weights, "out")
+    workload = load_workload(path)
+    first, second, third = (n for n, layer in workload.layers.items() if layer.macs)
+    assert workload.riding[first] == ("bias", "batchnorm", "relu")
+    assert "bias" not in (*workload.riding.get(second, ()), *workload.riding.get(third, ()))
+    assert workload.eager().macs == workload.macs
+
+
 def test_groups_pads_and_rounded_up_places(tmp_path: Path) -> None:
     path = saved(
         tmp_path / "m.onnx",

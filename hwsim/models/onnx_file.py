@@ -224,12 +224,17 @@ def _window(node: Any, dims: Mapping[str, Dims], kernel: tuple[int, ...]) -> Att
     }
 
 
+def _conv_integer(node: Any, dims: Mapping[str, Dims]) -> Attributes:
+    """Its further inputs are zero points, no bias."""
+    return {**_window(node, dims, dims[node.input[1]][2:]), "bias": False}
+
+
 def _conv(node: Any, dims: Mapping[str, Dims]) -> Attributes:
-    return _window(node, dims, dims[node.input[1]][2:])
+    return {**_conv_integer(node, dims), "bias": any(node.input[2:])}
 
 
 def _convtranspose(node: Any, dims: Mapping[str, Dims]) -> Attributes:
-    window = _window(node, dims, dims[node.input[1]][2:])
+    window = _conv(node, dims)
     axes = len(window["kernel"])
     return {**window, "output_padding": tuple(_attribute(node, "output_padding", (0,) * axes))}
 
@@ -259,7 +264,7 @@ def _none(node: Any, dims: Mapping[str, Dims]) -> Attributes:
 
 PRODUCTS: dict[str, tuple[str, Callable[[Any, Mapping[str, Dims]], Attributes]]] = {
     "Conv": ("conv", _conv),
-    "ConvInteger": ("conv", _conv),
+    "ConvInteger": ("conv", _conv_integer),
     "ConvTranspose": ("convtranspose", _convtranspose),
     "MaxPool": ("pool", _pool(True)),
     "AveragePool": ("pool", _pool(False)),

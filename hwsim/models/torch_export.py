@@ -233,6 +233,7 @@ def _window(
         "dilations": _spread(_value(arguments, "dilation", 1), axes),
         "groups": _value(arguments, "groups", 1),
         "output_padding": _spread(_value(arguments, "output_padding", 0), axes),
+        "bias": len(tensors) > 2,
     }
 
 

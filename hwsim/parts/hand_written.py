@@ -22,9 +22,8 @@ from math import ceil
 from hwsim.describe.machine import Machine
 from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.parts.sm import WARP, StreamingMultiprocessor
 
-WARP = 32
 WORD_BYTES = 4  # of a thread's read of shared memory
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import ClassVar
 
 from hwsim.describe.kernels import Library, load_library
@@ -16,6 +17,8 @@ from hwsim.describe.units import DTYPE_BYTES, Duration
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
 
+WARP = 32  # threads that run together
+REGISTER_BYTES = 4
 THREAD, GROUP = "thread", "tensor group"  # axes whose neighbours hold a tile in registers each
 
 
@@ -87,6 +90,21 @@ class StreamingMultiprocessor(Compute):
     def gap_cycles(self, clock_hz: float) -> float:
         """Between two kernels of a library."""
         return (self.gap or self.launch).cycles(clock_hz)
+
+    def blocks_held(
+        self, threads: int, registers: int, shared_bytes: int, register_file: int, shared: int
+    ) -> dict[str, int]:
+        """Blocks that an SM of so many bytes of registers and shared memory holds, by what limits
+        them. registers: of a thread; shared_bytes: of a block."""
+        warps = ceil(threads / WARP) * WARP
+        limits = {
+            "slots": self.max_blocks,
+            "threads": self.max_threads // warps,
+            "registers": register_file // (registers * REGISTER_BYTES * warps),
+        }
+        if shared_bytes:
+            limits["shared memory"] = shared // shared_bytes
+        return limits
 
     def in_graph(self, clock_hz: float) -> StreamingMultiprocessor:
         """The same where kernels follow one another in a captured graph, not call by call."""

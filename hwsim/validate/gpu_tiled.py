@@ -9,11 +9,13 @@ from typing import Any
 from hwsim.count.closed_form import count
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.units import Duration
 from hwsim.ir.convolution import gemm_stage
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.transform import drop_idle
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.cache import Cache
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.timing import Run
 from hwsim.validate import Pair
 
@@ -81,13 +83,13 @@ def sm_load_sectors(row: Mapping[str, Any], machine: Machine) -> float:
 
 
 def run_by_hand(row: Mapping[str, Any], machine: Machine) -> Run:
-    """The kernel as its blocks run, its call left out."""
+    """The kernel as its blocks run, on a machine whose calls take no time."""
     from hwsim.timing.gpu.blocks import run_on_blocks
     from hwsim.timing.gpu.l2 import L2Buffers
 
-    name = machine.only("cache")
+    sm, name = machine.part(machine.compute_name, StreamingMultiprocessor), machine.only("cache")
+    uncalled = replace(sm, launch=Duration(0.0, True))
+    machine = replace(machine, parts={**machine.parts, machine.compute_name: uncalled})
     l2 = machine.part(name, Cache)
-    nest = nest_of(row, machine)
-    run = run_on_blocks(nest, machine, FP32, L2Buffers(name, l2.capacity, l2.line), True)
-    inside = {cause: time for cause, time in run.cycles.stall.items() if cause != "kernel launch"}
-    return replace(run, cycles=replace(run.cycles, stall=inside))
+    chain = L2Buffers(name, l2.capacity, l2.line)
+    return run_on_blocks(nest_of(row, machine), machine, FP32, chain, True)

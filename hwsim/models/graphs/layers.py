@@ -57,7 +57,6 @@ def _window(node: Node, dims: Dims, filters: Dims) -> dict[str, Any]:
     images, planes = _planes(dims)
     r, s = _both(filters[2:], 1)
     given = node.attributes
-    has_bias = any(node.inputs[2:])
     return {
         "r": r,
         "s": s,
@@ -67,7 +66,7 @@ def _window(node: Node, dims: Dims, filters: Dims) -> dict[str, Any]:
         "groups": given["groups"],
         "images": images,
         "in_": planes,
-        "then": ("bias",) if has_bias else None,
+        "then": ("bias",) if given["bias"] else None,
     }
 
 

@@ -28,8 +28,6 @@ from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
-REGISTER_BYTES = 4
-
 
 @dataclass(frozen=True)
 class BlockTile:
@@ -186,12 +184,8 @@ def _ranking(
     def cycles(tile: BlockTile) -> tuple[float, int]:
         threads = _threads(stage, view, tile)
         registers = _registers(stage, view, tile, sm, False)
-        held = min(
-            sm.max_blocks,
-            sm.max_threads // threads,
-            register_file // (threads * registers * REGISTER_BYTES),
-            shared // _shared_bytes(stage, view, tile),
-        )
+        slices = _shared_bytes(stage, view, tile)
+        held = min(sm.blocks_held(threads, registers, slices, register_file, shared).values())
         if held < 1:
             return inf, 0
         return _in_waves(stage, view, tile, code, threads, held), -tile.bm * tile.bn

@@ -30,13 +30,11 @@ from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.parts.sm import REGISTER_BYTES, WARP, StreamingMultiprocessor
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-WARP = 32
-REGISTER_BYTES = 4
 REGISTERS_AT_A_TIME = 8  # a thread's registers are handed out in eights: NVIDIA, CUDA C++ guide
 RESERVED_SHARED = 1024  # bytes of every block that the system keeps: NVIDIA, Hopper tuning guide
 SUM_BYTES = 4

@@ -11,10 +11,10 @@ from hwsim.errors import HwsimError
 from hwsim.ir.attention import head_width, is_fused_attention
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
-from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
+from hwsim.parts.sm import GROUP, REGISTER_BYTES, THREAD, WARP, StreamingMultiprocessor
 from hwsim.schedule.dataflows.fused_attention import tile_of
 from hwsim.timing.explicit.accesses import word_bytes
-from hwsim.timing.gpu.kernel_time import REGISTER_BYTES, WARP, Chip, product_of
+from hwsim.timing.gpu.kernel_time import Chip, product_of
 from hwsim.timing.gpu.rows import RowKernel
 
 ACCUMULATOR_BYTES = 4
@@ -59,7 +59,6 @@ def occupancy(
     )
     per_holder = sm.tensor_threads if sm.on_tensor_cores(nest.stage) else 1
     threads = holders * per_holder
-    warps = ceil(threads / WARP) * WARP
     register_file, shared = machine.only("registers"), machine.only("scratchpad", "sm")
     words = {
         level: sum(
@@ -71,14 +70,8 @@ def occupancy(
         for level in (register_file, shared)
     }
     registers = sm.working_registers + ceil(words[register_file] / REGISTER_BYTES / per_holder)
-    limits = {
-        "slots": sm.max_blocks,
-        "threads": sm.max_threads // warps,
-        "registers": machine.memories[register_file].capacity
-        // (registers * REGISTER_BYTES * warps),
-    }
-    if words[shared]:
-        limits["shared memory"] = machine.memories[shared].capacity // words[shared]
+    room = (machine.memories[level].capacity for level in (register_file, shared))
+    limits = sm.blocks_held(threads, registers, words[shared], *room)
     limit = min(limits, key=lambda name: limits[name])
     if (
         limits[limit] < 1
