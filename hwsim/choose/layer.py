@@ -22,7 +22,7 @@ from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.results.result import Cycles, LayerResult, StageResult
+from hwsim.results.result import Accesses, Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
@@ -237,12 +237,7 @@ def run_nest(
         raise HwsimError(f"{machine.name}: {nest.stage.name}: {refusal}")
     run = timing.run(nest, machine, dtype, around)
     stage, operations = run.nest.stage, run.nest.stage.operations
-    bytes_moved = {
-        part: {tensor: access.read_bytes + access.write_bytes for tensor, access in tensors.items()}
-        for part, tensors in run.accesses.items()
-    }
-    _gate_filter_reads(bytes_moved, run, machine)
-    moved = {part: sum(tensors.values()) for part, tensors in bytes_moved.items()}
+    energy, energy_by_tensor = energy_moved(run.nest, machine, dtype, run.accesses)
     beside = (
         notes(machine, run.nest, run.counts, machine.compute.accumulator_bytes)
         if run.counts
@@ -260,18 +255,36 @@ def run_nest(
         run.accesses,
         machine.dram_name,
         run.footprint,
-        energy_pj(machine, dtype, operations, moved),
+        energy,
         sampling=run.sampling,
         reuse=_reuse(run, machine),
-        energy_by_tensor_pj=energy_by_tensor_pj(machine, bytes_moved),
+        energy_by_tensor_pj=energy_by_tensor,
         timeline=run.timeline if timeline else None,
     )
 
 
-def _gate_filter_reads(moved: dict[str, dict[str, int]], run: Run, machine: Machine) -> None:
+def energy_moved(
+    nest: Nest, machine: Machine, dtype: str, accesses: Accesses
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Energy in pJ by part, and by part and tensor, of what a nest moves and computes."""
+    moved = {
+        part: {tensor: access.read_bytes + access.write_bytes for tensor, access in tensors.items()}
+        for part, tensors in accesses.items()
+    }
+    _gate_filter_reads(moved, nest, machine, accesses)
+    in_all = {part: sum(tensors.values()) for part, tensors in moved.items()}
+    return (
+        energy_pj(machine, dtype, nest.stage.operations, in_all),
+        energy_by_tensor_pj(machine, moved),
+    )
+
+
+def _gate_filter_reads(
+    moved: dict[str, dict[str, int]], nest: Nest, machine: Machine, accesses: Accesses
+) -> None:
     """Where PEs gate zeros, filters are read from a PE's scratchpad only for products that switch
     the multiplier."""
-    stage, operations = run.nest.stage, run.nest.stage.operations
+    stage, operations = nest.stage, nest.stage.operations
     if machine.compute.zeros != "gating" or not operations.multiplies:
         return
     idle = 1 - operations.effectual_multiplies / operations.multiplies
@@ -282,7 +295,7 @@ def _gate_filter_reads(moved: dict[str, dict[str, int]], run: Run, machine: Mach
                 and tensor.buffer in rows
                 and machine.memories[part].per == "pe"
             ):
-                rows[tensor.buffer] -= int(run.accesses[part][tensor.buffer].read_bytes * idle)
+                rows[tensor.buffer] -= int(accesses[part][tensor.buffer].read_bytes * idle)
 
 
 def _reuse(run: Run, machine: Machine) -> dict[str, TensorReuse]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -12,18 +12,20 @@ from hwsim.algorithms import lower, whole_stages
 from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import implicit_chain, run_nest
-from hwsim.choose.nests import MEASURES, UNDERSTATED, best_of
+from hwsim.choose.least import least_of
+from hwsim.choose.nests import MEASURES, NEAR, STEPS_TRIED, UNDERSTATED
 from hwsim.describe.layer import Layer, MemoryLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
+from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.core import Core
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement, keep_on_chip
-from hwsim.schedule.dataflows import DATAFLOWS, nests_of
+from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, nests_of
 from hwsim.schedule.mapper import Options, best_mapping
 from hwsim.schedule.mapper.found import Found
 from hwsim.timing import Surroundings
@@ -197,34 +199,69 @@ def _runner(machine: Machine, stage: Stage, last: bool) -> Runner:
 def _better_of_flows(
     name: str, layer: Layer, machine: Machine, found: Found, placement: Placement, run: Runner
 ) -> MappedStage:
-    """The mapper's nest, or a dataflow's where that is better once simulated: spaces leave out
-    nests that dataflows know of, and bounds leave out waiting."""
-    objective, stage = found.objective, found.stage
+    """The mapper's nest, or another where that is better once simulated: its own runners-up, since
+    bounds leave out waiting, and the dataflows', since spaces leave out nests that they know of."""
+    measure = MEASURES[found.objective]
     best = MappedStage(name, layer, found, found.nest, None, run(found.nest))
+    so_far = measure(best.simulated)[0]
+    rivals = [*_runners_up(found, machine)]
     for flow in (DATAFLOWS[flow] for flow in sorted(DATAFLOWS)):
-        if flow.refuses(stage, machine) is not None:
-            continue
-        ran: list[tuple[Nest, StageResult]] = []
-
-        def keep(nest: Nest, ran: list[tuple[Nest, StageResult]] = ran) -> StageResult:
-            ran.append((nest, run(nest)))
-            return ran[-1][1]
-
+        rivals += _rivals(flow, found, machine, placement, so_far)
+    for rival in sorted(rivals, key=lambda rival: rival.least):
+        if rival.least * CLEARLY >= so_far:
+            break
         try:
-            ranked = nests_of(flow, stage, machine, placement, objective)
-            least = min(candidate.estimate for candidate in ranked) * UNDERSTATED
-            if _hopeless(found, least, best.simulated):
-                continue
-            best_of(ranked, objective, keep, MEASURES[objective](best.simulated)[0])
+            result = run(rival.nest)
         except HwsimError:
-            continue  # nothing of it fits
-        for nest, result in ran:
-            if MEASURES[objective](result)[0] * CLEARLY < MEASURES[objective](best.simulated)[0]:
-                best = MappedStage(name, layer, found, nest, flow.name, result)
+            continue  # it does not fit
+        if measure(result)[0] * CLEARLY < so_far:
+            so_far = measure(result)[0]
+            best = MappedStage(name, layer, found, rival.nest, rival.flow, result)
     return best
 
 
-def _hopeless(found: Found, estimate: float, best: StageResult) -> bool:
+@dataclass(frozen=True)
+class _Rival:
+    """A nest that may be better. least: what no simulation of it goes below."""
+
+    least: float
+    nest: Nest
+    flow: str | None
+
+
+def _runners_up(found: Found, machine: Machine) -> Iterator[_Rival]:
+    for nest in found.runners_up:
+        least = least_of(nest, machine, found.stage.dtype or machine.dtype)
+        yield _Rival(least.by(found.objective), nest, None)
+
+
+def _rivals(
+    flow: Dataflow, found: Found, machine: Machine, placement: Placement, so_far: float
+) -> list[_Rival]:
+    """What a dataflow would simulate of the stage, but for what cannot be better."""
+    stage, objective, rivals, steps = found.stage, found.objective, list[_Rival](), 0
+    if flow.refuses(stage, machine) is not None:
+        return rivals
+    try:
+        ranked = nests_of(flow, stage, machine, placement, objective)
+    except HwsimError:
+        return rivals  # nothing of it fits
+    for candidate in ranked:
+        if candidate.estimate > NEAR * ranked[0].estimate or steps > STEPS_TRIED:
+            break
+        if _hopeless(found, candidate.estimate * UNDERSTATED, so_far):
+            break
+        try:
+            nest = verify_nest(candidate.make())
+        except HwsimError:
+            continue
+        steps += steps_outside(nest)
+        least = least_of(nest, machine, stage.dtype or machine.dtype).by(objective)
+        rivals.append(_Rival(least, nest, flow.name))
+    return rivals
+
+
+def _hopeless(found: Found, estimate: float, so_far: float) -> bool:
     """Can a nest not be better? estimate: its cycles, or its DRAM bytes where these or the energy
     are the objective."""
     least = {
@@ -233,4 +270,4 @@ def _hopeless(found: Found, estimate: float, best: StageResult) -> bool:
         "edp": estimate * found.least_energy,
         "energy": found.least_energy,
     }
-    return least[found.objective] >= MEASURES[found.objective](best)[0]
+    return least[found.objective] >= so_far

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels
 from hwsim.choose.quick import quick_nest
@@ -140,10 +139,9 @@ def best_of(
     ranked: Ranked,
     objective: str,
     run: Callable[[Nest], StageResult],
-    beat: float = inf,
 ) -> StageResult:
     """The best of a dataflow's finalists, simulated: those near the best estimate, until one keeps
-    its own, or none that is left can be better. beat: what another nest comes to."""
+    its own, or none that is left can be better."""
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None
@@ -155,8 +153,7 @@ def best_of(
         if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):
             break
         if best is not None and objective in ESTIMATED:
-            so_far = min(beat, measure(best)[0])
-            if candidate.estimate * UNDERSTATED >= so_far:
+            if candidate.estimate * UNDERSTATED >= measure(best)[0]:
                 break
         result = _attempt(partial(_verified, nest, run))
         if isinstance(result, HwsimError):

@@ -22,7 +22,7 @@ class Found:
 
     metrics: by name, as hwsim.schedule.mapper.model counts them. evaluated: mappings whose cost was
     computed. least_energy: pJ that no mapping at all goes below. rest: what became of the others,
-    in words.
+    in words. runners_up: nests that cost little more, of other orders or another use of the array.
     """
 
     stage: Stage
@@ -38,6 +38,7 @@ class Found:
     least_energy: float = 0.0
     interrupted: bool = False
     rest: str = "the rest ruled out by bounds"
+    runners_up: tuple[Nest, ...] = ()
 
     @property
     def why_not_proven(self) -> str:

@@ -29,6 +29,10 @@ Progress = Callable[[int, int], None]
 Choice = tuple[float, int, tuple[int, ...]]  # score, skeleton, row of every group
 
 
+LITTLE_MORE = 1.05  # times the best score: what waiting may well make up for
+RUNNERS_UP = 8  # mappings that are simulated beside the best
+
+
 class Searched(Protocol):
     """What a hunt asks of a search. stop [1]: not 0 to stop. families [skeletons]: equal where the
     memories hold the same tensors."""
@@ -50,7 +54,8 @@ class Searched(Protocol):
 
 
 class Hunt:
-    """The course of one search: the best mapping so far, and what is left to do."""
+    """The course of one search: the best mapping so far, and what is left to do. met: by skeleton,
+    the best mapping met of it."""
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Hunt:
         self.until = None if seconds is None else time.perf_counter() + seconds
         self.progress, self.most = progress, most
         self.best: Choice | None = None
+        self.met: dict[int, Choice] = {}
         self.tally = np.zeros(2, np.int64)
         self.bound = float(problems.bounds[0]) if len(problems) else np.inf
         self.ties = search.goal.kind in (LATENCY, DRAM)
@@ -71,6 +77,13 @@ class Hunt:
     @property
     def evaluated(self) -> int:
         return int(self.tally[0])
+
+    def runners_up(self) -> list[Choice]:
+        """The best of other skeletons that cost little more than the best of all."""
+        assert self.best is not None
+        score, number, _ = self.best
+        near = (choice for choice in self.met.values() if choice[0] <= score * LITTLE_MORE)
+        return sorted(choice for choice in near if choice[1] != number)[:RUNNERS_UP]
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
         """Descend, then solve until the next bound is no better, then look for less energy among
@@ -194,6 +207,8 @@ class Hunt:
                 self.search.stop[0] = 1
         found = [choice for future in futures if (choice := future.result()) is not None]
         for choice in found:
+            number = choice[1]
+            self.met[number] = min(choice, self.met.get(number, choice))
             if self.best is None or choice[0] < self.best[0]:
                 self.best = choice
         self.tally += np.sum(tallies, axis=0)

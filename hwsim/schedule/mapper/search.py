@@ -123,6 +123,10 @@ class Search:
             time.perf_counter() - started,
             float(self.goal.floors[0]),
             interrupted,
+            runners_up=tuple(
+                self.space.nest(self.space.skeletons[number], self.tiling(rows))
+                for _, number, rows in hunt.runners_up()
+            ),
         )
 
     def tiling(self, rows: tuple[int, ...]) -> Tiling:
