@@ -256,8 +256,11 @@ def _rivals(
         except HwsimError:
             continue
         steps += steps_outside(nest)
-        least = least_of(nest, machine, stage.dtype or machine.dtype).by(objective)
-        rivals.append(_Rival(least, nest, flow.name))
+        least = least_of(nest, machine, stage.dtype or machine.dtype)
+        if objective in ("latency", "edp"):
+            cycles = max(least.cycles, candidate.estimate * UNDERSTATED)
+            least = replace(least, cycles=cycles)
+        rivals.append(_Rival(least.by(objective), nest, flow.name))
     return rivals
 
 

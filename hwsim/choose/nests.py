@@ -152,9 +152,9 @@ def best_of(
         steps += steps_outside(nest)
         if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):
             break
-        if best is not None and objective in ESTIMATED:
-            if candidate.estimate * UNDERSTATED >= measure(best)[0]:
-                break
+        worse = best is not None and candidate.estimate * UNDERSTATED >= measure(best)[0]
+        if worse and objective in ESTIMATED:
+            break
         result = _attempt(partial(_verified, nest, run))
         if isinstance(result, HwsimError):
             error = error or result

@@ -13,9 +13,9 @@ n images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
-from functools import cache
+from functools import cache, partial
 from math import ceil
 from typing import Literal
 
@@ -180,6 +180,13 @@ class Space:
         self.stage, self.machine, self.placement, self.array = stage, machine, placement, array
         self.size = {"n": 1, **stage.extents}
         self.width = stage.output.width
+        self.filter_buffer, self.buffer_name = (
+            machine.chain("weight")[1],
+            machine.chain("activation")[1],
+        )
+        self.buffer = machine.part(self.buffer_name, Scratchpad)
+        self.filter_room = placement.room(machine, self.filter_buffer)
+        self.buffer_room = placement.room(machine, self.buffer_name)
         self.ifmap_words, self.weight_words, self.sum_words = (
             machine.part(machine.chain(role)[-1], Scratchpad).capacity // self.width
             for role in ("activation", "weight", "output")
@@ -193,13 +200,13 @@ class Space:
         return self._best_of(self.mappings(self._even_heights()))
 
     def _best_of(self, mappings: Iterator[Mapping]) -> Mapping:
-        legal = [mapping for mapping in mappings if self.misfit(mapping) is None]
-        if not legal:
+        best = min(mappings, key=lambda mapping: (*self.cost(mapping), -mapping.p), default=None)
+        if best is None:
             raise HwsimError(
                 f"{self.machine.name}: {self.stage.name}: not even one output row of one filter "
                 f"fits the buffers"
             )
-        return min(legal, key=lambda mapping: (*self.cost(mapping), -mapping.p))
+        return best
 
     def published(self) -> Mapping:
         """The chip's own mapping, as far as its tables show it: the best of those whose sets are
@@ -220,10 +227,9 @@ class Space:
         return self._best_of(filter(self._in_one_bank, self.mappings(tall)))
 
     def _in_one_bank(self, mapping: Mapping) -> bool:
-        buffer = self.machine.part(self.machine.chain("activation")[1], Scratchpad)
         channels = mapping.q * mapping.r
         image = channels * self._rows(mapping.e) * self.input_columns * self.width
-        return channels == 1 or image <= buffer.capacity // buffer.banks
+        return channels == 1 or image <= self.buffer.capacity // self.buffer.banks
 
     def checked(self, mapping: Mapping) -> Mapping:
         """A mapping given by hand. Raises HwsimError naming what it overflows, and by how much."""
@@ -258,19 +264,26 @@ class Space:
             return
         for n in _divisors(self.size["n"]):
             for m in reversed(_divisors(self.size["k"])):
+                if m % filters:
+                    continue
                 mapping = Mapping(m, n, e, filters // t, q, r, t)
-                if m % filters == 0 and self.misfit(mapping) is None:
+                if self._overflow(mapping) is None:
                     yield mapping
                     break
 
     def misfit(self, mapping: Mapping) -> str | None:
         """What of a mapping the chip has no room for; None when all of it fits."""
-        size, array = self.size, self.array
-        sets = sets_of(array, size["r"], mapping.e)
+        overflow = self._overflow(mapping)
+        return overflow() if overflow else None
+
+    def _overflow(self, mapping: Mapping) -> Callable[[], str] | None:
+        """As `misfit`, put into words when they are asked for."""
+        size = self.size
+        sets = sets_of(self.array, size["r"], mapping.e)
         if mapping.r * mapping.t > sets:
-            return (
+            return lambda: (
                 f"r t = {mapping.r * mapping.t} sets of {size['r']} x {mapping.e} PEs; "
-                f"{array.rows} x {array.cols} hold {sets}"
+                f"{self.array.rows} x {self.array.cols} hold {sets}"
             )
         for what, need, have in (
             ("q s input words", mapping.q * size["s"], self.ifmap_words),
@@ -278,32 +291,20 @@ class Space:
             ("p sums", mapping.p, self.sum_words),
         ):
             if need > have:
-                return f"{need} {what} in a PE that holds {have}"
+                return partial("{} {} in a PE that holds {}".format, need, what, have)
         filters = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"] * self.width
-        filter_buffer, buffer = self.machine.chain("weight")[1], self.machine.chain("activation")[1]
-        if filters > self.placement.room(self.machine, filter_buffer):
-            return (
-                f"{size_text(filters)} of filters in {filter_buffer} of "
-                f"{size_text(self.placement.room(self.machine, filter_buffer))}"
+        if filters > self.filter_room:
+            return lambda: (
+                f"{size_text(filters)} of filters in {self.filter_buffer} of "
+                f"{size_text(self.filter_room)}"
             )
-        part = self.machine.part(buffer, Scratchpad)
-        inputs = (
-            mapping.n
-            * mapping.q
-            * mapping.r
-            * self._rows(mapping.e)
-            * self.input_columns
-            * self.width
-        )
+        channels = mapping.n * mapping.q * mapping.r
+        inputs = channels * self._rows(mapping.e) * self.input_columns * self.width
         sums = mapping.n * min(mapping.m, size["k"]) * mapping.e * size["q"] * self.width
-        need, room = (
-            part.occupied(inputs) + part.occupied(sums),
-            self.placement.room(self.machine, buffer),
-        )
-        if need > room:
-            return (
-                f"{size_text(inputs)} of inputs and {size_text(sums)} of sums in {buffer} of "
-                f"{size_text(room)}{part.by_banks}"
+        if self.buffer.occupied(inputs) + self.buffer.occupied(sums) > self.buffer_room:
+            return lambda: (
+                f"{size_text(inputs)} of inputs and {size_text(sums)} of sums in "
+                f"{self.buffer_name} of {size_text(self.buffer_room)}{self.buffer.by_banks}"
             )
         return None
 

@@ -44,6 +44,8 @@ class Searched(Protocol):
 
     def tiling(self, rows: tuple[int, ...]) -> Tiling: ...
 
+    def prepare(self, problems: Iterable[Subproblem]) -> None: ...
+
     def descend(self, problem: Subproblem, tally: Ints) -> Choice | None: ...
 
     def cheaper(self, problem: Subproblem, cycles: float, tally: Ints) -> Choice | None: ...
@@ -134,6 +136,7 @@ class Hunt:
             tried.update(fresh)
             for first in range(0, len(fresh), DESCENTS):
                 some = ranked.at(fresh[first : first + DESCENTS])
+                some = [problem for problem in some if problem.bound < self._to_beat()]
                 for found in self._round(pool, some, self.search.descend):
                     family = int(holds[found[1]])
                     if family not in best or found[0] < best[family][0]:
@@ -143,7 +146,7 @@ class Hunt:
         for family in range(holds.max() + 1):
             starts += _first(families == family, FIRST)
             starts += ranked.likely[_first(likely == family, FIRST)].tolist()
-        descend(starts)
+        descend(sorted(starts))
         if self.ties and self._at_the_bound():
             return
         grown: set[Choice] = set()
@@ -195,6 +198,7 @@ class Hunt:
         """What is found in some subproblems, each on its own."""
         if not problems or self.search.stop[0]:
             return []
+        self.search.prepare(problems)
         tallies = [np.zeros(2, np.int64) for _ in problems]
         futures = [
             pool.submit(work, problem, tally=tally)

@@ -42,13 +42,16 @@ class Candidates(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """metrics = constant + weights * (prod_g new - prod_g kept), by columns of the groups' tables.
+    """metrics = constant + (prod_g new - prod_g kept) * weights, by columns of the groups' tables.
 
-    columns [terms, groups]; weights [metrics, terms]; constant [metrics].
+    columns [terms, groups], no two alike; weights [terms, metrics], and of them what is added and
+    what is subtracted, zero elsewhere; constant [metrics].
     """
 
     columns: Ints
     weights: Floats
+    added: Floats
+    subtracted: Floats
     constant: Floats
 
 
@@ -98,9 +101,8 @@ def _cost(costs: Costs, new: Any, kept: Any, metrics: Any) -> None:
     metrics[:] = costs.constant
     for term in range(len(new)):
         value = new[term] - kept[term]
-        if value != 0.0:
-            for metric in range(len(metrics)):
-                metrics[metric] += costs.weights[metric, term] * value
+        for metric in range(len(metrics)):
+            metrics[metric] += costs.weights[term, metric] * value
 
 
 @jit
@@ -112,11 +114,9 @@ def _least(costs: Costs, extremes: Any, metrics: Any) -> None:
         low = max(0.0, extremes[term, 0] - extremes[term, 3])
         high = extremes[term, 1] - extremes[term, 2]
         for metric in range(len(metrics)):
-            weight = costs.weights[metric, term]
-            if weight > 0.0:
-                metrics[metric] += weight * low
-            elif weight < 0.0:
-                metrics[metric] += weight * high
+            metrics[metric] += (
+                costs.added[term, metric] * low + costs.subtracted[term, metric] * high
+            )
 
 
 @jit
@@ -138,11 +138,12 @@ def _fits(room: Room, words: Any, final: bool) -> bool:
 def _own_rows(candidates: Candidates, group: int, rows: Any) -> int:
     """Put the rows that a group may take into rows; returns how many there are."""
     count = 0
-    for row in range(candidates.keeps.shape[1]):
-        y = row % candidates.inner_counts[group]
-        if candidates.starts[group] <= y < candidates.ends[group] and candidates.keeps[group, row]:
-            rows[count] = row
-            count += 1
+    for first in range(0, candidates.keeps.shape[1], candidates.inner_counts[group]):
+        last = min(first + candidates.ends[group], candidates.keeps.shape[1])
+        for row in range(first + candidates.starts[group], last):
+            if candidates.keeps[group, row]:
+                rows[count] = row
+                count += 1
     return count
 
 
@@ -183,7 +184,7 @@ def least_outer(candidates: Candidates, costs: Costs, room: Room, least: Any) ->
     """The least of every metric [metrics] over all choices of rows that fit; False where none
     does."""
     groups, terms, held = costs.columns.shape[1], costs.columns.shape[0], len(room.widths)
-    rows = np.zeros((groups, candidates.keeps.shape[1]), np.int64)
+    rows = np.empty((groups, candidates.keeps.shape[1]), np.int64)
     counts = np.zeros(groups, np.int64)
     total = 1
     for group in range(groups):
@@ -215,70 +216,118 @@ def least_outer(candidates: Candidates, costs: Costs, room: Room, least: Any) ->
     return bool(np.isfinite(least[0]))
 
 
+# -- the rows of one subproblem --------------------------------------------------------------------
+
+
+class Choices(NamedTuple):
+    """What the rows that may be chosen are worth, side by side.
+
+    least, exact [groups, rows, 2, terms]: factors of the bounds' terms and of the costs'. words
+    [groups, rows, held].
+    """
+
+    least: Any
+    exact: Any
+    words: Any
+
+
+@jit
+def _rows_of_all(candidates: Candidates, rows: Any) -> Any:
+    """Put the rows that every group may take into rows[group]; returns how many there are."""
+    counts = np.zeros(len(rows), np.int64)
+    for group in range(len(rows)):
+        counts[group] = _own_rows(candidates, group, rows[group])
+    return counts
+
+
+@jit
+def _side_by_side(
+    candidates: Candidates, bounds: Costs, costs: Costs, room: Room, rows: Any, counts: Any
+) -> Choices:
+    """Choices with their words; factors are filled in when they are asked for."""
+    groups, most = len(counts), counts.max()
+    choices = Choices(
+        np.ones((groups, most, 2, len(bounds.columns))),
+        np.ones((groups, most, 2, len(costs.columns))),
+        np.ones((groups, most, len(room.widths))),
+    )
+    for group in range(groups):
+        for pick in range(counts[group]):
+            choices.words[group, pick] = room.words[group, rows[group, pick]]
+    return choices
+
+
+@jit
+def _fill(
+    candidates: Candidates, costs: Costs, group: int, rows: Any, picks: Any, out: Any
+) -> None:
+    """The factors of some of a group's rows: out[group, pick] [2, terms]."""
+    for pick in picks:
+        for term in range(len(costs.columns)):
+            factor = candidates.tables[group, rows[pick], costs.columns[term, group]]
+            out[group, pick, 0, term], out[group, pick, 1, term] = factor[0], factor[1]
+
+
 # -- descent ---------------------------------------------------------------------------------------
 
 
 @jit
-def _best_row(
+def _best_pick(
     goal: Goal,
-    candidates: Candidates,
     costs: Costs,
     room: Room,
-    rows: Any,
+    choices: Choices,
+    counts: Any,
+    picks: Any,
     group: int,
     best: float,
     tally: Any,
 ) -> float:
-    """Set rows[group] to its best row, the others as they are; what it scores, or `best`."""
-    groups, terms, held = costs.columns.shape[1], costs.columns.shape[0], len(room.widths)
-    others_new, others_kept, others_words = np.ones(terms), np.ones(terms), np.ones(held)
-    new, kept, words = np.ones(terms), np.ones(terms), np.ones(held)
+    """Set picks[group] to its best choice, the others as they are; what it scores, or `best`."""
+    groups, terms, held = len(counts), len(costs.columns), len(room.widths)
+    others, others_words = np.ones((2, terms)), np.ones(held)
+    chosen, words = np.ones((2, terms)), np.ones(held)
     metrics = np.zeros(len(costs.constant))
     for other in range(groups):
         if other != group:
-            for term in range(terms):
-                factor = candidates.tables[other, rows[other], costs.columns[term, other]]
-                others_new[term] *= factor[0]
-                others_kept[term] *= factor[1]
-            for member in range(held):
-                others_words[member] *= room.words[other, rows[other], member]
-    own = np.zeros(candidates.keeps.shape[1], np.int64)
-    for number in range(_own_rows(candidates, group, own)):
-        row = own[number]
+            others *= choices.exact[other, picks[other]]
+            others_words *= choices.words[other, picks[other]]
+    for pick in range(counts[group]):
         for member in range(held):
-            words[member] = others_words[member] * room.words[group, row, member]
+            words[member] = others_words[member] * choices.words[group, pick, member]
         if not _fits(room, words, True):
             continue
-        for term in range(terms):
-            factor = candidates.tables[group, row, costs.columns[term, group]]
-            new[term] = others_new[term] * factor[0]
-            kept[term] = others_kept[term] * factor[1]
-        _cost(costs, new, kept, metrics)
+        for side in range(2):
+            for term in range(terms):
+                chosen[side, term] = others[side, term] * choices.exact[group, pick, side, term]
+        _cost(costs, chosen[0], chosen[1], metrics)
         tally[0] += 1
         score = score_of(goal, metrics)
         if score < best * (1.0 - 1e-12):
             best = score
-            rows[group] = row
+            picks[group] = pick
     return best
 
 
 @jit
 def _descend_from(
     goal: Goal,
-    candidates: Candidates,
     costs: Costs,
     room: Room,
-    rows: Any,
+    choices: Choices,
+    counts: Any,
+    picks: Any,
     first: int,
     step: int,
     tally: Any,
 ) -> float:
-    """One group after another takes its best row until none finds a better, from group `first` on
-    in steps of `step`."""
-    groups = len(rows)
+    """One group after another takes its best choice until none finds a better, from group `first`
+    on in steps of `step`."""
+    groups = len(counts)
     score, turn, stale = np.inf, first, 0
     while stale < groups:
-        better = _best_row(goal, candidates, costs, room, rows, turn % groups, score, tally)
+        group = turn % groups
+        better = _best_pick(goal, costs, room, choices, counts, picks, group, score, tally)
         turn += step
         stale = 0 if better < score else stale + 1
         score = better
@@ -298,34 +347,36 @@ def descend(
     """A good mapping of one subproblem: descents from the smallest tiles that begin with every
     group, upwards by the goal, and downwards by the guide first. result [groups]: its rows.
     Infinite where the smallest tiles do not fit."""
-    groups, held = costs.columns.shape[1], len(room.widths)
-    smallest, choices = np.full(groups, -1), np.zeros(groups, np.int64)
-    own = np.zeros(candidates.keeps.shape[1], np.int64)
+    groups = costs.columns.shape[1]
+    rows = np.empty((groups, candidates.keeps.shape[1]), np.int64)
+    counts = _rows_of_all(candidates, rows)
+    if counts.min() == 0:
+        return np.inf
+    choices = _side_by_side(candidates, costs, costs, room, rows, counts)
+    every = np.arange(counts.max())
+    smallest = np.zeros(groups, np.int64)
     for group in range(groups):
-        choices[group] = _own_rows(candidates, group, own)
+        _fill(candidates, costs, group, rows[group], every[: counts[group]], choices.exact)
         least = np.inf
-        for number in range(choices[group]):
-            size = 1.0
-            for member in range(held):
-                size *= room.words[group, own[number], member]
+        for pick in range(counts[group]):
+            size = choices.words[group, pick].prod()
             if size < least:
-                least, smallest[group] = size, own[number]
-        if smallest[group] < 0:
-            return np.inf
+                least, smallest[group] = size, pick
     best = np.inf
-    rows = smallest.copy()
+    picks = smallest.copy()
     for first in range(groups):
-        if choices[first] == 1 and first > 0:
+        if counts[first] == 1 and first > 0:
             continue
         for upwards in (True, False):
-            rows[:] = smallest
+            picks[:] = smallest
             step = 1 if upwards else groups - 1
             if not upwards and guide.kind != goal.kind:
-                _descend_from(guide, candidates, costs, room, rows, first, step, tally)
-            score = _descend_from(goal, candidates, costs, room, rows, first, step, tally)
+                _descend_from(guide, costs, room, choices, counts, picks, first, step, tally)
+            score = _descend_from(goal, costs, room, choices, counts, picks, first, step, tally)
             if score < best:
                 best = score
-                result[:] = rows
+                for group in range(groups):
+                    result[group] = rows[group, picks[group]]
     return best
 
 
@@ -379,10 +430,10 @@ def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any, wh
 def _signs(weights: Any) -> Any:
     """For every term 1 where the metrics add it, -1 where they subtract it, MIXED where they do
     both."""
-    signs = np.zeros(weights.shape[1])
-    for term in range(weights.shape[1]):
-        for metric in range(weights.shape[0]):
-            sign = np.sign(weights[metric, term])
+    signs = np.zeros(weights.shape[0])
+    for term in range(weights.shape[0]):
+        for metric in range(weights.shape[1]):
+            sign = np.sign(weights[term, metric])
             if sign != 0.0 and signs[term] != 0.0 and sign != signs[term]:
                 signs[term] = MIXED
             elif sign != 0.0 and signs[term] != MIXED:
@@ -391,36 +442,99 @@ def _signs(weights: Any) -> Any:
 
 
 @jit
-def _factors(candidates: Candidates, columns: Any, group: int, rows: Any) -> Any:
-    """Factors of some rows of a group, side by side: [rows, 2, terms]."""
-    own = np.ones((len(rows), 2, columns.shape[0]))
-    for number in range(len(rows)):
-        for term in range(columns.shape[0]):
-            factor = candidates.tables[group, rows[number], columns[term, group]]
-            own[number, 0, term], own[number, 1, term] = factor[0], factor[1]
-    return own
+def _rule_out(
+    goal: Goal,
+    bounds: Costs,
+    room: Room,
+    choices: Choices,
+    to_beat: float,
+    first: int,
+    chosen: Any,
+    chosen_words: Any,
+    picks: Any,
+    counts: Any,
+) -> bool:
+    """Drop the choices whose bound is no better than `to_beat`, or that do not fit beside the
+    fewest words of the others. What is left gives tighter bounds, so again until none is dropped.
+
+    Groups before `first` are chosen: chosen [2, terms] is the product of their factors,
+    chosen_words [held] of their words; every other group's factors are at their best. picks
+    [groups, rows], counts [groups]: changed in place. False where a group has none left.
+    """
+    groups, terms, held = len(counts), chosen.shape[1], len(room.widths)
+    extremes, fewest = np.ones((groups, terms, 4)), np.ones((groups, held))
+    around, words = np.ones((terms, 4)), np.ones(held)
+    here, at_least = np.ones((terms, 4)), np.ones(held)
+    metrics = np.zeros(len(bounds.constant))
+    for group in range(first, groups):
+        _extremes_of(choices, picks[group, : counts[group]], group, extremes, fewest)
+    group, settled = first, 0
+    while settled < groups - first:
+        for term in range(terms):
+            around[term, 0] = around[term, 1] = chosen[0, term]
+            around[term, 2] = around[term, 3] = chosen[1, term]
+        words[:] = chosen_words
+        for other in range(first, groups):
+            if other != group:
+                around *= extremes[other]
+                words *= fewest[other]
+        left = 0
+        for number in range(counts[group]):
+            pick = picks[group, number]
+            for member in range(held):
+                at_least[member] = words[member] * choices.words[group, pick, member]
+            if not _fits(room, at_least, first == groups - 1):
+                continue
+            for term in range(terms):
+                new, kept = choices.least[group, pick, 0, term], choices.least[group, pick, 1, term]
+                here[term, 0] = around[term, 0] * new
+                here[term, 1] = around[term, 1] * new
+                here[term, 2] = around[term, 2] * kept
+                here[term, 3] = around[term, 3] * kept
+            _least(bounds, here, metrics)
+            for metric in range(len(metrics)):
+                metrics[metric] = max(metrics[metric], goal.floors[metric])
+            if score_of(goal, metrics) < to_beat:
+                picks[group, left] = pick
+                left += 1
+        if left == 0:
+            return False
+        if left < counts[group]:
+            counts[group] = left
+            _extremes_of(choices, picks[group, :left], group, extremes, fewest)
+            settled = 0
+        settled += 1
+        group = group + 1 if group + 1 < groups else first
+    return True
+
+
+@jit
+def _extremes_of(choices: Choices, picks: Any, group: int, extremes: Any, fewest: Any) -> None:
+    """Fill extremes[group] [terms, 4] and fewest[group] [held] from some of the group's choices."""
+    fewest[group] = np.inf
+    extremes[group, :, 0] = extremes[group, :, 2] = np.inf
+    extremes[group, :, 1] = extremes[group, :, 3] = 0.0
+    for pick in picks:
+        for member in range(fewest.shape[1]):
+            fewest[group, member] = min(fewest[group, member], choices.words[group, pick, member])
+        for term in range(extremes.shape[1]):
+            new, kept = choices.least[group, pick, 0, term], choices.least[group, pick, 1, term]
+            extremes[group, term, 0] = min(extremes[group, term, 0], new)
+            extremes[group, term, 1] = max(extremes[group, term, 1], new)
+            extremes[group, term, 2] = min(extremes[group, term, 2], kept)
+            extremes[group, term, 3] = max(extremes[group, term, 3], kept)
 
 
 @jit
 def _worth_trying(
-    candidates: Candidates, costs: Costs, room: Room, signs: Any, group: int, rows: Any
+    room: Room, choices: Choices, signs: Any, group: int, picks: Any, count: int
 ) -> int:
-    """Put the rows of a group that no other is as good as into rows; returns how many there are."""
-    held = len(room.widths)
-    count = _own_rows(candidates, group, rows)
-    words = np.ones((count, held))
-    whole = np.full(held, -1.0)
-    for member in range(held):
-        for number in range(count):
-            words[number, member] = room.words[group, rows[number], member]
+    """Keep in picks[:count] of a group those that no other is as good as; returns how many."""
+    whole = np.full(len(room.widths), -1.0)
+    for member in range(len(room.widths)):
         if room.once[member] < room.widths[member]:
             whole[member] = room.words[group, :, member].max()
-    places = np.arange(count)
-    values = _factors(candidates, costs.columns, group, rows[:count])
-    left = _undominated(places, count, signs, values, words, whole)
-    for number in range(left):
-        rows[number] = rows[places[number]]
-    return left
+    return _undominated(picks, count, signs, choices.exact[group], choices.words[group], whole)
 
 
 @jit
@@ -438,69 +552,53 @@ def solve(
     """Search one subproblem: the score of its best mapping, whose rows are left in result [groups];
     infinite where none beats the limit.
 
-    bounds: terms that are at most the costs' own. stop[0], shared: not 0 to stop. Of rows of a
-    group that cost no less and take no less room than another, none is tried.
+    bounds: terms that are at most the costs' own. stop[0], shared: not 0 to stop. Groups are chosen
+    one after another. After each choice, and before the first, what is ruled out by it leaves the
+    groups that are not chosen yet. Of rows of a group that cost no less and take no less room than
+    another, none is tried.
     """
     groups, terms, full = costs.columns.shape[1], len(bounds.columns), len(costs.columns)
-    held = len(room.widths)
-    signs = _signs(costs.weights)
-    rows = np.zeros((groups, candidates.keeps.shape[1]), np.int64)
-    counts = np.zeros(groups, np.int64)
+    rows = np.empty((groups, candidates.keeps.shape[1]), np.int64)
+    counts = np.zeros((groups, groups), np.int64)
+    counts[0] = _rows_of_all(candidates, rows)
+    if counts[0].min() == 0:
+        return np.inf
+    choices = _side_by_side(candidates, bounds, costs, room, rows, counts[0])
+    picks = np.zeros((groups, groups, counts[0].max()), np.int64)
     for group in range(groups):
-        counts[group] = _worth_trying(candidates, costs, room, signs, group, rows[group])
-        if counts[group] == 0:
-            return np.inf
-    exact = np.ones((groups, counts.max(), 2, full))
-    least = np.ones((groups, counts.max(), 2, terms))
-    rest = np.ones((groups + 1, terms, 4))
-    small = np.ones((groups + 1, held))
-    for group in range(groups - 1, -1, -1):
-        own = rows[group, : counts[group]]
-        exact[group, : counts[group]] = _factors(candidates, costs.columns, group, own)
-        least[group, : counts[group]] = _factors(candidates, bounds.columns, group, own)
-        for term in range(terms):
-            a, b, c, d = np.inf, 0.0, np.inf, 0.0
-            for number in range(counts[group]):
-                new, kept = least[group, number, 0, term], least[group, number, 1, term]
-                a, b, c, d = min(a, new), max(b, new), min(c, kept), max(d, kept)
-            rest[group, term, 0] = rest[group + 1, term, 0] * a
-            rest[group, term, 1] = rest[group + 1, term, 1] * b
-            rest[group, term, 2] = rest[group + 1, term, 2] * c
-            rest[group, term, 3] = rest[group + 1, term, 3] * d
-        for member in range(held):
-            fewest = np.inf
-            for number in range(counts[group]):
-                fewest = min(fewest, room.words[group, own[number], member])
-            small[group, member] = small[group + 1, member] * fewest
+        picks[0, group] = np.arange(counts[0].max())
+        own = picks[0, group, : counts[0, group]]
+        _fill(candidates, bounds, group, rows[group], own, choices.least)
     chosen, at_least = np.ones((groups + 1, 2, full)), np.ones((groups + 1, 2, terms))
-    words, at_least_words = np.ones((groups + 1, held)), np.ones(held)
-    extremes = np.ones((terms, 4))
+    words = np.ones((groups + 1, len(room.widths)))
+    to_beat, found, depth = limit.score, np.inf, 0
+    if not _rule_out(
+        goal, bounds, room, choices, to_beat, 0, at_least[0], words[0], picks[0], counts[0]
+    ):
+        return np.inf
+    signs = _signs(costs.weights)
+    for group in range(groups):
+        own = picks[0, group, : counts[0, group]]
+        _fill(candidates, costs, group, rows[group], own, choices.exact)
+        counts[0, group] = _worth_trying(
+            room, choices, signs, group, picks[0, group], counts[0, group]
+        )
     metrics = np.zeros(len(costs.constant))
     place = np.zeros(groups, np.int64)
-    to_beat, found, depth = limit.score, np.inf, 0
     while depth >= 0:
         if stop[0] != 0 or tally[0] + tally[1] > limit.work:
             return found
-        if place[depth] >= counts[depth]:
+        if place[depth] >= counts[depth, depth]:
             place[depth] = 0
             depth -= 1
             continue
-        number = place[depth]
+        pick = picks[depth, depth, place[depth]]
         place[depth] += 1
-        final = depth == groups - 1
-        for member in range(held):
-            words[depth + 1, member] = (
-                words[depth, member] * room.words[depth, rows[depth, number], member]
-            )
-            at_least_words[member] = words[depth + 1, member] * small[depth + 1, member]
-        if not _fits(room, at_least_words, final):
-            continue
-        for term in range(full):
-            for side in range(2):
-                chosen[depth + 1, side, term] = (
-                    chosen[depth, side, term] * exact[depth, number, side, term]
-                )
-        if final:
+        chosen[depth + 1] = chosen[depth] * choices.exact[depth, pick]
+        words[depth + 1] = words[depth] * choices.words[depth, pick]
+        if depth == groups - 1:
+            if not _fits(room, words[groups], True):
+                continue
             tally[0] += 1
             _cost(costs, chosen[groups, 0], chosen[groups, 1], metrics)
             score = score_of(goal, metrics)
@@ -508,21 +606,28 @@ def solve(
                 to_beat = score * (1.0 - limit.slack)
                 found = score
                 for group in range(groups):
-                    result[group] = rows[group, place[group] - 1]
+                    last = picks[group, group, place[group] - 1]
+                    result[group] = rows[group, last]
             continue
         tally[1] += 1
-        for term in range(terms):
-            new = at_least[depth, 0, term] * least[depth, number, 0, term]
-            kept = at_least[depth, 1, term] * least[depth, number, 1, term]
-            at_least[depth + 1, 0, term], at_least[depth + 1, 1, term] = new, kept
-            extremes[term, 0] = new * rest[depth + 1, term, 0]
-            extremes[term, 1] = new * rest[depth + 1, term, 1]
-            extremes[term, 2] = kept * rest[depth + 1, term, 2]
-            extremes[term, 3] = kept * rest[depth + 1, term, 3]
-        _least(bounds, extremes, metrics)
-        for metric in range(len(metrics)):
-            metrics[metric] = max(metrics[metric], goal.floors[metric])
-        if score_of(goal, metrics) < to_beat:
+        at_least[depth + 1] = at_least[depth] * choices.least[depth, pick]
+        for group in range(depth + 1, groups):
+            counts[depth + 1, group] = counts[depth, group]
+            picks[depth + 1, group, : counts[depth, group]] = picks[
+                depth, group, : counts[depth, group]
+            ]
+        if _rule_out(
+            goal,
+            bounds,
+            room,
+            choices,
+            to_beat,
+            depth + 1,
+            at_least[depth + 1],
+            words[depth + 1],
+            picks[depth + 1],
+            counts[depth + 1],
+        ):
             depth += 1
     return found
 

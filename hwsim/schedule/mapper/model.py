@@ -85,7 +85,9 @@ class Model:
         self._widths = [0] * len(self.groups)
         self._columns: dict[Any, int] = {}
         self._terms: dict[Any, Terms] = {}
+        self._own: dict[tuple[int, tuple[Slot, ...], int], tuple[OwnLoop, ...]] = {}
         self._factors: dict[Any, Floats] = {}
+        self._forms: dict[Any, tuple[Floats, Floats]] = {}
         self.words = touched_words(self.stage)
         self.resources = tuple(self._resources())
         self.metrics = ("energy", "dram bytes", *self.resources)
@@ -97,6 +99,11 @@ class Model:
         if len(self._tables[group]) > 1:
             self._tables[group] = [np.concatenate(self._tables[group], axis=1)]
         return self._tables[group][0]
+
+    @property
+    def tabled(self) -> int:
+        """Columns of all tables so far."""
+        return sum(self._widths)
 
     def _column(self, group: int, key: Any, build: Any) -> int:
         """The first column of a block of factors, built once."""
@@ -110,6 +117,14 @@ class Model:
     def _loops(self, group: int, slots: tuple[Slot, ...], shared_from: int) -> tuple[OwnLoop, ...]:
         """The group's own loops among `slots`; spatial ones from number `shared_from` on share
         their words."""
+        key = (group, slots, shared_from)
+        if key not in self._own:
+            self._own[key] = self._own_loops(*key)
+        return self._own[key]
+
+    def _own_loops(
+        self, group: int, slots: tuple[Slot, ...], shared_from: int
+    ) -> tuple[OwnLoop, ...]:
         found = []
         for number, slot in enumerate(slots):
             where, place = self._where[slot.dim]
@@ -215,7 +230,7 @@ class Model:
             return self._terms[key]
         chain = [hold for hold in skeleton.holds if tensor.name in hold.tensors]
         boundaries = [skeleton.slots_above(hold) for hold in [*chain[1:], None]]
-        weights, constant = self._linear(skeleton, tensor, chain)
+        weights, constant = self._linear_of(skeleton, tensor, chain)
         columns: list[list[int]] = []
         metrics: list[Floats] = []
         for number, slots in enumerate(boundaries):
@@ -392,6 +407,15 @@ class Model:
                 for group, base in enumerate(bases)
             ]
             passed[mine] += 1
+
+    def _linear_of(
+        self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]
+    ) -> tuple[Floats, Floats]:
+        """`_linear`, once for all skeletons in which the tensor sees the same."""
+        key = skeleton.seen_by(tensor.name)
+        if key not in self._forms:
+            self._forms[key] = self._linear(skeleton, tensor, chain)
+        return self._forms[key]
 
     def _linear(
         self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]

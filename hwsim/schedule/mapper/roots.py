@@ -191,9 +191,18 @@ class Roots:
 
 
 def costs_of(*terms: Terms) -> Costs:
-    """Terms of a cost together, as the kernels take them."""
+    """Terms of a cost together, as the kernels take them. Terms of the same factors are one: what
+    one adds and another subtracts is gone."""
+    columns = np.concatenate([each.columns for each in terms])
+    places: dict[bytes, int] = {}
+    place = np.array([places.setdefault(row.tobytes(), len(places)) for row in columns], np.int64)
+    first = np.unique(place, return_index=True)[1]
+    weights = np.zeros((len(places), len(terms[0].constant)))
+    np.add.at(weights, place, np.concatenate([each.weights for each in terms], axis=1).T)
     return Costs(
-        np.concatenate([each.columns for each in terms]),
-        np.concatenate([each.weights for each in terms], axis=1),
+        np.ascontiguousarray(columns[first]),
+        weights,
+        np.maximum(weights, 0.0),
+        np.minimum(weights, 0.0),
         np.sum([each.constant for each in terms], axis=0),
     )

@@ -20,6 +20,7 @@ not depend on how many work at a time.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -64,7 +65,7 @@ class Search:
         self.stop = np.zeros(1, np.int64)
         self._costs: dict[tuple[int, bool], Costs] = {}
         self._rooms: dict[Any, Room] = {}
-        self._ask_for_all_tables()
+        self._ask_for_bounds()
         self._packed = pack(model)
         self._roots = Roots(model, self._packed, self.goal)
         families: dict[Any, int] = {}
@@ -198,13 +199,22 @@ class Search:
 
     # -- what the kernels take ---------------------------------------------------------------------
 
-    def _ask_for_all_tables(self) -> None:
-        """Factors are tabled when a term asks for them, and packed once all have asked."""
+    def _ask_for_bounds(self) -> None:
+        """Factors are tabled when a term asks for them: here, for the bounds of all skeletons."""
         for skeleton in self.space.skeletons:
             self.model.time_terms(skeleton)
             for tensor in self.model.stage.tensors:
-                for outer, least in ((True, False), (False, False), (False, True)):
+                for outer, least in ((True, False), (False, True)):
                     self.model.tensor_terms(skeleton, tensor, outer, least)
+
+    def prepare(self, problems: Iterable[Subproblem]) -> None:
+        """Table the factors of what some subproblems cost."""
+        before = self.model.tabled
+        for problem in problems:
+            self._costs_of(problem.skeleton, True)
+            self._costs_of(problem.skeleton, False)
+        if self.model.tabled > before:
+            self._packed = pack(self.model)
 
     def _candidates(self, problem: Subproblem) -> Candidates:
         spread = self.space.spreads[problem.spread]
