@@ -441,6 +441,32 @@ def _signs(weights: Any) -> Any:
     return signs
 
 
+class Node(NamedTuple):
+    """A part of a subproblem: what every group may still choose.
+
+    picks [groups, rows], counts [groups]: the choices that are left. extremes [groups, terms, 4]:
+    least and most of their new, least and most of their kept. fewest [groups, held]: of their
+    words. worth [groups, rows]: the bound of a choice with every other group at its best.
+    """
+
+    picks: Any
+    counts: Any
+    extremes: Any
+    fewest: Any
+    worth: Any
+
+
+@jit
+def _node(groups: int, rows: int, terms: int, held: int) -> Node:
+    return Node(
+        np.zeros((groups, rows), np.int64),
+        np.zeros(groups, np.int64),
+        np.ones((groups, terms, 4)),
+        np.ones((groups, held)),
+        np.zeros((groups, rows)),
+    )
+
+
 @jit
 def _rule_out(
     goal: Goal,
@@ -448,42 +474,33 @@ def _rule_out(
     room: Room,
     choices: Choices,
     to_beat: float,
+    node: Node,
     first: int,
-    chosen: Any,
-    chosen_words: Any,
-    picks: Any,
-    counts: Any,
+    tally: Any,
 ) -> bool:
     """Drop the choices whose bound is no better than `to_beat`, or that do not fit beside the
     fewest words of the others. What is left gives tighter bounds, so again until none is dropped.
 
-    Groups before `first` are chosen: chosen [2, terms] is the product of their factors,
-    chosen_words [held] of their words; every other group's factors are at their best. picks
-    [groups, rows], counts [groups]: changed in place. False where a group has none left.
+    first: the group to begin with. False where a group has no choice left.
     """
-    groups, terms, held = len(counts), chosen.shape[1], len(room.widths)
-    extremes, fewest = np.ones((groups, terms, 4)), np.ones((groups, held))
+    groups, terms, held = len(node.counts), node.extremes.shape[1], len(room.widths)
     around, words = np.ones((terms, 4)), np.ones(held)
     here, at_least = np.ones((terms, 4)), np.ones(held)
     metrics = np.zeros(len(bounds.constant))
-    for group in range(first, groups):
-        _extremes_of(choices, picks[group, : counts[group]], group, extremes, fewest)
     group, settled = first, 0
-    while settled < groups - first:
-        for term in range(terms):
-            around[term, 0] = around[term, 1] = chosen[0, term]
-            around[term, 2] = around[term, 3] = chosen[1, term]
-        words[:] = chosen_words
-        for other in range(first, groups):
+    while settled < groups:
+        around[:], words[:] = 1.0, 1.0
+        for other in range(groups):
             if other != group:
-                around *= extremes[other]
-                words *= fewest[other]
+                around *= node.extremes[other]
+                words *= node.fewest[other]
         left = 0
-        for number in range(counts[group]):
-            pick = picks[group, number]
+        tally[1] += node.counts[group]
+        for number in range(node.counts[group]):
+            pick = node.picks[group, number]
             for member in range(held):
                 at_least[member] = words[member] * choices.words[group, pick, member]
-            if not _fits(room, at_least, first == groups - 1):
+            if not _fits(room, at_least, False):
                 continue
             for term in range(terms):
                 new, kept = choices.least[group, pick, 0, term], choices.least[group, pick, 1, term]
@@ -494,35 +511,41 @@ def _rule_out(
             _least(bounds, here, metrics)
             for metric in range(len(metrics)):
                 metrics[metric] = max(metrics[metric], goal.floors[metric])
-            if score_of(goal, metrics) < to_beat:
-                picks[group, left] = pick
+            worth = score_of(goal, metrics)
+            if worth < to_beat:
+                node.picks[group, left] = pick
+                node.worth[group, left] = worth
                 left += 1
         if left == 0:
             return False
-        if left < counts[group]:
-            counts[group] = left
-            _extremes_of(choices, picks[group, :left], group, extremes, fewest)
+        if left < node.counts[group]:
+            node.counts[group] = left
+            _take_extremes(choices, node, group)
             settled = 0
         settled += 1
-        group = group + 1 if group + 1 < groups else first
+        group = (group + 1) % groups
     return True
 
 
 @jit
-def _extremes_of(choices: Choices, picks: Any, group: int, extremes: Any, fewest: Any) -> None:
-    """Fill extremes[group] [terms, 4] and fewest[group] [held] from some of the group's choices."""
-    fewest[group] = np.inf
-    extremes[group, :, 0] = extremes[group, :, 2] = np.inf
-    extremes[group, :, 1] = extremes[group, :, 3] = 0.0
-    for pick in picks:
-        for member in range(fewest.shape[1]):
-            fewest[group, member] = min(fewest[group, member], choices.words[group, pick, member])
-        for term in range(extremes.shape[1]):
+def _take_extremes(choices: Choices, node: Node, group: int) -> None:
+    """Fill the extremes and the fewest words of a group's choices."""
+    least, most = np.inf, 0.0
+    fewest, extremes = node.fewest[group], node.extremes[group]
+    fewest[:] = least
+    for term in range(len(extremes)):
+        extremes[term, 0] = extremes[term, 2] = least
+        extremes[term, 1] = extremes[term, 3] = most
+    for number in range(node.counts[group]):
+        pick = node.picks[group, number]
+        for member in range(len(fewest)):
+            fewest[member] = min(fewest[member], choices.words[group, pick, member])
+        for term in range(len(extremes)):
             new, kept = choices.least[group, pick, 0, term], choices.least[group, pick, 1, term]
-            extremes[group, term, 0] = min(extremes[group, term, 0], new)
-            extremes[group, term, 1] = max(extremes[group, term, 1], new)
-            extremes[group, term, 2] = min(extremes[group, term, 2], kept)
-            extremes[group, term, 3] = max(extremes[group, term, 3], kept)
+            extremes[term, 0] = min(extremes[term, 0], new)
+            extremes[term, 1] = max(extremes[term, 1], new)
+            extremes[term, 2] = min(extremes[term, 2], kept)
+            extremes[term, 3] = max(extremes[term, 3], kept)
 
 
 @jit
@@ -535,6 +558,111 @@ def _worth_trying(
         if room.once[member] < room.widths[member]:
             whole[member] = room.words[group, :, member].max()
     return _undominated(picks, count, signs, choices.exact[group], choices.words[group], whole)
+
+
+class Branch(NamedTuple):
+    """How a node is parted: by a group's outer tiles or its inner ones (by [2]: the group; 0 or 1).
+
+    classes [rows], worth [rows]: the tiles that are left and the bounds of their parts, the least
+    first. at [2]: how many there are, and which is next.
+    """
+
+    by: Any
+    classes: Any
+    worth: Any
+    at: Any
+
+
+@jit
+def _branch(rows: int) -> Branch:
+    return Branch(
+        np.zeros(2, np.int64), np.zeros(rows, np.int64), np.zeros(rows), np.zeros(2, np.int64)
+    )
+
+
+@jit
+def _part(node: Node, classes: Any, branch: Branch) -> None:
+    """Choose what a node is parted by: the tiles whose parts' bounds are highest on average.
+
+    classes [groups, 2, rows]: a choice's outer tiles and inner ones, as numbers.
+    """
+    highest = -1.0
+    found, least = np.zeros(len(branch.classes), np.int64), np.zeros(len(branch.classes))
+    for group in range(len(node.counts)):
+        for kind in range(2):
+            number = 0
+            for place in range(node.counts[group]):
+                own = classes[group, kind, node.picks[group, place]]
+                which = 0
+                while which < number and found[which] != own:
+                    which += 1
+                if which == number:
+                    found[which], least[which] = own, np.inf
+                    number += 1
+                least[which] = min(least[which], node.worth[group, place])
+            mean = least[:number].mean()
+            if number > 1 and mean > highest:
+                highest = mean
+                order = np.argsort(least[:number], kind="mergesort")
+                branch.by[0], branch.by[1] = group, kind
+                branch.at[0], branch.at[1] = number, 0
+                branch.classes[:number] = found[order]
+                branch.worth[:number] = least[order]
+
+
+@jit
+def _take_part(node: Node, classes: Any, branch: Branch, which: int, part: Node) -> None:
+    """The part of a node in which a group has one class of tiles; extremes are the node's."""
+    part.counts[:] = node.counts
+    part.extremes[:] = node.extremes
+    part.fewest[:] = node.fewest
+    for group in range(len(node.counts)):
+        part.picks[group, : node.counts[group]] = node.picks[group, : node.counts[group]]
+    group, kind = branch.by[0], branch.by[1]
+    left = 0
+    for place in range(node.counts[group]):
+        pick = node.picks[group, place]
+        if classes[group, kind, pick] == branch.classes[which]:
+            part.picks[group, left] = pick
+            left += 1
+    part.counts[group] = left
+
+
+@jit
+def _best_leaf(
+    goal: Goal,
+    costs: Costs,
+    room: Room,
+    choices: Choices,
+    node: Node,
+    to_beat: float,
+    best: Any,
+    tally: Any,
+) -> float:
+    """Evaluate a node of which at most one group has a choice left: the best score under `to_beat`,
+    whose picks are left in best [groups]; infinite where there is none."""
+    groups, terms, held = len(node.counts), len(costs.columns), len(room.widths)
+    open_group = node.counts.argmax()
+    others, others_words = np.ones((2, terms)), np.ones(held)
+    metrics = np.zeros(len(costs.constant))
+    found = np.inf
+    for group in range(groups):
+        if group != open_group:
+            others *= choices.exact[group, node.picks[group, 0]]
+            others_words *= choices.words[group, node.picks[group, 0]]
+    for number in range(node.counts[open_group]):
+        pick = node.picks[open_group, number]
+        if not _fits(room, others_words * choices.words[open_group, pick], True):
+            continue
+        chosen = others * choices.exact[open_group, pick]
+        tally[0] += 1
+        _cost(costs, chosen[0], chosen[1], metrics)
+        score = score_of(goal, metrics)
+        if score < min(to_beat, found):
+            found = score
+            best[:] = node.picks[:, 0]
+            best[open_group] = pick
+    return found
 
 
 @jit
@@ -552,83 +680,80 @@ def solve(
     """Search one subproblem: the score of its best mapping, whose rows are left in result [groups];
     infinite where none beats the limit.
 
-    bounds: terms that are at most the costs' own. stop[0], shared: not 0 to stop. Groups are chosen
-    one after another. After each choice, and before the first, what is ruled out by it leaves the
-    groups that are not chosen yet. Of rows of a group that cost no less and take no less room than
-    another, none is tried.
+    bounds: terms that are at most the costs' own. stop[0], shared: not 0 to stop. What all groups
+    may choose is one node. What its bounds rule out leaves it; of choices that cost no less and
+    take no less room than another none is tried; then it is parted by the tiles of one group, and
+    every part is a node again, until one group alone has a choice.
     """
-    groups, terms, full = costs.columns.shape[1], len(bounds.columns), len(costs.columns)
+    groups, terms, held = costs.columns.shape[1], len(bounds.columns), len(room.widths)
     rows = np.empty((groups, candidates.keeps.shape[1]), np.int64)
-    counts = np.zeros((groups, groups), np.int64)
-    counts[0] = _rows_of_all(candidates, rows)
-    if counts[0].min() == 0:
+    counts = _rows_of_all(candidates, rows)
+    most = counts.max()
+    if counts.min() == 0:
         return np.inf
-    choices = _side_by_side(candidates, bounds, costs, room, rows, counts[0])
-    picks = np.zeros((groups, groups, counts[0].max()), np.int64)
+    choices = _side_by_side(candidates, bounds, costs, room, rows, counts)
+    root = _node(groups, most, terms, held)
+    root.counts[:] = counts
     for group in range(groups):
-        picks[0, group] = np.arange(counts[0].max())
-        own = picks[0, group, : counts[0, group]]
-        _fill(candidates, bounds, group, rows[group], own, choices.least)
-    chosen, at_least = np.ones((groups + 1, 2, full)), np.ones((groups + 1, 2, terms))
-    words = np.ones((groups + 1, len(room.widths)))
-    to_beat, found, depth = limit.score, np.inf, 0
-    if not _rule_out(
-        goal, bounds, room, choices, to_beat, 0, at_least[0], words[0], picks[0], counts[0]
-    ):
+        root.picks[group] = np.arange(most)
+        _fill(
+            candidates,
+            bounds,
+            group,
+            rows[group],
+            root.picks[group, : counts[group]],
+            choices.least,
+        )
+        _take_extremes(choices, root, group)
+    if not _rule_out(goal, bounds, room, choices, limit.score, root, 0, tally):
         return np.inf
     signs = _signs(costs.weights)
+    classes = np.zeros((groups, 2, most), np.int64)
     for group in range(groups):
-        own = picks[0, group, : counts[0, group]]
+        own = root.picks[group, : root.counts[group]]
         _fill(candidates, costs, group, rows[group], own, choices.exact)
-        counts[0, group] = _worth_trying(
-            room, choices, signs, group, picks[0, group], counts[0, group]
-        )
-    metrics = np.zeros(len(costs.constant))
-    place = np.zeros(groups, np.int64)
-    while depth >= 0:
+        left = _worth_trying(room, choices, signs, group, root.picks[group], root.counts[group])
+        root.counts[group] = left
+        _take_extremes(choices, root, group)
+        for pick in root.picks[group, :left]:
+            classes[group, 0, pick] = rows[group, pick] // candidates.inner_counts[group]
+            classes[group, 1, pick] = rows[group, pick] % candidates.inner_counts[group]
+    most = root.counts.max()
+    nodes = [root]
+    branches = [_branch(most)]
+    for _ in range(2 * groups):
+        nodes.append(_node(groups, most, terms, held))
+        branches.append(_branch(most))
+    best = np.zeros(groups, np.int64)
+    to_beat, found, depth = limit.score, np.inf, -1
+    fresh = _rule_out(goal, bounds, room, choices, to_beat, root, 0, tally)
+    while fresh or depth >= 0:
         if stop[0] != 0 or tally[0] + tally[1] > limit.work:
             return found
-        if place[depth] >= counts[depth, depth]:
-            place[depth] = 0
+        if fresh:
+            depth += 1
+            node, fresh = nodes[depth], False
+            if (node.counts > 1).sum() > 1:
+                _part(node, classes, branches[depth])
+                continue
+            score = _best_leaf(goal, costs, room, choices, node, to_beat, best, tally)
+            if score < to_beat:
+                to_beat, found = score * (1.0 - limit.slack), score
+                for group in range(groups):
+                    result[group] = rows[group, best[group]]
             depth -= 1
             continue
-        pick = picks[depth, depth, place[depth]]
-        place[depth] += 1
-        chosen[depth + 1] = chosen[depth] * choices.exact[depth, pick]
-        words[depth + 1] = words[depth] * choices.words[depth, pick]
-        if depth == groups - 1:
-            if not _fits(room, words[groups], True):
-                continue
-            tally[0] += 1
-            _cost(costs, chosen[groups, 0], chosen[groups, 1], metrics)
-            score = score_of(goal, metrics)
-            if score < to_beat:
-                to_beat = score * (1.0 - limit.slack)
-                found = score
-                for group in range(groups):
-                    last = picks[group, group, place[group] - 1]
-                    result[group] = rows[group, last]
+        node, branch = nodes[depth], branches[depth]
+        which = branch.at[1]
+        if which == branch.at[0] or branch.worth[which] >= to_beat:
+            depth -= 1
             continue
-        tally[1] += 1
-        at_least[depth + 1] = at_least[depth] * choices.least[depth, pick]
-        for group in range(depth + 1, groups):
-            counts[depth + 1, group] = counts[depth, group]
-            picks[depth + 1, group, : counts[depth, group]] = picks[
-                depth, group, : counts[depth, group]
-            ]
-        if _rule_out(
-            goal,
-            bounds,
-            room,
-            choices,
-            to_beat,
-            depth + 1,
-            at_least[depth + 1],
-            words[depth + 1],
-            picks[depth + 1],
-            counts[depth + 1],
-        ):
-            depth += 1
+        branch.at[1] += 1
+        part = nodes[depth + 1]
+        _take_part(node, classes, branch, which, part)
+        _take_extremes(choices, part, branch.by[0])
+        following = (branch.by[0] + 1) % groups
+        fresh = _rule_out(goal, bounds, room, choices, to_beat, part, following, tally)
     return found
 
 

@@ -584,21 +584,26 @@ class Model:
         """[metrics]: what no mapping at all goes below. Every word that moves goes over DRAM's port
         once, every product takes its turn on the array."""
         stage, machine = self.stage, self.machine
-        moving = [
-            tensor for tensor in stage.tensors if tensor.name not in self.space.placement.resident
-        ]
-        moved = float(sum(self.words[tensor.name] * tensor.width for tensor in moving))
-        dram = machine.part(machine.dram_name, Dram)
+        floors = np.sum([self.floor_of(tensor) for tensor in stage.tensors], axis=0)
         dtype = stage.dtype or machine.dtype
-        floors = np.zeros(len(self.metrics))
-        arithmetic = sum(energy_pj(machine, dtype, stage.operations, {}).values())
-        floors[0] = arithmetic + moved * pj_per_byte(dram, table_for(machine.process_nm))
-        floors[1] = moved
-        rate = dram.bandwidth.bytes_per_cycle(machine.clock_hz)
-        floors[self._metric(machine.dram_name)] = moved / rate
+        floors[0] += sum(energy_pj(machine, dtype, stage.operations, {}).values())
         peak = machine.compute.peak_macs_per_cycle(dtype)
         floors[self._metric("multipliers")] = stage.iterations / peak
-        return floors
+        return np.asarray(floors, np.float64)
+
+    def floor_of(self, tensor: Tensor) -> Floats:
+        """[metrics]: a tensor's part of the floors: its words over DRAM's port once."""
+        floor, machine = np.zeros(len(self.metrics)), self.machine
+        if tensor.name in self.space.placement.resident:
+            return floor
+        dram = machine.part(machine.dram_name, Dram)
+        moved = float(self.words[tensor.name] * tensor.width)
+        floor[0] = moved * pj_per_byte(dram, table_for(machine.process_nm))
+        floor[1] = moved
+        floor[self._metric(machine.dram_name)] = moved / dram.bandwidth.bytes_per_cycle(
+            machine.clock_hz
+        )
+        return floor
 
     def _resources(self) -> Iterator[str]:
         yield "multipliers"

@@ -131,7 +131,10 @@ class Roots:
         )
         for tensor in self.model.stage.tensors:
             terms = self.model.tensor_terms(skeleton, tensor, False, True)
-            metrics += self._least(skeleton.seen_by(tensor.name), terms, skeleton)
+            least = self._least(skeleton.seen_by(tensor.name), terms, skeleton)
+            if len(self.model.tensor_terms(skeleton, tensor, True, False).columns) == 0:
+                least = np.maximum(least, self.model.floor_of(tensor))
+            metrics += least
         scores(self.goal, metrics, found[0])
         scores(self._raw, metrics, found[1])
         scores(self._raw._replace(kind=EDP), metrics, found[2])

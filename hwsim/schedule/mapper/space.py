@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
@@ -43,8 +43,7 @@ IDLE = "-"
 FEW = 3
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A loop whose tile is not chosen yet: tile is OUTER, ARRAY, CELL (spatial, over `axis`) or
     POINT."""
 
