@@ -31,7 +31,7 @@ from hwsim.schedule.mapper import Options, best_mapping
 from hwsim.schedule.mapper.found import OBJECTIVES
 from hwsim.schedule.mapper.groups import Group, keeps
 from hwsim.schedule.mapper.hunt import Choice
-from hwsim.schedule.mapper.kernels import evaluate_batch
+from hwsim.schedule.mapper.kernels import Limit, evaluate_batch, score_of
 from hwsim.schedule.mapper.model import Model, evaluate
 from hwsim.schedule.mapper.rooms import first_holds
 from hwsim.schedule.mapper.roots import Subproblem, pack
@@ -250,6 +250,69 @@ def _fits(model: Model, skeleton: Skeleton, tiling: Tiling) -> bool:
                 hold.buffers if whole else 1
             )
     return all(size <= model.machine.memories[level].capacity for level, size in need.items())
+
+
+@pytest.mark.slow(keep=3)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    ("kind", "machine"), [("gemm", "toy-8x8"), ("depthwise", "toy-8x8"), ("conv", "eyeriss-v1")]
+)
+def test_what_is_ruled_out_of_a_subproblem_is_never_its_best(
+    kind: str, machine: str, objective: str
+) -> None:
+    """Random subproblems, searched and tried mapping by mapping."""
+    chip = load_machine(machine)
+    model = Model(find_space(_stage(kind, chip), chip, Placement(), Options()))
+    search = Search(model, objective)  # type: ignore[arg-type]
+    dice, compared = random.Random(5), 0
+    for _ in range(40):
+        number = dice.randrange(len(model.space.skeletons))
+        spread = dice.randrange(len(model.space.spreads))
+        problem = Subproblem(0.0, number, spread)
+        search.prepare([problem])
+        best = _best_of_all(search, problem)
+        if best is None:
+            continue
+        found = search.solve(problem, Limit(np.inf, 0.0, np.inf), np.zeros(2, np.int64))
+        compared += np.isfinite(best)
+        if not np.isfinite(best):
+            assert found is None
+            continue
+        assert found is not None
+        assert found[0] == pytest.approx(best, rel=1e-9)
+        beaten = Limit(best * (1.0 - 1e-9), 0.0, np.inf)
+        assert search.solve(problem, beaten, np.zeros(2, np.int64)) is None
+    assert compared >= 5
+
+
+def _best_of_all(search: Search, problem: Subproblem) -> float | None:
+    """The best score of a subproblem's mappings, each tried; None where they are too many."""
+    candidates = search._candidates(problem)
+    costs, room = search._costs_of(problem.skeleton, False), search._room_of(problem.skeleton)
+    own = []
+    for group, inner in enumerate(candidates.inner_counts):
+        rows = np.flatnonzero(candidates.keeps[group])
+        y = rows % inner
+        own.append(rows[(candidates.starts[group] <= y) & (y < candidates.ends[group])])
+    if np.prod([len(rows) for rows in own]) > 200_000:
+        return None
+    best = np.inf
+    for mapping in itertools.product(*own):
+        words = np.prod([room.words[group, row] for group, row in enumerate(mapping)], axis=0)
+        bytes_of = words * np.where(words >= room.elements, room.once, room.widths)
+        held = np.bincount(room.level_of, bytes_of, len(room.limits))
+        if (held > room.limits).any():
+            continue
+        factors = np.prod(
+            [
+                candidates.tables[group, row, costs.columns[:, group]]
+                for group, row in enumerate(mapping)
+            ],
+            axis=0,
+        )
+        metrics = costs.constant + (factors[:, 0] - factors[:, 1]) @ costs.weights
+        best = min(best, float(score_of(search.goal, metrics)))
+    return best
 
 
 def test_a_batch_is_the_scalar_cost_many_times() -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 import hwsim
 from hwsim import ConvLayer, GemmLayer
 from hwsim.choose.curves import buffer_curve
+from hwsim.choose.least import least_of
 from hwsim.choose.nests import MEASURES
 from hwsim.cli import main
 from hwsim.describe.machine import Machine, load_machine
@@ -278,6 +279,45 @@ def test_map_is_never_worse_than_a_named_dataflow(machine: str, objective: str) 
         asked = "latency" if objective == "edp" else objective
         result = hwsim.simulate(layer, machine, "direct", dataflow=flow, objective=asked)
         assert measure(best)[0] <= 1.0001 * measure(result.layers[0].stages[0])[0]
+
+
+@pytest.mark.parametrize("layer", ["gemm:512,48,40", "gemm:24,640,96", "conv:24,14,14,40,3,3,1,1"])
+def test_an_array_that_names_no_dataflow_runs_the_best_of_three(layer: str) -> None:
+    """The one that it names where it names one, whichever is best."""
+    machine = load_machine(CASES / "sc32.yaml")
+
+    def cycles(chip: Machine, dataflow: str | None = None) -> float:
+        return hwsim.simulate(layer, chip, "implicit-gemm", dataflow=dataflow).cycles
+
+    three = [cycles(machine, flow) for flow in FLOWS.values()]
+    assert max(three) > 1.1 * min(three)
+    assert cycles(machine) <= 1.005 * min(three)
+    for flow, alone in zip(FLOWS.values(), three, strict=True):
+        array = replace(machine.part("array", SystolicArray), dataflows=(flow,))
+        assert cycles(replace(machine, parts={**machine.parts, "array": array})) == alone
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_simulation_takes_less_than_the_counts_say(seed: int) -> None:
+    """Cycles at least; energy and DRAM traffic to the unit."""
+    dice = random.Random(seed)
+    machine = load_machine(dice.choice(["tpu-v1", "toy-systolic", "eyeriss-v1", "toy-8x8"]))
+    layer = ConvLayer(
+        n=dice.randint(1, 3),
+        c=dice.randint(3, 30),
+        h=dice.randint(5, 20),
+        w=dice.randint(5, 20),
+        k=dice.randint(3, 40),
+        r=3,
+        s=3,
+        pad=1,
+    )
+    result = hwsim.map_layers(layer, machine, "edp").stages[0]
+    least = least_of(result.nest, machine, machine.dtype)
+    simulated = result.simulated
+    assert least.cycles <= simulated.cycles.total * (1 + 1e-9)
+    assert least.picojoules == pytest.approx(sum(simulated.energy_pj.values()))
+    assert least.dram_bytes == simulated.dram_read_bytes + simulated.dram_write_bytes
 
 
 def test_the_same_search_gives_the_same_mapping_every_time() -> None:

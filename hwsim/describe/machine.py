@@ -132,6 +132,11 @@ class Compute(Part):
         raise NotImplementedError
 
     @property
+    def own_dataflows(self) -> tuple[str, ...]:
+        """What it runs when no dataflow is named; empty where every machine's defaults do."""
+        return ()
+
+    @property
     def files(self) -> tuple[object, ...]:
         """What other files say of it."""
         return ()

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from hwsim.describe.machine import PARTS, Compute
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.units import DTYPE_BYTES
+
+Stays = Literal["weight-stationary", "output-stationary", "input-stationary"]
 
 
 @PARTS.register("systolic")
@@ -22,7 +24,8 @@ class SystolicArray(Compute):
     fold before it. drain: sums that stayed in the cells shift out through the cells below
     (output-stationary). partial_folds: 'real' when a fold smaller than the array takes only as long
     as its own rows and columns, or 'whole'. mac_stages: pipeline stages of a cell's
-    multiply-accumulate. zeros: 'gating' when a product with a zero switches no multiplier;
+    multiply-accumulate. dataflows: what it runs when a user names none, the best of them; by
+    default any of the three. zeros: 'gating' when a product with a zero switches no multiplier;
     'skipping' when blocks of weights as large as the array that are zero all over are left out,
     too.
     """
@@ -40,10 +43,13 @@ class SystolicArray(Compute):
     drain: bool = True
     partial_folds: Literal["real", "whole"] = "real"
     mac_stages: int = count(default=1)
+    dataflows: tuple[Stays, ...] = get_args(Stays)
     zeros: Literal["multiplied", "gating", "skipping"] = "multiplied"
     mac_energy: float | None = quantity("energy_pj", default=None)
 
     def faults(self) -> Iterator[tuple[str, str]]:
+        if not self.dataflows:
+            yield "dataflows", f"none; expected one or more of {', '.join(get_args(Stays))}"
         for dtype, rate in self.rates.items():
             if dtype not in DTYPE_BYTES:
                 yield (
@@ -56,6 +62,10 @@ class SystolicArray(Compute):
     @property
     def dtypes(self) -> tuple[str, ...]:
         return tuple(self.rates)
+
+    @property
+    def own_dataflows(self) -> tuple[str, ...]:
+        return self.dataflows
 
     def peak_macs_per_cycle(self, dtype: str) -> float:
         return self.rows * self.columns * self.rates[dtype]

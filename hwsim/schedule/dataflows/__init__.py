@@ -3,7 +3,7 @@ still."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -58,6 +58,7 @@ class Searched(Dataflow, Protocol):
 
 
 DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.schedule.dataflows")
+OF_ARRAYS = "weight-stationary"  # the default where an array does not say what it runs
 
 
 SHORT_NAMES = {
@@ -101,7 +102,7 @@ def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[
         DATAFLOWS[candidate]
         for candidate in sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))
     ]
-    for flow in [*asked, *(flow for flow in others if flow.default)]:
+    for flow in [*asked, *_by_default(others, machine)]:
         reason = flow.refuses(stage, machine)
         if reason is None:
             flows.append(flow)
@@ -110,6 +111,53 @@ def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[
     if flows:
         return flows
     raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))
+
+
+def _by_default(flows: list[Dataflow], machine: Machine) -> Iterator[Dataflow]:
+    """Those tried when none is named; the machine's own instead of what other arrays run."""
+    own = tuple(DATAFLOWS[name] for name in machine.compute.own_dataflows)
+    for flow in flows:
+        if flow.default and flow.name == OF_ARRAYS and own:
+            yield AnyOf(own) if len(own) > 1 else own[0]
+        elif flow.default:
+            yield flow
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Several dataflows as one: the best nests of all of them, whose estimates compare."""
+
+    flows: tuple[Dataflow, ...]
+    default: bool = True
+
+    @property
+    def name(self) -> str:
+        return " or ".join(flow.name for flow in self.flows)
+
+    @property
+    def summary(self) -> str:
+        return "; or ".join(flow.summary for flow in self.flows)
+
+    def refuses(self, stage: Stage, machine: Machine) -> str | None:
+        reasons = [flow.refuses(stage, machine) for flow in self.flows]
+        return None if None in reasons else reasons[0]
+
+    def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
+        return self.nests(stage, machine, placement, "latency")[0].make()
+
+    def nests(self, stage: Stage, machine: Machine, placement: Placement, objective: str) -> Ranked:
+        """Raises HwsimError where nothing of any of them fits."""
+        found: list[Candidate] = []
+        error: HwsimError | None = None
+        for flow in self.flows:
+            try:
+                found += nests_of(flow, stage, machine, placement, objective)
+            except HwsimError as reason:
+                error = error or reason
+        if not found:
+            assert error is not None
+            raise error
+        return sorted(found, key=lambda candidate: candidate.estimate)
 
 
 def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
