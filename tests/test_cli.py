@@ -61,7 +61,7 @@ def test_words_fit_80_columns(words: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 def test_json_follows_its_schema() -> None:
-    schema = json.loads((ROOT / "docs" / "result.schema.json").read_text())
+    schema = json.loads((ROOT / "docs" / "schemas" / "result.json").read_text())
     for machine in ("tpu-v1", "xeon-8380", "h200", "eyeriss-v1"):
         status, out, _ = hwsim("run", machine, "toy-4x4", "-a", "winograd-f3", "--json", "-")
         assert status == 0

@@ -1,4 +1,5 @@
-"""JSON Schema of what hwsim reads: generated, shipped, named by every shipped file, and true."""
+"""JSON Schema of what hwsim reads and writes: generated, shipped, named by every shipped file, and
+true."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ import yaml
 from click.testing import CliRunner
 
 from hwsim.cli import main
+from hwsim.cli.schema import KINDS
+from hwsim.results.json_documents import DOCUMENTS
+from tests.test_timeloop_files import CONV1D, FINE, TWO_LEVELS
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = [
@@ -27,7 +31,7 @@ def generated(kind: str) -> Any:
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("kind", ["machine", "workload", "nest", "system"])
+@pytest.mark.parametrize("kind", [*KINDS, *DOCUMENTS])
 def test_the_shipped_schemas_are_those_that_hwsim_makes(kind: str) -> None:
     jsonschema.Draft7Validator.check_schema(generated(kind))
     assert json.loads((ROOT / f"docs/schemas/{kind}.json").read_text()) == generated(kind)
@@ -70,3 +74,65 @@ def test_another_kind_gets_the_nearest() -> None:
     run = CliRunner().invoke(main, ["schema", "machines"])
     assert run.exit_code == 2
     assert "did you mean 'machine'" in run.output
+
+
+CASES = ROOT / "tests/cases/schedules"
+TRACE = "0 0\n1 40\n0 1000\n"
+SWEEP = """
+machine: toy-8x8
+workload: gemm:16,16,16
+axes: {parts.gb.capacity: [64 KiB, 128 KiB]}
+"""
+FUSE = ("map", "toy-8x8", "vgg16", "--fuse", "conv1_1,conv1_2", "--seconds", "0.5")
+SCALESIM = (
+    "run",
+    "--scalesim-config",
+    str(CASES / "A2_os_sram_unused.cfg"),
+    "--topology",
+    str(CASES / "A2_gemm.csv"),
+)
+WRITTEN = [
+    ("result", ("run", "eyeriss-v1", "toy-4x4", "-a", "winograd-f3", "--json", "-")),
+    ("result", ("run", "t4", "toy-4x4", "--json", "-")),
+    ("result", ("run", "cortex-a53", "toy-4x4", "-a", "direct", "--json", "-")),
+    ("comparison", ("compare", "toy-4x4", "-m", "tpu-v1,toy-8x8", "-a", "direct", "--json", "-")),
+    ("diff", ("diff", "before.json", "after.json", "--json")),
+    ("mapping", ("map", "toy-systolic", "gemm:8,8,8", "--json", "-")),
+    ("curve", ("map", "toy-8x8", "gemm:8,8,8", "--curve", "gb", "--json", "-")),
+    ("fused-pair", (*FUSE, "--json", "-")),
+    ("tiling", ("tile", "--n", "8", "--tiles", "2,4,8", "--json", "-")),
+    ("tiling", ("tile", "--n", "8", "--tiles", "2,4,8", "--machine", "tpu-v1", "--json", "-")),
+    ("tiling", ("tile", "--n", "8", "--tiles", "2,4,8", "--machine", "cortex-a53", "--json", "-")),
+    ("counts", ("count", "toy-4x4", "--json", "-")),
+    ("errors", ("error", "conv:4,8,8,4,3,3,1,1", "--json", "-")),
+    ("cache", ("cache", "--trace", "loop.din", "--json", "-")),
+    ("check", ("validate", "area", "--json")),
+    ("sweep", ("sweep", "sweep.yaml", "--out", "out", "--engine", "serial", "--json")),
+    ("split", ("split", "dgx-h100", "alexnet", "-b", "8", "--chips", "2", "--json", "-")),
+    ("timeloop", ("timeloop", "design.yaml", "--json")),
+    ("scalesim", (*SCALESIM, "--convention", "scalesim", "--json", "-")),
+]
+
+
+@pytest.mark.slow(keep=6)
+@pytest.mark.parametrize(("kind", "words"), WRITTEN)
+def test_what_is_written_keeps_to_its_schema(
+    kind: str, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop.din").write_text(TRACE)
+    Path("sweep.yaml").write_text(SWEEP)
+    Path("design.yaml").write_text(CONV1D + TWO_LEVELS + FINE)
+    if kind == "diff":
+        for name, batch in (("before", "1"), ("after", "2")):
+            run = ("run", "toy-8x8", "toy-4x4", "-b", batch, "--json", f"{name}.json")
+            assert CliRunner().invoke(main, run).exit_code == 0
+    ran = CliRunner().invoke(main, words)
+    assert ran.exit_code == (1 if kind == "diff" else 0), ran.output
+    validator = jsonschema.Draft7Validator(generated(kind))
+    validator.validate(json.loads(ran.stdout))
+    assert not validator.is_valid({})
+
+
+def test_every_document_is_tried() -> None:
+    assert {kind for kind, _ in WRITTEN} == set(DOCUMENTS)

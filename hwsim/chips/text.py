@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
 from hwsim.chips.split import Option, Split, chips_text
 from hwsim.describe.units import seconds_text, size_text
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import SplitDocument, SplitOptionDocument
 
 HEAD = ["tensor", "pipe", "data", "micro", "time", "of 1", "memory", "waits for"]
 
@@ -103,7 +103,7 @@ def _notes() -> Iterator[str]:
     yield "Collectives are not hidden behind layers. --layers shows how each layer is split."
 
 
-def split_document(found: Split) -> dict[str, Any]:
+def split_document(found: Split) -> SplitDocument:
     """Every option, quickest first, and the layers of the best."""
     return {
         "schema": "hwsim.split/1",
@@ -133,7 +133,7 @@ def split_document(found: Split) -> dict[str, Any]:
     }
 
 
-def _option(found: Split, option: Option) -> dict[str, Any]:
+def _option(found: Split, option: Option) -> SplitOptionDocument:
     return {
         "tensor": option.tensor,
         "pipeline": option.pipeline,

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Any
 
 from hwsim.algorithms import lower, whole_stages
 from hwsim.choose.core_blocks import best_blocks
@@ -23,6 +22,7 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.core import Core
+from hwsim.results.json_documents import MappingDocument
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement, keep_on_chip
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, nests_of
@@ -74,7 +74,7 @@ class Mappings:
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self.text())}</pre>"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> MappingDocument:
         """The mappings as the JSON schema's document."""
         from hwsim.report.mapping import mapping_document
 

@@ -41,6 +41,7 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
     from hwsim.foreign.traces import read_trace
     from hwsim.report.files import write_file
     from hwsim.report.text_table import text_table
+    from hwsim.results.json_documents import CacheDocument, MissesDocument
     from hwsim.timing.caches.programs import Memory
 
     check_outputs(json_to)
@@ -51,7 +52,7 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
             memory.replay(some.address, some.size, some.write)
             progress(number + 1, number + 2)
     loads, stores = (int(count) for count in memory.accesses)
-    rows = [
+    rows: list[MissesDocument] = [
         {
             "level": number + 1,
             "load_misses": int(memory.misses[number, 0]),
@@ -60,7 +61,12 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
         for number in range(len(sizes))
     ]
     if json_to:
-        document = {"schema": "hwsim.cache/1", "loads": loads, "stores": stores, "levels": rows}
+        document: CacheDocument = {
+            "schema": "hwsim.cache/1",
+            "loads": loads,
+            "stores": stores,
+            "levels": rows,
+        }
         text = json.dumps(document, indent=1)
         if json_to == "-":
             print_text(text)

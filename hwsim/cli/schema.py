@@ -1,4 +1,4 @@
-"""hwsim schema: JSON Schema of what hwsim reads."""
+"""hwsim schema: JSON Schema of what hwsim reads and writes."""
 
 from __future__ import annotations
 
@@ -48,15 +48,22 @@ KINDS: dict[str, Callable[[], type[Any]]] = {
 @click.argument("kind")
 @user_errors
 def command(kind: str) -> None:
-    """JSON Schema (draft 7) of a machine, workload, nest or system file.
+    """JSON Schema (draft 7) of a file that is read, or of a document that is written.
 
-    Editors check a YAML file by its first line:
+    KIND is machine, workload, nest or system; or what --json writes: result, comparison, diff,
+    mapping, curve, fused-pair, tiling, counts, errors, cache, check, sweep, split, timeloop or
+    scalesim. Editors check a YAML file by its first line:
 
     \b
     # yaml-language-server: $schema=machine.schema.json
     """
-    from hwsim.describe.schema import schema_of
+    from hwsim.describe.schema import document_schema, schema_of
+    from hwsim.results.json_documents import DOCUMENTS
 
-    if kind not in KINDS:
-        raise UnknownName("schema", kind, KINDS)
-    print_text(json.dumps(schema_of(KINDS[kind](), f"hwsim {kind}"), indent=1))
+    if kind in KINDS:
+        schema = schema_of(KINDS[kind](), f"hwsim {kind}")
+    elif kind in DOCUMENTS:
+        schema = document_schema(DOCUMENTS[kind], f"hwsim {kind}")
+    else:
+        raise UnknownName("schema", kind, (*KINDS, *DOCUMENTS))
+    print_text(json.dumps(schema, indent=1))

@@ -1,4 +1,5 @@
-"""JSON Schema (draft 7) of what hwsim reads, made from the dataclasses that read it.
+"""JSON Schema (draft 7) of what hwsim reads, made from the dataclasses that read it, and of what it
+writes, made from the typed dicts that it writes (hwsim.results.json_documents).
 
 Editors check and complete a YAML file by its first line: # yaml-language-server: $schema=...
 """
@@ -71,3 +72,65 @@ def _field(hint: Any, meta: Mapping[str, Any]) -> Schema:
     if dataclasses.is_dataclass(hint):
         return object_schema(typing.cast(type[Any], hint))
     return dict(PLAIN[hint])
+
+
+# -- what is written -------------------------------------------------------------------------------
+
+WRITTEN: dict[Any, Schema] = {
+    float: {"type": "number"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+    str: {"type": "string"},
+    type(None): {"type": "null"},
+}
+
+
+def document_schema(cls: type[Any], title: str) -> Schema:
+    """The schema of a document that is written as a typed dict; every dict inside it once, among
+    the definitions."""
+    definitions: dict[str, Schema] = {}
+    return {
+        "$schema": DRAFT,
+        "title": title,
+        **_written_object(cls, definitions),
+        "definitions": definitions,
+    }
+
+
+def _written_object(cls: type[Any], definitions: dict[str, Schema]) -> Schema:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(cls.__doc__ or "").replace("\n", " "),
+        "additionalProperties": False,
+        "required": [
+            name
+            for name, hint in hints.items()
+            if typing.get_origin(hint) is not typing.NotRequired
+        ],
+        "properties": {name: _written(hint, definitions) for name, hint in hints.items()},
+    }
+
+
+def _written(hint: Any, definitions: dict[str, Schema]) -> Schema:
+    """The schema of one field's type."""
+    origin, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.NotRequired:
+        return _written(inside[0], definitions)
+    if origin is typing.Annotated:
+        limits = {name: limit for name, limit in inside[1]._asdict().items() if limit is not None}
+        return {**_written(inside[0], definitions), **limits}
+    if origin in (types.UnionType, typing.Union):
+        return {"anyOf": [_written(arm, definitions) for arm in inside]}
+    if origin is Literal:
+        return {"enum": list(inside)}
+    if origin is list:
+        return {"type": "array", "items": _written(inside[0], definitions)}
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": _written(inside[1], definitions)}
+    if typing.is_typeddict(hint):
+        if hint.__name__ not in definitions:
+            definitions[hint.__name__] = {}  # its place, before those inside it
+            definitions[hint.__name__] = _written_object(hint, definitions)
+        return {"$ref": f"#/definitions/{hint.__name__}"}
+    return dict(WRITTEN[hint])

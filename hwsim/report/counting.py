@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import (
+    CountsDocument,
+    ErrorsDocument,
+    OperationsDocument,
+    RoundingDocument,
+)
 
 if TYPE_CHECKING:
     from hwsim.count.operations import Counted
     from hwsim.count.rounding import Error
 
 COUNT_HEAD = ["algorithm", "multiply", "effectual", "gain", "const", "shift", "add", "workspace"]
-SCHEMA = "hwsim.counts/1"
+SCHEMA: Final = "hwsim.counts/1"
 
 
 def counts_text(title: str, rows: Sequence[Counted]) -> str:
@@ -46,7 +52,7 @@ def counts_text(title: str, rows: Sequence[Counted]) -> str:
     return "\n".join(lines)
 
 
-def counts_document(workload: str, rows: Sequence[Counted]) -> dict[str, Any]:
+def counts_document(workload: str, rows: Sequence[Counted]) -> OperationsDocument:
     """The rows as plain data."""
     return {
         "schema": SCHEMA,
@@ -54,8 +60,8 @@ def counts_document(workload: str, rows: Sequence[Counted]) -> dict[str, Any]:
         "algorithms": [
             {
                 "algorithm": row.algorithm,
-                "counts": vars(row.operations),
-                "offline": vars(row.offline),
+                "counts": cast(CountsDocument, vars(row.operations)),
+                "offline": cast(CountsDocument, vars(row.offline)),
                 "direct_multiplies": row.direct,
                 "reduction": row.reduction,
                 "workspace_bytes": row.workspace_bytes,
@@ -67,7 +73,7 @@ def counts_document(workload: str, rows: Sequence[Counted]) -> dict[str, Any]:
 
 
 ERROR_HEAD = ["layer", "algorithm", "format", "largest error", "of direct's", "rms / rms"]
-ERRORS = "hwsim.errors/1"
+ERRORS: Final = "hwsim.errors/1"
 
 
 def errors_text(found: Mapping[str, Sequence[Error]]) -> str:
@@ -95,11 +101,14 @@ def errors_text(found: Mapping[str, Sequence[Error]]) -> str:
 
 def errors_document(
     workload: str, seed: int, found: Mapping[str, Sequence[Error]]
-) -> dict[str, Any]:
+) -> ErrorsDocument:
     """The errors as plain data."""
     return {
         "schema": ERRORS,
         "workload": workload,
         "seed": seed,
-        "layers": {layer: [vars(error) for error in errors] for layer, errors in found.items()},
+        "layers": {
+            layer: [cast(RoundingDocument, vars(error)) for error in errors]
+            for layer, errors in found.items()
+        },
     }

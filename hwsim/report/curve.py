@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 from hwsim.describe.units import size_text
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import CurveDocument
 
-SCHEMA = "hwsim.curve/1"
+SCHEMA: Final = "hwsim.curve/1"
 BAR = 40  # characters of the longest
 
 
@@ -46,7 +47,7 @@ def curve_text(layer: str, machine: str, memory: str, own: int, points: Sequence
     return "\n".join([*textwrap.wrap(title, WIDTH), "", table, "", "* the machine's own"])
 
 
-def curve_document(layer: str, machine: str, memory: str, points: Sequence[Size]) -> dict[str, Any]:
+def curve_document(layer: str, machine: str, memory: str, points: Sequence[Size]) -> CurveDocument:
     """The same as plain data (docs/json.md)."""
     return {
         "schema": SCHEMA,

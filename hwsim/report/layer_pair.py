@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import BlocksDocument, FusedPairDocument, PairChoiceDocument
 
 if TYPE_CHECKING:
     from hwsim.choose.layer_pairs import Choice, FusedPair
 
-SCHEMA = "hwsim.fused-pair/1"
+SCHEMA: Final = "hwsim.fused-pair/1"
 ROWS = 12  # of the curve, where it has more
 BAR = 20
 HEAD = ["room", "DRAM", "again", "rows x cols", "channels", "halo", "filters", ""]
@@ -135,7 +136,7 @@ def _some(curve: Sequence[Choice]) -> list[Choice]:
     return [curve[place] for place in dict.fromkeys([*places, len(curve) - 1])]
 
 
-def pair_document(fused: FusedPair) -> dict[str, Any]:
+def pair_document(fused: FusedPair) -> FusedPairDocument:
     """The same as plain data (docs/json.md)."""
     return {
         "schema": SCHEMA,
@@ -157,9 +158,9 @@ def pair_document(fused: FusedPair) -> dict[str, Any]:
     }
 
 
-def _document(choice: Choice) -> Mapping[str, Any]:
+def _document(choice: Choice) -> PairChoiceDocument:
     return {
-        "blocks": dict(choice.blocks._asdict()),
+        "blocks": cast(BlocksDocument, choice.blocks._asdict()),
         "dram_bytes": choice.dram_bytes,
         "products": choice.products,
         "cycles_at_least": choice.cycles,

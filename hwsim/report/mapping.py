@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import FoundDocument, MappingDocument, TilesDocument
 
 if TYPE_CHECKING:
     from hwsim.results.result import StageResult
     from hwsim.schedule.mapper.found import Found
 
-SCHEMA = "hwsim.mapping/1"
+SCHEMA: Final = "hwsim.mapping/1"
 HEAD = ["layer", "stage", "cycles", "energy", "EDP J*cyc", "DRAM", "gap", "tried", "s"]
 
 
@@ -147,7 +148,7 @@ def _simulated_costs(simulated: StageResult) -> list[str]:
 
 def mapping_document(
     machine: str, objective: str, algorithm: str, dtype: str, entries: Sequence[Entry]
-) -> dict[str, Any]:
+) -> MappingDocument:
     """Everything that was found, as plain data (docs/json.md)."""
     return {
         "schema": SCHEMA,
@@ -159,10 +160,10 @@ def mapping_document(
     }
 
 
-def _document(entry: Entry) -> dict[str, Any]:
+def _document(entry: Entry) -> FoundDocument:
     found, simulated = entry.found, entry.simulated
     tiling = found.tiling
-    tiles: Mapping[str, Any] = {
+    tiles: dict[str, TilesDocument] = {
         dim: {
             "outer": tiling.outer[dim],
             "neighbours": tiling.spread[dim],

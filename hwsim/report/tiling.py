@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from math import log
-from typing import Any
+from typing import Final, cast
 
 from hwsim.choose.tiled import fits_registers, run_tiled
 from hwsim.count.tiling import MOST_EXECUTED, Tiled, best_tiles, pareto
@@ -17,9 +17,10 @@ from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import ServedDocument, TilesCostDocument, TilingDocument
 from hwsim.results.result import LayerResult
 
-SCHEMA = "hwsim.tiling/1"
+SCHEMA: Final = "hwsim.tiling/1"
 MOST_ROWS = 24
 ACROSS, DOWN = 66, 18  # characters of the picture
 MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seconds
@@ -325,9 +326,9 @@ def sweep_csv(tiles: list[Tiled]) -> str:
 
 def tiling_document(
     tiled: Tiled, machine: Machine | None, memory: str | None, tiles: list[Tiled]
-) -> dict[str, Any]:
+) -> TilingDocument:
     """Everything as plain data."""
-    document: dict[str, Any] = {
+    document: TilingDocument = {
         "schema": SCHEMA,
         "m": tiled.m,
         "n": tiled.n,
@@ -367,19 +368,19 @@ def tiling_document(
     return document
 
 
-def _machine_document(tiled: Tiled, machine: Machine) -> dict[str, Any]:
+def _machine_document(tiled: Tiled, machine: Machine) -> TilesCostDocument:
     """Explicit machines: DRAM words and their cost. Others: words that enter the registers, and
     what each memory served."""
     if machine.management == "explicit":
-        return {"dram_words": tiled.accesses, **cost(tiled, machine)}
+        return cast(TilesCostDocument, {"dram_words": tiled.accesses, **cost(tiled, machine)})
     run = _simulated(tiled, machine)
     if isinstance(run, str):
         return {"words_in": sum(tiled.loads), "simulated": None, "note": run}
     (stage,) = run.online
-    served = {
+    served: dict[str, ServedDocument] = {
         level: {
-            name: sum(getattr(access, name) for access in tensors.values())
-            for name in ("reads", "read_bytes")
+            "reads": sum(access.reads for access in tensors.values()),
+            "read_bytes": sum(access.read_bytes for access in tensors.values()),
         }
         for level, tensors in stage.accesses.items()
     }

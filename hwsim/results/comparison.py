@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hwsim.report.plot import ChartView
+    from hwsim.results.json_documents import ComparisonDocument
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Comparison:
 
         return frame(self.results)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ComparisonDocument:
         """The results as the JSON schema's documents."""
         from hwsim.results.document import comparison_document
 

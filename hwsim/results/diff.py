@@ -10,6 +10,7 @@ from typing import Any
 
 from hwsim.errors import HwsimError, shortened
 from hwsim.results.document import COMPARISON, SCHEMA
+from hwsim.results.json_documents import DiffDocument, MovedDocument
 
 MOST_BYTES = 512 << 20
 KEY = ("machine", "workload", "algorithm", "dataflow", "dtype", "batch")
@@ -45,12 +46,15 @@ class Difference:
     def is_none(self) -> bool:
         return not self.moved and not self.alone
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> DiffDocument:
         """The JSON schema's document."""
-        moved = [
+        moved: list[MovedDocument] = [
             {
-                **vars(each),
+                "run": each.run,
                 "layer": each.layer or None,
+                "what": each.what,
+                "before": each.before,
+                "after": each.after,
                 "share": each.share if each.before else None,
             }
             for each in self.moved

@@ -1,21 +1,33 @@
-"""Results as plain data: the versioned JSON schema of docs/json.md (docs/result.schema.json)."""
+"""Results as plain data: the versioned document of docs/json.md (docs/schemas/result.json)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, cast
 
-from hwsim.ir.stage import FIELDS, Operations
+from hwsim.ir.stage import Operations
+from hwsim.results.json_documents import (
+    AccessDocument,
+    ComparisonDocument,
+    CountsDocument,
+    CyclesDocument,
+    LayerDocument,
+    ResultDocument,
+    ReuseDocument,
+    SamplingDocument,
+    StageDocument,
+    WhatIfDocument,
+)
 from hwsim.results.result import Accesses, Cycles, LayerResult, Result, StageResult
 from hwsim.results.reuse import Reuse
 
 if TYPE_CHECKING:
     from hwsim.results.comparison import Comparison
 
-SCHEMA = "hwsim.result/2"
-COMPARISON = "hwsim.comparison/1"
+SCHEMA: Final = "hwsim.result/2"
+COMPARISON: Final = "hwsim.comparison/1"
 
 
-def result_document(result: Result) -> dict[str, Any]:
+def result_document(result: Result) -> ResultDocument:
     """One workload on one machine."""
     return {
         "schema": SCHEMA,
@@ -45,17 +57,17 @@ def result_document(result: Result) -> dict[str, Any]:
     }
 
 
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
+def comparison_document(comparison: Comparison) -> ComparisonDocument:
     """Several results side by side, and what doubling a resource would bring."""
     return {
         "schema": COMPARISON,
         "results": [result_document(result) for result in comparison.results],
-        "what_if": [vars(change) for change in comparison.what_if],
+        "what_if": [cast(WhatIfDocument, vars(change)) for change in comparison.what_if],
         "left_out": list(comparison.left_out),
     }
 
 
-def _layer(layer: LayerResult) -> dict[str, Any]:
+def _layer(layer: LayerResult) -> LayerDocument:
     return {
         "name": layer.name,
         "shape": layer.shape,
@@ -78,8 +90,8 @@ def _layer(layer: LayerResult) -> dict[str, Any]:
     }
 
 
-def _stage(stage: StageResult) -> dict[str, Any]:
-    sampling = (
+def _stage(stage: StageResult) -> StageDocument:
+    sampling: SamplingDocument | None = (
         None
         if stage.sampling is None
         else {"share": stage.sampling.share, "error": stage.sampling.error}
@@ -106,7 +118,7 @@ def _stage(stage: StageResult) -> dict[str, Any]:
     }
 
 
-def _reuse(stage: StageResult) -> dict[str, Any]:
+def _reuse(stage: StageResult) -> dict[str, ReuseDocument]:
     """Factors that do not apply to a tensor are left out."""
     return {
         tensor: {
@@ -121,15 +133,15 @@ def _factors(reuse: Reuse) -> dict[str, float]:
     return {name: value for name, value in vars(reuse).items() if value is not None}
 
 
-def _cycles(cycles: Cycles) -> dict[str, Any]:
+def _cycles(cycles: Cycles) -> CyclesDocument:
     return {"total": cycles.total, "compute": cycles.compute, "stall": dict(cycles.stall)}
 
 
-def _counts(operations: Operations) -> dict[str, int]:
-    return {name: getattr(operations, name) for name in FIELDS}
+def _counts(operations: Operations) -> CountsDocument:
+    return cast(CountsDocument, dict(vars(operations)))
 
 
-def _accesses(accesses: Accesses) -> dict[str, Any]:
+def _accesses(accesses: Accesses) -> dict[str, dict[str, AccessDocument]]:
     return {
         part: {
             tensor: {

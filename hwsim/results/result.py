@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwsim.ir.stage import Operations
 from hwsim.results.pipelined import Pipelined, pipelined
@@ -14,6 +14,8 @@ from hwsim.results.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas
+
+    from hwsim.results.json_documents import ResultDocument
 
 Energy = Mapping[str, float]
 
@@ -341,7 +343,7 @@ class Result:
 
         return frame((self,))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> ResultDocument:
         """The JSON schema's document."""
         from hwsim.results.document import result_document
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import cast
 
 from hwsim.describe.units import seconds_text, size_text
 from hwsim.report.tables import energy_text
 from hwsim.report.text_table import WIDTH, text_table
+from hwsim.results.json_documents import SweepDocument, SweepPointDocument
 from hwsim.sweeps.result import Point, Sensitivity, SweepResult
 from hwsim.sweeps.rows import COLUMNS, value
 from hwsim.sweeps.spec import OBJECTIVES
@@ -104,7 +105,7 @@ def short(name: str) -> str:
     return name.removeprefix("parts.")
 
 
-def sweep_document(result: SweepResult) -> dict[str, Any]:
+def sweep_document(result: SweepResult) -> SweepDocument:
     """The answer as JSON: the best of each objective, the front, what each axis does. Every point
     is in the table."""
     return {
@@ -126,6 +127,7 @@ def sweep_document(result: SweepResult) -> dict[str, Any]:
     }
 
 
-def _point(point: Point) -> dict[str, Any]:
+def _point(point: Point) -> SweepPointDocument:
     row = {column: value(point.row, column) for column in COLUMNS if column != "error"}
-    return {"point": point.number, "values": point.values, **row}
+    found = {"point": point.number, "values": point.values, **row}
+    return cast(SweepPointDocument, found)

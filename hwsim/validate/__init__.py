@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.reading import read_text
 from hwsim.errors import HwsimError, shortened
 from hwsim.registry import Registry
+from hwsim.results.json_documents import CheckDocument, ScoreDocument
 from hwsim.validate.shape import check_like
 
 WORST = 5
@@ -76,6 +77,10 @@ class Score:
     max_abs_rel_err: float
 
 
+def _scores(scores: dict[str, Score]) -> dict[str, ScoreDocument]:
+    return {metric: cast(ScoreDocument, vars(score)) for metric, score in scores.items()}
+
+
 @dataclass(frozen=True)
 class Report:
     """A check's scores: by metric, by metric within groups, and the rows that are furthest off."""
@@ -94,16 +99,13 @@ class Report:
                 for metric, score in scores.items():
                     yield metric, f"{kind} {value}", score
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
+    def to_dict(self) -> CheckDocument:
+        found: CheckDocument = {
             "name": self.name,
             "rows": self.rows,
-            "metrics": {metric: vars(score) for metric, score in self.metrics.items()},
+            "metrics": _scores(self.metrics),
             "groups": {
-                kind: {
-                    value: {metric: vars(score) for metric, score in scores.items()}
-                    for value, scores in members.items()
-                }
+                kind: {value: _scores(scores) for value, scores in members.items()}
                 for kind, members in self.groups.items()
             },
             "worst": [
@@ -116,8 +118,10 @@ class Report:
                 }
                 for pair in self.worst
             ],
-            **({"remarks": list(self.remarks)} if self.remarks else {}),
         }
+        if self.remarks:
+            found["remarks"] = list(self.remarks)
+        return found
 
 
 def run_check(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Any
 
 from hwsim.describe.units import si
 from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.foreign.scalesim.files import ScaleSimConfig, ScaleSimLayer, topology_notes
 from hwsim.report.text_table import text_table
+from hwsim.results.json_documents import ScaleSimDocument, ScaleSimLayerDocument
 
 HEAD = ["layer", "cycles", "util", "mapping", "ifmap reads", "filter reads", "ofmap writes"]
 CSV_HEAD = (
@@ -77,15 +77,11 @@ def scalesim_text(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> st
     )
 
 
-def scalesim_document(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> dict[str, Any]:
+def scalesim_document(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> ScaleSimDocument:
     """The same for --json: every layer's counts, as SCALE-Sim makes them (docs/json.md)."""
-    found = []
+    found: list[ScaleSimLayerDocument] = []
     for layer in layers:
         counts = _counts(config, layer)
-        row = {
-            name: counts[name] if name in ("mapping_efficiency", "util") else int(counts[name])
-            for name in counts
-        }
         found.append(
             {
                 "name": layer.name,
@@ -94,7 +90,12 @@ def scalesim_document(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -
                 "k": layer.k,
                 "times": layer.times,
                 "batch": layer.batch,
-                **row,
+                "cycles": int(counts["cycles"]),
+                "util": counts["util"],
+                "mapping_efficiency": counts["mapping_efficiency"],
+                "sram_ifmap_reads": int(counts["sram_ifmap_reads"]),
+                "sram_filter_reads": int(counts["sram_filter_reads"]),
+                "sram_ofmap_writes": int(counts["sram_ofmap_writes"]),
             }
         )
     return {

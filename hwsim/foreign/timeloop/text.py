@@ -6,6 +6,7 @@ from typing import Any
 
 from hwsim.foreign.timeloop.design import Design
 from hwsim.report.text_table import text_table
+from hwsim.results.json_documents import TimeloopDocument
 
 THEIRS = ["level", "tensor", "copies", "tile", "reads", "fills", "updates"]
 MOVED = ["level", "tensor", "fills", "serves", "updates", "drains"]
@@ -53,7 +54,7 @@ def _in_order(design: Design) -> list[tuple[tuple[str, str], Any]]:
     return sorted(design.theirs.items(), key=lambda entry: order.index(entry[0][0]))
 
 
-def design_document(design: Design) -> dict[str, Any]:
+def design_document(design: Design) -> TimeloopDocument:
     """Cycles, utilization, and every level's counts."""
     return {
         "schema": "hwsim.timeloop/1",
