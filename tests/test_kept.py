@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import hwsim
 from hwsim import jobs, private
 from hwsim.choose import kept, mappings
 from hwsim.choose.kept import keep, key_of
+from hwsim.cli import main
 from hwsim.describe.catalog import locate
 from hwsim.describe.kernels import load_library
 from hwsim.describe.machine import load_machine
@@ -195,3 +197,32 @@ def test_no_layer_is_kept_where_it_is_forbidden(
     compared()
     assert len(made) == 2
     assert not own_folder.exists()
+
+
+def test_a_listing_is_put_together_once_until_something_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HWSIM_KEEP", raising=False)
+    monkeypatch.setattr(private, "folder", lambda name: tmp_path / name)
+    made: list[str | None] = []
+
+    def put_together(kind: str | None) -> str:
+        made.append(kind)
+        return f"{kind} {len(made)}"
+
+    monkeypatch.setattr("hwsim.cli.listing.listing", put_together)
+
+    def listed(*words: str) -> str:
+        return CliRunner().invoke(main, ["list", *words]).output
+
+    assert listed() == listed() == "None 1\n"
+    assert listed("machines") == listed("machines") == "machines 2\n"
+    assert listed() == "None 1\n"
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    monkeypatch.syspath_prepend(plugin)
+    assert listed() == "None 3\n"
+    (plugin / "new.dist-info").mkdir()
+    assert listed() == "None 4\n"
+    monkeypatch.setenv("HWSIM_KEEP", "0")
+    assert listed() == "None 5\n"
