@@ -29,6 +29,7 @@ STEPS_TRIED = 300_000  # of all finalists together, beyond the first
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
+RUNNERS_UP = 3  # mappings beside the mapper's best that are simulated
 KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
 
 
@@ -96,7 +97,7 @@ def best_nest_run(
         asked = False
     tried = [ruled]
     if asked:
-        tried.append(_attempt(lambda: run(verify_nest(_mapped(stage, machine, placement, choice)))))
+        tried += _mapped(stage, machine, placement, choice, run)
     ran = [result for result in tried if isinstance(result, StageResult)]
     if not ran:
         raise next(error for error in tried if isinstance(error, HwsimError))
@@ -187,9 +188,20 @@ def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
         return error
 
 
-def _mapped(stage: Stage, machine: Machine, placement: Placement, choice: Choice) -> Nest:
+def _mapped(
+    stage: Stage,
+    machine: Machine,
+    placement: Placement,
+    choice: Choice,
+    run: Callable[[Nest], StageResult],
+) -> list[StageResult | HwsimError]:
+    """What the mapper's best nest simulates to, and those that it says cost little more."""
     most = MOST_MAPPINGS if is_quick(stage, machine) else SOME_MAPPINGS
-    found = best_mapping(
-        stage, machine, choice.objective, placement=placement, workers=1, most=most
-    )
-    return found.nest
+    try:
+        found = best_mapping(
+            stage, machine, choice.objective, placement=placement, workers=1, most=most
+        )
+    except HwsimError as error:
+        return [error]
+    nests = (found.nest, *found.runners_up[:RUNNERS_UP])
+    return [_attempt(partial(_verified, nest, run)) for nest in nests]

@@ -14,21 +14,25 @@ n images.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cache, partial
 from math import ceil
 from typing import Literal
 
-from hwsim.describe.machine import ROLES, Machine
+from hwsim.describe.machine import ROLES, Machine, Role
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points
+from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
+from hwsim.schedule.dataflows import DATAFLOWS, Candidate, Ranked, Searched
+
+FINALISTS = 8  # mappings near the best that are simulated
+BY_BYTES = ("dram", "energy")  # objectives by which what moves is ranked
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,9 @@ class Mapping:
 
 
 class RowStationary:
-    """The mapping that moves the fewest words to and from DRAM; among those the soonest done, then
-    the least buffer traffic.
+    """What stays is said; m, n, e, p, q, r and t are searched, by the run's objective.
 
-    Tiles are even ones, as all of table III are: n divides the batch, p t divides m, m divides the
-    filters. `given` fixes the mapping by hand; 'published' is the chip's own (Space.published).
+    `given` fixes the mapping by hand; 'published' is the chip's own (Space.published).
     """
 
     name = "row-stationary"
@@ -95,11 +97,23 @@ class RowStationary:
         )
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
+        return self.nests(stage, machine, placement, "latency")[0].make()
+
+    def nests(self, stage: Stage, machine: Machine, placement: Placement, objective: str) -> Ranked:
+        """Raises HwsimError when not even one row of one filter fits the buffers."""
         space = Space(stage, machine, placement)
         if self.given == "published":
-            mapping = space.published()
+            ranked = [(0.0, space.published())]
+        elif self.given:
+            ranked = [(0.0, space.checked(self.given))]
         else:
-            mapping = space.checked(self.given) if self.given else space.best()
+            ranked = space.ranked(objective)[:FINALISTS]
+        return [
+            Candidate(estimate, partial(self._nest, stage, machine, placement, mapping))
+            for estimate, mapping in ranked
+        ]
+
+    def _nest(self, stage: Stage, machine: Machine, placement: Placement, mapping: Mapping) -> Nest:
         (buffer, ifmap_spad), (filter_buffer, filter_spad), (_, psum_spad) = (
             machine.chain(role)[1:] for role in ("activation", "weight", "output")
         )
@@ -180,6 +194,9 @@ class Space:
         self.stage, self.machine, self.placement, self.array = stage, machine, placement, array
         self.size = {"n": 1, **stage.extents}
         self.width = stage.output.width
+        dram = machine.part(machine.dram_name, Dram)
+        self.rate: float = dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+        self.coded: tuple[float, float] = (stage.inputs[0].coded, stage.output.coded)
         self.filter_buffer, self.buffer_name = (
             machine.chain("weight")[1],
             machine.chain("activation")[1],
@@ -196,8 +213,31 @@ class Space:
         self.input_rows, self.input_columns = rows.size, columns.size
 
     def best(self) -> Mapping:
-        """Raises HwsimError when not even one row of one filter fits the buffers."""
+        """Of even tiles the one that moves the fewest words to and from DRAM; among those the
+        soonest done, then the least buffer traffic: so the chip's AlexNet was mapped (table III).
+        Raises HwsimError when not even one row of one filter fits the buffers."""
         return self._best_of(self.mappings(self._even_heights()))
+
+    def ranked(self, objective: str) -> list[tuple[float, Mapping]]:
+        """Mappings, even or not, with their cycles, or the bytes that they move to and from DRAM,
+        the least first. Raises HwsimError as `best`."""
+        rows = []
+        for mapping in dict.fromkeys((self.best(), *self.uneven())):
+            moved, _, buffer = self.cost(mapping)
+            key = (moved * self.width, self.time(mapping))
+            rows.append(((*(key if objective in BY_BYTES else key[::-1]), buffer), mapping))
+        rows.sort(key=lambda row: row[0])
+        groups = self.size.get("g", 1)
+        return [(groups * key[0], mapping) for key, mapping in rows]
+
+    def time(self, mapping: Mapping) -> float:
+        """Cycles of one group: of its passes, and of what DRAM moves; inputs and sums come and go
+        between passes where the buffer has no room for the next ones."""
+        inputs, filters, sums = (words * self.width / self.rate for words in self.moved(mapping))
+        cycles = self.cycles(mapping)
+        if self.buffer.buffers == 1:
+            return cycles + inputs * self.coded[0] + sums * self.coded[1]
+        return max(cycles, inputs * self.coded[0] + filters + sums * self.coded[1])
 
     def _best_of(self, mappings: Iterator[Mapping]) -> Mapping:
         best = min(mappings, key=lambda mapping: (*self.cost(mapping), -mapping.p), default=None)
@@ -271,6 +311,30 @@ class Space:
                     yield mapping
                     break
 
+    def uneven(self) -> Iterator[Mapping]:
+        """Tiles that the last of a dim may not fill: sets as many as the array holds, or as share
+        the filters evenly; filters of a PE and images in even parts, rounded up."""
+        size = self.size
+        for e in self._even_heights():
+            sets = sets_of(self.array, size["r"], e)
+            for q in range(1, min(size["c"], self.ifmap_words // size["s"]) + 1):
+                most = min(self.sum_words, self.weight_words // (q * size["s"]))
+                for r in range(1, min(sets, ceil(size["c"] / q)) + 1):
+                    full = min(sets // r, size["k"])
+                    for t in dict.fromkeys((full, ceil(size["k"] / ceil(size["k"] / full)))):
+                        for p in _parts(ceil(size["k"] / t)):
+                            if p <= most:
+                                yield from self._held(e, q, r, p, t)
+
+    def _held(self, e: int, q: int, r: int, p: int, t: int) -> Iterator[Mapping]:
+        """For every number of images, the most filters whose sums the buffer has room for."""
+        for n in _parts(self.size["n"]):
+            for passes in _parts(ceil(self.size["k"] / (p * t))):
+                mapping = Mapping(passes * p * t, n, e, p, q, r, t)
+                if self._overflow(mapping) is None:
+                    yield mapping
+                    break
+
     def misfit(self, mapping: Mapping) -> str | None:
         """What of a mapping the chip has no room for; None when all of it fits."""
         overflow = self._overflow(mapping)
@@ -319,38 +383,79 @@ class Space:
         group."""
         size = self.size
         bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
-        filter_groups = ceil(size["k"] / mapping.m)
         passes_k = ceil(size["k"] / (mapping.p * mapping.t))
         passes_c = ceil(size["c"] / (mapping.q * mapping.r))
-        rows = self._rows(mapping.e) * (bands - 1) + self._rows(size["p"] - (bands - 1) * mapping.e)
-        inputs = size["n"] * size["c"] * rows * self.input_columns
-        filters = size["k"] * size["c"] * size["r"] * size["s"] * bands * images
-        sums = size["n"] * size["k"] * size["p"] * size["q"]
-        dram = inputs * filter_groups + filters + sums
-        buffer = inputs * passes_k + sums * (2 * passes_c - 1)
-        return dram, bands * images * passes_k * passes_c * self._pass_cycles(mapping), buffer
+        inputs, filters, sums = self.moved(mapping)
+        dram = inputs + filters + sums
+        again = ceil(size["k"] / mapping.m)
+        buffer = inputs / again * passes_k + sums * (2 * passes_c - 1)
+        whole = self._pass_cycles(mapping, mapping.p * mapping.t, mapping.q * mapping.r)
+        in_pass = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"]
+        whole += in_pass / self._words_a_cycle("weight")
+        return dram, bands * images * passes_k * passes_c * whole, buffer
 
-    def _pass_cycles(self, mapping: Mapping) -> float:
-        """A whole pass: its filters in, then the slowest of the PEs and the busses
-        (hwsim.timing.spatial.passes has every pass its own)."""
-        size, clock = self.size, self.machine.clock_hz
-        weight, activation, output = (
-            bus.bytes_per_cycle(clock) / self.width
-            for bus in (self.array.weight_bus, self.array.activation_bus, self.array.output_bus)
-        )
+    def moved(self, mapping: Mapping) -> tuple[int, int, int]:
+        """Words of inputs, filters and sums that one group moves to and from DRAM."""
+        size = self.size
+        bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
+        rows = self._rows(mapping.e) * (bands - 1) + self._rows(size["p"] - (bands - 1) * mapping.e)
+        inputs = size["n"] * size["c"] * rows * self.input_columns * ceil(size["k"] / mapping.m)
+        filters = size["k"] * size["c"] * size["r"] * size["s"] * bands * images
+        return inputs, filters, size["n"] * size["k"] * size["p"] * size["q"]
+
+    def cycles(self, mapping: Mapping) -> float:
+        """Of all passes of one group, the last of a dim as small as they are; filters that stay
+        for all passes come once (hwsim.timing.spatial.passes has every pass its own)."""
+        size = self.size
+        each = 0.0
+        for filters, some_filters in _folds(size["k"], mapping.p * mapping.t):
+            for channels, some_channels in _folds(size["c"], mapping.q * mapping.r):
+                part = replace(mapping, p=ceil(filters / mapping.t), q=ceil(channels / mapping.r))
+                each += some_filters * some_channels * self._pass_cycles(part, filters, channels)
+        bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
+        words = size["k"] * size["c"] * size["r"] * size["s"]
+        stay = size["k"] <= mapping.p * mapping.t and size["c"] <= mapping.q * mapping.r
+        loads = 1 if stay else bands * images
+        return bands * images * each + loads * words / self._words_a_cycle("weight")
+
+    def _pass_cycles(self, mapping: Mapping, filters: int, channels: int) -> float:
+        """A pass of so many filters and channels once its filters are in: the slowest of the PEs
+        and the busses."""
+        size = self.size
+        activation, output = self._words_a_cycle("activation"), self._words_a_cycle("output")
         steps = mapping.n * size["q"] * mapping.p * mapping.q * size["s"]
-        rows = self._rows(mapping.e) * mapping.q * mapping.r
-        inputs, sums = (
-            mapping.n * rows * self.input_columns,
-            mapping.n * mapping.p * mapping.t * mapping.e * size["q"],
-        )
-        filters = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"]
+        rows = self._rows(mapping.e) * channels
+        inputs = mapping.n * rows * self.input_columns
+        sums = mapping.n * filters * mapping.e * size["q"]
         return (
-            filters / weight
-            + rows * size["s"] / activation
+            rows * size["s"] / activation
             + max(steps, inputs / activation, sums / output)
-            + mapping.p * mapping.t * mapping.e / output
+            + filters * mapping.e / output
         )
+
+    def _words_a_cycle(self, role: Role) -> float:
+        """Of the bus of a role."""
+        bus = {
+            "weight": self.array.weight_bus,
+            "activation": self.array.activation_bus,
+            "output": self.array.output_bus,
+        }[role]
+        return bus.bytes_per_cycle(self.machine.clock_hz) / self.width
+
+
+def _folds(bound: int, tile: int) -> Iterator[tuple[int, int]]:
+    """(size, how many) of the tiles of a dim: whole ones, and a last one that is smaller."""
+    whole, rest = divmod(bound, tile)
+    if whole:
+        yield tile, whole
+    if rest:
+        yield rest, 1
+
+
+@cache
+def _parts(number: int) -> list[int]:
+    """number / 1, / 2, / 3, ... rounded up."""
+    return list(dict.fromkeys(ceil(number / pieces) for pieces in range(1, number + 1)))
 
 
 @cache
@@ -366,4 +471,4 @@ def sets_of(array: PeArray, rows: int, e: int) -> int:
 
 
 DATAFLOWS.register("row-stationary")(_flow := RowStationary())
-_checked: Dataflow = _flow
+_checked: Searched = _flow

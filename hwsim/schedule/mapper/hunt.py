@@ -81,11 +81,17 @@ class Hunt:
         return int(self.tally[0])
 
     def runners_up(self) -> list[Choice]:
-        """The best of other skeletons that cost little more than the best of all."""
+        """The best of other skeletons that cost little more than the best of all; one of those that
+        cost the same."""
         assert self.best is not None
         score, number, _ = self.best
-        near = (choice for choice in self.met.values() if choice[0] <= score * LITTLE_MORE)
-        return sorted(choice for choice in near if choice[1] != number)[:RUNNERS_UP]
+        near = sorted(choice for choice in self.met.values() if choice[0] <= score * LITTLE_MORE)
+        chosen: list[Choice] = []
+        for choice in near:
+            before = chosen[-1][0] if chosen else score
+            if choice[1] != number and choice[0] > before * (1.0 + ROUNDING):
+                chosen.append(choice)
+        return chosen[:RUNNERS_UP]
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
         """Descend, then solve until the next bound is no better, then look for less energy among

@@ -9,7 +9,7 @@ output is counted as wide as an accumulator at every level that partial sums may
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -216,7 +216,7 @@ class Model:
     def _cost(self, skeleton: Skeleton, outer: bool, least: bool = False) -> Terms:
         parts = [self.tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors]
         if not outer:
-            parts.append(self.time_terms(skeleton))
+            parts += [self.time_terms(skeleton), self.ramp_terms(skeleton)]
         return Terms(
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.weights for part in parts], axis=1),
@@ -255,7 +255,9 @@ class Model:
                     ):
                         columns.append(column)
                         metrics.append(weight)
-        if outer and self._first_is_outer(boundaries) and self.space.options.convention == "exact":
+        hidden = not self._between_steps(skeleton, tensor)
+        exact = self.space.options.convention == "exact"
+        if outer and self._first_is_outer(boundaries) and exact and hidden:
             for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
                 columns.append(column)
                 metrics.append(weight)
@@ -473,13 +475,19 @@ class Model:
         machine, level = self.machine, hold.level
         if level not in machine.memories:
             return
-        part, width = machine.memories[level], self.width(skeleton, hold, tensor)
+        part = machine.memories[level]
+        width: float = self.width(skeleton, hold, tensor)
         if self.space.options.convention == "timeloop":
             drains = np.zeros_like(drains)
+        if level == machine.dram_name and width == tensor.width:
+            width = width * tensor.coded
         reads, writes = (serves + drains) * width, (fills + updates) * width
         yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
         if level == machine.dram_name:
             yield 1, reads + writes
+            if self._between_steps(skeleton, tensor):
+                rate = machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
+                yield self._metric("multipliers"), (reads + writes) / rate
             yield (
                 self._metric(level),
                 (reads + writes)
@@ -499,6 +507,19 @@ class Model:
             yield self._metric(f"{tensor.role} bus"), serves / rate
             if tensor.role == "output":
                 yield self._metric("output bus, sums"), updates / rate
+
+    def _between_steps(self, skeleton: Skeleton, tensor: Tensor) -> bool:
+        """Does a tensor come from DRAM, and go there, only while nothing is multiplied? Its first
+        memory on the chip has room for one tile, and DRAM one port. (Filters may be copied into the
+        PEs before the next ones come.)"""
+        first = next(
+            (hold for hold in skeleton.memories(self.machine)[1:] if tensor.name in hold.tensors),
+            None,
+        )
+        shared = self.machine.part(self.machine.dram_name, Dram).ports == "shared"
+        on_chip = first is not None and self.machine.memories[first.level].per == "chip"
+        streams = tensor.role != "weight"
+        return bool(streams and shared and on_chip and first is not None and first.buffers == 1)
 
     def _last_of_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold:
         return [
@@ -559,6 +580,120 @@ class Model:
         constant = np.zeros(len(self.metrics))
         constant[0] = sum(energy_pj(self.machine, dtype, self.stage.operations, {}).values())
         return Terms(np.array(rows, np.int64), table, constant)
+
+    def ramp_terms(self, skeleton: Skeleton) -> Terms:
+        """What row-stationary passes add to their multiplying, whichever resource is busiest then:
+        filters into the PEs, the first window of every row, the last position's sums
+        (hwsim.timing.spatial.passes)."""
+        key = self.ramp_key(skeleton)
+        if key not in self._terms:
+            self._terms[key] = self._ramp_terms(skeleton)
+        return self._terms[key]
+
+    @staticmethod
+    def ramp_key(skeleton: Skeleton) -> tuple[object, ...]:
+        """What they depend on."""
+        holds = tuple((hold.level, hold.tensors) for hold in skeleton.holds)
+        return ("ramps", skeleton.loops, holds)
+
+    def _ramp_terms(self, skeleton: Skeleton) -> Terms:
+        columns: list[list[int]] = []
+        cycles: list[float] = []
+        constant = 0.0
+        compute = self.machine.compute
+        if isinstance(compute, PeArray) and self._keeps_filters(skeleton):
+            activation, weight = self.stage.inputs
+            rates = {
+                tensor.name: bus.bytes_per_cycle(self.machine.clock_hz) / tensor.width
+                for tensor, bus in (
+                    (activation, compute.activation_bus),
+                    (weight, compute.weight_bus),
+                    (self.stage.output, compute.output_bus),
+                )
+            }
+            buffer = self._first_of_filters(skeleton, weight)
+            if buffer is None:
+                constant = weight.elements / rates[weight.name]
+            else:
+                slots = skeleton.slots_above(buffer)
+                afresh = self._afresh(skeleton, slots, weight)
+                columns += self._sum(weight, slots, 0, ENTRIES, afresh)
+                cycles += [1.0 / rates[weight.name]] * len(columns)
+            if self._whole("q") and self._whole("s"):
+                for tensor, words in ((activation, self._window_words()), (self.stage.output, 1)):
+                    columns.append(self._a_position(skeleton, tensor))
+                    cycles.append(words / rates[tensor.name])
+        weights = np.zeros((len(self.metrics), len(columns)))
+        at_end = np.zeros(len(self.metrics))
+        for resource in ("multipliers", "activation bus", "output bus", "output bus, sums"):
+            if resource in self.resources:
+                weights[self._metric(resource)] = cycles
+                at_end[self._metric(resource)] = constant
+        return Terms(np.array(columns, np.int64).reshape(-1, len(self.groups)), weights, at_end)
+
+    def _keeps_filters(self, skeleton: Skeleton) -> bool:
+        """As hwsim.ir.stationary.keeps_filters says of a nest."""
+        if self.stage.view is None or "q" not in self.stage.extents:
+            return False
+        inside = [
+            hold
+            for hold in skeleton.memories(self.machine)
+            if self.machine.memories[hold.level].per == "pe"
+        ]
+        if {name for hold in inside for name in hold.tensors} < {
+            tensor.name for tensor in self.stage.tensors
+        }:
+            return False
+        weight = self.stage.inputs[1].name
+        above = skeleton.slots_above(next(hold for hold in inside if weight in hold.tensors))
+        first = next((place for place, slot in enumerate(above) if slot.tile == CELL), len(above))
+        return all(slot.tile == CELL for slot in above[first:])
+
+    def _first_of_filters(self, skeleton: Skeleton, weight: Tensor) -> Hold | None:
+        """The buffer from which filters go to the PEs, where the nest has it."""
+        level = self.machine.chain("weight")[1]
+        return next(
+            (
+                hold
+                for hold in skeleton.holds
+                if hold.level == level and weight.name in hold.tensors
+            ),
+            None,
+        )
+
+    def _whole(self, dim: str) -> bool:
+        """Is a dim never cut?"""
+        whole = (self.stage.extents[dim],)
+        return self.space.outer[dim] == self.space.cell[dim] == whole
+
+    def _window_words(self) -> int:
+        """Columns that one output position reads, one away from the first."""
+        axis = next(axis for axis in self.stage.inputs[0].axes if "q" in axis.dims)
+        terms, extents = dict(axis.terms), self.stage.extents
+        start = axis.offset + terms["q"] * min(1, extents["q"] - 1)
+        taps = range(extents.get("s", 1))
+        return sum(0 <= start + terms.get("s", 0) * tap < axis.size for tap in taps)
+
+    def _a_position(self, skeleton: Skeleton, tensor: Tensor) -> list[int]:
+        """Columns of a tensor's words at one position of one image, summed over all passes."""
+        one = tuple(axis for axis in tensor.axes if not {"n", "q"} & set(axis.dims))
+        place = replace(tensor, name=f"{tensor.name} at a position", axes=one, layout=())
+        slots = next(
+            skeleton.slots[:number]
+            for number, slot in enumerate((*skeleton.slots, Slot("", POINT)))
+            if slot.tile == POINT
+        )
+        columns = []
+        for group in range(len(self.groups)):
+            own = self._loops(group, slots, 0)
+            columns.append(
+                self._column(
+                    group,
+                    (place.name, own, EVERYTHING),
+                    lambda group=group, own=own: self._block(group, place, own, EVERYTHING),
+                )
+            )
+        return columns
 
     def _steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
         """Columns of the temporal steps of some loops; with `lengths`, each step counted as long as

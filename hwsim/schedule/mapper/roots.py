@@ -129,6 +129,9 @@ class Roots:
         metrics = outer + self._least(
             ("time", skeleton.loops), self.model.time_terms(skeleton), skeleton
         )
+        metrics = metrics + self._least(
+            self.model.ramp_key(skeleton), self.model.ramp_terms(skeleton), skeleton
+        )
         for tensor in self.model.stage.tensors:
             terms = self.model.tensor_terms(skeleton, tensor, False, True)
             least = self._least(skeleton.seen_by(tensor.name), terms, skeleton)

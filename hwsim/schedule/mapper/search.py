@@ -203,6 +203,7 @@ class Search:
         """Factors are tabled when a term asks for them: here, for the bounds of all skeletons."""
         for skeleton in self.space.skeletons:
             self.model.time_terms(skeleton)
+            self.model.ramp_terms(skeleton)
             for tensor in self.model.stage.tensors:
                 for outer, least in ((True, False), (False, True)):
                     self.model.tensor_terms(skeleton, tensor, outer, least)
