@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import hwsim
+from hwsim.choose.layer import run_nest
 from hwsim.cli import main
 from hwsim.count.closed_form import count
 from hwsim.describe.layer import ConvLayer, GemmLayer
@@ -38,6 +39,7 @@ from hwsim.schedule.mapper.roots import Subproblem, pack
 from hwsim.schedule.mapper.search import Search
 from hwsim.schedule.mapper.space import Skeleton, Space, Tiling, cuts, find_space
 from hwsim.schedule.mapper.tables import Ints
+from hwsim.timing import Surroundings
 
 SMALL = {
     "gemm": lambda dtype: gemm_stage(GemmLayer(20, 12, 9, dtype=dtype)),
@@ -121,6 +123,34 @@ def test_the_multipliers_are_busy_for_every_temporal_step_and_the_ends() -> None
             )
             steps *= temporal_steps(bound, own)
         assert evaluate(model, skeleton, tiling)[model.metrics.index("multipliers")] == steps
+
+
+@pytest.mark.slow(keep=2)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("kind", "machine"),
+    [("conv", "eyeriss-v1"), ("depthwise", "eyeriss-v1"), ("gemm", "toy-8x8"), ("gemm", "tpu-v1")],
+)
+def test_no_simulation_is_quicker_than_the_busiest_resource(
+    kind: str, machine: str, seed: int
+) -> None:
+    """Ramps of passes, and what one buffer cannot hide, among what it is busy with."""
+    chip = load_machine(machine)
+    stage = _stage(kind, chip)
+    space = find_space(stage, chip, Placement(), Options())
+    model, dice, fitting, nearest = Model(space), random.Random(seed), 0, 0.0
+    for _ in range(60):
+        skeleton, tiling = _draw(dice, space, model)
+        nest = verify_nest(space.nest(skeleton, tiling))
+        try:
+            simulated = run_nest(nest, chip, chip.dtype, Surroundings()).cycles.total
+        except HwsimError:
+            continue  # it does not fit
+        least = evaluate(model, skeleton, tiling)[2:].max()
+        assert least <= simulated * (1 + 1e-9), nest.text()
+        fitting, nearest = fitting + 1, max(nearest, least / simulated)
+    assert fitting > 5
+    assert nearest > 0.85
 
 
 def _tiny_pes(folder: Path) -> Machine:
@@ -398,7 +428,7 @@ def test_a_search_interrupted_while_it_descends_claims_no_optimum(
     descend, calls = search.descend, itertools.count()
 
     def some(problem: Subproblem, tally: Ints) -> Choice | None:
-        if next(calls) > 100:
+        if next(calls) > 40:
             raise KeyboardInterrupt
         return descend(problem, tally)
 

@@ -404,19 +404,27 @@ class Space:
         return inputs, filters, size["n"] * size["k"] * size["p"] * size["q"]
 
     def cycles(self, mapping: Mapping) -> float:
-        """Of all passes of one group, the last of a dim as small as they are; filters that stay
-        for all passes come once (hwsim.timing.spatial.passes has every pass its own)."""
+        """Of all passes of one group, the last of a dim as small as they are, each with its filters
+        coming into the PEs while the next ones come from DRAM; filters that stay for all passes
+        come once (hwsim.timing.spatial.passes has every pass its own)."""
         size = self.size
+        stay = size["k"] <= mapping.p * mapping.t and size["c"] <= mapping.q * mapping.r
         each = 0.0
         for filters, some_filters in _folds(size["k"], mapping.p * mapping.t):
             for channels, some_channels in _folds(size["c"], mapping.q * mapping.r):
-                part = replace(mapping, p=ceil(filters / mapping.t), q=ceil(channels / mapping.r))
-                each += some_filters * some_channels * self._pass_cycles(part, filters, channels)
+                part = replace(mapping, p=min(mapping.p, filters), q=min(mapping.q, channels))
+                taken = self._pass_cycles(part, filters, channels)
+                if not stay:
+                    words = filters * channels * size["r"] * size["s"]
+                    loaded = taken + words / self._words_a_cycle("weight")
+                    taken = max(loaded, words * self.width / self.rate)
+                each += some_filters * some_channels * taken
         bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
-        words = size["k"] * size["c"] * size["r"] * size["s"]
-        stay = size["k"] <= mapping.p * mapping.t and size["c"] <= mapping.q * mapping.r
-        loads = 1 if stay else bands * images
-        return bands * images * each + loads * words / self._words_a_cycle("weight")
+        first = min(size["k"], mapping.p * mapping.t) * min(size["c"], mapping.q * mapping.r)
+        words = first * size["r"] * size["s"]
+        fetched = words * self.width / self.rate
+        loaded = words / self._words_a_cycle("weight") if stay else 0.0
+        return bands * images * each + fetched + loaded
 
     def _pass_cycles(self, mapping: Mapping, filters: int, channels: int) -> float:
         """A pass of so many filters and channels once its filters are in: the slowest of the PEs

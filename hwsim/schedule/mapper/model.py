@@ -256,8 +256,7 @@ class Model:
                         columns.append(column)
                         metrics.append(weight)
         hidden = not self._between_steps(skeleton, tensor)
-        exact = self.space.options.convention == "exact"
-        if outer and self._first_is_outer(boundaries) and exact and hidden:
+        if outer and self._first_is_outer(boundaries) and self._exact and hidden:
             for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
                 columns.append(column)
                 metrics.append(weight)
@@ -487,7 +486,8 @@ class Model:
             yield 1, reads + writes
             if self._between_steps(skeleton, tensor):
                 rate = machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
-                yield self._metric("multipliers"), (reads + writes) / rate
+                for metric in self._of_passes():
+                    yield metric, (reads + writes) / rate
             yield (
                 self._metric(level),
                 (reads + writes)
@@ -519,7 +519,13 @@ class Model:
         shared = self.machine.part(self.machine.dram_name, Dram).ports == "shared"
         on_chip = first is not None and self.machine.memories[first.level].per == "chip"
         streams = tensor.role != "weight"
-        return bool(streams and shared and on_chip and first is not None and first.buffers == 1)
+        alone = streams and on_chip and first is not None and first.buffers == 1
+        return bool(self._exact and shared and alone)
+
+    @property
+    def _exact(self) -> bool:
+        """Does everything count? Timeloop leaves out what nothing can hide."""
+        return self.space.options.convention == "exact"
 
     def _last_of_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold:
         return [
@@ -601,7 +607,7 @@ class Model:
         cycles: list[float] = []
         constant = 0.0
         compute = self.machine.compute
-        if isinstance(compute, PeArray) and self._keeps_filters(skeleton):
+        if self._exact and isinstance(compute, PeArray) and self._keeps_filters(skeleton):
             activation, weight = self.stage.inputs
             rates = {
                 tensor.name: bus.bytes_per_cycle(self.machine.clock_hz) / tensor.width
@@ -625,11 +631,15 @@ class Model:
                     cycles.append(words / rates[tensor.name])
         weights = np.zeros((len(self.metrics), len(columns)))
         at_end = np.zeros(len(self.metrics))
-        for resource in ("multipliers", "activation bus", "output bus", "output bus, sums"):
-            if resource in self.resources:
-                weights[self._metric(resource)] = cycles
-                at_end[self._metric(resource)] = constant
+        for metric in self._of_passes():
+            weights[metric] = cycles
+            at_end[metric] = constant
         return Terms(np.array(columns, np.int64).reshape(-1, len(self.groups)), weights, at_end)
+
+    def _of_passes(self) -> list[int]:
+        """Metrics of what may be busiest while products are taken: other waiting is added to it."""
+        found = ("multipliers", "activation bus", "output bus", "output bus, sums")
+        return [self._metric(resource) for resource in found if resource in self.resources]
 
     def _keeps_filters(self, skeleton: Skeleton) -> bool:
         """As hwsim.ir.stationary.keeps_filters says of a nest."""
