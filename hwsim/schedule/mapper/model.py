@@ -278,6 +278,14 @@ class Model:
     ) -> Iterator[tuple[list[int], Floats]]:
         """Cycles that nothing can hide: the first tile of an input coming in, the last of the
         output going out."""
+        columns = self._one_tile(tensor, slots)
+        weight = np.zeros(len(self.metrics))
+        width = self.width(skeleton, chain[0], tensor)
+        weight[self._metric("multipliers")] = width / self._dram_rate
+        yield columns, weight
+
+    def _one_tile(self, tensor: Tensor, slots: tuple[Slot, ...]) -> list[int]:
+        """Columns of an input's first tile, of the output's last."""
         mode = BACKWARD if tensor.role == "output" else FORWARD
         columns = []
         for group in range(len(self.groups)):
@@ -288,12 +296,7 @@ class Model:
                 lambda group=group, own=own: self._block(group, tensor, own, mode),
             )
             columns.append(self._alone(group, base))
-        weight = np.zeros(len(self.metrics))
-        rate = self.machine.part(self.machine.dram_name, Dram).bandwidth.bytes_per_cycle(
-            self.machine.clock_hz
-        )
-        weight[self._metric("multipliers")] = self.width(skeleton, chain[0], tensor) / rate
-        yield columns, weight
+        return columns
 
     def _afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
         """True when every step brings a whole new tile: the innermost running loop moves the tensor
@@ -484,15 +487,10 @@ class Model:
         yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
         if level == machine.dram_name:
             yield 1, reads + writes
+            yield self._metric(level), (reads + writes) / self._dram_rate
             if self._between_steps(skeleton, tensor):
-                rate = machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz)
                 for metric in self._of_passes():
-                    yield metric, (reads + writes) / rate
-            yield (
-                self._metric(level),
-                (reads + writes)
-                / machine.part(level, Dram).bandwidth.bytes_per_cycle(machine.clock_hz),
-            )
+                    yield metric, (reads + writes) / self._dram_rate
         elif isinstance(part, Scratchpad) and part.per == "chip":
             rate = part.bandwidth.bytes_per_cycle(machine.clock_hz)
             yield self._metric(f"{level} reads"), reads / rate
@@ -521,6 +519,12 @@ class Model:
         streams = tensor.role != "weight"
         alone = streams and on_chip and first is not None and first.buffers == 1
         return bool(self._exact and shared and alone)
+
+    @property
+    def _dram_rate(self) -> float:
+        """Bytes a cycle."""
+        dram = self.machine.part(self.machine.dram_name, Dram)
+        return float(dram.bandwidth.bytes_per_cycle(self.machine.clock_hz))
 
     @property
     def _exact(self) -> bool:
@@ -589,7 +593,8 @@ class Model:
 
     def ramp_terms(self, skeleton: Skeleton) -> Terms:
         """What row-stationary passes add to their multiplying, whichever resource is busiest then:
-        filters into the PEs, the first window of every row, the last position's sums
+        the first filters, filters into the PEs, the first window of every row, the last position's
+        sums
         (hwsim.timing.spatial.passes)."""
         key = self.ramp_key(skeleton)
         if key not in self._terms:
@@ -625,6 +630,9 @@ class Model:
                 afresh = self._afresh(skeleton, slots, weight)
                 columns += self._sum(weight, slots, 0, ENTRIES, afresh)
                 cycles += [1.0 / rates[weight.name]] * len(columns)
+                if any(slot.tile != OUTER for slot in slots):  # else among what outer tiles decide
+                    columns.append(self._one_tile(weight, slots))
+                    cycles.append(weight.width / self._dram_rate)
             if self._whole("q") and self._whole("s"):
                 for tensor, words in ((activation, self._window_words()), (self.stage.output, 1)):
                     columns.append(self._a_position(skeleton, tensor))
@@ -745,9 +753,7 @@ class Model:
         moved = float(self.words[tensor.name] * tensor.width)
         floor[0] = moved * pj_per_byte(dram, table_for(machine.process_nm))
         floor[1] = moved
-        floor[self._metric(machine.dram_name)] = moved / dram.bandwidth.bytes_per_cycle(
-            machine.clock_hz
-        )
+        floor[self._metric(machine.dram_name)] = moved / self._dram_rate
         return floor
 
     def _resources(self) -> Iterator[str]:
