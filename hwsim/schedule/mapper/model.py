@@ -9,7 +9,6 @@ output is counted as wide as an accumulator at every level that partial sums may
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -25,6 +24,7 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.schedule.mapper.groups import groups_of, span, step_block
+from hwsim.schedule.mapper.ramps import ramp_terms
 from hwsim.schedule.mapper.space import (
     ARRAY,
     CELL,
@@ -38,15 +38,18 @@ from hwsim.schedule.mapper.space import (
     beside_of,
 )
 from hwsim.schedule.mapper.tables import (
+    ASKED,
     BACKWARD,
     BLOCK,
+    ENTRIES,
     EVERYTHING,
     FORWARD,
     PRESENCE,
+    RETURNED,
     WINDOW,
     Floats,
-    Ints,
     OwnLoop,
+    Terms,
     factors,
     gap_slot,
     own_slot,
@@ -54,19 +57,6 @@ from hwsim.schedule.mapper.tables import (
 )
 
 COLUMNS = {OUTER: 0, ARRAY: 1, CELL: 2, POINT: 3}
-ENTRIES, ASKED, RETURNED = range(3)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """value = sum of weight * (prod_g new - prod_g kept), as columns of the groups' tables.
-
-    columns [terms, groups]; weights [metrics, terms]; constant [metrics].
-    """
-
-    columns: Ints
-    weights: Floats
-    constant: Floats
 
 
 class Model:
@@ -239,7 +229,7 @@ class Model:
             if mine != outer:
                 continue
             before = len(skeleton.slots_above(chain[number]))
-            afresh = last or self._afresh(skeleton, slots, tensor)
+            afresh = last or self.is_afresh(skeleton, slots, tensor)
             for variable in (ENTRIES, ASKED, RETURNED):
                 weight = weights[:, 3 * number + variable]
                 if weight.any():
@@ -251,12 +241,12 @@ class Model:
                     for column in (
                         self._least(tensor, slots, before, variable, stays)
                         if stays
-                        else self._sum(tensor, slots, before, variable, afresh)
+                        else self.sum_of(tensor, slots, before, variable, afresh)
                     ):
                         columns.append(column)
                         metrics.append(weight)
         hidden = not self._between_steps(skeleton, tensor)
-        if outer and self._first_is_outer(boundaries) and self._exact and hidden:
+        if outer and self._first_is_outer(boundaries) and self.exact and hidden:
             for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
                 columns.append(column)
                 metrics.append(weight)
@@ -278,13 +268,13 @@ class Model:
     ) -> Iterator[tuple[list[int], Floats]]:
         """Cycles that nothing can hide: the first tile of an input coming in, the last of the
         output going out."""
-        columns = self._one_tile(tensor, slots)
+        columns = self.one_tile(tensor, slots)
         weight = np.zeros(len(self.metrics))
         width = self.width(skeleton, chain[0], tensor)
-        weight[self._metric("multipliers")] = width / self._dram_rate
+        weight[self._metric("multipliers")] = width / self.dram_rate
         yield columns, weight
 
-    def _one_tile(self, tensor: Tensor, slots: tuple[Slot, ...]) -> list[int]:
+    def one_tile(self, tensor: Tensor, slots: tuple[Slot, ...]) -> list[int]:
         """Columns of an input's first tile, of the output's last."""
         mode = BACKWARD if tensor.role == "output" else FORWARD
         columns = []
@@ -298,7 +288,21 @@ class Model:
             columns.append(self._alone(group, base))
         return columns
 
-    def _afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
+    def every_step(self, tensor: Tensor, slots: tuple[Slot, ...]) -> list[int]:
+        """Columns of a tensor's words summed over all steps of some loops, neighbours sharing."""
+        columns = []
+        for group in range(len(self.groups)):
+            own = self._loops(group, slots, 0)
+            columns.append(
+                self._column(
+                    group,
+                    (tensor.name, own, EVERYTHING),
+                    lambda group=group, own=own: self._block(group, tensor, own, EVERYTHING),
+                )
+            )
+        return columns
+
+    def is_afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
         """True when every step brings a whole new tile: the innermost running loop moves the tensor
         to other words.
 
@@ -375,7 +379,7 @@ class Model:
                 return "" if skeleton.running[0] == IDLE else skeleton.running[0]
         return ""
 
-    def _sum(
+    def sum_of(
         self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, afresh: bool
     ) -> Iterator[list[int]]:
         """Columns of the terms of one sum: all steps afresh, or at the end and then at every
@@ -487,10 +491,10 @@ class Model:
         yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
         if level == machine.dram_name:
             yield 1, reads + writes
-            yield self._metric(level), (reads + writes) / self._dram_rate
+            yield self._metric(level), (reads + writes) / self.dram_rate
             if self._between_steps(skeleton, tensor):
-                for metric in self._of_passes():
-                    yield metric, (reads + writes) / self._dram_rate
+                for metric in self.of_passes():
+                    yield metric, (reads + writes) / self.dram_rate
         elif isinstance(part, Scratchpad) and part.per == "chip":
             rate = part.bandwidth.bytes_per_cycle(machine.clock_hz)
             yield self._metric(f"{level} reads"), reads / rate
@@ -518,16 +522,16 @@ class Model:
         on_chip = first is not None and self.machine.memories[first.level].per == "chip"
         streams = tensor.role != "weight"
         alone = streams and on_chip and first is not None and first.buffers == 1
-        return bool(self._exact and shared and alone)
+        return bool(self.exact and shared and alone)
 
     @property
-    def _dram_rate(self) -> float:
+    def dram_rate(self) -> float:
         """Bytes a cycle."""
         dram = self.machine.part(self.machine.dram_name, Dram)
         return float(dram.bandwidth.bytes_per_cycle(self.machine.clock_hz))
 
     @property
-    def _exact(self) -> bool:
+    def exact(self) -> bool:
         """Does everything count? Timeloop leaves out what nothing can hide."""
         return self.space.options.convention == "exact"
 
@@ -598,7 +602,7 @@ class Model:
         (hwsim.timing.spatial.passes)."""
         key = self.ramp_key(skeleton)
         if key not in self._terms:
-            self._terms[key] = self._ramp_terms(skeleton)
+            self._terms[key] = ramp_terms(self, skeleton)
         return self._terms[key]
 
     @staticmethod
@@ -607,111 +611,10 @@ class Model:
         holds = tuple((hold.level, hold.tensors) for hold in skeleton.holds)
         return ("ramps", skeleton.loops, holds)
 
-    def _ramp_terms(self, skeleton: Skeleton) -> Terms:
-        columns: list[list[int]] = []
-        cycles: list[float] = []
-        constant = 0.0
-        compute = self.machine.compute
-        if self._exact and isinstance(compute, PeArray) and self._keeps_filters(skeleton):
-            activation, weight = self.stage.inputs
-            rates = {
-                tensor.name: bus.bytes_per_cycle(self.machine.clock_hz) / tensor.width
-                for tensor, bus in (
-                    (activation, compute.activation_bus),
-                    (weight, compute.weight_bus),
-                    (self.stage.output, compute.output_bus),
-                )
-            }
-            buffer = self._first_of_filters(skeleton, weight)
-            if buffer is None:
-                constant = weight.elements / rates[weight.name]
-            else:
-                slots = skeleton.slots_above(buffer)
-                afresh = self._afresh(skeleton, slots, weight)
-                columns += self._sum(weight, slots, 0, ENTRIES, afresh)
-                cycles += [1.0 / rates[weight.name]] * len(columns)
-                if any(slot.tile != OUTER for slot in slots):  # else among what outer tiles decide
-                    columns.append(self._one_tile(weight, slots))
-                    cycles.append(weight.width / self._dram_rate)
-            if self._whole("q") and self._whole("s"):
-                for tensor, words in ((activation, self._window_words()), (self.stage.output, 1)):
-                    columns.append(self._a_position(skeleton, tensor))
-                    cycles.append(words / rates[tensor.name])
-        weights = np.zeros((len(self.metrics), len(columns)))
-        at_end = np.zeros(len(self.metrics))
-        for metric in self._of_passes():
-            weights[metric] = cycles
-            at_end[metric] = constant
-        return Terms(np.array(columns, np.int64).reshape(-1, len(self.groups)), weights, at_end)
-
-    def _of_passes(self) -> list[int]:
+    def of_passes(self) -> list[int]:
         """Metrics of what may be busiest while products are taken: other waiting is added to it."""
         found = ("multipliers", "activation bus", "output bus", "output bus, sums")
         return [self._metric(resource) for resource in found if resource in self.resources]
-
-    def _keeps_filters(self, skeleton: Skeleton) -> bool:
-        """As hwsim.ir.stationary.keeps_filters says of a nest."""
-        if self.stage.view is None or "q" not in self.stage.extents:
-            return False
-        inside = [
-            hold
-            for hold in skeleton.memories(self.machine)
-            if self.machine.memories[hold.level].per == "pe"
-        ]
-        if {name for hold in inside for name in hold.tensors} < {
-            tensor.name for tensor in self.stage.tensors
-        }:
-            return False
-        weight = self.stage.inputs[1].name
-        above = skeleton.slots_above(next(hold for hold in inside if weight in hold.tensors))
-        first = next((place for place, slot in enumerate(above) if slot.tile == CELL), len(above))
-        return all(slot.tile == CELL for slot in above[first:])
-
-    def _first_of_filters(self, skeleton: Skeleton, weight: Tensor) -> Hold | None:
-        """The buffer from which filters go to the PEs, where the nest has it."""
-        level = self.machine.chain("weight")[1]
-        return next(
-            (
-                hold
-                for hold in skeleton.holds
-                if hold.level == level and weight.name in hold.tensors
-            ),
-            None,
-        )
-
-    def _whole(self, dim: str) -> bool:
-        """Is a dim never cut?"""
-        whole = (self.stage.extents[dim],)
-        return self.space.outer[dim] == self.space.cell[dim] == whole
-
-    def _window_words(self) -> int:
-        """Columns that one output position reads, one away from the first."""
-        axis = next(axis for axis in self.stage.inputs[0].axes if "q" in axis.dims)
-        terms, extents = dict(axis.terms), self.stage.extents
-        start = axis.offset + terms["q"] * min(1, extents["q"] - 1)
-        taps = range(extents.get("s", 1))
-        return sum(0 <= start + terms.get("s", 0) * tap < axis.size for tap in taps)
-
-    def _a_position(self, skeleton: Skeleton, tensor: Tensor) -> list[int]:
-        """Columns of a tensor's words at one position of one image, summed over all passes."""
-        one = tuple(axis for axis in tensor.axes if not {"n", "q"} & set(axis.dims))
-        place = replace(tensor, name=f"{tensor.name} at a position", axes=one, layout=())
-        slots = next(
-            skeleton.slots[:number]
-            for number, slot in enumerate((*skeleton.slots, Slot("", POINT)))
-            if slot.tile == POINT
-        )
-        columns = []
-        for group in range(len(self.groups)):
-            own = self._loops(group, slots, 0)
-            columns.append(
-                self._column(
-                    group,
-                    (place.name, own, EVERYTHING),
-                    lambda group=group, own=own: self._block(group, place, own, EVERYTHING),
-                )
-            )
-        return columns
 
     def _steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
         """Columns of the temporal steps of some loops; with `lengths`, each step counted as long as
@@ -753,7 +656,7 @@ class Model:
         moved = float(self.words[tensor.name] * tensor.width)
         floor[0] = moved * pj_per_byte(dram, table_for(machine.process_nm))
         floor[1] = moved
-        floor[self._metric(machine.dram_name)] = moved / self._dram_rate
+        floor[self._metric(machine.dram_name)] = moved / self.dram_rate
         return floor
 
     def _resources(self) -> Iterator[str]:

@@ -24,10 +24,10 @@ from hwsim.schedule.mapper.kernels import (
     scores,
     spread_bounds,
 )
-from hwsim.schedule.mapper.model import Model, Terms
+from hwsim.schedule.mapper.model import Model
 from hwsim.schedule.mapper.rooms import first_holds, room_in
 from hwsim.schedule.mapper.space import Skeleton
-from hwsim.schedule.mapper.tables import Floats, Ints
+from hwsim.schedule.mapper.tables import Floats, Ints, Terms
 
 
 @dataclass(frozen=True)

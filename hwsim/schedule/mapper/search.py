@@ -29,6 +29,8 @@ import numpy as np
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
 from hwsim.parts.scratchpad import Scratchpad
+from hwsim.schedule.mapper.branching import solve
+from hwsim.schedule.mapper.descent import descend
 from hwsim.schedule.mapper.found import OBJECTIVES, Found, Objective
 from hwsim.schedule.mapper.hunt import Choice, Hunt, Progress
 from hwsim.schedule.mapper.kernels import (
@@ -43,9 +45,7 @@ from hwsim.schedule.mapper.kernels import (
     Goal,
     Limit,
     Room,
-    descend,
     score_of,
-    solve,
 )
 from hwsim.schedule.mapper.model import Model, evaluate
 from hwsim.schedule.mapper.rooms import bytes_of, room_in

@@ -30,6 +30,19 @@ recursive: Any = kernel(
 
 PRESENCE, BLOCK, WINDOW = 0, 1, 2
 FORWARD, BACKWARD, EVERYTHING = 0, 1, 2
+ENTRIES, ASKED, RETURNED = range(3)  # words across a boundary
+
+
+@dataclass(frozen=True)
+class Terms:
+    """value = sum of weight * (prod_g new - prod_g kept), as columns of the groups' tables.
+
+    columns [terms, groups]; weights [metrics, terms]; constant [metrics].
+    """
+
+    columns: Ints
+    weights: Floats
+    constant: Floats
 
 
 @dataclass(frozen=True)
