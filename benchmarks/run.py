@@ -177,6 +177,14 @@ def main() -> None:
     rows["the same, one dim an axis"] = best(
         [*hwsim, "map", "toy-8x8", "gemm:256,256,256", "--one-dim-per-axis"], 3
     )
+    rows["map toy-8x8 conv:64,56,56,64,3,3,1,1, a free space"] = measure(
+        [*hwsim, "map", "toy-8x8", "conv:64,56,56,64,3,3,1,1"]
+    )
+    lab3 = str(ROOT / "tests/cases/schedules/lab3_machine.yaml")
+    for objective in ("latency", "edp"):
+        rows[f"map lab3 conv2, 50 images, for {objective}"] = measure(
+            [*hwsim, "map", lab3, "conv:4,32,32,8,5,5,1,0", "-b", "50", "-o", objective]
+        )
     for machine in ("tpu-v1", "eyeriss-v1"):
         for network in ("resnet18", "resnet50"):
             rows[f"map {machine} {network}, every layer for EDP"] = measure(

@@ -1,6 +1,7 @@
 """Eyeriss v1: the row-stationary search against table III, passes by hand, run-length coding against real codes."""
 
 import json
+import random
 from dataclasses import astuple, replace
 from pathlib import Path
 
@@ -226,3 +227,37 @@ def test_odd_data_files_get_a_message(tmp_path: Path, rows: list[list[object]], 
     )
     result = CliRunner().invoke(main, ["validate", "eyeriss", "--data", str(path)])
     assert result.exit_code == 2 and says in result.output
+
+
+def _some_convolution(dice: random.Random) -> ConvLayer:
+    c, h, w, k = (dice.randint(*limits) for limits in ((1, 40), (7, 24), (7, 24), (1, 60)))
+    return ConvLayer(1, c, h, w, k, 3, 3, pad=1)
+
+
+@pytest.mark.slow(keep=3)
+@pytest.mark.parametrize("seed", range(16))
+def test_two_images_and_larger_buffers_take_no_longer_than_they_should(seed: int) -> None:
+    """Two images at most twice as long as one; more buffer never longer: 2.5% of either."""
+    dice = random.Random(seed)
+    layer = _some_convolution(dice)
+    one = hwsim.simulate(layer, MACHINE, "direct").cycles
+    assert hwsim.simulate(replace(layer, n=2), MACHINE, "direct").cycles <= 2.05 * one
+    part = dice.choice([name for name in MACHINE.memories if name != MACHINE.dram_name])
+    memory = MACHINE.memories[part]
+    larger = replace(memory, capacity=memory.capacity * dice.choice((2, 4)))
+    machine = replace(MACHINE, parts={**MACHINE.parts, part: larger})
+    assert hwsim.simulate(layer, machine, "direct").cycles <= 1.025 * one
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_dataflow_is_quick_and_its_estimate_near(seed: int) -> None:
+    """Never slower than the even tiles that move the fewest words; its best estimate within 4%."""
+    layer = _some_convolution(random.Random(100 + seed))
+    stage = replace(lower(replace(layer, dtype="int16"), "direct").stages[0], dtype="int16")
+    estimate, _ = Space(stage, MACHINE, Placement()).ranked("latency")[0]
+    searched, even = (
+        hwsim.simulate(layer, MACHINE, "direct", dataflow=flow).cycles
+        for flow in ("row-stationary", f"row-stationary:{found(layer).text}")
+    )
+    assert searched <= even
+    assert estimate == pytest.approx(searched, rel=0.04)

@@ -277,30 +277,23 @@ class Model:
     def one_tile(self, tensor: Tensor, slots: tuple[Slot, ...]) -> list[int]:
         """Columns of an input's first tile, of the output's last."""
         mode = BACKWARD if tensor.role == "output" else FORWARD
-        columns = []
-        for group in range(len(self.groups)):
-            own = self._loops(group, slots, len(slots))
-            base = self._column(
-                group,
-                (tensor.name, own, mode),
-                lambda group=group, own=own: self._block(group, tensor, own, mode),
-            )
-            columns.append(self._alone(group, base))
-        return columns
+        return [
+            self._alone(group, self._base(group, tensor, slots, len(slots), mode))
+            for group in range(len(self.groups))
+        ]
 
     def every_step(self, tensor: Tensor, slots: tuple[Slot, ...]) -> list[int]:
         """Columns of a tensor's words summed over all steps of some loops, neighbours sharing."""
-        columns = []
-        for group in range(len(self.groups)):
-            own = self._loops(group, slots, 0)
-            columns.append(
-                self._column(
-                    group,
-                    (tensor.name, own, EVERYTHING),
-                    lambda group=group, own=own: self._block(group, tensor, own, EVERYTHING),
-                )
-            )
-        return columns
+        every = range(len(self.groups))
+        return [self._base(group, tensor, slots, 0, EVERYTHING) for group in every]
+
+    def _base(
+        self, group: int, tensor: Tensor, slots: tuple[Slot, ...], shared_from: int, mode: int
+    ) -> int:
+        """The first column of a tensor's factors in a group, above what `slots` lead to."""
+        own = self._loops(group, slots, shared_from)
+        key = (tensor.name, own, mode)
+        return self._column(group, key, lambda: self._block(group, tensor, own, mode))
 
     def is_afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
         """True when every step brings a whole new tile: the innermost running loop moves the tensor
@@ -346,16 +339,13 @@ class Model:
         mode = BACKWARD if variable == RETURNED else FORWARD
         columns = []
         for group, members in enumerate(self.groups):
-            own = self._loops(group, slots, shared_from)
-            held = any(dim in stays for dim in members.dims)
-            kind = mode if held else EVERYTHING
-            base = self._column(
-                group,
-                (tensor.name, own, kind),
-                lambda group=group, own=own, kind=kind: self._block(group, tensor, own, kind),
-            )
+            if not any(dim in stays for dim in members.dims):
+                columns.append(self._base(group, tensor, slots, shared_from, EVERYTHING))
+                continue
+            base = self._base(group, tensor, slots, shared_from, mode)
             outside = sum(slot.tile == OUTER and slot.dim in members.dims for slot in slots)
-            columns.append(self._alone(group, base + gap_slot(own, outside)) if held else base)
+            gap = gap_slot(self._loops(group, slots, shared_from), outside)
+            columns.append(self._alone(group, base + gap))
         yield columns
 
     def _alone(self, group: int, column: int) -> int:
@@ -386,17 +376,9 @@ class Model:
         temporal loop's advances."""
         mode = EVERYTHING if afresh else BACKWARD if variable == RETURNED else FORWARD
         shared_from = len(slots) if variable == ENTRIES else before
-        bases, loops = [], []
-        for group in range(len(self.groups)):
-            own = self._loops(group, slots, shared_from)
-            loops.append(own)
-            bases.append(
-                self._column(
-                    group,
-                    (tensor.name, own, mode),
-                    lambda group=group, own=own: self._block(group, tensor, own, mode),
-                )
-            )
+        every = range(len(self.groups))
+        bases = [self._base(group, tensor, slots, shared_from, mode) for group in every]
+        loops = [self._loops(group, slots, shared_from) for group in every]
         yield bases
         if afresh:
             return
