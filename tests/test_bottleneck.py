@@ -93,7 +93,8 @@ def check(machine: Machine, taken: Cycles, cycles: Any) -> None:
     best = max(found, key=lambda name: found[name])
     if named in found:
         assert found[named] >= found[best] - 0.05, (machine.name, lost, found)
-        assert found[named] > 0.3 * lost[named] or lost[named] < 0.1, (machine.name, lost, found)
+        # doubled it would save half of what it takes, less where another chain is nearly as long
+        assert found[named] > 0.2 * lost[named] or lost[named] < 0.1, (machine.name, lost, found)
     else:
         assert found[best] <= lost.get(named, 0.0) + 0.02, (machine.name, lost, found)
 
