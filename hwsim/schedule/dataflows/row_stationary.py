@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cache, partial
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 from hwsim.describe.machine import ROLES, Machine, Role
@@ -33,6 +33,8 @@ from hwsim.schedule.dataflows import DATAFLOWS, Candidate, Ranked, Searched
 
 FINALISTS = 8  # mappings near the best that are simulated
 BY_BYTES = ("dram", "energy")  # objectives by which what moves is ranked
+NEAR = 1.1  # times the soonest: mappings that are told apart
+MOST_TIMED = 64  # of those that move the fewest bytes
 
 
 @dataclass(frozen=True)
@@ -219,16 +221,40 @@ class Space:
         return self._best_of(self.mappings(self._even_heights()))
 
     def ranked(self, objective: str) -> list[tuple[float, Mapping]]:
-        """Mappings, even or not, with their cycles, or the bytes that they move to and from DRAM,
-        the least first. Raises HwsimError as `best`."""
-        rows = []
-        for mapping in dict.fromkeys((self.best(), *self.uneven())):
-            moved, _, buffer = self.cost(mapping)
-            key = (moved * self.width, self.time(mapping))
-            rows.append(((*(key if objective in BY_BYTES else key[::-1]), buffer), mapping))
-        rows.sort(key=lambda row: row[0])
+        """The best of uneven tiles, with their cycles, or the bytes that they move to and from
+        DRAM, the least first; by time, those within NEAR of the least. Raises HwsimError as `best`.
+        """
+        candidates = list(dict.fromkeys(self.uneven())) or [self.best()]
         groups = self.size.get("g", 1)
-        return [(groups * key[0], mapping) for key, mapping in rows]
+        if objective in BY_BYTES:
+            moved = {mapping: sum(self.moved(mapping)) * self.width for mapping in candidates}
+            fewest = sorted(candidates, key=lambda mapping: moved[mapping])[:MOST_TIMED]
+            fewest.sort(key=lambda mapping: (moved[mapping], self.time(mapping)))
+            return [(float(groups * moved[mapping]), mapping) for mapping in fewest]
+        least = {mapping: self._least_time(mapping) for mapping in candidates}
+        candidates.sort(key=lambda mapping: least[mapping])
+        times: dict[Mapping, float] = {}
+        soonest = inf
+        for mapping in candidates:
+            if least[mapping] > NEAR * soonest:
+                break
+            times[mapping] = self.time(mapping)
+            soonest = min(soonest, times[mapping])
+        return [
+            (groups * times[mapping], mapping) for mapping in sorted(times, key=times.__getitem__)
+        ]
+
+    def _least_time(self, mapping: Mapping) -> float:
+        """What `time` is not less than: every PE of the sets with a product in every cycle, and
+        what nothing hides."""
+        size = self.size
+        bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
+        shared = size["k"] * size["c"] / (mapping.t * mapping.r)
+        steps = bands * images * mapping.n * size["q"] * size["s"] * shared
+        if self.buffer.buffers > 1:
+            return steps
+        inputs, _, sums = self.moved(mapping)
+        return steps + (inputs * self.coded[0] + sums * self.coded[1]) * self.width / self.rate
 
     def time(self, mapping: Mapping) -> float:
         """Cycles of one group: of its passes, and of what DRAM moves; inputs and sums come and go
@@ -313,13 +339,16 @@ class Space:
 
     def uneven(self) -> Iterator[Mapping]:
         """Tiles that the last of a dim may not fill: sets as many as the array holds, or as share
-        the filters evenly; filters of a PE and images in even parts, rounded up."""
+        the filters evenly; sets of channels, filters of a PE and images in even parts, rounded up.
+        """
         size = self.size
         for e in self._even_heights():
             sets = sets_of(self.array, size["r"], e)
             for q in range(1, min(size["c"], self.ifmap_words // size["s"]) + 1):
                 most = min(self.sum_words, self.weight_words // (q * size["s"]))
-                for r in range(1, min(sets, ceil(size["c"] / q)) + 1):
+                for r in _parts(ceil(size["c"] / q)):
+                    if r > sets:
+                        continue
                     full = min(sets // r, size["k"])
                     for t in dict.fromkeys((full, ceil(size["k"] / ceil(size["k"] / full)))):
                         for p in _parts(ceil(size["k"] / t)):
