@@ -68,18 +68,22 @@ def random_layer(rng: random.Random) -> Layer:
     )
 
 
-def gains(machine: Machine, cycles: Any) -> dict[str, float]:
-    """Cycles saved by doubling each memory's bandwidth, and by halving DRAM's latency. cycles: of a machine."""
-    whole = cycles(machine)
+def better(machine: Machine, times: float) -> dict[str, Machine]:
+    """{resource: the machine with so many times a memory's bandwidth, or DRAM's latency so much shorter}."""
     memories = [
         name
         for name, part in machine.parts.items()
         if isinstance(part, (Cache, Scratchpad)) or name == machine.dram_name
     ]
-    faster = {name: with_bandwidth(machine, name, 2) for name in memories} | {
-        f"{machine.dram_name} latency": with_latency(machine, 0.5)
+    return {name: with_bandwidth(machine, name, times) for name in memories} | {
+        f"{machine.dram_name} latency": with_latency(machine, 1 / times)
     }
-    return {name: (whole - cycles(other)) / whole for name, other in faster.items()}
+
+
+def gains(machine: Machine, cycles: Any, times: float = 2) -> dict[str, float]:
+    """Share of the cycles that each resource saves, so many times as good. cycles: of a machine."""
+    whole = cycles(machine)
+    return {name: (whole - cycles(other)) / whole for name, other in better(machine, times).items()}
 
 
 def check(machine: Machine, taken: Cycles, cycles: Any) -> None:
@@ -93,8 +97,10 @@ def check(machine: Machine, taken: Cycles, cycles: Any) -> None:
     best = max(found, key=lambda name: found[name])
     if named in found:
         assert found[named] >= found[best] - 0.05, (machine.name, lost, found)
-        # doubled it would save half of what it takes, less where another chain is nearly as long
-        assert found[named] > 0.2 * lost[named] or lost[named] < 0.1, (machine.name, lost, found)
+        if lost[named] >= 0.1 and found[named] <= 0.3 * lost[named]:
+            # another chain is nearly as long: then a tenth more must still save its share
+            little = gains(machine, cycles, 1.1)[named]
+            assert little > 0.6 * lost[named] * (1 - 1 / 1.1), (machine.name, lost, found, little)
     else:
         assert found[best] <= lost.get(named, 0.0) + 0.02, (machine.name, lost, found)
 
