@@ -19,11 +19,12 @@ from hwsim.timing.physics import port_cycles
 
 @dataclass(frozen=True)
 class Least:
-    """cycles: no simulation takes fewer. picojoules, dram_bytes: what a simulation will say."""
+    """What no simulation goes below; energy and DRAM bytes of a nest's counts are what it will
+    say."""
 
     cycles: float
     picojoules: float
-    dram_bytes: int
+    dram_bytes: float
 
     def by(self, objective: str) -> float:
         """In the unit of an objective, as hwsim.choose.nests.MEASURES gives it of a run."""
@@ -31,7 +32,7 @@ class Least:
             "latency": self.cycles,
             "energy": self.picojoules,
             "edp": self.picojoules * self.cycles,
-            "dram": float(self.dram_bytes),
+            "dram": self.dram_bytes,
         }[objective]
 
 

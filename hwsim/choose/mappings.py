@@ -11,7 +11,7 @@ from hwsim.algorithms import lower, whole_stages
 from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import implicit_chain, run_nest
-from hwsim.choose.least import least_of
+from hwsim.choose.least import Least, least_of
 from hwsim.choose.nests import MEASURES, NEAR, STEPS_TRIED, UNDERSTATED
 from hwsim.describe.layer import Layer, MemoryLayer
 from hwsim.describe.machine import Machine
@@ -249,7 +249,8 @@ def _rivals(
     for candidate in ranked:
         if candidate.estimate > NEAR * ranked[0].estimate or steps > STEPS_TRIED:
             break
-        if _hopeless(found, candidate.estimate * UNDERSTATED, so_far):
+        estimate = candidate.estimate * UNDERSTATED
+        if Least(estimate, found.least_energy, estimate).by(objective) >= so_far:
             break
         try:
             nest = verify_nest(candidate.make())
@@ -258,19 +259,6 @@ def _rivals(
         steps += steps_outside(nest)
         least = least_of(nest, machine, stage.dtype or machine.dtype)
         if objective in ("latency", "edp"):
-            cycles = max(least.cycles, candidate.estimate * UNDERSTATED)
-            least = replace(least, cycles=cycles)
+            least = replace(least, cycles=max(least.cycles, estimate))
         rivals.append(_Rival(least.by(objective), nest, flow.name))
     return rivals
-
-
-def _hopeless(found: Found, estimate: float, so_far: float) -> bool:
-    """Can a nest not be better? estimate: its cycles, or its DRAM bytes where these or the energy
-    are the objective."""
-    least = {
-        "latency": estimate,
-        "dram": estimate,
-        "edp": estimate * found.least_energy,
-        "energy": found.least_energy,
-    }
-    return least[found.objective] >= so_far

@@ -29,7 +29,7 @@ STEPS_TRIED = 300_000  # of all finalists together, beyond the first
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
-RUNNERS_UP = 3  # mappings beside the mapper's best that are simulated
+FOLLOWERS = 3  # of the mapper's runners-up that are simulated beside its best
 KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
 
 
@@ -203,5 +203,5 @@ def _mapped(
         )
     except HwsimError as error:
         return [error]
-    nests = (found.nest, *found.runners_up[:RUNNERS_UP])
+    nests = (found.nest, *found.runners_up[:FOLLOWERS])
     return [_attempt(partial(_verified, nest, run)) for nest in nests]

@@ -133,7 +133,7 @@ class Compute(Part):
 
     @property
     def own_dataflows(self) -> tuple[str, ...]:
-        """What it runs when no dataflow is named; empty where every machine's defaults do."""
+        """What it runs, beside every machine's defaults, when no dataflow is named."""
         return ()
 
     @property

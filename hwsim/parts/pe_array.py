@@ -37,6 +37,10 @@ class PeArray(Compute):
         return self.cols
 
     @property
+    def own_dataflows(self) -> tuple[str, ...]:
+        return ("weight-stationary",)
+
+    @property
     def units(self) -> int:
         return self.rows * self.cols
 

@@ -8,7 +8,7 @@ from hwsim.describe.machine import PARTS, Compute
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.units import DTYPE_BYTES
 
-Stays = Literal["weight-stationary", "output-stationary", "input-stationary"]
+OwnDataflow = Literal["weight-stationary", "output-stationary", "input-stationary"]
 
 
 @PARTS.register("systolic")
@@ -43,13 +43,13 @@ class SystolicArray(Compute):
     drain: bool = True
     partial_folds: Literal["real", "whole"] = "real"
     mac_stages: int = count(default=1)
-    dataflows: tuple[Stays, ...] = get_args(Stays)
+    dataflows: tuple[OwnDataflow, ...] = get_args(OwnDataflow)
     zeros: Literal["multiplied", "gating", "skipping"] = "multiplied"
     mac_energy: float | None = quantity("energy_pj", default=None)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         if not self.dataflows:
-            yield "dataflows", f"none; expected one or more of {', '.join(get_args(Stays))}"
+            yield "dataflows", f"none; expected one or more of {', '.join(get_args(OwnDataflow))}"
         for dtype, rate in self.rates.items():
             if dtype not in DTYPE_BYTES:
                 yield (

@@ -606,7 +606,7 @@ class Stationary:
     name: str
     summary: str
     role: Role
-    default: bool = False
+    default: bool = False  # arrays say which of these they run
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
         return needs_cells(stage, machine)

@@ -3,7 +3,7 @@ still."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -58,7 +58,7 @@ class Searched(Dataflow, Protocol):
 
 
 DATAFLOWS: Registry[Dataflow] = Registry("dataflow", "hwsim.schedule.dataflows")
-OF_ARRAYS = "weight-stationary"  # the default where an array does not say what it runs
+ALWAYS = "streaming"  # applies where nothing else does
 
 
 SHORT_NAMES = {
@@ -98,11 +98,7 @@ def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[
     HwsimError when none does."""
     flows, reasons = [], []
     asked = [find_dataflow(name)] if name is not None else []
-    others = [
-        DATAFLOWS[candidate]
-        for candidate in sorted(DATAFLOWS, key=lambda flow: (flow == "streaming", flow))
-    ]
-    for flow in [*asked, *_by_default(others, machine)]:
+    for flow in [*asked, *_by_default(machine)]:
         reason = flow.refuses(stage, machine)
         if reason is None:
             flows.append(flow)
@@ -113,14 +109,15 @@ def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[
     raise HwsimError(f"no dataflow schedules {stage.name} on {machine.name}: " + "; ".join(reasons))
 
 
-def _by_default(flows: list[Dataflow], machine: Machine) -> Iterator[Dataflow]:
-    """Those tried when none is named; the machine's own instead of what other arrays run."""
+def _by_default(machine: Machine) -> list[Dataflow]:
+    """Those tried when none is named: what is a default anywhere, the machine's own as one, and at
+    last what always applies."""
+    everywhere = [DATAFLOWS[name] for name in sorted(DATAFLOWS) if DATAFLOWS[name].default]
     own = tuple(DATAFLOWS[name] for name in machine.compute.own_dataflows)
-    for flow in flows:
-        if flow.default and flow.name == OF_ARRAYS and own:
-            yield AnyOf(own) if len(own) > 1 else own[0]
-        elif flow.default:
-            yield flow
+    ours = [AnyOf(own)] if len(own) > 1 else list(own)
+    first = [flow for flow in everywhere if flow.name != ALWAYS]
+    last = [flow for flow in everywhere if flow.name == ALWAYS]
+    return [*first, *ours, *last]
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Candidate, Ranked, Searched
+from hwsim.schedule.tiles import BY_BYTES
 
 FINALISTS = 8  # mappings near the best that are simulated
-BY_BYTES = ("dram", "energy")  # objectives by which what moves is ranked
 NEAR = 1.1  # times the soonest: mappings that are told apart
 MOST_TIMED = 64  # of those that move the fewest bytes
 

@@ -15,9 +15,6 @@ from hwsim.schedule.dataflows import DATAFLOWS, Searched
 from hwsim.schedule.tiles import Stationary
 
 _flow: Searched = Stationary(
-    "weight-stationary",
-    "a weight tile stays in the array, activations stream past",
-    "weight",
-    default=True,
+    "weight-stationary", "a weight tile stays in the array, activations stream past", "weight"
 )
 DATAFLOWS.register("weight-stationary")(_flow)

@@ -5,6 +5,9 @@ choices of every group of dims      rule out those whose own bound is no better 
 of those that are left              none that costs no less and takes no less room than another
 part them by the outer or inner     and every part likewise, until one group alone has a choice
 tiles of one group
+
+Every term is a product over groups of factors that are not negative, so what is no better in one
+group is no better whatever the others choose.
 """
 
 from __future__ import annotations
@@ -337,7 +340,7 @@ def solve(
     most = counts.max()
     if counts.min() == 0:
         return np.inf
-    choices = side_by_side(candidates, bounds, costs, room, rows, counts)
+    choices = side_by_side(room, rows, counts, terms, len(costs.columns))
     root = _node(groups, most, terms, held)
     root.counts[:] = counts
     for group in range(groups):

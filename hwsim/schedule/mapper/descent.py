@@ -41,14 +41,13 @@ def rows_of_all(candidates: Candidates, rows: Any) -> Any:
 
 
 @jit
-def side_by_side(
-    candidates: Candidates, bounds: Costs, costs: Costs, room: Room, rows: Any, counts: Any
-) -> Choices:
-    """Choices with their words; factors are filled in when they are asked for."""
+def side_by_side(room: Room, rows: Any, counts: Any, bounds: int, costs: int) -> Choices:
+    """Choices with their words, and room for the factors of so many terms of bounds and of costs,
+    which are filled in when they are asked for."""
     groups, most = len(counts), counts.max()
     choices = Choices(
-        np.ones((groups, most, 2, len(bounds.columns))),
-        np.ones((groups, most, 2, len(costs.columns))),
+        np.ones((groups, most, 2, bounds)),
+        np.ones((groups, most, 2, costs)),
         np.ones((groups, most, len(room.widths))),
     )
     for group in range(groups):
@@ -147,7 +146,7 @@ def descend(
     counts = rows_of_all(candidates, rows)
     if counts.min() == 0:
         return np.inf
-    choices = side_by_side(candidates, costs, costs, room, rows, counts)
+    choices = side_by_side(room, rows, counts, 0, len(costs.columns))
     every = np.arange(counts.max())
     smallest = np.zeros(groups, np.int64)
     for group in range(groups):

@@ -8,10 +8,8 @@ least (Model.floors).
 
 The most promising subproblems are first descended into, one group's tiles after another, which
 soon finds a good mapping. Then subproblems are taken in the order of their bounds; the first whose
-bound is no better than the best mapping found ends the search, and proves it. Inside one, groups
-are chosen one after another under the same bound. Of a group's choices those go first that cost no
-less and take no less room than another, whatever the other groups choose: every term is a product
-over groups of factors that are not negative.
+bound is no better than the best mapping found ends the search, and proves it.
+hwsim.schedule.mapper.branching says what happens inside one.
 
 Subproblems are taken in rounds. All of a round start from the same best mapping, so the result does
 not depend on how many work at a time.
