@@ -104,6 +104,25 @@ def test_a_slow_bus_behind_a_slower_port_is_not_blamed() -> None:
         assert result.cycles.stall == pytest.approx({"dram: a": 4 * 32 - 3 * 10, "bus": 10})
 
 
+def test_latency_is_blamed_for_no_more_than_would_be_saved_without_it() -> None:
+    """Transfers of 30, steps of 10, two slots: a slot comes again after 30 + 21 + 10, the port after 60.
+
+    So either without the other would take 60 for two tiles, and only both better are quicker.
+    """
+    tiles = np.arange(8)
+    stream = Stream("a", 2, tiles, tiles, np.full(8, 30), np.zeros(8, np.int64))
+    for run in (run_events, run_compiled):
+        late, soon = (
+            run(Work([stream], np.full(8, 10.0), np.zeros(8), Port("dram", 1.0, latency))).cycles
+            for latency in (21.0, 0.0)
+        )
+        moving = 8 * 30
+        assert soon.total == moving + 10
+        assert late.stall["dram latency"] == pytest.approx(late.total - moving)
+        assert late.stall["dram latency and transfers together"] > 20
+        assert late.by_resource["dram latency"] < late.by_resource["dram"]
+
+
 def test_separate_ports_do_not_wait_for_each_other() -> None:
     """Two tensors of 32 bytes each: one shared port delivers the second at 64, ports of their own both at 32."""
     tiles = np.arange(1)
