@@ -48,6 +48,7 @@ def simulate(
     timeline: bool = False,
     arrays: Mapping[str, Array] | None = None,
     patient: bool = False,
+    keeps: bool = False,
 ) -> Result:
     """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the
     chip keeps its maps.
@@ -56,7 +57,8 @@ def simulate(
     energy, multiplies or dram, ties going to the faster. dtype: the machine's own when None.
     timeline: keep when every tile moved and step ran (hwsim.report.trace). arrays: how arrays lie,
     by name, where caches see it. patient: a CPU's caches are simulated however long they take;
-    else what takes minutes is refused. progress(done, all) is called as simulations finish. Raises
+    else what takes minutes is refused. keeps: layers simulated before are taken from disk, others
+    are kept there. progress(done, all) is called as simulations finish. Raises
     HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a result
     that no machine could produce.
     """
@@ -71,7 +73,7 @@ def simulate(
         tuple((arrays or {}).items()),
         patient,
     )
-    return run_jobs([job], progress)[0]
+    return run_jobs([job], progress, keeps)[0]
 
 
 def compare(
@@ -93,8 +95,7 @@ def compare(
 
     dtype: the one type of all. A machine is left out of the types that it lacks where there are
     several. what_if: also the fastest run of each machine with one resource after the other twice
-    as good. keeps: layers simulated before are taken from disk, others are kept there. patient, and
-    what it raises: as of `simulate`.
+    as good. keeps, patient, and what it raises: as of `simulate`.
     """
     network = as_workload(workload)
     loaded = [as_machine(machine) for machine in machines]

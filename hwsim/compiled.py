@@ -96,7 +96,10 @@ def _checked_file() -> Any:
 @lru_cache(maxsize=1)
 def cache_folder() -> Path | None:
     """The folder of these sources' kernels; None where no place is safe."""
-    return private.folder(f"kernels-{_digest()}")
+    folder = private.folder(f"kernels-{_digest()}")
+    if folder is not None:
+        private.forget_others(folder)
+    return folder
 
 
 def _digest() -> str:

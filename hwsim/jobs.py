@@ -247,7 +247,7 @@ def _run_tasks(
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         futures = {
-            pool.submit(_kept_task if keeps else _run_task, task, sites[task.machine]): work
+            pool.submit(_task_runner(task, keeps), task, sites[task.machine]): work
             for work, task in first.items()
         }
         for future in as_completed(futures):
@@ -261,6 +261,11 @@ def _run_tasks(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return {task: _outcome(task, done, sites[task.machine]) for task in work_of}
+
+
+def _task_runner(task: _Task, keeps: bool) -> Callable[[_Task, _Site], LayerResult]:
+    """How a task is run. Timelines, which may be long, are not kept."""
+    return _kept_task if keeps and not task.choice.timeline else _run_task
 
 
 def _outcome(

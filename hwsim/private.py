@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
+OTHERS_KEPT = 3  # folders of other sources
 OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -24,6 +26,18 @@ def folder(name: str) -> Path | None:
     """A folder's path in the first of the places that is safe; None where none is. It need not
     exist."""
     return next((place / name for place in _places() if _is_safe(place)), None)
+
+
+def forget_others(folder: Path) -> None:
+    """Before a folder NAME-DIGEST is made: those of the same name and other digests go, but for the
+    newest. Other versions of hwsim may still use these."""
+    name = folder.name.rpartition("-")[0]
+    with suppress(OSError):
+        if folder.exists():
+            return
+        others = sorted(folder.parent.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+        for path in others[:-OTHERS_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def checked(data: bytes) -> bytes:

@@ -31,6 +31,8 @@ class Private:
         staticmethod(private.write_checked),
     )
 
+    forget_others = staticmethod(private.forget_others)
+
     def __init__(self, place: Path) -> None:
         self.place = place
 
@@ -115,6 +117,17 @@ def test_the_oldest_leave(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert kept.kept(key_of(4)) == 4
 
 
+def test_what_older_sources_kept_leaves(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest few folders stay: another version may use them. Other kinds are let be."""
+    for number in range(7):
+        monkeypatch.setattr(kept, "sources_digest", lambda number=number: f"digest{number}")
+        keep("key", number)
+        keep("key", number, "layers")
+    stay = [f"digest{number}" for number in range(3, 7)]
+    names = sorted(path.name for path in own_folder.iterdir())
+    assert names == [f"{kind}-{digest}" for kind in ("layers", "mappings") for digest in stay]
+
+
 KEY = """
 from hwsim.choose.kept import key_of
 from hwsim.describe.kernels import load_library
@@ -163,6 +176,19 @@ def test_the_same_layer_is_simulated_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert made == ["direct", "winograd-f2"]
     assert second.results[0] == first.results[0]
     assert compared(keeps=False).results == first.results
+    assert len(made) == 3
+
+
+def test_a_command_takes_what_was_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same text is printed the second time. A timeline is simulated every time."""
+    made = simulations(monkeypatch)
+    command = ["run", "tpu-v1", "alexnet:conv3", "-a", "direct"]
+    first = CliRunner().invoke(main, command).output
+    assert CliRunner().invoke(main, command).output == first
+    assert made == ["direct"]
+    traced = [*command, "--trace", str(tmp_path / "trace.json")]
+    for _ in range(2):
+        assert CliRunner().invoke(main, traced).exit_code == 0
     assert len(made) == 3
 
 

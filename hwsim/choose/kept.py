@@ -37,6 +37,7 @@ def keep(key: str, content: Any, kind: str = MAPPINGS) -> None:
     place = _folder(kind)
     if place is None:
         return
+    private.forget_others(place)
     private.write_checked(place / key, content)
     with suppress(OSError):
         if len(os.listdir(place)) > MOST_KEPT:

@@ -3,8 +3,8 @@ physics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hwsim.choose.nests import Choice, best_nest_run
@@ -24,7 +24,7 @@ from hwsim.parts.core import Core
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Accesses, Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
-from hwsim.rewrite.fusion import blocks_of, together
+from hwsim.rewrite.fusion import Block, blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import lay_out
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
@@ -63,66 +63,30 @@ def simulate_layer(
     stage, nests to run instead of what a dataflow or the mapper would schedule. planned: as of
     best_nest_run.
     """
-    dataflow = choice.dataflow
-    dtype = layer.dtype or machine.dtype
-    if dtype not in machine.compute.dtypes:
-        raise HwsimError(
-            f"{machine.name} does not compute {dtype}; expected one of "
-            f"{', '.join(machine.compute.dtypes)}"
-        )
+    dtype = _dtype(layer, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
-    needed = {stage.name: stage.operations for stage in asked.stages}
     plan = lay_out(as_library_runs(asked, machine), layer, machine)
-    remarks += plan.notes[len(asked.notes) :]
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
-    plain = runs_library(dataflow) and not nests and not choice.patient
-    formula = l2_in_closed_form(machine, timed) if plain else None
-    chain = formula or implicit_chain(machine, timed)
-    runs = [
-        _run_stages(
-            block.plan,
-            machine,
-            dtype,
-            choice,
-            nests or {},
-            chain,
-            block is blocks[-1],
-            planned,
-        )
-        for block in blocks
-    ]
-    number = sum(block.times for block in blocks)
-    stages = [
-        _offline(stage, machine, dtype)
-        if stage.offline
-        else together(
-            [(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)],
-            needed.get(stage.name, stage.operations),
-            number,
-        )
-        for stage in plan.stages
-    ]
-    remarks += unfused
-    remarks += [
-        f"{dataflow}{NOT_SCHEDULED}{stage.name} here; {result.dataflow} instead"
-        for stage, result in zip(plan.stages, stages, strict=True)
-        if dataflow is not None
-        and stage.view is not None
-        and result.dataflow != dataflow.partition(":")[0]
-        and stage.name not in (nests or {})
-    ]
+    site = _Site(
+        machine, dtype, choice, nests or {}, _chain(blocks, machine, choice, nests), planned
+    )
+    runs = [_run_stages(block.plan, site, block is blocks[-1]) for block in blocks]
+    stages = _put_together(plan, asked, blocks, runs, site)
     kept = frozenset(role for block in blocks for role in kept_roles(block.plan, machine))
-    compulsory = compulsory_of(reference, plan, tuple(sorted(kept)))
     result = LayerResult(
         name,
         layer.summary,
         plan.algorithm,
-        tuple(stages),
-        compulsory,
-        tuple(remarks),
+        stages,
+        compulsory_of(reference, plan, tuple(sorted(kept))),
+        (
+            *remarks,
+            *plan.notes[len(asked.notes) :],
+            *unfused,
+            *_not_scheduled(plan, stages, site),
+        ),
         layer.macs,
         max(block.plan.workspace_bytes for block in blocks),
     )
@@ -132,35 +96,96 @@ def simulate_layer(
     )
 
 
-def _run_stages(
-    plan: Plan,
-    machine: Machine,
-    dtype: str,
-    choice: Choice,
-    nests: Mapping[str, Nest],
-    chain: ImplicitChain | L2Buffers | None,
-    ends: bool,
-    planned: Machine | None,
-) -> dict[str, StageResult]:
+@dataclass(frozen=True)
+class _Site:
+    """Where and how a layer's stages run."""
+
+    machine: Machine
+    dtype: str
+    choice: Choice
+    nests: Mapping[str, Nest]
+    chain: ImplicitChain | L2Buffers | None
+    planned: Machine | None
+
+
+def _dtype(layer: Layer, machine: Machine) -> str:
+    dtype = layer.dtype or machine.dtype
+    if dtype not in machine.compute.dtypes:
+        raise HwsimError(
+            f"{machine.name} does not compute {dtype}; expected one of "
+            f"{', '.join(machine.compute.dtypes)}"
+        )
+    return dtype
+
+
+def _chain(
+    blocks: Sequence[Block], machine: Machine, choice: Choice, nests: Mapping[str, Nest] | None
+) -> ImplicitChain | L2Buffers | None:
+    """The caches that the stages of all blocks share, empty."""
+    timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
+    plain = runs_library(choice.dataflow) and not nests and not choice.patient
+    formula = l2_in_closed_form(machine, timed) if plain else None
+    return formula or implicit_chain(machine, timed)
+
+
+def _run_stages(plan: Plan, site: _Site, ends: bool) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
     it."""
+    machine, choice = site.machine, site.choice
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     results = {}
     for stage in online:
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            around = Surroundings(chain, last, choice.patient)
-            return run_nest(nest, machine, dtype, around, choice.timeline)
+            around = Surroundings(site.chain, last, choice.patient)
+            return run_nest(nest, machine, site.dtype, around, choice.timeline)
 
-        given = nests.get(stage.name)
+        given = site.nests.get(stage.name)
         best = (
             run(verify_nest(replace(given, stage=stage)))
             if given is not None
-            else best_nest_run(stage, machine, placement, choice, run, planned)
+            else best_nest_run(stage, machine, placement, choice, run, site.planned)
         )
         results[stage.name] = check_stage(best, machine)
     return results
+
+
+def _put_together(
+    plan: Plan,
+    asked: Plan,
+    blocks: Sequence[Block],
+    runs: Sequence[Mapping[str, StageResult]],
+    site: _Site,
+) -> tuple[StageResult, ...]:
+    """Every stage's result over all blocks; the plan as asked for says how many operations were
+    needed."""
+    needed = {stage.name: stage.operations for stage in asked.stages}
+    number = sum(block.times for block in blocks)
+    return tuple(
+        _offline(stage, site.machine, site.dtype)
+        if stage.offline
+        else together(
+            [(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)],
+            needed.get(stage.name, stage.operations),
+            number,
+        )
+        for stage in plan.stages
+    )
+
+
+def _not_scheduled(plan: Plan, stages: Sequence[StageResult], site: _Site) -> list[str]:
+    """What is to be said of stages that another dataflow ran than was asked for."""
+    dataflow = site.choice.dataflow
+    if dataflow is None:
+        return []
+    return [
+        f"{dataflow}{NOT_SCHEDULED}{stage.name} here; {result.dataflow} instead"
+        for stage, result in zip(plan.stages, stages, strict=True)
+        if stage.view is not None
+        and result.dataflow != dataflow.partition(":")[0]
+        and stage.name not in site.nests
+    ]
 
 
 def _fits_in_dram(plan: Plan, machine: Machine) -> None:

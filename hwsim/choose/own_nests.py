@@ -13,8 +13,9 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.reading import Document
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, nearest
+from hwsim.ir.bound_nest import bind
 from hwsim.ir.nest import Nest
-from hwsim.ir.nest_file import NestFile, bind, load_nests
+from hwsim.ir.nest_file import NestFile, load_nests
 from hwsim.ir.stage import Plan
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.arrays import lay_out

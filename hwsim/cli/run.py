@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -13,6 +15,11 @@ from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
 from hwsim.describe.settings import Setting
 from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from hwsim.describe.machine import Machine
+    from hwsim.describe.workload import Workload
+    from hwsim.results.result import Result
 
 
 @click.command()
@@ -158,40 +165,7 @@ from hwsim.errors import HwsimError
     help="Write what SCALE-Sim's COMPUTE_REPORT.csv has, in its convention.",
 )
 @user_errors
-def command(
-    machine: str | None,
-    workload: str | None,
-    algorithm: str,
-    objective: str,
-    dataflow: str | None,
-    kernel: str | None,
-    explain: bool,
-    mapping: str,
-    wait: bool,
-    cores: int | None,
-    arrays: tuple[str, ...],
-    batch: int,
-    layers: tuple[str, ...],
-    dtype: str | None,
-    size: tuple[int, int] | None,
-    context: int | None,
-    settings: tuple[Setting, ...],
-    layout: Literal["nchw", "nhwc"],
-    eager: bool,
-    nest_file: Path | None,
-    show_nest: bool,
-    reuse: bool,
-    json_to: str | None,
-    csv_to: str | None,
-    plot_to: Path | None,
-    chart: str,
-    legend: bool,
-    trace_to: Path | None,
-    config: Path | None,
-    topology: Path | None,
-    convention: str,
-    report_to: Path | None,
-) -> None:
+def command(**given: Any) -> None:
     """Simulate WORKLOAD on MACHINE, layer by layer.
 
     WORKLOAD is a name, a YAML file, NAME:LAYER, a model (.onnx, .pt2, a transformer's config.json)
@@ -199,158 +173,265 @@ def command(
     attention:HEADS,Q,KV,D. With --nest FILE machine, layers and nests are the file's; with
     --scalesim-config and --topology SCALE-Sim's.
     """
-    from hwsim.api import kernel_choices, run_nests, simulate
-    from hwsim.describe.machine import load_machine
-    from hwsim.describe.networks import find_workload
-    from hwsim.parts.core import with_cores
-    from hwsim.report.csv_table import csv_text
-    from hwsim.report.files import write_file
-    from hwsim.report.plot import check_chart, drawn
-    from hwsim.report.tables import LEGEND, kernels_text, nest_text, reuse_text, run_table
-    from hwsim.report.trace import trace_content
-    from hwsim.results.comparison import Comparison
-    from hwsim.results.document import result_document
-    from hwsim.rewrite.arrays import read_arrays
+    flags = Flags(**given)
+    _check(flags)
+    if flags.convention == "scalesim":
+        print_text(_counted(flags))
+    elif flags.config is not None:
+        _show(flags, _of_scalesim(flags))
+    elif flags.nest_file is not None:
+        _show(flags, _of_nests(flags, flags.nest_file))
+    else:
+        _show_workload(flags)
 
-    check_outputs(json_to, csv_to, plot_to, trace_to, report_to)
-    if plot_to is not None:
-        check_chart(chart, plot_to)
-        _refuse_beside("--plot", ("--nest", nest_file), ("--scalesim-config", config))
-    if json_to == csv_to == "-":
+
+@dataclass(frozen=True)
+class Flags:
+    """What the user gave: every argument and option of the command."""
+
+    machine: str | None
+    workload: str | None
+    algorithm: str
+    objective: str
+    dataflow: str | None
+    kernel: str | None
+    explain: bool
+    mapping: str
+    wait: bool
+    cores: int | None
+    arrays: tuple[str, ...]
+    batch: int
+    layers: tuple[str, ...]
+    dtype: str | None
+    size: tuple[int, int] | None
+    context: int | None
+    settings: tuple[Setting, ...]
+    layout: Literal["nchw", "nhwc"]
+    eager: bool
+    nest_file: Path | None
+    show_nest: bool
+    reuse: bool
+    json_to: str | None
+    csv_to: str | None
+    plot_to: Path | None
+    chart: str
+    legend: bool
+    trace_to: Path | None
+    config: Path | None
+    topology: Path | None
+    convention: str
+    report_to: Path | None
+
+    @property
+    def schedule(self) -> str | None:
+        """The dataflow by its full name: --mapping and --kernel name one too."""
+        if self.mapping == "published":
+            return "row-stationary:published"
+        return self.dataflow if self.kernel is None else f"kernel:{self.kernel}"
+
+    @property
+    def of_a_workload(self) -> list[tuple[str, object]]:
+        """The options that say how MACHINE runs WORKLOAD, as given."""
+        return [
+            ("--batch", self.batch > 1),
+            ("--layer", self.layers),
+            ("--cores", self.cores),
+            ("--array", self.arrays),
+            ("--explain", self.explain),
+            ("--layout", self.layout != "nchw"),
+            ("--eager", self.eager),
+            ("--input", self.size),
+            ("--context", self.context is not None),
+            ("--set", self.settings),
+        ]
+
+
+def _check(flags: Flags) -> None:
+    """Raises HwsimError for options that do not go together, or files that cannot be written."""
+    from hwsim.report.plot import check_chart
+
+    check_outputs(flags.json_to, flags.csv_to, flags.plot_to, flags.trace_to, flags.report_to)
+    if flags.plot_to is not None:
+        check_chart(flags.chart, flags.plot_to)
+        _refuse_beside("--plot", [("--nest", flags.nest_file), ("--scalesim-config", flags.config)])
+    if flags.json_to == flags.csv_to == "-":
         raise HwsimError("--json - and --csv -; expected one of them on standard output")
-    if mapping == "published":
-        if dataflow not in (None, "row-stationary"):
-            raise HwsimError(
-                f"--mapping published is row-stationary's; expected no --dataflow {dataflow}"
-            )
-        dataflow = "row-stationary:published"
-    if kernel is not None:
-        _refuse_beside("--kernel", ("--dataflow", dataflow), ("--nest", nest_file))
-        dataflow = f"kernel:{kernel}"
-    if (config is None) != (topology is None) or (config and (machine or workload or nest_file)):
+    if flags.mapping == "published" and flags.dataflow not in (None, "row-stationary"):
+        raise HwsimError(
+            f"--mapping published is row-stationary's; expected no --dataflow {flags.dataflow}"
+        )
+    if flags.kernel is not None:
+        _refuse_beside("--kernel", [("--dataflow", flags.dataflow), ("--nest", flags.nest_file)])
+    _check_scalesim(flags)
+    if flags.nest_file is not None:
+        _check_nests(flags)
+    elif flags.config is None and (flags.machine is None or flags.workload is None):
+        raise HwsimError(
+            "expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)"
+        )
+
+
+def _check_scalesim(flags: Flags) -> None:
+    elsewhere = flags.machine or flags.workload or flags.nest_file
+    if (flags.config is None) != (flags.topology is None) or (flags.config and elsewhere):
         raise HwsimError(
             "--scalesim-config and --topology go together, in place of MACHINE and WORKLOAD"
         )
-    if config is None and (convention == "scalesim" or report_to):
+    if flags.config is None:
+        if flags.convention == "scalesim" or flags.report_to:
+            raise HwsimError(
+                f"{'--compute-report' if flags.report_to else '--convention scalesim'} needs "
+                f"--scalesim-config and --topology"
+            )
+        return
+    _refuse_beside(
+        "SCALE-Sim's files", [*flags.of_a_workload, ("--objective", flags.objective != "latency")]
+    )
+    if flags.convention == "scalesim":
+        _refuse_beside(
+            "--convention scalesim",
+            [
+                ("--dataflow", flags.dataflow),
+                ("--algorithm", flags.algorithm != "auto"),
+                ("--trace", flags.trace_to),
+                ("--show-nest", flags.show_nest),
+                ("--reuse", flags.reuse),
+            ],
+        )
+
+
+def _check_nests(flags: Flags) -> None:
+    if flags.machine or flags.workload:
         raise HwsimError(
-            f"{'--compute-report' if report_to else '--convention scalesim'} needs "
-            f"--scalesim-config and --topology"
+            f"--nest {flags.nest_file} names its machine and layers; expected no MACHINE and "
+            f"WORKLOAD beside it"
         )
-    if config and topology:
-        _refuse_beside(
-            "SCALE-Sim's files",
-            ("--batch", batch > 1),
-            ("--layer", layers),
-            ("--objective", objective != "latency"),
-            ("--cores", cores),
-            ("--array", arrays),
-            ("--explain", explain),
-            ("--layout", layout != "nchw"),
-            ("--eager", eager),
-            ("--input", size),
-            ("--context", context is not None),
-            ("--set", settings),
-        )
-        if convention == "scalesim":
-            _refuse_beside(
-                "--convention scalesim",
-                ("--dataflow", dataflow),
-                ("--algorithm", algorithm != "auto"),
-                ("--trace", trace_to),
-                ("--show-nest", show_nest),
-                ("--reuse", reuse),
-            )
-        if report_to or convention == "scalesim":
-            counted = count_as_scalesim(
-                config, topology, dtype, report_to, json_to if convention == "scalesim" else None
-            )
-        if convention == "scalesim":
-            print_text(counted)
-            return
-        result = simulate_scalesim(
-            config, topology, algorithm, dataflow, dtype, trace_to is not None
-        )
-    elif nest_file is not None:
-        if machine or workload:
-            raise HwsimError(
-                f"--nest {nest_file} names its machine and layers; expected no MACHINE and "
-                f"WORKLOAD beside it"
-            )
-        _refuse_beside(
-            f"--nest {nest_file}, whose file says so itself",
-            ("--algorithm", algorithm != "auto"),
-            ("--dataflow", dataflow),
-            ("--batch", batch > 1),
-            ("--layer", layers),
-            ("--dtype", dtype),
-            ("--trace", trace_to),
-            ("--cores", cores),
-            ("--array", arrays),
-            ("--explain", explain),
-            ("--layout", layout != "nchw"),
-            ("--eager", eager),
-            ("--input", size),
-            ("--context", context is not None),
-            ("--set", settings),
-        )
-        with progress_bar("simulating") as progress:
-            result = run_nests(nest_file, progress, wait)
-    else:
-        if machine is None or workload is None:
-            raise HwsimError(
-                "expected MACHINE and WORKLOAD, or --nest FILE (hwsim list names what there is)"
-            )
-        loaded = load_machine(machine, settings)
-        if cores is not None:
-            loaded = with_cores(loaded, cores)
-        network = find_workload(workload, batch, size, context).with_layout(layout)
-        if layers:
-            network = network.only(layers)
-        if eager:
-            network = network.eager()
-        with progress_bar("simulating") as progress:
-            result = simulate(
-                network,
-                loaded,
-                algorithm,
-                objective=objective,
-                dataflow=dataflow,
-                dtype=dtype,
-                progress=progress,
-                timeline=trace_to is not None,
-                arrays=read_arrays(arrays),
-                patient=wait,
-            )
-    if plot_to:
-        one = Comparison(network, (loaded,), (result.algorithm,), (result,))
-        write_file(plot_to, drawn(one, chart, plot_to.suffix))
-    if trace_to:
-        write_file(trace_to, trace_content(result, trace_to))
-    text = json.dumps(result_document(result), indent=1)
-    if json_to == "-":
-        print_text(text)
-        return
-    if json_to:
-        write_file(Path(json_to), text + "\n")
-    if csv_to == "-":
-        print_text(csv_text((result,)).rstrip())
-        return
-    if csv_to:
-        write_file(Path(csv_to), csv_text((result,)))
-    print_text(run_table(result))
-    if legend:
-        print_text(f"\n{LEGEND}")
-    if show_nest:
-        print_text(nest_text(result))
-    if reuse:
-        print_text(reuse_text(result))
-    if explain:
-        print_text(kernels_text(kernel_choices(result, network, loaded)))
+    _refuse_beside(
+        f"--nest {flags.nest_file}, whose file says so itself",
+        [
+            ("--algorithm", flags.algorithm != "auto"),
+            ("--dataflow", flags.dataflow),
+            ("--dtype", flags.dtype),
+            ("--trace", flags.trace_to),
+            *flags.of_a_workload,
+        ],
+    )
 
 
-def _refuse_beside(what: str, *flags: tuple[str, object]) -> None:
+def _refuse_beside(what: str, flags: Sequence[tuple[str, object]]) -> None:
     """Raises HwsimError naming the flags that were given though they mean nothing beside something
     else."""
     given = [flag for flag, value in flags if value]
     if given:
         raise HwsimError(f"{', '.join(given)} beside {what}; expected one or the other")
+
+
+def _counted(flags: Flags) -> str:
+    assert flags.config and flags.topology
+    return count_as_scalesim(
+        flags.config, flags.topology, flags.dtype, flags.report_to, flags.json_to
+    )
+
+
+def _of_scalesim(flags: Flags) -> Result:
+    assert flags.config and flags.topology
+    if flags.report_to:
+        count_as_scalesim(flags.config, flags.topology, flags.dtype, flags.report_to, None)
+    return simulate_scalesim(
+        flags.config,
+        flags.topology,
+        flags.algorithm,
+        flags.schedule,
+        flags.dtype,
+        flags.trace_to is not None,
+    )
+
+
+def _of_nests(flags: Flags, file: Path) -> Result:
+    from hwsim.api import run_nests
+
+    with progress_bar("simulating") as progress:
+        return run_nests(file, progress, flags.wait)
+
+
+def _show_workload(flags: Flags) -> None:
+    """Simulate WORKLOAD on MACHINE and show it, with a chart and its kernels on request."""
+    from hwsim.api import kernel_choices, simulate
+    from hwsim.report.files import write_file
+    from hwsim.report.plot import drawn
+    from hwsim.report.tables import kernels_text
+    from hwsim.results.comparison import Comparison
+    from hwsim.rewrite.arrays import read_arrays
+
+    machine, network = _machine(flags), _network(flags)
+    with progress_bar("simulating") as progress:
+        result = simulate(
+            network,
+            machine,
+            flags.algorithm,
+            objective=flags.objective,
+            dataflow=flags.schedule,
+            dtype=flags.dtype,
+            progress=progress,
+            timeline=flags.trace_to is not None,
+            arrays=read_arrays(flags.arrays),
+            patient=flags.wait,
+            keeps=True,
+        )
+    if flags.plot_to:
+        one = Comparison(network, (machine,), (result.algorithm,), (result,))
+        write_file(flags.plot_to, drawn(one, flags.chart, flags.plot_to.suffix))
+    if _show(flags, result) and flags.explain:
+        print_text(kernels_text(kernel_choices(result, network, machine)))
+
+
+def _machine(flags: Flags) -> Machine:
+    from hwsim.describe.machine import load_machine
+    from hwsim.parts.core import with_cores
+
+    assert flags.machine
+    machine = load_machine(flags.machine, flags.settings)
+    return machine if flags.cores is None else with_cores(machine, flags.cores)
+
+
+def _network(flags: Flags) -> Workload:
+    from hwsim.describe.networks import find_workload
+
+    assert flags.workload
+    network = find_workload(flags.workload, flags.batch, flags.size, flags.context)
+    network = network.with_layout(flags.layout)
+    if flags.layers:
+        network = network.only(flags.layers)
+    return network.eager() if flags.eager else network
+
+
+def _show(flags: Flags, result: Result) -> bool:
+    """Write the files that were asked for and print the tables; false where standard output is
+    another's: JSON or CSV."""
+    from hwsim.report.csv_table import csv_text
+    from hwsim.report.files import write_file
+    from hwsim.report.tables import LEGEND, nest_text, reuse_text, run_table
+    from hwsim.report.trace import trace_content
+    from hwsim.results.document import result_document
+
+    if flags.trace_to:
+        write_file(flags.trace_to, trace_content(result, flags.trace_to))
+    document = json.dumps(result_document(result), indent=1)
+    if flags.json_to and flags.json_to != "-":
+        write_file(Path(flags.json_to), document + "\n")
+    if flags.csv_to and flags.csv_to != "-":
+        write_file(Path(flags.csv_to), csv_text((result,)))
+    if flags.json_to == "-":
+        print_text(document)
+        return False
+    if flags.csv_to == "-":
+        print_text(csv_text((result,)).rstrip())
+        return False
+    print_text(run_table(result))
+    if flags.legend:
+        print_text(f"\n{LEGEND}")
+    if flags.show_nest:
+        print_text(nest_text(result))
+    if flags.reuse:
+        print_text(reuse_text(result))
+    return True
