@@ -126,8 +126,9 @@ def scalesim() -> tuple[dict[str, float], list[int]]:
 
 def ours() -> tuple[dict[str, float], list[int]]:
     """The same of hwsim, in SCALE-Sim's convention, warm."""
+    from hwsim.foreign.scalesim.config import load_config
     from hwsim.foreign.scalesim.counts import scalesim_counts
-    from hwsim.foreign.scalesim.files import load_config, load_topology
+    from hwsim.foreign.scalesim.topology import load_topology
 
     quickest, cycles = float("inf"), []
     for _ in range(5):
@@ -148,12 +149,8 @@ def ours() -> tuple[dict[str, float], list[int]]:
 def events() -> dict[str, float]:
     """hwsim's own simulation of the same files, tiles as events, warm."""
     import hwsim
-    from hwsim.foreign.scalesim.files import (
-        load_config,
-        load_topology,
-        scalesim_machine,
-        scalesim_workload,
-    )
+    from hwsim.foreign.scalesim.config import load_config, scalesim_machine
+    from hwsim.foreign.scalesim.topology import load_topology, scalesim_workload
 
     machine, network = (
         scalesim_machine(load_config(HOME / "run.cfg")),

@@ -15,6 +15,7 @@ from hwsim.algorithms import (
     DIRECT,
     FALLBACK,
     MEMORY_BOUND,
+    fallback_note,
     find_algorithm,
     lower,
     own_algorithm,
@@ -290,7 +291,7 @@ def _outcome(
         return result
     return replace(
         instead,
-        notes=(f"{task.algorithm} does not apply: {result}; {FALLBACK} instead", *instead.notes),
+        notes=(fallback_note(task.algorithm, str(result)), *instead.notes),
     )
 
 
@@ -341,7 +342,7 @@ def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
             (
                 f"set: {', '.join(map(str, machine.settings))}." if machine.settings else "",
                 machine.fidelity.strip(),
-                assumed_text(machine).removeprefix("; "),
+                assumed_text(machine),
                 *(f"{note}." for note in workload.notes),
             ),
         )

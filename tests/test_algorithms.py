@@ -296,19 +296,20 @@ def test_low_rank_is_exact_at_full_rank_and_its_factors_convolution_below(
 
 
 def test_what_does_not_apply_says_why() -> None:
-    assert "shares nothing" in lower(ConvLayer(1, 3, 9, 9, 4, 1, 1), "winograd-f4").notes[0]
+    assert "shares nothing" in lower(ConvLayer(1, 3, 9, 9, 4, 1, 1), "winograd-f4").notes[0].text
     assert (
         "phase of one tap"
-        in lower(ConvLayer(1, 3, 8, 8, 4, 2, 2, stride=2), "winograd-f4").notes[0]
+        in lower(ConvLayer(1, 3, 8, 8, 4, 2, 2, stride=2), "winograd-f4").notes[0].text
     )
     assert (
         "expected a tile of at most"
-        in lower(ConvLayer(1, 3, 20, 20, 4, 11, 11), "winograd-f8").notes[0]
+        in lower(ConvLayer(1, 3, 20, 20, 4, 11, 11), "winograd-f8").notes[0].text
     )
     assert (
-        "filters of at most 8 taps" in lower(ConvLayer(1, 3, 20, 20, 4, 11, 11), "fft-t8").notes[0]
+        "filters of at most 8 taps"
+        in lower(ConvLayer(1, 3, 20, 20, 4, 11, 11), "fft-t8").notes[0].text
     )
-    assert "expected 1 to 4" in lower(ConvLayer(1, 3, 9, 9, 4, 3, 3), "svd-r5").notes[0]
+    assert "expected 1 to 4" in lower(ConvLayer(1, 3, 9, 9, 4, 3, 3), "svd-r5").notes[0].text
 
 
 @pytest.mark.parametrize(

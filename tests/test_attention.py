@@ -91,7 +91,7 @@ def test_a_gpu_runs_it_as_one_kernel_in_half_precision() -> None:
     assert best.algorithm == "flash-attention" and best.seconds == fused.seconds < apart.seconds
     assert fused.operations.multiplies == layer.macs
     wide = hwsim.simulate(layer, "h100", "flash-attention", dtype="fp32").layers[0]
-    assert len(wide.stages) == 3 and any("half precision" in note for note in wide.notes)
+    assert len(wide.stages) == 3 and any("half precision" in note.text for note in wide.notes)
 
 
 @pytest.mark.parametrize("more", ["q", "kv", "heads", "n"])

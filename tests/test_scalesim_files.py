@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from hwsim.cli import main
 from hwsim.describe.layer import ConvLayer, GemmLayer
-from hwsim.foreign.scalesim.files import load_config, load_topology
+from hwsim.foreign.scalesim.config import load_config
+from hwsim.foreign.scalesim.topology import load_topology
 
 CONFIG = """[general]
 run_name = mine

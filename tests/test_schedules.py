@@ -19,13 +19,9 @@ from hwsim.cli import main
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import find_workload
 from hwsim.errors import HwsimError
+from hwsim.foreign.scalesim.config import load_config, scalesim_machine
 from hwsim.foreign.scalesim.counts import scalesim_counts
-from hwsim.foreign.scalesim.files import (
-    load_config,
-    load_topology,
-    scalesim_machine,
-    scalesim_workload,
-)
+from hwsim.foreign.scalesim.topology import load_topology, scalesim_workload
 from hwsim.ir.convolution import conv_stages, gemm_stage
 from hwsim.ir.transform import split_group
 from hwsim.parts.systolic import SystolicArray

@@ -18,6 +18,7 @@ from hwsim.describe.layer import (
     ProductLayer,
 )
 from hwsim.errors import HwsimError, UnknownName
+from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan
 from hwsim.registry import Registry
 
@@ -133,7 +134,7 @@ def lower(layer: Layer, name: str) -> Plan:
     return replace(plan, notes=(*plan.notes, *notes))
 
 
-def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
+def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[Note, ...]]:
     """A layer whose channels are pruned whole is a smaller dense layer, on any machine."""
     density: Density | None = getattr(layer, "density", None)
     if density is None or density.structure != "channels":
@@ -142,10 +143,14 @@ def without_pruned_channels(layer: Layer) -> tuple[Layer, tuple[str, ...]]:
     dense = Density(1.0, density.activations)
     if isinstance(layer, GemmLayer):
         k = max(1, round(layer.k * density.weights))
-        return replace(layer, k=k, density=dense), (f"channels pruned: {k} of {layer.k} are left",)
+        return replace(layer, k=k, density=dense), (_pruned(k, layer.k),)
     groups = getattr(layer, "groups", 1)
     c = groups * max(1, round(layer.c // groups * density.weights))
-    return replace(layer, c=c, density=dense), (f"channels pruned: {c} of {layer.c} are left",)
+    return replace(layer, c=c, density=dense), (_pruned(c, layer.c),)
+
+
+def _pruned(left: int, of: int) -> Note:
+    return Note(f"channels pruned: {left} of {of} are left")
 
 
 def _lowered(layer: Layer, name: str) -> Plan:
@@ -159,18 +164,26 @@ def _lowered(layer: Layer, name: str) -> Plan:
             f"{layer.summary}: {name} does not apply ({reason}), nor does {FALLBACK} ({refused})"
         )
     plan = other.lower(layer)
-    return Plan(
-        plan.algorithm,
-        plan.stages,
-        plan.temporaries,
-        (f"{name} does not apply: {reason}; {FALLBACK} instead", *plan.notes),
-    )
+    return replace(plan, notes=(fallback_note(name, reason), *plan.notes))
 
 
-def whole_stages(name: str) -> None:
-    """Raises as find_algorithm does, and for an algorithm whose stages run in blocks."""
-    if find_algorithm(name).name.endswith("-fused"):
+def fallback_note(name: str, reason: str) -> Note:
+    """What is said of an algorithm that gives way to the one that always applies."""
+    return Note(f"{reason}; {FALLBACK} instead", About.FALLBACK, name)
+
+
+def family_of(name: str) -> str:
+    """The family that an algorithm belongs to: winograd for winograd-f4x4-fused; else its own
+    name."""
+    found = (family for family in FAMILIES if FAMILIES[family].member(name) is not None)
+    return next(found, name)
+
+
+def whole_stages(plan: Plan) -> Plan:
+    """The plan itself. Raises HwsimError where its stages run block by block."""
+    if plan.fused_over:
         raise HwsimError(
-            f"algorithm {name!r} runs its stages block by block; expected one whose nests are of "
-            f"whole stages"
+            f"algorithm {plan.algorithm!r} runs its stages block by block; expected one whose "
+            f"nests are of whole stages"
         )
+    return plan

@@ -16,11 +16,18 @@ from math import cos, pi, sin, sqrt
 from typing import TYPE_CHECKING, Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, convolve, unless_convolution
-from hwsim.algorithms.shared.tiles import Method, TiledPart, output_transform, sides
+from hwsim.algorithms.shared.tiles import (
+    TRANSFORMED_BEFORE,
+    Method,
+    TiledPart,
+    output_transform,
+    sides,
+)
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution
 from hwsim.ir.kernel import run_along
+from hwsim.ir.note import Note
 from hwsim.ir.phases import Phases, joined_phases
 from hwsim.ir.program import Program, Step, transposed
 from hwsim.ir.stage import Operations, Plan, Stage
@@ -359,9 +366,7 @@ class Fft:
         before = [stage for part in parts for stage in part.filter_transforms()]
         online = [stage for part in parts for stage in self._stages(layer, part)]
         temporaries = tuple(f"{letter}{mark}" for letter in "VM" for mark in marks)
-        return Plan(
-            self.name, (*before, *online), temporaries, ("filter transform offline, not timed",)
-        )
+        return Plan(self.name, (*before, *online), temporaries, (TRANSFORMED_BEFORE,))
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         return convolve(layer, self.lower(layer), x, w)
@@ -413,9 +418,8 @@ class BestFft:
         if self.refuses(layer) is not None:
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
         plan = _fewest(layer)
-        return replace(
-            plan, algorithm=self.name, notes=(f"of the tiles, {plan.algorithm}", *plan.notes)
-        )
+        taken = Note(f"of the tiles, {plan.algorithm}")
+        return replace(plan, algorithm=self.name, notes=(taken, *plan.notes))
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         return convolve(layer, self.lower(layer), x, w)

@@ -20,6 +20,7 @@ from hwsim.ir.convolution import (
     windows,
 )
 from hwsim.ir.kernel import Move
+from hwsim.ir.note import Note
 from hwsim.ir.stage import GemmView, Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
@@ -39,7 +40,8 @@ class Im2col:
 
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):
-            return Plan(self.name, (gemm_stage(layer),), notes=("the input is the matrix already",))
+            matrix = Note("the input is the matrix already")
+            return Plan(self.name, (gemm_stage(layer),), notes=(matrix,))
         if isinstance(layer, (ConvLayer, ConvTransposeLayer)):
             parts = windows(layer)
             marks = [str(number + 1) if len(parts) > 1 else "" for number in range(len(parts))]

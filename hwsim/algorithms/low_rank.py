@@ -21,6 +21,7 @@ from hwsim.algorithms import FAMILIES, Algorithm, unless_convolution
 from hwsim.describe.layer import DENSE, ConvLayer, Density, Layer
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution, conv_stages
+from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class LowRank:
             self.name,
             stages,
             tuple(f"Z{number + 1}" for number in range(len(links) - 1)),
-            ("approximates the layer unless the rank is full",),
+            (Note("approximates the layer unless the rank is full", About.RESULT),),
         )
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:

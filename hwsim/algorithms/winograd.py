@@ -14,11 +14,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, convolve, unless_convolution
-from hwsim.algorithms.shared.tiles import Method, TiledPart, output_transform, sides
+from hwsim.algorithms.shared.tiles import (
+    TRANSFORMED_BEFORE,
+    Method,
+    TiledPart,
+    output_transform,
+    sides,
+)
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, Layer
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution, expected
 from hwsim.ir.kernel import Rectified, Separable
+from hwsim.ir.note import Note
 from hwsim.ir.phases import phases_of
 from hwsim.ir.program import Matrix, Program, program_of
 from hwsim.ir.stage import Plan
@@ -210,7 +217,9 @@ class Winograd:
         ):
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
         plan = self._plan(layer)
-        return _rectified(plan, layer.density) if self.relu else plan
+        if not self.relu:
+            return plan
+        return _rectified(plan, layer.density, plain=self.name.replace("-relu", ""))
 
     def compute(self, layer: Convolution, x: Array, w: Array) -> Array:
         return convolve(layer, self._plan(layer), x, w)
@@ -237,7 +246,7 @@ class Winograd:
             self.name,
             (*before, *inputs, *products, *outputs),
             temporaries,
-            ("filter transform offline, not timed",),
+            (TRANSFORMED_BEFORE,),
             fused_over,
         )
 
@@ -275,17 +284,20 @@ class Winograd:
         return program_of(rows.a_t), program_of(columns.a_t)
 
 
-def _rectified(plan: Plan, density: Density) -> Plan:
+def _rectified(plan: Plan, density: Density, plain: str) -> Plan:
     """Winograd-ReLU (Liu et al., ICLR 2018): U is what is trained and pruned, and the ReLU comes
     after the input transform.
 
-    Densities are U's and V's, so both shares count in every product.
+    Densities are U's and V's, so both shares count in every product. plain: the algorithm whose U
+    it is.
     """
+    products = [stage for stage in plan.stages if stage.view is not None]
+    multiplied = {tensor.name for stage in products for tensor in stage.inputs}
     stages = []
     for stage in plan.stages:
         if stage.view is not None:
             stages.append(replace(stage, effectual=expected(stage.iterations, density)))
-        elif stage.name.startswith("input-transform") and stage.kernel is not None:
+        elif stage.kernel is not None and not stage.offline and stage.output.name in multiplied:
             kernel = Rectified(stage.kernel, stage.output.axes[0].extent)
             stages.append(
                 replace(
@@ -300,7 +312,8 @@ def _rectified(plan: Plan, density: Density) -> Plan:
     return replace(
         plan,
         stages=tuple(stages),
-        notes=("weights are U, in the Winograd domain, and so are the densities",),
+        notes=(Note("weights are U, in the Winograd domain, and so are the densities"),),
+        trained_in=plain,
     )
 
 

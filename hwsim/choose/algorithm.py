@@ -12,6 +12,7 @@ from hwsim.count.compulsory import compulsory_bytes
 from hwsim.describe.layer import DENSE, AttentionLayer, Layer, MemoryLayer
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
+from hwsim.ir.note import Note
 from hwsim.ir.stage import Plan
 from hwsim.parts.dram import Dram
 from hwsim.parts.vector import VectorUnit
@@ -126,9 +127,8 @@ def best_of(
     beaten = (others or dearer)[:1]
     if not explain or not beaten:
         return replace(best, name=name)
-    return replace(
-        best, name=name, notes=(*best.notes, f"auto: {_reason(best, beaten[0], objective)}")
-    )
+    why = Note(f"auto: {_reason(best, beaten[0], objective)}")
+    return replace(best, name=name, notes=(*best.notes, why))
 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:

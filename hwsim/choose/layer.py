@@ -17,6 +17,7 @@ from hwsim.describe.units import size_text
 from hwsim.energy.account import energy_by_tensor_pj, energy_pj
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
+from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.cache import Cache, caches_of
@@ -43,7 +44,6 @@ LINES_WALKED = 1_000_000  # of a GPU's L2, at about 25 ns each
 OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
 
 PLAIN = Choice()
-NOT_SCHEDULED = " does not schedule "  # what a note says of a dataflow that was asked for
 
 
 def simulate_layer(
@@ -174,13 +174,16 @@ def _put_together(
     )
 
 
-def _not_scheduled(plan: Plan, stages: Sequence[StageResult], site: _Site) -> list[str]:
+def _not_scheduled(plan: Plan, stages: Sequence[StageResult], site: _Site) -> list[Note]:
     """What is to be said of stages that another dataflow ran than was asked for."""
     dataflow = site.choice.dataflow
     if dataflow is None:
         return []
     return [
-        f"{dataflow}{NOT_SCHEDULED}{stage.name} here; {result.dataflow} instead"
+        Note(
+            f"{dataflow} does not schedule {stage.name} here; {result.dataflow} instead",
+            About.DATAFLOW,
+        )
         for stage, result in zip(plan.stages, stages, strict=True)
         if stage.view is not None
         and result.dataflow != dataflow.partition(":")[0]

@@ -106,7 +106,6 @@ def map_workload(
 ) -> Mappings:
     """Equal layers once; layers that do not multiply are left out. Interrupted, what there is.
     Raises as hwsim.map_layers."""
-    whole_stages(algorithm)
     if isinstance(machine.compute, Core) and options != Options():
         raise HwsimError(
             f"{machine.name} has no array to share and no counts by convention; expected no "
@@ -144,7 +143,7 @@ def _map_layer(
     progress: Progress | None,
 ) -> tuple[list[MappedStage], bool]:
     """A layer's stages mapped; False when interrupted."""
-    plan = lower(layer, algorithm)
+    plan = whole_stages(lower(layer, algorithm))
     online = [stage for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     mapped: list[MappedStage] = []

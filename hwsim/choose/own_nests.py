@@ -40,7 +40,6 @@ def read_nests(path: str | Path) -> OwnNests:
     """A file and its machine, whose path counts from the file's folder, or else from the current
     one. Raises ConfigError with every fault."""
     file, document = load_nests(path)
-    whole_stages(file.algorithm)
     beside = Path(path).parent / file.machine
     machine = load_machine(beside if beside.is_file() else file.machine)
     return OwnNests(Path(path), file, document, machine)
@@ -56,7 +55,7 @@ def simulate_nests(
     layers = own.workload.layers
     done: list[LayerResult] = []
     for name, layer in layers.items():
-        plan = _laid_out(own, name, lower(layer, own.file.algorithm))
+        plan = _laid_out(own, name, whole_stages(lower(layer, own.file.algorithm)))
         nests = _nests_of(own, name, plan)
         try:
             done.append(

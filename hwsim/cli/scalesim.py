@@ -20,8 +20,9 @@ def count_as_scalesim(
 ) -> str:
     """The table in SCALE-Sim's conventions, or its JSON; its csv on request. A word's data type
     changes none of the counts."""
-    from hwsim.foreign.scalesim.files import load_config, load_topology, scalesim_machine
+    from hwsim.foreign.scalesim.config import load_config, scalesim_machine
     from hwsim.foreign.scalesim.report import compute_report, scalesim_document, scalesim_text
+    from hwsim.foreign.scalesim.topology import load_topology
     from hwsim.report.files import write_file
 
     array, layers = load_config(config), load_topology(topology)
@@ -45,13 +46,8 @@ def simulate_scalesim(
     """SCALE-Sim's files on the array as hwsim simulates it; what they say and it does not do is
     noted on stderr."""
     from hwsim.api import simulate
-    from hwsim.foreign.scalesim.files import (
-        load_config,
-        load_topology,
-        scalesim_machine,
-        scalesim_workload,
-        topology_notes,
-    )
+    from hwsim.foreign.scalesim.config import load_config, scalesim_machine
+    from hwsim.foreign.scalesim.topology import load_topology, scalesim_workload, topology_notes
     from hwsim.schedule.arrays import STATIONARY
 
     array, layers = load_config(config), load_topology(topology)

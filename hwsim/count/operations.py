@@ -26,10 +26,12 @@ from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import evaluate, operands
+from hwsim.ir.note import About
 from hwsim.ir.stage import Operations, Plan
 
 Array = npt.NDArray[Any]
 DIRECT = "direct"
+SAID = (About.FALLBACK, About.RESULT)  # notes about what is counted
 KINDS = ("weights", "activations", "U")
 
 
@@ -103,7 +105,7 @@ def _count(
     for name, layer in layers.items():
         plan = lower(layer, algorithm)
         own = plan.operations
-        said = [note for note in plan.notes if "does not apply" in note or "approximates" in note]
+        said = [note.predicate for note in plan.notes if note.about in SAID]
         if plan.algorithm != algorithm:
             fallbacks.append(name)
         if name in arrays and isinstance(layer, (ConvLayer, ConvTransposeLayer)):
@@ -115,7 +117,7 @@ def _count(
                 else []
             )
         for note in said:
-            notes.setdefault(note.removeprefix(f"{algorithm} "), []).append(name)
+            notes.setdefault(note, []).append(name)
         online = online + own
         offline = offline + sum(
             (stage.operations for stage in plan.stages if stage.offline), Operations()
@@ -144,7 +146,7 @@ def _on_arrays(layer: Convolution, plan: Plan, arrays: Arrays) -> int | None:
     }
     written = {stage.output.name for stage in plan.stages}
     for name in weights - written - set(given):
-        if not name.startswith("U"):
+        if not plan.trained_in:
             return None
         given[name] = (
             _transformed_filter(layer, plan, given, name) if arrays.u is None else arrays.u
@@ -165,7 +167,7 @@ def _on_arrays(layer: Convolution, plan: Plan, arrays: Arrays) -> int | None:
 
 def _transformed_filter(layer: Layer, plan: Plan, given: Mapping[str, Array], name: str) -> Array:
     """U of the filter, for a plan that takes it as it is."""
-    plain = lower(layer, plan.algorithm.replace("-relu", ""))
+    plain = lower(layer, plan.trained_in)
     before = Plan(plain.algorithm, tuple(stage for stage in plain.stages if stage.offline))
     return evaluate(before, given)[name]
 

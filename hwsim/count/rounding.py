@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.algorithms import find_algorithm
+from hwsim.algorithms import find_algorithm, lower
 from hwsim.algorithms.low_rank import LowRank
 from hwsim.compiled import about_to_run
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
@@ -102,10 +102,10 @@ def errors(
     for name in names:
         if (reason := find_algorithm(name).refuses(layer)) is not None:
             raise HwsimError(f"{name} does not apply to {layer.summary}: {reason}")
-        if name.endswith("-relu"):
+        if plain := lower(layer, name).trained_in:
             raise HwsimError(
                 f"{name}: its weights are trained in the Winograd domain, so there is no exact "
-                f"result; expected {name[:-5]}"
+                f"result; expected {plain}"
             )
     for form in formats:
         inputs = [values.astype(np.float16 if form == "fp16" else np.float32) for values in (x, w)]

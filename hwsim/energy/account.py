@@ -61,7 +61,7 @@ def source_text(machine: Machine) -> str:
     return (
         f"{table.node_nm:g} nm table, {how}"
         + (f"; of their own: {', '.join(own)}" if own else "")
-        + assumed_text(machine)
+        + (f"; {assumed}" if (assumed := assumed_text(machine)) else "")
     )
 
 
@@ -73,7 +73,7 @@ def assumed_text(machine: Machine) -> str:
     return (
         ""
         if stated
-        else f"; {machine.dram_name}'s energy is {ASSUMED_DRAM}'s, as its file states neither "
+        else f"{machine.dram_name}'s energy is {ASSUMED_DRAM}'s, as its file states neither "
         f"energy nor technology"
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from hwsim.ir.note import Note
 from hwsim.ir.tensor import Axis, Tensor
 
 if TYPE_CHECKING:
@@ -180,15 +181,17 @@ class Plan:
 
     fused_over: dims whose blocks run through all the stages one after another, so that a block's
     temporaries stay on chip; empty when each stage runs whole. one_kernel: a GPU runs all blocks in
-    one call, not each in its own.
+    one call, not each in its own. trained_in: the algorithm in whose domain the weights are given;
+    empty where they are the layer's.
     """
 
     algorithm: str
     stages: tuple[Stage, ...]
     temporaries: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default_factory=tuple)
+    notes: tuple[Note, ...] = ()
     fused_over: tuple[str, ...] = ()
     one_kernel: bool = False
+    trained_in: str = ""
 
     @property
     def operations(self) -> Operations:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwsim.algorithms import family_of
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.settings import said
@@ -256,7 +257,7 @@ def _of_narrow_types(comparison: Comparison) -> list[str]:
         result.dtype
         for result in comparison.results
         for layer in result.layers
-        if layer.algorithm.startswith(TRANSFORMED) and result.dtype.startswith(("int", "fp8"))
+        if family_of(layer.algorithm) in TRANSFORMED and result.dtype.startswith(("int", "fp8"))
     }
     return [
         f"Winograd and FFT in {dtype} are timed as if their values fitted: transforms need more "

@@ -69,7 +69,7 @@ def layer_rows(results: Iterable[Result]) -> Iterator[list[str | int | float]]:
                 layer.compulsory_bytes,
                 layer.utilization,
                 sum(layer.energy_pj.values()),
-                "; ".join(layer.notes),
+                "; ".join(map(str, layer.notes)),
             ]
 
 

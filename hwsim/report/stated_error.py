@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from hwsim.algorithms import family_of
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.machine import Machine
 
@@ -57,9 +58,8 @@ def stated_error(machine: Machine, work: str, algorithm: str = "", dtype: str = 
     A machine that was not measured has the worst of its family's."""
     own = stated_errors(machine.name)
     if own:
-        named = "winograd" if algorithm.startswith("winograd") else algorithm
         measured = {(error.work, error.algorithm, error.dtype): error for error in own}
-        closest = ((work, named, dtype), (work, "", dtype), (work, "", ""))
+        closest = ((work, family_of(algorithm), dtype), (work, "", dtype), (work, "", ""))
         return next((measured[fits] for fits in closest if fits in measured), own[0])
     wholes = [error for error in stated_errors() if not error.dtype]
     family = [error for error in wholes if _memory_of(error.machine) == machine.management]

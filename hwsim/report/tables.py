@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from hwsim.choose.kernels import KernelChoice
-from hwsim.choose.layer import NOT_SCHEDULED
 from hwsim.describe.units import seconds_text, si, size_text
+from hwsim.ir.note import About, Note
 from hwsim.report.text_table import WIDTH, Rows, text_table
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
 
-OF_LIBRARIES = ("'s library ", "maps are copied to channels last")  # what their notes say
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
@@ -177,7 +176,7 @@ def note_lines(result: Result) -> list[str]:
     layers: dict[str, list[str]] = {}
     for layer in result.layers:
         for note in layer.notes:
-            layers.setdefault(note, []).append(layer.name)
+            layers.setdefault(str(note), []).append(layer.name)
     lines = [f"note: {note} ({_some(names)})" for note, names in layers.items()]
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
@@ -337,10 +336,8 @@ def dataflow_notes(results: Sequence[Result]) -> list[str]:
     """Which dataflows that were asked for do not schedule which layers, machine by machine."""
     layers: dict[tuple[str, str], dict[str, None]] = {}
     for result in results:
-        for layer in result.layers:
-            for note in layer.notes:
-                if NOT_SCHEDULED in note:
-                    layers.setdefault((result.machine, note), {})[layer.name] = None
+        for layer, note in _notes([result], About.DATAFLOW):
+            layers.setdefault((result.machine, str(note)), {})[layer.name] = None
     return [f"{machine}: {note} ({_some(list(own))})" for (machine, note), own in layers.items()]
 
 
@@ -348,12 +345,8 @@ def fallback_notes(results: Sequence[Result]) -> list[str]:
     """Why algorithms did not apply, each reason once, with the algorithms and the layers it is
     about."""
     layers: dict[tuple[str, str], dict[str, None]] = {}
-    for result in results:
-        for layer in result.layers:
-            for note in layer.notes:
-                name, found, reason = note.partition(" does not apply: ")
-                if found:
-                    layers.setdefault((name, reason), {})[layer.name] = None
+    for layer, note in _notes(results, About.FALLBACK):
+        layers.setdefault((note.algorithm, note.text), {})[layer.name] = None
     names: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (name, reason), own in layers.items():
         names.setdefault((reason, tuple(own)), []).append(name)
@@ -368,12 +361,18 @@ def library_notes(results: Sequence[Result]) -> list[str]:
     """What a GPU's library does otherwise than the textbook, each once, with the algorithms it is
     about."""
     found: dict[str, dict[str, None]] = {}
+    for layer, note in _notes(results, About.LIBRARY):
+        found.setdefault(str(note), {})[layer.algorithm] = None
+    return [f"{note} ({', '.join(algorithms)})" for note, algorithms in found.items()]
+
+
+def _notes(results: Sequence[Result], about: About) -> Iterator[tuple[LayerResult, Note]]:
+    """The notes of a kind, each with its layer."""
     for result in results:
         for layer in result.layers:
             for note in layer.notes:
-                if any(words in note for words in OF_LIBRARIES):
-                    found.setdefault(note, {})[layer.algorithm] = None
-    return [f"{note} ({', '.join(algorithms)})" for note, algorithms in found.items()]
+                if note.about is about:
+                    yield layer, note
 
 
 def html_table(results: Sequence[Result]) -> str:

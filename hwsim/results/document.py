@@ -72,7 +72,7 @@ def _layer(layer: LayerResult) -> LayerDocument:
         "name": layer.name,
         "shape": layer.shape,
         "algorithm": layer.algorithm,
-        "notes": list(layer.notes),
+        "notes": [str(note) for note in layer.notes],
         "cycles": _cycles(layer.cycles),
         "seconds": layer.seconds,
         "counts": _counts(layer.operations),

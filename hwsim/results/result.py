@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations
 from hwsim.results.pipelined import Pipelined, pipelined
 from hwsim.results.reuse import TensorReuse
@@ -151,7 +152,7 @@ class LayerResult:
     algorithm: str
     stages: tuple[StageResult, ...]
     compulsory_bytes: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     macs: int = 0
     workspace_bytes: int = 0
 

@@ -16,6 +16,7 @@ from math import prod
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import size_text
+from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
 from hwsim.results.result import Cycles, StageResult, add_accesses, add_energy
@@ -31,7 +32,7 @@ class Block:
     times: int
 
 
-def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
+def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[Note]]:
     """The blocks of a plan, and why it is run whole when it is fused and not even its smallest
     block fits.
 
@@ -41,15 +42,16 @@ def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[str]]:
     if not plan.fused_over:
         return [Block(plan, 1)], []
     if plan.one_kernel and machine.management == "mixed":
-        return [Block(plan, 1)], [
+        why = (
             f"not fused on {machine.name}: its library has one kernel for it in half precision "
             f"alone; the stages run one after another"
-        ]
+        )
+        return [Block(plan, 1)], [Note(why)]
     chunks = _chunks(plan, machine)
     if isinstance(chunks, str):
-        return [Block(plan, 1)], [f"not fused on {machine.name}: {chunks}"]
+        return [Block(plan, 1)], [Note(f"not fused on {machine.name}: {chunks}")]
     if all(len(own) == 1 for own in chunks.values()):
-        return [Block(plan, 1)], [f"fused on {machine.name}: one block is the whole layer"]
+        return [Block(plan, 1)], [Note(f"fused on {machine.name}: one block is the whole layer")]
     places = [dict(zip(chunks, place, strict=True)) for place in product(*chunks.values())]
     pieces = [
         replace(plan, stages=tuple(_cut(stage, place, plan.temporaries) for stage in plan.stages))

@@ -18,6 +18,7 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
 from hwsim.ir.attention import fused_attention
 from hwsim.ir.kernel import Move, Rectified, Separable
+from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -50,17 +51,18 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
 
 def _said(
     before: Sequence[Stage], after: Sequence[Stage], images: int, machine: Machine
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """What of it a user may wonder at."""
     there, taken = _most_images(before), _most_images(after)
     if taken > there:
         some = "one takes" if there == 1 else f"{there} take"
-        yield (
+        yield Note(
             f"{machine.name}'s library transforms {images} images at a time: {some} as long as "
-            f"{taken}"
+            f"{taken}",
+            About.LIBRARY,
         )
     if any(stage.launches > 1 for stage in after):
-        yield f"{machine.name}'s library calls for every group by itself"
+        yield Note(f"{machine.name}'s library calls for every group by itself", About.LIBRARY)
 
 
 def _most_images(stages: Sequence[Stage]) -> int:

@@ -17,6 +17,7 @@ from hwsim.describe.kernels import Library
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
 from hwsim.describe.machine import Machine
 from hwsim.ir.kernel import Move
+from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.ir.tensor import Tensor, along
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -56,7 +57,9 @@ def _with_copies(plan: Plan, machine: Machine) -> Plan:
         copies += renamed.values()
     if not copies:
         return plan
-    note = "maps are copied to channels last and back; nhwc maps (--layout) are not"
+    note = Note(
+        "maps are copied to channels last and back; nhwc maps (--layout) are not", About.LIBRARY
+    )
     return replace(
         plan,
         stages=tuple(stages),

@@ -18,6 +18,8 @@ from math import ceil
 from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import DENSE, Density, GemmLayer, Layer
 from hwsim.describe.machine import Machine
+from hwsim.ir.kernel import Separable
+from hwsim.ir.note import Note
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.core import Core
@@ -28,7 +30,7 @@ from hwsim.parts.systolic import SystolicArray
 LEAST_BLOCK = 16  # of filters and channels, for a tensor core's fragments
 
 
-def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]]:
+def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[Note]]:
     """The plan with the products left out that the machine need not do, and what became of the
     zeros."""
     density: Density = getattr(layer, "density", DENSE)
@@ -39,22 +41,19 @@ def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[str]
     stages = (
         plan.stages
         if reason
-        else tuple(_skipped(stage, layer, density, machine) for stage in plan.stages)
+        else tuple(_skipped(stage, plan, layer, density, machine) for stage in plan.stages)
     )
     if stages != plan.stages:
         return replace(plan, stages=stages), [
             *notes,
-            f"{machine.name} skips the {density.structure} zeros of the weights",
+            Note(f"{machine.name} skips the {density.structure} zeros of the weights"),
         ]
     gates = machine.compute.zeros == "gating"
     why = (
         reason or "these products are not those of the pruned weights, or not for its sparse units"
     )
-    return plan, [
-        *notes,
-        f"{machine.name} {'spends no multiplier energy on' if gates else 'multiplies'} zeros of "
-        f"the weights: {why}",
-    ]
+    does = "spends no multiplier energy on" if gates else "multiplies"
+    return plan, [*notes, Note(f"{machine.name} {does} zeros of the weights: {why}")]
 
 
 def _compressed_tensors(plan: Plan, density: Density, machine: Machine) -> Plan:
@@ -121,14 +120,14 @@ def _matrix(layer: Layer) -> tuple[int, int]:
     return getattr(layer, "k", 1) // groups, getattr(layer, "c", 1) // groups
 
 
-def _skipped(stage: Stage, layer: Layer, density: Density, machine: Machine) -> Stage:
+def _skipped(stage: Stage, plan: Plan, layer: Layer, density: Density, machine: Machine) -> Stage:
     """The stage without the zeros' products, where its weights are the pruned ones and the unit
     that runs it skips them."""
     weights = [tensor.name for tensor in stage.tensors if tensor.role == "weight"]
-    transformed = (
-        density.block is not None and bool(weights) and weights[0].startswith("U")
-    )  # blocks outlive transforms of the taps
-    if stage.view is None or not weights or not (weights[0] in ("filter", "B") or transformed):
+    written = {other.output.name for other in plan.stages if isinstance(other.kernel, Separable)}
+    transformed = bool(weights) and (plan.trained_in != "" or weights[0] in written)
+    outlives = density.block is not None and transformed  # a transform goes along the taps
+    if stage.view is None or not weights or not (weights[0] in ("filter", "B") or outlives):
         return stage
     shorter = _compressed(stage, density.weights, _matrix(layer)[1])
     compute = machine.compute

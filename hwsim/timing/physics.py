@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from hwsim.describe.machine import Machine, Memory
 from hwsim.errors import PhysicsError
+from hwsim.ir.note import Note
 from hwsim.parts.cache import Cache
 from hwsim.results.result import Access, LayerResult, StageResult
 
@@ -97,7 +98,7 @@ def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
     return layer
 
 
-def power_note(layer: LayerResult, machine: Machine) -> str | None:
+def power_note(layer: LayerResult, machine: Machine) -> Note | None:
     """What to say of a layer whose energies would draw more than the machine's stated power; None
     where they do not."""
     if machine.power is None or not layer.seconds:
@@ -105,7 +106,7 @@ def power_note(layer: LayerResult, machine: Machine) -> str | None:
     watts = sum(layer.energy_pj.values()) * 1e-12 / layer.seconds
     if watts <= machine.power:
         return None
-    return (
+    return Note(
         f"{watts:.3g} W on average, more than the {machine.power:g} W of {machine.name}: its "
         f"energies are too high here"
     )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from hwsim.ir.convolution import Convolution, batch_dims, grouped, width
 from hwsim.ir.kernel import Kernel
+from hwsim.ir.note import Note
 from hwsim.ir.phases import Line, Phases
 from hwsim.ir.stage import GemmView, Operations, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
@@ -33,6 +34,8 @@ Supports = tuple[
     tuple[tuple[int, ...], tuple[int, ...]], ...
 ]  # for every point the rows and columns of the patch behind it
 Bounds = tuple[tuple[str, int], ...]
+
+TRANSFORMED_BEFORE = Note("filter transform offline, not timed")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from math import ceil
 
 from hwsim.describe.units import si
+from hwsim.foreign.scalesim.config import ScaleSimConfig
 from hwsim.foreign.scalesim.counts import scalesim_counts
-from hwsim.foreign.scalesim.files import ScaleSimConfig, ScaleSimLayer, topology_notes
+from hwsim.foreign.scalesim.topology import ScaleSimLayer, topology_notes
 from hwsim.report.text_table import text_table
 from hwsim.results.json_documents import ScaleSimDocument, ScaleSimLayerDocument
 

@@ -1,85 +1,30 @@
-"""SCALE-Sim's input files: a .cfg of the array and its buffers, a .csv of convolutions or of
-products.
+"""SCALE-Sim's .csv: convolutions or products, one a row.
 
-    [architecture_presets]                        Layer name, IFMAP Height, IFMAP Width, Filter
-    Height, Filter Width,
-    ArrayHeight:    32                                        Channels, Num Filter, Strides,
-    ArrayWidth:     32                            Conv1, 224, 224, 7, 7, 3, 64, 2,
-    IfmapSramSzkB:  64     ...
-    Dataflow : ws                                 Layer, M, N, K,
-    Bandwidth : 10                                fc, 32, 1000, 4096,
- Columns are found by their names, in any order, between commas, semicolons or tabs. Beside the
+    Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter,
+    Strides,
+    Conv1, 224, 224, 7, 7, 3, 64, 2,
+
+    Layer, M, N, K,
+    fc, 32, 1000, 4096,
+
+Columns are found by their names, in any order, between commas, semicolons or tabs. Beside the
 usual ones there may be strides by axis, a batch, padding, dilation, and a sparsity N:M. 'DP' in a
 name makes every channel a layer of its own.
 """
 
 from __future__ import annotations
 
-import configparser
-import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Literal
 
 from hwsim.describe.layer import ConvLayer, Density, GemmLayer, Layer
-from hwsim.describe.machine import Machine
-from hwsim.describe.reading import Document, read, read_text
-from hwsim.describe.units import DTYPE_BYTES
+from hwsim.describe.reading import read_text
 from hwsim.describe.workload import Workload, numbered
 from hwsim.errors import ConfigError, Fault, HwsimError, nearest, shortened
-
-SECTION = "architecture_presets"
-NUMBERS = {
-    "arrayheight": "rows",
-    "arraywidth": "columns",
-    "ifmapsramszkb": "ifmap_kb",
-    "filtersramszkb": "filter_kb",
-    "ofmapsramszkb": "ofmap_kb",
-}
-LARGEST = {
-    "rows": 1 << 16,
-    "columns": 1 << 16,
-    "ifmap_kb": 1 << 30,
-    "filter_kb": 1 << 30,
-    "ofmap_kb": 1 << 30,
-}
-MOST_WORDS = 1e9  # a cycle
-WITHOUT_EFFECT = {  # keys of SCALE-Sim's own configs that change none of the counts here
-    "general": ("run_name",),
-    SECTION: (
-        "ifmapoffset",
-        "filteroffset",
-        "ofmapoffset",
-        "dataflow",
-        "bandwidth",
-        "memorybanks",
-        "readrequestbuffer",
-        "writerequestbuffer",
-        *NUMBERS,
-    ),
-    "layout": None,
-    "sparsity": (
-        "sparsitysupport",
-        "sparserep",
-        "optimizedmapping",
-        "blocksize",
-        "randomnumbergeneratorseed",
-    ),
-    "run_presets": ("interfacebandwidth", "useramulatortrace"),
-    "network_presets": None,
-    "energy": None,
-    "power": None,
-}
-UNMODELLED = {
-    ("layout", "ifmapcustomlayout"): "the IFMAP's layout",
-    ("layout", "filtercustomlayout"): "the filters' layout",
-    ("sparsity", "optimizedmapping"): "a sparsity of each row's own",
-    ("run_presets", "useramulatortrace"): "Ramulator's DRAM",
-}
+from hwsim.foreign.scalesim.config import ScaleSimConfig, whole
 
 CONV = {
     "IFMAP Height": "h",
@@ -135,28 +80,6 @@ ALSO = {
     "sparsitynm": "sparsity",
 }
 LARGEST_LENGTH = 10**9
-Stationary = Literal["ws", "os", "is"]
-
-
-@dataclass(frozen=True)
-class ScaleSimConfig:
-    """What a .cfg says of the machine. bandwidth: words a cycle of each of the three interfaces
-    (the first of a list); None: enough.
-
-    sparse: rows with a sparsity N:M are computed with so much of K. notes: what it says and hwsim
-    does not model.
-    """
-
-    name: str
-    rows: int
-    columns: int
-    ifmap_kb: int
-    filter_kb: int
-    ofmap_kb: int
-    dataflow: Stationary
-    bandwidth: float | None
-    sparse: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,157 +107,6 @@ class ScaleSimLayer:
         return density.of_group
 
 
-def load_config(path: str | Path) -> ScaleSimConfig:
-    """Read a .cfg. Raises ConfigError with every fault, at its line."""
-    text = read_text(Path(path))
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text, str(path))
-    except configparser.Error as error:
-        raise HwsimError(
-            f"{path}: not a SCALE-Sim config: {shortened(' '.join(str(error).split()), 300)}"
-        ) from None
-    faults: list[Fault] = []
-
-    def fault(key: str, what: str) -> None:
-        lines = [
-            number
-            for number, line in enumerate(text.splitlines(), 1)
-            if line.strip().lower().startswith(key)
-        ]
-        faults.append(Fault(str(path), lines[0] if lines else 1, 1, key, what))
-
-    if not parser.has_section(SECTION):
-        raise ConfigError(
-            [
-                Fault(
-                    str(path),
-                    1,
-                    1,
-                    SECTION,
-                    f"no section [{SECTION}]{nearest(SECTION, parser.sections())}; expected it",
-                )
-            ]
-        )
-    values = dict(parser.items(SECTION))
-    numbers = {}
-    for key, field in NUMBERS.items():
-        value = values.get(key)
-        if value is None:
-            fault(key, f"missing in [{SECTION}]{nearest(key, values)}; expected a whole number")
-        elif _whole(value, LARGEST[field]) is None:
-            fault(
-                key, f"{shortened(repr(value))}; expected a whole number from 1 to {LARGEST[field]}"
-            )
-        else:
-            numbers[field] = int(value)
-    dataflow = values.get("dataflow", "").strip().lower()
-    if dataflow not in ("ws", "os", "is"):
-        fault("dataflow", f"{shortened(repr(dataflow))}; expected ws, os or is")
-    mode = parser.get("run_presets", "interfacebandwidth", fallback="CALC").strip().upper()
-    if mode not in ("CALC", "USER"):
-        fault("interfacebandwidth", f"{shortened(repr(mode))}; expected CALC or USER")
-    given = mode == "USER"
-    bandwidth = values.get("bandwidth", "").split(",")[0].strip()
-    if given and not _positive(bandwidth):
-        fault(
-            "bandwidth",
-            f"{shortened(repr(bandwidth))}; expected words a cycle, up to {MOST_WORDS:g}, as "
-            f"InterfaceBandwidth is USER",
-        )
-    name = parser.get("general", "run_name", fallback=Path(path).stem).strip()
-    if not name:
-        fault("run_name", "empty; expected a name, or no such line")
-    if faults:
-        raise ConfigError(faults)
-    sparse = _is_on(parser, "sparsity", "sparsitysupport")
-    return ScaleSimConfig(
-        name,
-        dataflow=dataflow,  # type: ignore[arg-type]
-        bandwidth=float(bandwidth) if given else None,
-        sparse=sparse,
-        notes=tuple(_config_notes(parser)),
-        **numbers,
-    )
-
-
-def _is_on(parser: configparser.ConfigParser, section: str, key: str) -> bool:
-    return parser.get(section, key, fallback="false").strip().lower() in ("true", "yes", "on", "1")
-
-
-def _config_notes(parser: configparser.ConfigParser) -> Iterator[str]:
-    """What the config asks for that is not modelled, and keys that nobody reads."""
-    for (section, key), what in UNMODELLED.items():
-        if _is_on(parser, section, key):
-            yield f"not modelled: {what} ([{section}] {key})"
-    unread = []
-    for section in parser.sections():
-        known = WITHOUT_EFFECT.get(section, ())
-        unread += [
-            f"[{section}] {key}"
-            for key in dict(parser.items(section))
-            if known is not None and key not in known
-        ]
-    if unread:
-        yield shortened(f"not read: {', '.join(unread)}", 300)
-
-
-def _whole(text: str, most: int, least: int = 1) -> int | None:
-    """The whole number a cell says, None where it says none in range."""
-    text = text.strip()
-    return (
-        int(text)
-        if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most
-        else None
-    )
-
-
-def scalesim_machine(config: ScaleSimConfig, dtype: str = "int8") -> Machine:
-    """The array and its three double-buffered memories, each with an interface of its own; folds
-    one after another, each whole.
-
-    dtype: of the words. Raises HwsimError for one that is none.
-    """
-    if dtype not in DTYPE_BYTES:
-        known = ", ".join(DTYPE_BYTES)
-        raise HwsimError(
-            f"unknown data type {shortened(repr(dtype))}{nearest(dtype, DTYPE_BYTES)}; expected "
-            f"one of {known}"
-        )
-    width = DTYPE_BYTES[dtype]
-    words = f"{1000000 * width}" if config.bandwidth is None else f"{config.bandwidth * width:.17g}"
-    enough = f"{4 * width * config.rows * config.columns} B/cycle"
-    text = f"""
-        name: {json.dumps(config.name)}
-        description: {config.rows}x{config.columns} array of a SCALE-Sim config
-        clock: 1 GHz
-        dtype: {dtype}
-        assumptions: 1 GHz, a latency of one cycle (the config gives none); memories on the chip are
-          as fast as the array
-        parts:
-          dram:
-            {{type: dram, capacity: 1 TiB, bandwidth: {words} B/cycle, latency: 1 cycles,
-             ports: separate}}
-          ifmap_sram:
-            {{type: scratchpad, capacity: {config.ifmap_kb} KiB, bandwidth: {enough},
-             roles: [activation]}}
-          filter_sram:
-            {{type: scratchpad, capacity: {config.filter_kb} KiB, bandwidth: {enough},
-             roles: [weight]}}
-          ofmap_sram:
-            {{type: scratchpad, capacity: {config.ofmap_kb} KiB, bandwidth: {enough},
-             roles: [output]}}
-          array:
-            {{type: systolic, rows: {config.rows}, cols: {config.columns}, rates: {{{dtype}: 1}},
-             preload_hidden: false, overlap_folds: false, drain: false, partial_folds: whole,
-             accumulator_bytes: {width}}}
-        links:
-          [dram -> ifmap_sram, dram -> filter_sram, ifmap_sram -> array, filter_sram -> array,
-           array -> ofmap_sram, ofmap_sram <-> dram]
-    """
-    return read(Machine, Document(text, config.name))
-
-
 def scalesim_workload(name: str, layers: Sequence[ScaleSimLayer]) -> Workload:
     """The layers as a workload; those of one name are numbered."""
     named: dict[str, Layer] = {}
@@ -342,13 +114,6 @@ def scalesim_workload(name: str, layers: Sequence[ScaleSimLayer]) -> Workload:
     for layer in layers:
         named[numbered(layer.name, named, numbers)] = layer.layer
     return Workload(name, named)
-
-
-def _positive(text: str) -> bool:
-    try:
-        return math.isfinite(float(text)) and 0 < float(text) <= MOST_WORDS
-    except ValueError:
-        return False
 
 
 def load_topology(path: str | Path) -> list[ScaleSimLayer]:
@@ -482,7 +247,7 @@ def _row(
         least = 0 if field.startswith("pad") else 1
         if field == "sparsity":
             wrong += [(NAMES[field], what) for what in _ratio_faults(cell)]
-        elif _whole(cell, LARGEST_LENGTH, least) is None:
+        elif whole(cell, LARGEST_LENGTH, least) is None:
             wrong.append(
                 (
                     NAMES[field],
@@ -500,7 +265,7 @@ def _row(
 
 
 def _ratio_faults(cell: str) -> Iterator[str]:
-    parts = [_whole(part, 4096) for part in cell.split(":")]
+    parts = [whole(part, 4096) for part in cell.split(":")]
     if len(parts) != 2 or None in parts or parts[0] > parts[1]:  # type: ignore[operator]
         yield f"{shortened(repr(cell))}; expected a sparsity such as 2:4"
 
