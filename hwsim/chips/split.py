@@ -7,9 +7,8 @@ for t * p * d = chips:            tensor, pipeline, data
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import pairwise
 from math import inf, prod
 
@@ -24,6 +23,8 @@ from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.jobs import Job, Progress, run_jobs
 from hwsim.rewrite.placement import keeper_of_weights, loading_weights, weight_bytes
+
+Layout = tuple[int, int, int, int]  # chips along tensor, pipeline and data, microbatches
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,6 @@ def split(
     Raises HwsimError where nothing that was asked for can be laid out.
     """
     asked = asked or Asked()
-    machine = system.machine
     layouts = list(_layouts(system.chips, workload.batch, asked))
     if not layouts:
         raise HwsimError(
@@ -138,57 +138,94 @@ def split(
             f"batch of {workload.batch}; expected tensor x pipeline x data = {system.chips}, data "
             f"at most the batch, microbatches a divisor of batch / data"
         )
-    alone = (1, 1, 1, 1)
-    run = Job(workload, machine, algorithm, None, dtype)
+    run = Job(workload, system.machine, algorithm, None, dtype)
     typed = run.layers()
-    groups = {(t, _images(workload.batch, d, m)) for t, _, d, m in (*layouts, alone)}
-    parts = {
-        way.layer
-        for t, images in groups
-        for layer in typed.with_batch(images).layers.values()
-        for way in ways_of(layer, t)
-    }
-    keeper = keeper_of_weights(machine)
-    chips = [machine] if keeper is None else [machine, loading_weights(machine)]
-    times = [_times(replace(run, machine=chip), parts, progress) for chip in chips]
-    network = Network(system)
-    capacity = machine.memories[machine.dram_name].capacity
-
-    @cache
-    def chosen(t: int, images: int, chip: int) -> tuple[Chosen, ...]:
-        def moves(kind: str, size: int) -> float:
-            return network.collective(kind, tuple(range(t)), size).seconds
-
-        return tuple(split_layers(typed.with_batch(images), t, times[chip], moves))
-
-    def option(t: int, p: int, d: int, m: int) -> Option:
-        """On chips that keep their weights, where every stage's fit; else cut so that they fit the
-        DRAM, if they can."""
-        images = _images(workload.batch, d, m)
-        loads = len(chips) - 1
-        rooms = [(loads, m, float(capacity)), (loads, m, inf)]  # (chip, caches, bytes)
-        if keeper is not None:
-            rooms.insert(0, (0, 0, float(machine.memories[keeper].capacity)))
-        for chip, caches, most in rooms:
-            ways = chosen(t, images, chip)
-            held = [
-                weight_bytes(one.way.layer) + caches * cache_bytes(one.way.layer) for one in ways
-            ]
-            sends = _sends(ways, t, p, network)
-            begins = cut([one.seconds for one in ways], sends, p, held, most)
-            if begins is not None:
-                break
-        assert begins is not None
-        return Option(t, p, d, m, tuple(_stages(ways, begins, m, sends)), capacity)
-
-    found = [option(*layout) for layout in layouts if layout[1] <= len(typed.layers)]
+    alone = (1, 1, 1, 1)
+    chips = _chips(run, typed, [*layouts, alone], progress)
+    planner = _Planner(system, typed, chips)
+    found = [planner.option(*layout) for layout in layouts if layout[1] <= len(typed.layers)]
     if not found:
         raise HwsimError(
             f"{workload.name} has {len(typed.layers)} layers; expected at most so many stages"
         )
     found.sort(key=lambda one: (not one.fits, one.seconds, one.pipeline, one.tensor))
-    stated = next(iter(typed.layers.values())).dtype or machine.dtype
-    return Split(system, typed, stated, tuple(found), option(*alone))
+    stated = next(iter(typed.layers.values())).dtype or system.machine.dtype
+    return Split(system, typed, stated, tuple(found), planner.option(*alone))
+
+
+@dataclass(frozen=True)
+class _Chip:
+    """A chip as a stage may find it. times: seconds of every part of a layer. room: bytes for
+    weights. caches: does the room take keys and values too?"""
+
+    times: Mapping[Layer, float]
+    room: float
+    caches: bool
+
+
+def _chips(
+    run: Job, typed: Workload, layouts: Sequence[Layout], progress: Progress | None
+) -> list[_Chip]:
+    """One that keeps its weights on the chip, where the machine has such a memory; then one whose
+    weights fit the DRAM, then one whose weights need not."""
+    machine, batch = run.machine, typed.batch
+    parts = {
+        way.layer
+        for t, images in {(t, _images(batch, d, m)) for t, _, d, m in layouts}
+        for layer in typed.with_batch(images).layers.values()
+        for way in ways_of(layer, t)
+    }
+    capacity = float(machine.memories[machine.dram_name].capacity)
+    times = _times(run, parts, progress)
+    keeper = keeper_of_weights(machine)
+    if keeper is None:
+        return [_Chip(times, capacity, True), _Chip(times, inf, True)]
+    loading = _times(replace(run, machine=loading_weights(machine)), parts, progress)
+    return [
+        _Chip(times, float(machine.memories[keeper].capacity), False),
+        _Chip(loading, capacity, True),
+        _Chip(loading, inf, True),
+    ]
+
+
+class _Planner:
+    """Lays a network's layers on a system's chips, once the layers' parts are timed."""
+
+    def __init__(self, system: System, typed: Workload, chips: Sequence[_Chip]) -> None:
+        self.network = Network(system)
+        self.machine = system.machine
+        self.typed = typed
+        self.chips = chips
+        self._chosen: dict[tuple[int, int, int], tuple[Chosen, ...]] = {}
+
+    def option(self, t: int, p: int, d: int, m: int) -> Option:
+        """Cut so that every stage's weights find the first room that they fit."""
+        images = _images(self.typed.batch, d, m)
+        for chip in self.chips:
+            ways = self._ways(t, images, chip)
+            caches = m if chip.caches else 0
+            held = [
+                weight_bytes(one.way.layer) + caches * cache_bytes(one.way.layer) for one in ways
+            ]
+            sends = _sends(ways, t, p, self.network)
+            begins = cut([one.seconds for one in ways], sends, p, held, chip.room)
+            if begins is not None:
+                break
+        assert begins is not None
+        capacity = self.machine.memories[self.machine.dram_name].capacity
+        return Option(t, p, d, m, tuple(_stages(ways, begins, m, sends)), capacity)
+
+    def _ways(self, t: int, images: int, chip: _Chip) -> tuple[Chosen, ...]:
+        """How each layer is split over t chips, the quickest way."""
+
+        def moves(kind: str, size: int) -> float:
+            return self.network.collective(kind, tuple(range(t)), size).seconds
+
+        key = (t, images, id(chip.times))
+        if key not in self._chosen:
+            layers = self.typed.with_batch(images)
+            self._chosen[key] = tuple(split_layers(layers, t, chip.times, moves))
+        return self._chosen[key]
 
 
 def _images(batch: int, data: int, microbatches: int) -> int:
@@ -197,8 +234,8 @@ def _images(batch: int, data: int, microbatches: int) -> int:
     return -(-share // microbatches)
 
 
-def _layouts(chips: int, batch: int, asked: Asked) -> Iterator[tuple[int, int, int, int]]:
-    """(tensor, pipeline, data, microbatches) that make up the chips."""
+def _layouts(chips: int, batch: int, asked: Asked) -> Iterator[Layout]:
+    """All that make up the chips."""
     for t in _divisors(chips):
         for p in _divisors(chips // t):
             d = chips // (t * p)

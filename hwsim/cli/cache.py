@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
+from hwsim.cli.terminal import check_outputs, progress_bar, show, user_errors
 from hwsim.errors import HwsimError, UnknownName
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
     hwsim cache --trace trace.txt --level 32KiB:8:64:plru
     """
     from hwsim.foreign.traces import read_trace
-    from hwsim.report.files import write_file
     from hwsim.report.text_table import text_table
     from hwsim.results.json_documents import CacheDocument, MissesDocument
     from hwsim.timing.caches.programs import Memory
@@ -60,25 +58,18 @@ def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
         }
         for number in range(len(sizes))
     ]
-    if json_to:
-        document: CacheDocument = {
-            "schema": "hwsim.cache/1",
-            "loads": loads,
-            "stores": stores,
-            "levels": rows,
-        }
-        text = json.dumps(document, indent=1)
-        if json_to == "-":
-            print_text(text)
-            return
-        write_file(Path(json_to), text + "\n")
-    print_text(f"{loads:,} loads, {stores:,} stores")
-    print_text("")
+    document: CacheDocument = {
+        "schema": "hwsim.cache/1",
+        "loads": loads,
+        "stores": stores,
+        "levels": rows,
+    }
     head = ["level", "load misses", "store misses"]
     table = [
         [f"L{row['level']}", f"{row['load_misses']:,}", f"{row['store_misses']:,}"] for row in rows
     ]
-    print_text(text_table(head, table, left=1))
+    title = f"{loads:,} loads, {stores:,} stores"
+    show(json_to, document, f"{title}\n\n{text_table(head, table, left=1)}")
 
 
 def _level(text: str) -> Level:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hwsim.cli.inputs import (
     machines_with,
     set_option,
 )
-from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar, user_errors
+from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user_errors
 from hwsim.describe.settings import Setting
 
 
@@ -78,7 +77,7 @@ def command(
     """
     from hwsim.api import compare as run_comparison
     from hwsim.describe.networks import find_workload
-    from hwsim.report.files import check_folder, write_file, write_folder
+    from hwsim.report.files import check_folder, write_folder
     from hwsim.report.html import report_files
 
     check_outputs(json_to)
@@ -101,14 +100,11 @@ def command(
             progress=progress,
             patient=wait,
         )
-    text = json.dumps(comparison.to_dict(), indent=1)
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
     if out is not None:
         command = _typed("compare")
         write_folder(out, report_files(comparison, command), force)
         click.echo(f"wrote {out / 'report.html'}", err=True)
-    print_text(text if json_to == "-" else comparison.table())
+    show(json_to, comparison.to_dict(), comparison.table())
 
 
 def _typed(name: str) -> str:

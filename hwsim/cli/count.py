@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from hwsim.cli.inputs import context_option, input_option
-from hwsim.cli.terminal import check_outputs, names_of, print_text, user_errors
+from hwsim.cli.terminal import check_outputs, names_of, show, user_errors
 from hwsim.errors import HwsimError
 
 
@@ -65,7 +64,6 @@ def command(
     from hwsim.describe.layer import Density
     from hwsim.describe.networks import find_workload
     from hwsim.report.counting import counts_document, counts_text
-    from hwsim.report.files import write_file
 
     check_outputs(json_to)
     network = find_workload(workload, batch, size, context)
@@ -89,7 +87,5 @@ def command(
     if algorithms is not None:
         names = names_of(algorithms, "--algorithms")
     rows = count_algorithms(network, names, load_arrays(arrays, network) if arrays else None)
-    text = json.dumps(counts_document(network.name, rows), indent=1)
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
-    print_text(text if json_to == "-" else counts_text(f"{network.name}, batch {batch}", rows))
+    title = f"{network.name}, batch {batch}"
+    show(json_to, counts_document(network.name, rows), counts_text(title, rows))

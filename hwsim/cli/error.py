@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import click
 
-from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar, user_errors
+from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user_errors
 
 
 @click.command()
@@ -44,7 +41,6 @@ def command(layer: str, algorithms: str, formats: str, seed: int, json_to: str |
     from hwsim.count.rounding import measure
     from hwsim.describe.networks import find_workload
     from hwsim.report.counting import errors_document, errors_text
-    from hwsim.report.files import write_file
 
     check_outputs(json_to)
     network = find_workload(layer)
@@ -56,7 +52,4 @@ def command(layer: str, algorithms: str, formats: str, seed: int, json_to: str |
             seed,
             progress,
         )
-    text = json.dumps(errors_document(network.name, seed, found), indent=1)
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
-    print_text(text if json_to == "-" else errors_text(found))
+    show(json_to, errors_document(network.name, seed, found), errors_text(found))

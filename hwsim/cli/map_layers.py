@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.cli.terminal import check_outputs, names_of, print_text, progress_bar, user_errors
+from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user_errors
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
@@ -90,23 +89,14 @@ def command(
         raise HwsimError(f"--seconds {seconds}; expected a number of seconds")
     check_outputs(json_to, out)
     network = find_workload(layer, batch)
-    if fuse is not None:
-        if curve is not None or out is not None or convention != "exact" or one_dim_per_axis:
-            raise HwsimError(
-                "--fuse goes with --objective, --batch, --dtype, --seconds and --json; expected no "
-                "other option"
-            )
+    if fuse is not None or curve is not None:
         job = Job(network, load_machine(machine), algorithm, None, dtype)
+    if fuse is not None:
+        _check_fuse(curve or out or convention != "exact" or one_dim_per_axis)
         _fuse(job, fuse, objective or "dram", seconds, json_to)
         return
     if curve is not None:
-        if out is not None:
-            raise HwsimError("--curve finds many nests; expected it without --out")
-        if objective not in (None, "dram"):
-            raise HwsimError(f"--curve is of DRAM traffic; expected no --objective {objective}")
-        if convention != "exact":
-            raise HwsimError(f"--curve counts exactly; expected no --convention {convention}")
-        job = Job(network, load_machine(machine), algorithm, None, dtype)
+        _check_curve(objective, convention, out)
         _curve(job, curve, Options(not one_dim_per_axis), seconds, json_to)
         return
     with progress_bar("mapping") as progress:
@@ -121,13 +111,29 @@ def command(
             seconds=seconds,
             progress=progress,
         )
-    text = json.dumps(mappings.to_dict(), indent=1)
     if out is not None:
         write_file(out, mappings.nest_file(machine))
         click.echo(f"wrote {out}; run it with: hwsim run --nest {out}", err=True)
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
-    print_text(text if json_to == "-" else mappings.text())
+    show(json_to, mappings.to_dict(), mappings.text())
+
+
+def _check_fuse(others: object) -> None:
+    """Raises HwsimError where options were given that mean nothing beside --fuse."""
+    if others:
+        raise HwsimError(
+            "--fuse goes with --objective, --batch, --dtype, --seconds and --json; expected no "
+            "other option"
+        )
+
+
+def _check_curve(objective: str | None, convention: str, out: Path | None) -> None:
+    """Raises HwsimError for options that mean nothing beside --curve."""
+    if out is not None:
+        raise HwsimError("--curve finds many nests; expected it without --out")
+    if objective not in (None, "dram"):
+        raise HwsimError(f"--curve is of DRAM traffic; expected no --objective {objective}")
+    if convention != "exact":
+        raise HwsimError(f"--curve counts exactly; expected no --convention {convention}")
 
 
 def _curve(
@@ -136,23 +142,18 @@ def _curve(
     """Print or write the curve of one memory."""
     from hwsim.choose.curves import buffer_curve
     from hwsim.report.curve import curve_document, curve_text
-    from hwsim.report.files import write_file
 
     layers, machine = job.layers(), job.machine
     with progress_bar("mapping") as progress:
         points = buffer_curve(layers, machine, memory, job.algorithm, options, seconds, progress)
-    text = json.dumps(curve_document(layers.name, machine.name, memory, points), indent=1)
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
+    document = curve_document(layers.name, machine.name, memory, points)
     own = machine.memories[memory].capacity
-    shown = curve_text(layers.name, machine.name, memory, own, points)
-    print_text(text if json_to == "-" else shown)
+    show(json_to, document, curve_text(layers.name, machine.name, memory, own, points))
 
 
 def _fuse(job: Job, names: str, objective: str, seconds: float | None, json_to: str | None) -> None:
     """Print or write how two layers fuse."""
     from hwsim.choose.layer_pairs import fuse_layers
-    from hwsim.report.files import write_file
     from hwsim.report.layer_pair import pair_document, pair_text
 
     if job.algorithm != "direct":
@@ -164,7 +165,4 @@ def _fuse(job: Job, names: str, objective: str, seconds: float | None, json_to: 
         fused = fuse_layers(
             job.layers(), (pair[0], pair[1]), job.machine, objective, seconds, progress
         )
-    text = json.dumps(pair_document(fused), indent=1)
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
-    print_text(text if json_to == "-" else pair_text(fused))
+    show(json_to, pair_document(fused), pair_text(fused))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import click
 
 from hwsim.cli.inputs import context_option, input_option
-from hwsim.cli.terminal import check_outputs, print_text, progress_bar, user_errors
+from hwsim.cli.terminal import check_outputs, progress_bar, show, user_errors
 
 ANY = click.IntRange(1, 4096)
 
@@ -68,7 +66,6 @@ def command(
     from hwsim.chips.text import layers_text, split_document, split_text
     from hwsim.describe.networks import find_workload
     from hwsim.describe.system import load_system
-    from hwsim.report.files import write_file
 
     check_outputs(json_to)
     chips = load_system(system)
@@ -85,12 +82,7 @@ def command(
             microbatches=microbatches,
             progress=progress,
         )
-    if json_to is not None:
-        document = json.dumps(split_document(found), indent=1) + "\n"
-        if json_to == "-":
-            print_text(document.rstrip())
-            return
-        write_file(Path(json_to), document)
-    print_text(split_text(found, top))
+    text = split_text(found, top)
     if layers:
-        print_text("\n" + layers_text(found.best))
+        text += f"\n\n{layers_text(found.best)}"
+    show(json_to, split_document(found), text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -62,6 +63,22 @@ def print_text(text: str) -> None:
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left in its buffer cannot be written either
         raise HwsimError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def show(json_to: str | None, document: Mapping[str, Any], text: str) -> None:
+    """Write a document as JSON where it was asked for, and print the text, or the JSON in its place
+    where standard output is to have it."""
+    if json_to is None:
+        print_text(text)
+        return
+    written = json.dumps(document, indent=1)
+    if json_to == "-":
+        print_text(written)
+        return
+    from hwsim.report.files import write_file
+
+    write_file(Path(json_to), written + "\n")
+    print_text(text)
 
 
 def check_outputs(*paths: Path | str | None) -> None:

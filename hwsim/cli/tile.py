@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from hwsim.cli.terminal import check_outputs, print_text, user_errors
+from hwsim.cli.terminal import check_outputs, show, user_errors
 from hwsim.errors import HwsimError
 
 
@@ -64,7 +63,7 @@ def command(
     """
     from hwsim.count.tiling import Tiled, sweep as sweep_tiles
     from hwsim.describe.machine import load_machine
-    from hwsim.report.files import check_folder, write_file, write_folder
+    from hwsim.report.files import check_folder, write_folder
     from hwsim.report.tiling import machine_text, sweep_text, tiling_document, tiling_text
 
     check_outputs(json_to)
@@ -79,19 +78,16 @@ def command(
     tiled = Tiled(m or n, n, k or n, *_tiles(tiles))
     loaded = load_machine(machine) if machine else None
     swept = sweep_tiles(tiled.m, tiled.n, tiled.k) if sweep else []
-    text = json.dumps(tiling_document(tiled, loaded, memory, swept), indent=1)
     cached = loaded is not None and loaded.management != "explicit"
     words = [tiling_text(tiled, "words in and out" if cached else "DRAM accesses")]
     words += [machine_text(tiled, loaded, memory)] if loaded else []
     words += [sweep_text(swept)] if sweep else []
-    if json_to and json_to != "-":
-        write_file(Path(json_to), text + "\n")
     if out is not None:
         from hwsim.report.tiling import sweep_files
 
         write_folder(out, sweep_files(tiled, swept, loaded, memory), force)
         click.echo(f"wrote {out / 'sweep.svg'}", err=True)
-    print_text(text if json_to == "-" else "\n".join(words))
+    show(json_to, tiling_document(tiled, loaded, memory, swept), "\n".join(words))
 
 
 def _tiles(text: str | None) -> tuple[int, int, int]:

@@ -31,17 +31,20 @@ def execute(m: int, n: int, k: int, v1: int, v2: int, v3: int) -> dict[str, int]
     dice = np.random.default_rng(0)
     a, b = dice.integers(-3, 4, (m, k)), dice.integers(-3, 4, (k, n))
     c = np.zeros((m, n), np.int64)
-    held = (np.full(array.shape, -1, np.int64) for array in (a, b, c))
+    operands = (a, b, c)
+    held = tuple(np.full(array.shape, -1, np.int64) for array in operands)
     moved, most = np.zeros(3, np.int64), np.zeros(3, np.int64)
-    arrays: list[Any] = [a, b, c, *held, moved, most]
+    tile = (v1, v2, v3)
     steps = -(-m // v1) * -(-n // v2) * -(-k // v3)
     if m * n * k + steps * (v1 * v3 + v3 * v2 + v1 * v2) > PLAIN:
         run: Any = _compiled()
         about_to_run(run)
+        run(operands, held, moved, most, tile)
+        out = c
     else:  # the same loops as they stand, on lists
-        run, arrays = _run, [array.tolist() for array in arrays]
-    run(*arrays, v1, v2, v3)
-    *_, out, _, _, _, moved, most = (np.asarray(array) for array in arrays)
+        lists = tuple(array.tolist() for array in operands)
+        _run(lists, tuple(array.tolist() for array in held), moved, most, tile)
+        out = np.asarray(lists[C])
     assert np.array_equal(out, a @ b)
     return {
         "A loads": int(moved[A]),
@@ -58,28 +61,21 @@ def _compiled() -> Any:
     return kernel(nogil=True)(_run)
 
 
-def _run(
-    a: Any,
-    b: Any,
-    c: Any,
-    held_a: Any,
-    held_b: Any,
-    held_c: Any,
-    moved: Any,
-    most: Any,
-    v1: int,
-    v2: int,
-    v3: int,
-) -> None:
-    def touch(held: Any, rows: Any, columns: Any, step: int, which: int) -> None:
+def _run(operands: Any, held: Any, moved: Any, most: Any, tile: tuple[int, int, int]) -> None:
+    """The tiled product itself. operands, held: of A, B and C; held: the last step that used a
+    word. moved, most: words that came, and the largest tile, of each."""
+
+    def touch(words: Any, rows: Any, columns: Any, step: int, which: int) -> None:
         """Hold a tile at a step: words that the step before did not hold have to come."""
         for row in range(rows[0], rows[1]):
             for column in range(columns[0], columns[1]):
-                if held[row][column] < 0 or held[row][column] != step - 1:
+                if words[row][column] < 0 or words[row][column] != step - 1:
                     moved[which] += 1
-                held[row][column] = step
+                words[row][column] = step
         most[which] = max(most[which], (rows[1] - rows[0]) * (columns[1] - columns[0]))
 
+    a, b, c = operands
+    v1, v2, v3 = tile
     m, k, n, step = len(a), len(b), len(b[0]), 0
     for m0 in range(0, m, v1):
         m1 = min(m, m0 + v1)
@@ -87,10 +83,10 @@ def _run(
             n1 = min(n, n0 + v2)
             for k0 in range(0, k, v3):
                 k1 = min(k, k0 + v3)
-                touch(held_a, (m0, m1), (k0, k1), step, A)
-                touch(held_b, (k0, k1), (n0, n1), step, B)
+                touch(held[A], (m0, m1), (k0, k1), step, A)
+                touch(held[B], (k0, k1), (n0, n1), step, B)
                 # a sum that comes is one that goes: as many stores
-                touch(held_c, (m0, m1), (n0, n1), step, C)
+                touch(held[C], (m0, m1), (n0, n1), step, C)
                 for row in range(m0, m1):
                     for column in range(n0, n1):
                         for deep in range(k0, k1):
