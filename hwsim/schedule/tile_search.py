@@ -269,7 +269,7 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
         if p.facts[STAYS, STRICT] and copies > 2 and size * copies > p.room[level]:
             copies = 2  # enough to load one while the other is used
         single = size * copies > p.room[level]
-        if single and (size > p.room[level] or tensor == 2):
+        if single and size > p.room[level]:
             continue
         moved = cover * times * p.facts[AT_DRAM, tensor]
         if tensor == 2 and times > 1:
@@ -476,7 +476,7 @@ def _cost(
         _arrived(p, w, compute, total, 1, b),
     )
     arrived = max(arrived, _in_flight(p, w, compute, 0, a), _in_flight(p, w, compute, 1, b))
-    alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b]
+    alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b] + w.floats[ALONE + 2, c]
     time = max(compute + alone / p.rates[RATE], busiest / p.rates[RATE], arrived)
     last = found[found.shape[0] - 1]
     if time > slowest or (total if by_bytes else time) > last[0]:

@@ -506,6 +506,8 @@ def _deeper(nest: Nest, problem: Problem, deepest: int) -> Nest:
         while taken() > room and any(own[hold] > 1 for hold in inputs):
             largest = max((hold for hold in inputs if own[hold] > 1), key=lambda hold: sizes[hold])
             own[largest] -= 1
+        if taken() > room:
+            own.update({hold: 1 for hold in here if _is_output(hold, problem)})
         for hold in inputs:
             spare = room - taken()
             own[hold] = max(
