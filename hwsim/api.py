@@ -143,7 +143,7 @@ def map_layers(
     dense = as_workload(workload).with_density(DENSE)
     job = Job(dense, as_machine(machine), algorithm, None, dtype)
     return map_workload(
-        job.layers(),
+        job.checked_workload(),
         job.machine,
         objective,
         algorithm,
@@ -160,7 +160,7 @@ def run_nests(path: str | Path, progress: Progress | None = None, patient: bool 
 
     own = read_nests(path)
     job = Job(own.workload, own.machine, own.file.algorithm, None, own.file.dtype)
-    job.layers()
+    job.checked_workload()
     return gather(job, simulate_nests(own, progress, patient))
 
 
@@ -246,7 +246,9 @@ def kernel_choices(
     none on other machines."""
     from hwsim.choose.kernels import choices
 
-    layers = Job(as_workload(workload), as_machine(machine), AUTO, None, result.dtype).layers()
+    layers = Job(
+        as_workload(workload), as_machine(machine), AUTO, None, result.dtype
+    ).checked_workload()
     taken = [
         (name, layer, ran.algorithm)
         for (name, layer), ran in zip(layers.layers.items(), result.layers, strict=True)

@@ -20,7 +20,7 @@ from hwsim.algorithms import (
     lower,
     own_algorithm,
 )
-from hwsim.choose.algorithm import best_of, candidates, cannot_win
+from hwsim.choose.algorithm import best_result, candidates, cannot_win
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
@@ -34,7 +34,7 @@ from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Array
 from hwsim.results.result import LayerResult, Result
-from hwsim.rewrite.arrays import lay_out
+from hwsim.rewrite.arrays import place_arrays
 from hwsim.rewrite.placement import captured, with_weights_that_fit
 from hwsim.schedule.dataflows import find_dataflow, full_name
 
@@ -64,7 +64,7 @@ class Job:
         if self.dataflow is not None:
             object.__setattr__(self, "dataflow", full_name(self.dataflow))
 
-    def layers(self) -> Workload:
+    def checked_workload(self) -> Workload:
         """The workload in the data type of the run, checked. Raises HwsimError for a type the
         machine lacks."""
         dtype = self.dtype or self._stated() or self.machine.dtype
@@ -110,13 +110,13 @@ class Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """One layer under one algorithm on one machine; yields: to what always applies, where the
-    machine cannot run it."""
+    """One layer under one algorithm. site: where it runs, a Job's. may_fall_back: to what always
+    applies, where the machine cannot run it."""
 
-    machine: str
+    site: str
     layer: Layer
     algorithm: str
-    yields: bool
+    may_fall_back: bool
     choice: Choice
     arrays: Arrays = ()
 
@@ -127,7 +127,7 @@ class _Task:
     def work(self) -> _Work:
         plan = self.plan()
         return _Work(
-            self.machine,
+            self.site,
             self.layer,
             plan.stages,
             plan.fused_over,
@@ -167,7 +167,7 @@ def run_jobs(
     keeps: take layers that were simulated before from disk, and keep the others there
     (hwsim.choose.kept)."""
     jobs = [replace(job, machine=_as_found(job)) for job in jobs]
-    workloads = [job.layers() for job in jobs]
+    workloads = [job.checked_workload() for job in jobs]
     sites: dict[str, _Site] = {}
     for job in jobs:
         site = _Site(job.machine, job.planned)
@@ -192,7 +192,7 @@ def _as_found(job: Job) -> Machine:
     """The machine as the job's layers find it."""
     machine = job.machine
     if not job.placed:
-        machine = with_weights_that_fit(machine, job.layers())
+        machine = with_weights_that_fit(machine, job.checked_workload())
     return captured(machine) if job.is_network else machine
 
 
@@ -248,7 +248,7 @@ def _run_tasks(
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         futures = {
-            pool.submit(_task_runner(task, keeps), task, sites[task.machine]): work
+            pool.submit(_task_runner(task, keeps), task, sites[task.site]): work
             for work, task in first.items()
         }
         for future in as_completed(futures):
@@ -261,7 +261,7 @@ def _run_tasks(
                 progress(len(done), len(futures))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    return {task: _outcome(task, done, sites[task.machine]) for task in work_of}
+    return {task: _outcome(task, done, sites[task.site]) for task in work_of}
 
 
 def _task_runner(task: _Task, keeps: bool) -> Callable[[_Task, _Site], LayerResult]:
@@ -278,7 +278,11 @@ def _outcome(
     if isinstance(result, LayerResult):
         plan = task.plan()
         return replace(result, algorithm=plan.algorithm, notes=(*plan.notes, *result.notes))
-    if not task.yields or task.arrays or task.algorithm in (FALLBACK, MEMORY_BOUND, ATTENTION):
+    if (
+        not task.may_fall_back
+        or task.arrays
+        or task.algorithm in (FALLBACK, MEMORY_BOUND, ATTENTION)
+    ):
         return result
     other = replace(task, algorithm=FALLBACK)
     if other.work not in done:
@@ -296,8 +300,9 @@ def _outcome(
 
 
 def _kept_task(task: _Task, site: _Site) -> LayerResult:
-    """What was kept of the task, or what it gives now. All that it follows from is in the key."""
-    key = key_of(replace(task, machine=""), site, site.machine.compute.files)
+    """What was kept of the task, or what it gives now. All that it follows from is in the key.
+    HWSIM_KEEP=0 in the environment keeps nothing, for whoever steps through the code."""
+    key = key_of(replace(task, site=""), site, site.machine.compute.files)
     found = kept(key, LAYERS)
     if found is None:
         found = _run_task(task, site)
@@ -309,9 +314,9 @@ def _kept_task(task: _Task, site: _Site) -> LayerResult:
 def _run_task(task: _Task, site: _Site) -> LayerResult:
     reference = lower(task.layer, DIRECT)
     return simulate_layer(
-        "",
+        "",  # equal layers run once: best_result gives each its name
         task.layer,
-        lay_out(replace(task.plan(), notes=()), dict(task.arrays), site.machine),
+        place_arrays(replace(task.plan(), notes=()), dict(task.arrays), site.machine),
         reference,
         site.machine,
         task.choice,
@@ -321,7 +326,7 @@ def _run_task(task: _Task, site: _Site) -> LayerResult:
 
 def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | HwsimError]) -> Result:
     layers = tuple(
-        best_of(
+        best_result(
             name,
             [done[task] for task in _tasks(job, layer) if task in done],
             job.objective,
@@ -333,6 +338,7 @@ def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | Hws
 
 
 def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
+    """The layers' results as the job's, with what is to be known of its machine."""
     machine, workload = job.machine, job.workload
     dtype = next(iter(workload.layers.values())).dtype or machine.dtype
     dram: Any = machine.parts[machine.dram_name]

@@ -34,7 +34,10 @@ class Registry(Generic[T]):
 
         def file(plugin: T) -> T:
             if name in self._found:
-                raise HwsimError(f"two {self.kind}s are named {name!r}")
+                raise HwsimError(
+                    f"two plug-ins of the kind {self.kind!r} are named {name!r}; expected a name "
+                    f"of its own for each"
+                )
             self._found[name] = plugin
             return plugin
 

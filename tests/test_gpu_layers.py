@@ -15,7 +15,7 @@ from hwsim.describe.machine import load_machine
 from hwsim.describe.settings import read_settings
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.gpu_library import as_library_runs
-from hwsim.rewrite.layout import lay_out
+from hwsim.rewrite.layout import in_layout
 from hwsim.timing.gpu.l2 import L2Buffers, Touched
 from hwsim.validate import run_check
 
@@ -91,7 +91,7 @@ def test_other_machines_run_the_textbook() -> None:
     tpu = load_machine("tpu-v1")
     for algorithm in ("winograd-f4", "im2col", "fft", "implicit-gemm"):
         plan = lower(PLAIN, algorithm)
-        assert lay_out(as_library_runs(plan, tpu), PLAIN, tpu) == plan
+        assert in_layout(as_library_runs(plan, tpu), PLAIN, tpu) == plan
 
 
 def test_every_image_of_im2col_and_every_group_of_winograd_is_a_launch() -> None:

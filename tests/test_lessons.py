@@ -37,7 +37,7 @@ from hwsim.teach import LESSONS, in_order
 from hwsim.teach.pages import WEB
 from hwsim.teach.questions import check, kinds, question
 from hwsim.teach.site import site_files
-from hwsim.timing.systolic.folds import Timing
+from hwsim.timing.systolic.folds import FoldRules
 
 STEPS = {
     name: re.findall(
@@ -196,7 +196,7 @@ def test_the_pages_array_steps_as_the_oracle_does(counting: Page, stays: Any) ->
             "([a, b, s]) => { const r = counting.systolic(a, b, s); return [r.values, r.cycles.length, r.cycles.reduce((sum, c) => sum + c.work, 0)]; }",
             [a.tolist(), b.tolist(), stays],
         )
-        stepped = step_product(a.astype(float), b.astype(float), stays, 6, 6, Timing())
+        stepped = step_product(a.astype(float), b.astype(float), stays, 6, 6, FoldRules())
         assert np.array_equal(shown[0], a @ b)
         assert shown[1:] == [stepped.cycles, stepped.products]
 
@@ -469,7 +469,7 @@ def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -
     )
     assert (
         data(page, "systolic", "cycles")
-        == step_product(np.ones((3, 4)), np.ones((4, 2)), "os", 4, 4, Timing()).cycles
+        == step_product(np.ones((3, 4)), np.ones((4, 2)), "os", 4, 4, FoldRules()).cycles
     )
     visit(page, (site / "memories.html").as_uri() + "#memories.tiles=8,8,2")
     total = data(page, "memories", "total")

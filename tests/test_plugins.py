@@ -1,11 +1,16 @@
 """A stranger's package adds one plug-in of every kind by its entry points, and nothing of hwsim is edited."""
 
+import configparser
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
 STRANGER = Path(__file__).parent / "stranger"
 
 
@@ -50,9 +55,115 @@ def test_the_objective_is_one_of_autos() -> None:
     assert "edp" in hwsim("run", "tpu-v1", "toy-4x4", "--objective", "edq").stderr
 
 
-def test_what_a_stranger_registers_is_listed() -> None:
-    assert "textbook" in hwsim("list", "algorithms").stdout
-    assert "rows-first" in hwsim("list", "dataflows").stdout
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("parts", "row_unit"),
+        ("timings", "word-by-word"),
+        ("dataflows", "rows-first"),
+        ("algorithms", "textbook"),
+        ("policies", "youngest-leaves"),
+        ("formats", "pairs"),
+        ("references", "by-hand"),
+        ("lessons", "halving"),
+    ],
+)
+def test_what_a_stranger_registers_is_listed(kind: str, name: str) -> None:
+    assert name in hwsim("list", kind).stdout
+
+
+def test_every_kind_of_plug_in_is_there() -> None:
+    """What CONTRIBUTING lists is what there are registries of, and the stranger has one of each."""
+    words = re.findall(r"Registry\(\s*\"[^\"]*\", \"(hwsim[^\"]*)\"", _sources())
+    words += re.findall(r"Collectives\(\"[^\"]*\", \"(hwsim[^\"]*)\"", _sources())
+    listed = re.findall(r"^\|[^|]*\| (hwsim[\w.]*) \|", CONTRIBUTING.read_text(), re.MULTILINE)
+    entries = configparser.ConfigParser()
+    entries.read(STRANGER / "stranger-1.0.dist-info" / "entry_points.txt")
+    assert sorted(set(words)) == sorted(listed) == sorted(entries.sections())
+
+
+def _sources() -> str:
+    package = STRANGER.parents[1] / "hwsim"
+    return "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+
+
+def test_a_strangers_mapping_space_is_searched() -> None:
+    """No simulation is quicker than what the mapper proves of its space."""
+    found = hwsim(
+        "map", str(STRANGER / "machine.yaml"), "gemm:32,16,64", "-o", "dram", "--json", "-"
+    )
+    assert found.returncode == 0, found.stderr
+    (stage,) = json.loads(found.stdout)["mappings"]
+    assert stage["dataflow"] == "row-unit"
+    assert 32 * 16 * 64 / 16 <= stage["cycles"] <= stage["simulated"]["cycles"]
+
+
+def test_a_strangers_model_format_and_check_are_read(tmp_path: Path) -> None:
+    model = tmp_path / "two.mnk"
+    model.write_text("16 16 16\n8 64 32\n")
+    run = hwsim("run", str(STRANGER / "machine.yaml"), str(model), "--json", "-")
+    assert [layer["macs"] for layer in json.loads(run.stdout)["layers"]] == [16**3, 8 * 64 * 32]
+    model.write_text("16 16\n")
+    refused = hwsim("run", str(STRANGER / "machine.yaml"), str(model))
+    assert refused.returncode == 2 and "expected m, n and k" in refused.stderr
+    data = tmp_path / "counted.json"
+    data.write_text('[{"m": 2, "n": 3, "k": 4, "macs": 24}]')
+    assert "0.00%" in hwsim("validate", "by-hand", "--data", str(data)).stdout
+
+
+def test_a_strangers_engine_and_sampler_run_a_sweep(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(
+        "machine: toy-8x8\nworkload: gemm:16,16,16\nmodel: bound\naxes:\n  batch: [1, 2, 3, 4, 5]\n"
+    )
+    run = hwsim("sweep", str(sweep), "--engine", "backwards", "--sampler", "every-other", "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["points"] == 3
+
+
+def test_a_strangers_collective_moves_what_it_says() -> None:
+    program = "from hwsim.chips.collectives import COLLECTIVES as c; print(c.rounds('all-reduce', 'by-way-of-one', 3))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(STRANGER)},
+        check=True,
+    )
+    assert done.stdout.strip() == "[((1, 0, 1.0), (2, 0, 1.0)), ((0, 1, 1.0), (0, 2, 1.0))]"
+
+
+def test_a_strangers_machine_is_compared_with_itself_made_better() -> None:
+    """A part that does not say what twice of it would be is left out of what to build next."""
+    words = ("--algorithms", "direct", "--what-if", "--json", "-")
+    run = hwsim("compare", "gemm:16,16,16", "--machines", str(STRANGER / "machine.yaml"), *words)
+    assert run.returncode == 0, run.stderr
+    changes = {change["change"] for change in json.loads(run.stdout)["what_if"]}
+    assert "twice the DRAM bandwidth" in changes and "twice the multipliers" not in changes
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [
+        ("return ways - 1", "expected a place from first to first + ways - 1"),
+        ("return len(helper(first))", "replacement policy 'odd':"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_named(room: str, expected: str, tmp_path: Path) -> None:
+    """Not only where it is used: all policies are compiled into one look-up."""
+    (tmp_path / "odd.py").write_text(
+        "from hwsim.describe.policies import POLICIES, Policy\n"
+        "def helper(first):\n    return open(first)\n"
+        f"def room(tags, first, ways):\n    {room}\n"
+        "POLICIES.register('odd')(Policy('odd', words=lambda _: 0, room=room))\n"
+    )
+    info = tmp_path / "odd-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hwsim.describe.policies]\nodd = odd\n")
+    run = hwsim("run", "toy-cpu", "gemm:8,8,8", path=tmp_path)
+    assert run.returncode == 2 and "Traceback" not in run.stderr
+    assert expected in run.stderr
 
 
 def test_a_strangers_lesson_is_taught() -> None:

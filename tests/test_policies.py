@@ -180,11 +180,11 @@ def test_a_program_is_its_trace(name: str) -> None:
 
 
 def test_a_strangers_policy_is_compiled_into_the_caches(tmp_path: Path) -> None:
-    """MRU keeps all but one line of a loop that is one line too long: 4 lines in 3 ways."""
+    """Where the youngest leaves, all but one line of a loop stay that is one line too long: 4 lines in 3 ways."""
     trace = tmp_path / "loop.din"
     trace.write_text("".join(f"0 {64 * line:x}\n" for line in [0, 1, 2, 3] * 30))
     words = ("cache", "--trace", str(trace), "--json", "-", "--level")
-    run = strangers_hwsim(*words, "192B:3:64:mru")
+    run = strangers_hwsim(*words, "192B:3:64:youngest-leaves")
     assert run.returncode == 0, run.stderr
     assert '"load_misses": 42' in run.stdout  # 3, then one in three
     assert '"load_misses": 120' in strangers_hwsim(*words, "192B:3:64").stdout

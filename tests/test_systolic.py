@@ -14,13 +14,13 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.units import Bandwidth, Duration
 from hwsim.oracle.registers import Hazard, Stepped, product_cycles, step_product
 from hwsim.schedule.arrays import STATIONARY
-from hwsim.timing.systolic.folds import Folds, Timing, intervals, product_folds, schedule
+from hwsim.timing.systolic.folds import FoldRules, Folds, intervals, product_folds, schedule
 
 FLOWS = {short: name for name, short in STATIONARY.items()}
 TPU = load_machine("tpu-v1")
 
 
-def unlimited(rows: int, columns: int, timing: Timing, partial: str = "real") -> Machine:
+def unlimited(rows: int, columns: int, timing: FoldRules, partial: str = "real") -> Machine:
     """TPU v1's chain around another array, with memories that are never waited for."""
     endless = Bandwidth(1e30, False)
     parts = {
@@ -49,7 +49,7 @@ def test_registers_folds_and_events_agree_to_the_cycle(block: int) -> None:
         dice, numbers = random.Random(seed), np.random.default_rng(seed)
         rows, columns = dice.randint(1, 6), dice.randint(1, 6)
         m, n, k = (dice.randint(1, 12) for _ in range(3))
-        timing = Timing(
+        timing = FoldRules(
             dice.random() < 0.5, dice.random() < 0.5, dice.random() < 0.5, dice.randint(1, 3)
         )
         stationary, whole, depth = (
@@ -80,7 +80,7 @@ def test_no_fold_can_start_a_cycle_sooner(seed: int) -> None:
     dice, numbers = random.Random(seed), np.random.default_rng(seed)
     stationary, timing = (
         dice.choice(["ws", "os"]),
-        Timing(dice.random() < 0.5, True, True, dice.randint(1, 3)),
+        FoldRules(dice.random() < 0.5, True, True, dice.randint(1, 3)),
     )
     m, n, k, rows, columns = 2, 7, 9, dice.randint(3, 5), dice.randint(2, 4)
     if stationary == "os":
@@ -105,12 +105,12 @@ def test_no_fold_can_start_a_cycle_sooner(seed: int) -> None:
 def test_a_fold_by_hand() -> None:
     """5 vectors through 3 x 2 weights: 3 cycles to shift them in; the last vector enters in cycle 5, crosses 3 + 2 - 1 cells: 3 + 5 + 3."""
     folds = product_folds(5, 2, 3, "ws", 3, 2)
-    assert schedule(folds, Timing(), "ws").cycles == 3 + 5 + 3 + 2 - 2
+    assert schedule(folds, FoldRules(), "ws").cycles == 3 + 5 + 3 + 2 - 2
     assert (
-        schedule(product_folds(3, 2, 5, "os", 3, 2), Timing(), "os").cycles == 5 + 3 + 2 - 2 + 3
+        schedule(product_folds(3, 2, 5, "os", 3, 2), FoldRules(), "os").cycles == 5 + 3 + 2 - 2 + 3
     )  # 3 more to shift the sums out
     assert (
-        schedule(product_folds(3, 2, 5, "os", 3, 2), Timing(drain=False), "os").cycles
+        schedule(product_folds(3, 2, 5, "os", 3, 2), FoldRules(drain=False), "os").cycles
         == 5 + 3 + 2 - 2
     )
 
@@ -120,12 +120,12 @@ def test_double_buffered_cells_hide_the_next_tile() -> None:
     two = np.array([4, 4])
     for stream, hidden, spent in ((10.0, True, 10), (2.0, True, 4), (10.0, False, 13)):
         assert intervals(
-            Folds(two, two, np.array([stream] * 2)), Timing(hidden), "ws"
+            Folds(two, two, np.array([stream] * 2)), FoldRules(hidden), "ws"
         ).tolist() == [spent]
 
 
 def stepped(a: np.ndarray, b: np.ndarray, **options: bool) -> Stepped:
-    return step_product(a, b, "ws", 4, 4, Timing(), **options)
+    return step_product(a, b, "ws", 4, 4, FoldRules(), **options)
 
 
 def test_zeros_switch_nothing_and_are_skipped_where_a_vector_or_tile_is_zero_all_over() -> None:
@@ -142,7 +142,7 @@ def test_zeros_switch_nothing_and_are_skipped_where_a_vector_or_tile_is_zero_all
     assert plain.products == 4 * 12 * 16
     assert (
         skipped.cycles
-        == schedule(Folds(np.full(3, 4), np.full(3, 4), np.full(3, 6.0)), Timing(), "ws").cycles
+        == schedule(Folds(np.full(3, 4), np.full(3, 4), np.full(3, 6.0)), FoldRules(), "ws").cycles
         < plain.cycles
     )
 

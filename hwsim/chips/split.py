@@ -139,7 +139,7 @@ def split(
             f"at most the batch, microbatches a divisor of batch / data"
         )
     run = Job(workload, system.machine, algorithm, None, dtype)
-    typed = run.layers()
+    typed = run.checked_workload()
     alone = (1, 1, 1, 1)
     chips = _chips(run, typed, [*layouts, alone], progress)
     planner = _Planner(system, typed, chips)

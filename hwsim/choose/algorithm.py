@@ -99,7 +99,7 @@ def vector_rate(machine: Machine, dtype: str) -> float:
     )
 
 
-def best_of(
+def best_result(
     name: str, outcomes: Sequence[LayerResult | HwsimError], objective: str, explain: bool
 ) -> LayerResult:
     """The best of a layer's results by an objective, the one of less energy among equals; with what

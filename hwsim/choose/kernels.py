@@ -23,7 +23,7 @@ from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.rewrite.gpu_library import as_library_runs
-from hwsim.rewrite.layout import lay_out
+from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows.library_kernel import LibraryKernel
 from hwsim.timing.gpu.kernel_time import (
@@ -78,7 +78,7 @@ def choices(
     found = []
     for name, layer, algorithm in layers:
         plan, _ = exploit(lower(layer, algorithm).with_dtype(layer.dtype or dtype), layer, machine)
-        for stage in lay_out(as_library_runs(plan, machine), layer, machine).stages:
+        for stage in in_layout(as_library_runs(plan, machine), layer, machine).stages:
             if stage.offline or LIBRARY.refuses(stage, machine):
                 continue
             kernels = tuple(best_kernels(stage, machine, most))

@@ -27,19 +27,19 @@ from hwsim.results.result import Accesses, Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import Block, blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
-from hwsim.rewrite.layout import lay_out
+from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
 from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows.library_kernel import runs_library
 from hwsim.timing import TIMINGS, Run, Surroundings
-from hwsim.timing.explicit.accesses import notes
+from hwsim.timing.explicit.accesses import comments
 from hwsim.timing.physics import check_layer, check_stage, power_note
 
 if TYPE_CHECKING:
     from hwsim.timing.caches.stream import ImplicitChain
     from hwsim.timing.gpu.l2 import L2Buffers
 
-USES = 128  # of an operand's word in a block, about
+USES = 128  # how often a block uses a word of an operand, about
 LINES_WALKED = 1_000_000  # of a GPU's L2, at about 25 ns each
 OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
 
@@ -60,20 +60,20 @@ def simulate_layer(
     but for what an explicit memory keeps.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
-    stage, nests to run instead of what a dataflow or the mapper would schedule. planned: as of
-    best_nest_run.
+    stage, nests to run instead of what a dataflow or the mapper would schedule. planned: a
+    machine for which quick schedules are made; None for the best ones.
     """
     dtype = _dtype(layer, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
-    plan = lay_out(as_library_runs(asked, machine), layer, machine)
+    plan = in_layout(as_library_runs(asked, machine), layer, machine)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    site = _Site(
-        machine, dtype, choice, nests or {}, _chain(blocks, machine, choice, nests), planned
+    under = _Conditions(
+        machine, dtype, choice, nests or {}, _caches(blocks, machine, choice, nests), planned
     )
-    runs = [_run_stages(block.plan, site, block is blocks[-1]) for block in blocks]
-    stages = _put_together(plan, asked, blocks, runs, site)
+    runs = [_run_stages(block.plan, under, block is blocks[-1]) for block in blocks]
+    stages = _put_together(plan, asked, blocks, runs, under)
     kept = frozenset(role for block in blocks for role in kept_roles(block.plan, machine))
     result = LayerResult(
         name,
@@ -85,7 +85,7 @@ def simulate_layer(
             *remarks,
             *plan.notes[len(asked.notes) :],
             *unfused,
-            *_not_scheduled(plan, stages, site),
+            *_not_scheduled(plan, stages, under),
         ),
         layer.macs,
         max(block.plan.workspace_bytes for block in blocks),
@@ -97,7 +97,7 @@ def simulate_layer(
 
 
 @dataclass(frozen=True)
-class _Site:
+class _Conditions:
     """Where and how a layer's stages run."""
 
     machine: Machine
@@ -118,7 +118,7 @@ def _dtype(layer: Layer, machine: Machine) -> str:
     return dtype
 
 
-def _chain(
+def _caches(
     blocks: Sequence[Block], machine: Machine, choice: Choice, nests: Mapping[str, Nest] | None
 ) -> ImplicitChain | L2Buffers | None:
     """The caches that the stages of all blocks share, empty."""
@@ -128,24 +128,24 @@ def _chain(
     return formula or implicit_chain(machine, timed)
 
 
-def _run_stages(plan: Plan, site: _Site, ends: bool) -> dict[str, StageResult]:
+def _run_stages(plan: Plan, under: _Conditions, ends: bool) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
     it."""
-    machine, choice = site.machine, site.choice
+    machine, choice = under.machine, under.choice
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
     results = {}
     for stage in online:
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            around = Surroundings(site.chain, last, choice.patient)
-            return run_nest(nest, machine, site.dtype, around, choice.timeline)
+            around = Surroundings(under.chain, last, choice.patient)
+            return run_nest(nest, machine, under.dtype, around, choice.timeline)
 
-        given = site.nests.get(stage.name)
+        given = under.nests.get(stage.name)
         best = (
             run(verify_nest(replace(given, stage=stage)))
             if given is not None
-            else best_nest_run(stage, machine, placement, choice, run, site.planned)
+            else best_nest_run(stage, machine, placement, choice, run, under.planned)
         )
         results[stage.name] = check_stage(best, machine)
     return results
@@ -156,14 +156,14 @@ def _put_together(
     asked: Plan,
     blocks: Sequence[Block],
     runs: Sequence[Mapping[str, StageResult]],
-    site: _Site,
+    under: _Conditions,
 ) -> tuple[StageResult, ...]:
     """Every stage's result over all blocks; the plan as asked for says how many operations were
     needed."""
     needed = {stage.name: stage.operations for stage in asked.stages}
     number = sum(block.times for block in blocks)
     return tuple(
-        _offline(stage, site.machine, site.dtype)
+        _offline(stage, under.machine, under.dtype)
         if stage.offline
         else together(
             [(run[stage.name], block.times) for run, block in zip(runs, blocks, strict=True)],
@@ -174,9 +174,9 @@ def _put_together(
     )
 
 
-def _not_scheduled(plan: Plan, stages: Sequence[StageResult], site: _Site) -> list[Note]:
+def _not_scheduled(plan: Plan, stages: Sequence[StageResult], under: _Conditions) -> list[Note]:
     """What is to be said of stages that another dataflow ran than was asked for."""
-    dataflow = site.choice.dataflow
+    dataflow = under.choice.dataflow
     if dataflow is None:
         return []
     return [
@@ -187,7 +187,7 @@ def _not_scheduled(plan: Plan, stages: Sequence[StageResult], site: _Site) -> li
         for stage, result in zip(plan.stages, stages, strict=True)
         if stage.view is not None
         and result.dataflow != dataflow.partition(":")[0]
-        and stage.name not in site.nests
+        and stage.name not in under.nests
     ]
 
 
@@ -267,23 +267,23 @@ def run_nest(
     stage, operations = run.nest.stage, run.nest.stage.operations
     energy, energy_by_tensor = energy_moved(run.nest, machine, dtype, run.accesses)
     beside = (
-        notes(machine, run.nest, run.counts, machine.compute.accumulator_bytes)
+        comments(machine, run.nest, run.counts, machine.compute.accumulator_bytes)
         if run.counts
         else {}
     )
     return StageResult(
         stage.name,
-        nest.dataflow,
-        run.nest.text(beside),
-        run.fidelity,
-        operations,
-        run.cycles,
-        machine.clock_hz,
-        machine.compute.peak_macs_per_cycle(dtype),
-        run.accesses,
-        machine.dram_name,
-        run.footprint,
-        energy,
+        dataflow=nest.dataflow,
+        nest=run.nest.text(beside),
+        fidelity=run.fidelity,
+        operations=operations,
+        cycles=run.cycles,
+        clock_hz=machine.clock_hz,
+        peak_macs_per_cycle=machine.compute.peak_macs_per_cycle(dtype),
+        accesses=run.accesses,
+        dram=machine.dram_name,
+        footprint_bytes=run.footprint,
+        energy_pj=energy,
         sampling=run.sampling,
         reuse=_reuse(run, machine),
         energy_by_tensor_pj=energy_by_tensor,
@@ -341,16 +341,16 @@ def _offline(stage: Stage, machine: Machine, dtype: str) -> StageResult:
     """Done once before inference: counted, not timed."""
     return StageResult(
         stage.name,
-        "",
-        stage.statement,
-        "offline: counted, not timed",
-        stage.operations,
-        Cycles(),
-        machine.clock_hz,
-        machine.compute.peak_macs_per_cycle(dtype),
-        {},
-        machine.dram_name,
-        {},
-        {},
+        dataflow="",
+        nest=stage.statement,
+        fidelity="offline: counted, not timed",
+        operations=stage.operations,
+        cycles=Cycles(),
+        clock_hz=machine.clock_hz,
+        peak_macs_per_cycle=machine.compute.peak_macs_per_cycle(dtype),
+        accesses={},
+        dram=machine.dram_name,
+        footprint_bytes={},
+        energy_pj={},
         offline=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels
 from hwsim.choose.quick import quick_nest
@@ -30,7 +30,7 @@ EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
 FOLLOWERS = 3  # of the mapper's runners-up that are simulated beside its best
-KEPT_WORD = 1.01  # times its estimate: a nest that takes no more ends the search
+AS_ESTIMATED = 1.01  # times the least estimate: a nest that takes no more ends the search
 
 
 @dataclass(frozen=True)
@@ -85,23 +85,23 @@ def best_nest_run(
         )
         if isinstance(quickly, StageResult):
             return quickly
-    ruled = _by_rule(stage, machine, placement, choice, run)
-    asked = (
+    scheduled = _best_of_dataflows(stage, machine, placement, choice, run)
+    may_map = (
         choice.dataflow is None
-        and not isinstance(ruled, TooLarge)
+        and not isinstance(scheduled, TooLarge)
         and machine.management == "explicit"
         and stage.view is not None
     )
-    searched = not is_quick(stage, machine) or isinstance(machine.compute, SystolicArray)
-    if searched and isinstance(ruled, StageResult):
-        asked = False
-    tried = [ruled]
-    if asked:
+    dataflows_suffice = isinstance(scheduled, StageResult) and (
+        not is_quick(stage, machine) or isinstance(machine.compute, SystolicArray)
+    )
+    tried = [scheduled]
+    if may_map and not dataflows_suffice:
         tried += _mapped(stage, machine, placement, choice, run)
     ran = [result for result in tried if isinstance(result, StageResult)]
     if not ran:
         raise next(error for error in tried if isinstance(error, HwsimError))
-    return min(ran, key=MEASURES[choice.objective])
+    return reduce(partial(_better, objective=choice.objective), ran)
 
 
 def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Kernel:
@@ -112,7 +112,7 @@ def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Ker
     return as_called(stage, machine, named_kernel(stage, machine, dataflow))
 
 
-def _by_rule(
+def _best_of_dataflows(
     stage: Stage,
     machine: Machine,
     placement: Placement,
@@ -126,7 +126,7 @@ def _by_rule(
 
         def best(flow: Dataflow = flow) -> StageResult:
             ranked = nests_of(flow, stage, machine, placement, choice.objective)
-            return best_of(ranked, choice.objective, run)
+            return best_candidate(ranked, choice.objective, run)
 
         outcome = _attempt(best)
         named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
@@ -136,13 +136,13 @@ def _by_rule(
     return tried[0]
 
 
-def best_of(
+def best_candidate(
     ranked: Ranked,
     objective: str,
     run: Callable[[Nest], StageResult],
 ) -> StageResult:
-    """The best of a dataflow's finalists, simulated: those near the best estimate, until one keeps
-    its own, or none that is left can be better."""
+    """The best of a dataflow's finalists, simulated: those near the least estimate, until one takes
+    hardly more than it, or none that is left can be better."""
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None
@@ -161,7 +161,7 @@ def best_of(
             error = error or result
             continue
         best = result if best is None else _better(best, result, objective)
-        if objective in ESTIMATED and measure(best)[0] <= KEPT_WORD * least:
+        if objective in ESTIMATED and measure(best)[0] <= AS_ESTIMATED * least:
             break
     if best is None:
         assert error is not None

@@ -18,7 +18,7 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.nest_file import NestFile, load_nests
 from hwsim.ir.stage import Plan
 from hwsim.results.result import LayerResult
-from hwsim.rewrite.arrays import lay_out
+from hwsim.rewrite.arrays import place_arrays
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _laid_out(own: OwnNests, name: str, plan: Plan) -> Plan:
         (number, entry) for number, entry in enumerate(own.file.nests) if entry.layer == name
     )
     try:
-        return lay_out(plan, entry.arrays, own.machine)
+        return place_arrays(plan, entry.arrays, own.machine)
     except HwsimError as error:
         own.document.fault(f"nests[{number}].arrays", str(error))
         own.document.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 from fractions import Fraction
@@ -15,7 +16,7 @@ from hwsim.algorithms.winograd import Winograd, transforms
 from hwsim.describe.catalog import shipped
 from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
-from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.machine import PARTS, Machine, load_machine
 from hwsim.describe.networks import load_workload
 from hwsim.describe.policies import POLICIES
 from hwsim.describe.reading import fields_of
@@ -27,6 +28,7 @@ from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.program import program_of
 from hwsim.report.text_table import WIDTH, text_table
 from hwsim.schedule.dataflows import DATAFLOWS
+from hwsim.timing import TIMINGS
 
 WIDEST_NAME = 24
 TAPS = 3  # of the filters whose transforms are shown
@@ -43,6 +45,8 @@ def listing(kind: str | None) -> str:
         "workloads": _workloads,
         "algorithms": _algorithms,
         "dataflows": _dataflows,
+        "parts": _parts,
+        "timings": _timings,
         "policies": _policies,
         "formats": _formats,
         "references": _references,
@@ -70,6 +74,20 @@ def _pairs(rows: list[tuple[str, str]]) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def _parts() -> list[tuple[str, str]]:
+    return [(name, _summary(PARTS[name])) for name in PARTS]
+
+
+def _timings() -> list[tuple[str, str]]:
+    return [(name, _summary(type(TIMINGS[name]))) for name in TIMINGS]
+
+
+def _summary(of: type) -> str:
+    """What the file that defines a class is about, in its first sentence."""
+    about = sys.modules[of.__module__].__doc__ or ""
+    return " ".join(about.split()).partition(". ")[0].removesuffix(".")
 
 
 def _formats() -> list[tuple[str, str]]:

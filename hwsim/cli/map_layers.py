@@ -143,7 +143,7 @@ def _curve(
     from hwsim.choose.curves import buffer_curve
     from hwsim.report.curve import curve_document, curve_text
 
-    layers, machine = job.layers(), job.machine
+    layers, machine = job.checked_workload(), job.machine
     with progress_bar("mapping") as progress:
         points = buffer_curve(layers, machine, memory, job.algorithm, options, seconds, progress)
     document = curve_document(layers.name, machine.name, memory, points)
@@ -163,6 +163,6 @@ def _fuse(job: Job, names: str, objective: str, seconds: float | None, json_to: 
         raise HwsimError(f"--fuse {names}: {len(pair)} layers; expected two, such as conv1,conv2")
     with progress_bar("mapping") as progress:
         fused = fuse_layers(
-            job.layers(), (pair[0], pair[1]), job.machine, objective, seconds, progress
+            job.checked_workload(), (pair[0], pair[1]), job.machine, objective, seconds, progress
         )
     show(json_to, pair_document(fused), pair_text(fused))

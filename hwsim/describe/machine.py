@@ -121,7 +121,7 @@ class Compute(Part):
 
     def peak_macs_per_cycle(self, dtype: str) -> float:
         """Multiply-accumulates per cycle of the whole machine."""
-        raise NotImplementedError
+        raise self._lacks("peak_macs_per_cycle")
 
     def peak_vector_operations_per_cycle(self, dtype: str) -> float:
         """Operations outside multiply-accumulates per cycle of the whole machine, at most."""
@@ -129,7 +129,23 @@ class Compute(Part):
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        """The data types that it multiplies."""
+        raise self._lacks("dtypes")
+
+    def _lacks(self, name: str) -> HwsimError:
+        return HwsimError(
+            f"parts of type {self.kind} do not say their {name}; expected class "
+            f"{type(self).__name__} to define dtypes and peak_macs_per_cycle"
+        )
+
+    def with_twice_the_units(self) -> Compute | None:
+        """The part with twice the multipliers, None where it cannot be told."""
+        return None
+
+    def started_sooner(self) -> Compute | None:
+        """The part with half the time that a start takes, None where DRAM's latency is what a start
+        waits for."""
+        return None
 
     @property
     def own_dataflows(self) -> tuple[str, ...]:
@@ -174,6 +190,11 @@ class Compute(Part):
 
 
 PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
+
+
+def _computing() -> list[str]:
+    """The types of parts that multiply."""
+    return [name for name in PARTS if issubclass(PARTS[name], Compute)]
 
 
 def _read_parts(node: yaml.Node, path: str, doc: Document) -> dict[str, Part]:
@@ -266,8 +287,8 @@ class Machine:
         if len(computes) != 1:
             yield (
                 "parts",
-                f"{len(computes)} parts that multiply; expected exactly one core, sm, systolic or "
-                f"pe_array",
+                f"{len(computes)} parts that multiply; expected exactly one, of type "
+                f"{', '.join(_computing())}",
             )
         elif len(backing) != 1:
             yield "parts", f"{len(backing)} parts of type dram; expected exactly one"

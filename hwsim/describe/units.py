@@ -69,6 +69,9 @@ class Duration:
     value: float
     in_cycles: bool
 
+    def halved(self) -> Duration:
+        return Duration(self.value / 2, self.in_cycles)
+
     def cycles(self, clock_hz: float) -> float:
         return self.value if self.in_cycles else self.value * clock_hz
 

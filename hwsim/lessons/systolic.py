@@ -15,9 +15,9 @@ from hwsim.report.tables import main_stall
 from hwsim.report.text_table import text_table
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Code, Command, Problem, Step, Table, Widget
-from hwsim.timing.systolic.folds import Stationary, Timing
+from hwsim.timing.systolic.folds import FoldRules, Stays
 
-STAYS: dict[Stationary, str] = {"ws": "weights", "os": "outputs", "is": "inputs"}
+STAYS: dict[Stays, str] = {"ws": "weights", "os": "outputs", "is": "inputs"}
 DATAFLOWS = {"ws": "weight-stationary", "os": "output-stationary", "is": "input-stationary"}
 READ = ("buffer", "weights", "sums")
 LARGEST, CELLS = 8, 4  # rows of A in the animation; rows and columns of the array
@@ -129,7 +129,7 @@ def _stepped() -> str:
     a, b = (np.array(side, float) for side in _operands())
     rows = []
     for stays, name in STAYS.items():
-        stepped = step_product(a[:CELLS], b, stays, CELLS, CELLS, Timing())
+        stepped = step_product(a[:CELLS], b, stays, CELLS, CELLS, FoldRules())
         used = stepped.products / (stepped.cycles * CELLS * CELLS)
         rows.append([f"{name} stay", f"{stepped.cycles}", f"{stepped.products}", f"{used:.0%}"])
     table = text_table(
@@ -143,7 +143,7 @@ def _corners() -> Table:
     dice = np.random.default_rng(0)
     for stream in (1, 4, 16, 64, 256):
         a, b = dice.normal(size=(stream, CELLS)), dice.normal(size=(CELLS, CELLS))
-        stepped = step_product(a, b, "ws", CELLS, CELLS, Timing())
+        stepped = step_product(a, b, "ws", CELLS, CELLS, FoldRules())
         used = stepped.products / (stepped.cycles * CELLS * CELLS)
         rows.append(
             [

@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from hwsim.errors import HwsimError
 from hwsim.timing.systolic.folds import (
+    FoldRules,
     Folds,
-    Stationary,
-    Timing,
+    Stays,
     even_tile,
     mapped,
     product_folds,
@@ -80,10 +80,10 @@ class Stepped:
 def step_product(
     a: Floats,
     b: Floats,
-    stationary: Stationary,
+    stationary: Stays,
     rows: int,
     columns: int,
-    timing: Timing,
+    timing: FoldRules,
     *,
     whole: bool = False,
     depth: int | None = None,
@@ -128,7 +128,7 @@ def step_product(
 def _folds(
     a: Floats,
     b: Floats,
-    stationary: Stationary,
+    stationary: Stays,
     rows: int,
     columns: int,
     whole: bool,
@@ -195,7 +195,7 @@ class _Array:
     """What both kinds share: x moving right, skewed row by row; the results as they leave."""
 
     def __init__(
-        self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]
+        self, rows: int, columns: int, timing: FoldRules, folds: list[Fold], starts: list[int]
     ) -> None:
         self.shape, self.timing, self.folds, self.starts = (rows, columns), timing, folds, starts
         self.x, self.x_fold, self.x_at = (
@@ -257,7 +257,7 @@ class _TileStays(_Array):
     """Weights (or inputs) stay; sums move down, a cell's L stages each."""
 
     def __init__(
-        self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]
+        self, rows: int, columns: int, timing: FoldRules, folds: list[Fold], starts: list[int]
     ) -> None:
         super().__init__(rows, columns, timing, folds, starts)
         self.tile, self.tile_tag = (
@@ -379,7 +379,7 @@ class _SumsStay(_Array):
     """Outputs stay until their reduction is done, then shift down and out; weights move down."""
 
     def __init__(
-        self, rows: int, columns: int, timing: Timing, folds: list[Fold], starts: list[int]
+        self, rows: int, columns: int, timing: FoldRules, folds: list[Fold], starts: list[int]
     ) -> None:
         super().__init__(rows, columns, timing, folds, starts)
         self.y, self.y_fold, self.y_at = (
@@ -495,10 +495,10 @@ def product_cycles(
     m: int,
     n: int,
     k: int,
-    stationary: Stationary,
+    stationary: Stays,
     rows: int,
     columns: int,
-    timing: Timing,
+    timing: FoldRules,
     *,
     whole: bool = False,
     depth: int | None = None,

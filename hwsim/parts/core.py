@@ -1,5 +1,7 @@
 """A CPU's cores: SIMD fused multiply-add ports and load/store ports."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -45,6 +47,9 @@ class Core(Compute):
                 "vector",
                 f"a vector of {self.vector} bytes; expected a power of two of at least 8",
             )
+
+    def with_twice_the_units(self) -> Core:
+        return replace(self, cores=self.cores * 2)
 
     @property
     def units(self) -> int:

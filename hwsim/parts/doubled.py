@@ -6,12 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from hwsim.describe.machine import Machine, Part
-from hwsim.describe.units import Bandwidth, Duration
+from hwsim.describe.units import Bandwidth
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
-from hwsim.parts.pe_array import PeArray
-from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.parts.systolic import SystolicArray
 
 MULTIPLIERS, BANDWIDTH, PORTS, MEMORY, START = (
     "twice the multipliers",
@@ -28,18 +25,20 @@ def doubled(machine: Machine) -> dict[str, Machine]:
     Multipliers, DRAM bandwidth, the bandwidth of everything on the chip, the capacity of the
     largest memory on it, and what it takes to start (a kernel's launch, or DRAM's latency).
     """
-    found = {MULTIPLIERS: _with(machine, machine.compute_name, _more(machine.compute))}
+    found = {}
+    more = machine.compute.with_twice_the_units()
+    if more is not None:
+        found[MULTIPLIERS] = _with(machine, machine.compute_name, more)
     dram = machine.part(machine.dram_name, Dram)
     channels = dram.channels * 2 if dram.timing else dram.channels
     wider = replace(dram, bandwidth=_wide(dram.bandwidth), channels=channels)
     found[BANDWIDTH] = _with(machine, machine.dram_name, wider)
-    found[PORTS] = _wider_inside(machine)
-    largest = max(
-        (name for name in machine.memories if name != machine.dram_name),
-        key=lambda name: machine.memories[name].capacity,
-    )
-    part: Any = machine.parts[largest]
-    found[MEMORY] = _with(machine, largest, replace(part, capacity=part.capacity * 2))
+    on_chip = {name: part for name, part in machine.memories.items() if name != machine.dram_name}
+    if on_chip:
+        found[PORTS] = _wider_inside(machine)
+        largest = max(on_chip, key=lambda name: on_chip[name].capacity)
+        part: Any = machine.parts[largest]
+        found[MEMORY] = _with(machine, largest, replace(part, capacity=part.capacity * 2))
     found[START] = _sooner(machine)
     return found
 
@@ -66,33 +65,12 @@ def _wide(bandwidth: Bandwidth) -> Bandwidth:
     return Bandwidth(bandwidth.value * 2, bandwidth.per_cycle)
 
 
-def _more(part: Part) -> Part:
-    """A compute part of twice as many units."""
-    if isinstance(part, StreamingMultiprocessor):
-        return replace(part, sms=part.sms * 2)
-    if isinstance(part, Core):
-        return replace(part, cores=part.cores * 2)
-    if isinstance(part, SystolicArray):
-        return replace(part, arrays=part.arrays * 2)
-    if isinstance(part, PeArray):
-        return replace(part, cols=part.cols * 2)
-    raise TypeError(f"no way to double {part.kind}")
-
-
 def _sooner(machine: Machine) -> Machine:
-    compute = machine.compute
-    if isinstance(compute, StreamingMultiprocessor):
-        gap, captured = (
-            None if time is None else _half(time) for time in (compute.gap, compute.captured)
-        )
-        sooner = replace(compute, launch=_half(compute.launch), gap=gap, captured=captured)
-        return _with(machine, machine.compute_name, sooner)
+    compute = machine.compute.started_sooner()
+    if compute is not None:
+        return _with(machine, machine.compute_name, compute)
     dram = machine.part(machine.dram_name, Dram)
-    return _with(machine, machine.dram_name, replace(dram, latency=_half(dram.latency)))
-
-
-def _half(duration: Duration) -> Duration:
-    return Duration(duration.value / 2, duration.in_cycles)
+    return _with(machine, machine.dram_name, replace(dram, latency=dram.latency.halved()))
 
 
 def _with(machine: Machine, name: str, part: Part) -> Machine:

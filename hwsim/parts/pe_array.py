@@ -1,7 +1,9 @@
 """A spatial array of processing elements, each with its own small scratchpads, fed by multicast
 buses."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from hwsim.describe.machine import PARTS, Compute
@@ -31,6 +33,9 @@ class PeArray(Compute):
     accumulator_bytes: int = count(default=2)
     zeros: Literal["multiplied", "gating"] = "multiplied"
     mac_energy: float | None = quantity("energy_pj", default=None)
+
+    def with_twice_the_units(self) -> PeArray:
+        return replace(self, cols=self.cols * 2)
 
     @property
     def columns(self) -> int:

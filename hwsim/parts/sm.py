@@ -115,6 +115,15 @@ class StreamingMultiprocessor(Compute):
         launch, gap = Duration(inside + between, True), Duration(between, True)
         return replace(self, launch=launch, gap=gap)
 
+    def with_twice_the_units(self) -> StreamingMultiprocessor:
+        return replace(self, sms=self.sms * 2)
+
+    def started_sooner(self) -> StreamingMultiprocessor:
+        gap, captured = (
+            None if time is None else time.halved() for time in (self.gap, self.captured)
+        )
+        return replace(self, launch=self.launch.halved(), gap=gap, captured=captured)
+
     @property
     def units(self) -> int:
         return self.sms

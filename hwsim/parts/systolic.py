@@ -1,7 +1,9 @@
 """A systolic array: rows x cols multiply-accumulate cells, operands stepping one cell a cycle."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
 from hwsim.describe.machine import PARTS, Compute
@@ -69,6 +71,9 @@ class SystolicArray(Compute):
 
     def peak_macs_per_cycle(self, dtype: str) -> float:
         return self.rows * self.columns * self.rates[dtype]
+
+    def with_twice_the_units(self) -> SystolicArray:
+        return replace(self, arrays=self.arrays * 2)
 
     @property
     def columns(self) -> int:

@@ -48,7 +48,7 @@ def read_arrays(texts: tuple[str, ...]) -> dict[str, Array]:
     return found
 
 
-def lay_out(plan: Plan, arrays: Mapping[str, Array], machine: Machine) -> Plan:
+def place_arrays(plan: Plan, arrays: Mapping[str, Array], machine: Machine) -> Plan:
     """The plan with its arrays so. Raises HwsimError for an array or axis that it does not have."""
     if not arrays:
         return plan

@@ -23,7 +23,7 @@ from hwsim.ir.tensor import Tensor, along
 from hwsim.parts.sm import StreamingMultiprocessor
 
 
-def lay_out(plan: Plan, layer: Layer, machine: Machine) -> Plan:
+def in_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
     """The plan with the layer's maps as it says they lie, and the copies that a GPU's library makes
     of maps that lie otherwise than its kernels want them; filters timed where they come anew."""
     if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):

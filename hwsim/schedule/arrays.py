@@ -29,7 +29,7 @@ def needs_cells(stage: Stage, machine: Machine) -> str | None:
     return None if stage.view is not None else "the stage is no matrix product"
 
 
-def pad(machine: Machine, level: str) -> Scratchpad:
+def scratchpad(machine: Machine, level: str) -> Scratchpad:
     part: Scratchpad = machine.part(level, Scratchpad)
     return part
 
@@ -59,10 +59,10 @@ def chip_holds(
         Hold(
             level,
             placement.moving(stage, machine, level, (role,)),
-            buffers=pad(machine, level).buffers,
+            buffers=scratchpad(machine, level).buffers,
         )
         for level in inner_levels(machine, role)
-        if pad(machine, level).per == "chip"
+        if scratchpad(machine, level).per == "chip"
     )
     return tuple(hold for hold in holds if hold.tensors)
 
@@ -71,7 +71,7 @@ def cell_holds(
     stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]
 ) -> tuple[Hold, ...]:
     names = tuple(tensor.name for tensor in stage.tensors if tensor.role == role)
-    return tuple(Hold(level, names) for level in levels if pad(machine, level).per == "pe")
+    return tuple(Hold(level, names) for level in levels if scratchpad(machine, level).per == "pe")
 
 
 def still(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) -> tuple[Hold, ...]:
@@ -82,8 +82,8 @@ def still(stage: Stage, machine: Machine, role: str, levels: tuple[str, ...]) ->
 
 def buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[Hold, ...]:
     level = buffer(machine)
-    names = placement.moving(stage, machine, level, pad(machine, level).roles)
-    return (Hold(level, names, buffers=pad(machine, level).buffers),) if names else ()
+    names = placement.moving(stage, machine, level, scratchpad(machine, level).roles)
+    return (Hold(level, names, buffers=scratchpad(machine, level).buffers),) if names else ()
 
 
 def buffer_block(
@@ -97,7 +97,7 @@ def buffer_block(
     fit.
     """
     level = buffer(machine)
-    part = pad(machine, level)
+    part = scratchpad(machine, level)
     names = placement.moving(stage, machine, level, part.roles)
     moving = [tensor for tensor in stage.tensors if tensor.name in names]
     room = placement.room(machine, level)

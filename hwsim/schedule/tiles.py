@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwsim.describe.machine import Machine, Role
 from hwsim.describe.units import Bandwidth, size_text
@@ -27,7 +27,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
-from hwsim.schedule.arrays import cell_holds, needs_cells, other_dims, pad, still
+from hwsim.schedule.arrays import cell_holds, needs_cells, other_dims, scratchpad, still
 from hwsim.schedule.dataflows import Candidate, tile_bytes
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ ROLES: tuple[Role, ...] = ("activation", "weight", "output")
 PIECES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 MOST_BLOCKS = 10  # of rows and of columns; a stream may be cut into any of PIECES
 DEEPEST = 8  # tiles that are fetched ahead at most, but where a memory states more
-AS_QUICK = 1.005  # times the least cycles: as quick, so that fewer bytes are better
-FINALISTS, FRUGAL = 6, 3  # nests that are returned, and those of them that move the fewest bytes
-WAITING = 1.02  # times the least cycles of a full array: beyond, it waits for something
+AS_QUICK = 1.005  # times the least cycles: nests within it count as equally quick
+FINALISTS, FRUGAL = 6, 3  # nests that are returned; of equally quick ones, so many that move least
+WAITING = 1.02  # times the least cycles of a full array: one that takes more waits for data
 BY_BYTES = ("dram", "energy")  # objectives
-SHALLOW = 2  # of them that are returned again, fetching no further ahead than they must
+SHALLOW = 2  # finalists that are returned a second time, fetching one tile ahead only
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class Problem:
         one, two = (
             number
             for number, group in enumerate(self.groups)
-            if set(group.dims) & set(self.roles[tensor.role])
+            if set(group.dims) & set(self.dims_of[tensor.role])
         )
         return one, two
 
     @property
-    def roles(self) -> Mapping[Role, tuple[str, ...]]:
+    def dims_of(self) -> Mapping[Role, tuple[str, ...]]:
         """The matrix dims of each tensor; taps of a direct convolution count as the reduction."""
         view, others = self.view, other_dims(self.stage, self.view)
         depth = (*others, *view.k)
@@ -130,13 +130,14 @@ class Problem:
         chip = [
             level
             for level in self.machine.chain(role)[1:]
-            if pad(self.machine, level).per == "chip" and not pad(self.machine, level).phases
+            if scratchpad(self.machine, level).per == "chip"
+            and not scratchpad(self.machine, level).phases
         ]
         return chip[-1] if chip else ""
 
     def _comes_into(self, level: str, role: Role) -> bool:
         coming = self.placement.moving(self.stage, self.machine, level, (role,))
-        return bool(coming) and pad(self.machine, level).per == "chip"
+        return bool(coming) and scratchpad(self.machine, level).per == "chip"
 
 
 def problem_of(
@@ -193,7 +194,7 @@ def _columns_that_fit(
     tensor = next(tensor for tensor in stage.tensors if tensor.role == role)
     chain = machine.chain(role)[1:]
     found = dict(columns)
-    if not chain or pad(machine, chain[0]).per != "chip":
+    if not chain or scratchpad(machine, chain[0]).per != "chip":
         return found
     room, extents = placement.room(machine, chain[0]), dict(stage.bounds)
     while tile_bytes(tensor, {**rows, **found}) > room and prod(found.values()) > 1:
@@ -266,11 +267,31 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         rows = few + [row for row in quick if not any((row == other).all() for other in few)]
     if not rows:
         raise HwsimError(_nothing_fits(problem))
-    chosen = [(row, True) for row in rows[:FINALISTS]] + [(row, False) for row in rows[:SHALLOW]]
+    found = [_Tiling.of(row, orders) for row in rows[:FINALISTS]]
+    chosen = [(tiling, True) for tiling in found] + [(tiling, False) for tiling in found[:SHALLOW]]
     return [
-        Candidate(float(row[0]), partial(_nest, problem, label, orders[int(row[2])], row, ahead))
-        for row, ahead in chosen
+        Candidate(tiling.estimate, partial(_nest, problem, label, tiling, ahead))
+        for tiling, ahead in chosen
     ]
+
+
+class _Tiling(NamedTuple):
+    """One that the search found. loops: the group of every loop, from the outside in. blocks: which
+    of each group's. depths: by tensor, outside of which loops its memory holds it; sums_depth: and
+    the accumulators theirs."""
+
+    estimate: float
+    loops: tuple[int, ...]
+    blocks: tuple[int, ...]
+    depths: Mapping[Role, int]
+    sums_depth: int
+
+    @staticmethod
+    def of(row: Any, orders: Sequence[tuple[int, ...]]) -> _Tiling:
+        """From the search's row (hwsim.schedule.tile_search.search)."""
+        _, _, order, *numbers, inner = (int(value) for value in row)
+        depths = dict(zip(ROLES, numbers[3:], strict=True))
+        return _Tiling(float(row[0]), orders[order], tuple(numbers[:3]), depths, inner)
 
 
 def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.Given:
@@ -295,7 +316,7 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         facts[at.AT_DRAM, number] = tensor.width
         names += [level] if level and level not in names else []
         facts[at.LEVEL, number] = names.index(level) if level else -1
-        facts[at.BUFFERS, number] = pad(machine, level).buffers if level else 1
+        facts[at.BUFFERS, number] = scratchpad(machine, level).buffers if level else 1
         facts[at.FEED, number] = ports.index(feeds[role]) if feeds[role] else -1
         facts[at.FEED_WIDTH, number] = _fed_width(problem, role)
         facts[at.STAYS, number] = role == problem.role
@@ -309,7 +330,10 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         np.stack([_words(problem, role, most) for role in ROLES]),
         np.array([placement.room(machine, name) for name in names], np.int64),
         np.array(
-            [pad(machine, name).bandwidth.bytes_per_cycle(machine.clock_hz) for name in ports]
+            [
+                scratchpad(machine, name).bandwidth.bytes_per_cycle(machine.clock_hz)
+                for name in ports
+            ]
         ),
         np.array(orders, np.int64),
         facts,
@@ -361,7 +385,7 @@ def _sums(problem: Problem) -> tuple[int, int, int, int]:
     wide = max(machine.compute.accumulator_bytes, problem.tensor("output").width)
     if not level:
         return wide, -1, 0, 1
-    inside = pad(machine, level)
+    inside = scratchpad(machine, level)
     return (
         wide,
         problem.placement.room(machine, level),
@@ -382,7 +406,7 @@ def _ports_feed(problem: Problem) -> bool:
     }
     return all(
         bus.bytes_per_cycle(machine.clock_hz)
-        >= pad(machine, problem.feed(role)).bandwidth.bytes_per_cycle(machine.clock_hz)
+        >= scratchpad(machine, problem.feed(role)).bandwidth.bytes_per_cycle(machine.clock_hz)
         for role, bus in busses.items()
         if problem.feed(role)
     )
@@ -441,20 +465,21 @@ def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, fl
     return share, False, (vectors, max(0.0, shifting - 1), rows - shifting, latency)
 
 
-def _nest(problem: Problem, label: str, loops: Any, row: Any, ahead: bool) -> Nest:
-    """A found tiling as a nest."""
+def _nest(problem: Problem, label: str, tiling: _Tiling, ahead: bool) -> Nest:
+    """A found tiling as a nest. ahead: inputs are fetched as far ahead as there is room for."""
     stage, machine, view = problem.stage, problem.machine, problem.view
-    chosen = [group.blocks[int(row[3 + number])] for number, group in enumerate(problem.groups)]
-    depths = {role: int(row[6 + number]) for number, role in enumerate(ROLES)}
+    chosen = [
+        group.blocks[block] for group, block in zip(problem.groups, tiling.blocks, strict=True)
+    ]
     around: list[list[Hold]] = [[] for _ in range(6)]
     for role in ROLES:
         for level in problem.levels(role):
-            depth = depths[role] if level == problem.first(role) else 5
+            depth = tiling.depths[role] if level == problem.first(role) else 5
             if role == "output" and level == problem.sums():
-                depth = int(row[9])
+                depth = tiling.sums_depth
             around[depth].append(_hold(problem, role, level))
     items: list[Loop | Hold] = [*problem.placement.backing(stage, machine), *points(view.b)]
-    for number, group in enumerate(loops):
+    for number, group in enumerate(tiling.loops):
         items += around[number]
         own = problem.groups[group]
         box = chosen[group] if number < 3 else _within(own.fold, chosen[group])
@@ -475,7 +500,9 @@ def _nest(problem: Problem, label: str, loops: Any, row: Any, ahead: bool) -> Ne
 
 def _hold(problem: Problem, role: Role, level: str) -> Hold:
     names = problem.placement.moving(problem.stage, problem.machine, level, (role,))
-    return Hold(level, names, buffers=pad(problem.machine, level).buffers, parts=role != "output")
+    return Hold(
+        level, names, buffers=scratchpad(problem.machine, level).buffers, parts=role != "output"
+    )
 
 
 def _deeper(nest: Nest, problem: Problem, deepest: int) -> Nest:
@@ -492,7 +519,7 @@ def _deeper(nest: Nest, problem: Problem, deepest: int) -> Nest:
     }
     copies: dict[Hold, int] = {}
     for level in {hold.level for hold in sizes}:
-        part = pad(machine, level)
+        part = scratchpad(machine, level)
         if part.per != "chip":
             continue
         here = [hold for hold in sizes if hold.level == level]
@@ -589,7 +616,7 @@ def _nothing_fits(problem: Problem) -> str:
 
 def _smallest(problem: Problem, role: Role, level: str) -> int:
     """Bytes of a tensor's smallest tile in a memory; of outputs, with the one that leaves."""
-    tensor, part = problem.tensor(role), pad(problem.machine, level)
+    tensor, part = problem.tensor(role), scratchpad(problem.machine, level)
     one, two = (problem.groups[number] for number in problem.moves(tensor))
     words = (
         min(tile_bytes(tensor, {**a, **b}) for a in one.sizes for b in two.sizes) // tensor.width
@@ -627,10 +654,11 @@ class Stationary:
             return found
         busy = stage.iterations / (array.rows * array.columns)
         arrays = array.arrays // 2
+        fewer = []
         while arrays and found[0].estimate > WAITING * busy:
             problem = problem_of(stage, machine, placement, self.role, arrays)
-            others = best_nests(problem, self.name, objective)
-            if others[0].estimate < found[0].estimate:
-                found = sorted([*others, *found], key=lambda candidate: candidate.estimate)
+            fewer += best_nests(problem, self.name, objective)
             arrays //= 2
-        return found[: FINALISTS + SHALLOW]
+        quick = AS_QUICK * min(candidate.estimate for candidate in (*found, *fewer))
+        # equally quick ones stay in their order, those that move least first
+        return sorted([*found, *fewer], key=lambda one: max(one.estimate, quick))

@@ -202,11 +202,11 @@ def _systolic(dice: random.Random) -> Question:
     import numpy as np
 
     from hwsim.oracle.registers import step_product
-    from hwsim.timing.systolic.folds import Timing
+    from hwsim.timing.systolic.folds import FoldRules
 
     rows, columns, stream = dice.choice((4, 8)), dice.choice((4, 8)), dice.choice((5, 10, 20))
     stepped = step_product(
-        np.ones((stream, rows)), np.ones((rows, columns)), "ws", rows, columns, Timing()
+        np.ones((stream, rows)), np.ones((rows, columns)), "ws", rows, columns, FoldRules()
     )
     return Question(
         "systolic-cycles",

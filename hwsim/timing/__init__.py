@@ -3,7 +3,8 @@ its timing.
 
     nest, machine ->  TIMINGS[machine.compute.timing].run(...)  ->  Run: cycles, accesses, footprint
 
-A timing is one folder here whose __init__ registers it; what it needs is imported when it runs.
+A timing is one file, or a folder whose __init__ registers it; what it needs is imported when it
+runs.
 """
 
 from __future__ import annotations

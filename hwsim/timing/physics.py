@@ -42,7 +42,7 @@ def check_stage(stage: StageResult, machine: Machine) -> StageResult:
     broken.extend(
         f"negative stall {cause}: {time}" for cause, time in stage.cycles.stall.items() if time < 0
     )
-    _raise(f"{machine.name}: {stage.name}", broken)
+    _raise(f"{machine.name}: {stage.name}: timing {machine.compute.timing!r}", broken)
     return stage
 
 

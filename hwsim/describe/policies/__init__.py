@@ -5,8 +5,9 @@
                 the set is full           ->  p = room(), the line there leaves, filled(p)
 
 A policy's three functions are compiled into the look-up. They see the caches as one array of words
-and the set as where its lines begin, `first`; after its `ways` lines come the policy's own words,
-which begin as -1. They may use numbers, loops and that array, and nothing else.
+and the set as where its lines begin, `first`: a place p is one of first ... first + ways - 1. After
+the lines come the policy's own words, which begin as -1. The functions may use numbers, loops and
+that array, and nothing else.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def any_number(ways: int) -> str | None:
 @dataclass(frozen=True)
 class Policy:
     """summary: in a line. words: a set's words of its own, by its ways. room: the place of the line
-    that leaves. refuses: why not with so many ways, or None."""
+    that leaves, from first to first + ways - 1. refuses: why not with so many ways, or None."""
 
     summary: str
     words: Callable[[int], int]

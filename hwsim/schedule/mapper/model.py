@@ -555,7 +555,7 @@ class Model:
         compute, rows = self.machine.compute, []
         weights = []
         dtype = self.stage.dtype or self.machine.dtype
-        rate = compute.rates[dtype] if isinstance(compute, SystolicArray) else 1.0
+        rate = compute.peak_macs_per_cycle(dtype) / compute.cells
         arithmetic = self._metric("multipliers")
         rows.append(self._steps(skeleton.slots, False))
         weights.append((arithmetic, 1.0 / rate))

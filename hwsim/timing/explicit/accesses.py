@@ -93,7 +93,7 @@ def footprints(
     return found
 
 
-def notes(
+def comments(
     machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int
 ) -> dict[tuple[str, str], str]:
     """Beside each level and tensor: what one instance holds, and what all of them read and

@@ -24,12 +24,12 @@ from hwsim.describe.machine import Role
 from hwsim.errors import HwsimError
 
 Floats = npt.NDArray[np.float64]
-Stationary = Literal["ws", "is", "os"]
-SHORT: dict[Role, Stationary] = {"weight": "ws", "activation": "is", "output": "os"}
+Stays = Literal["ws", "is", "os"]
+SHORT: dict[Role, Stays] = {"weight": "ws", "activation": "is", "output": "os"}
 
 
 @dataclass(frozen=True)
-class Timing:
+class FoldRules:
     """What an array does between folds.
 
     hidden: cells have a second register, so the next stationary tile shifts in (or the last sums
@@ -64,14 +64,14 @@ class Schedule:
     cycles: float
 
 
-def schedule(folds: Folds, timing: Timing, stationary: Stationary) -> Schedule:
+def schedule(folds: Folds, timing: FoldRules, stationary: Stays) -> Schedule:
     """When folds start one after another on one array, the first tile's shifting in included."""
     head = 0.0 if stationary == "os" else float(folds.rows[0])
     starts = head + np.concatenate([[0.0], np.cumsum(intervals(folds, timing, stationary))])
     return Schedule(starts, float((starts + latency(folds, timing, stationary)).max()))
 
 
-def intervals(folds: Folds, timing: Timing, stationary: Stationary) -> Floats:
+def intervals(folds: Folds, timing: FoldRules, stationary: Stays) -> Floats:
     """From each fold's start to the next one's; one fewer than there are folds."""
     ends = latency(folds, timing, stationary)[:-1]
     rows, after, stream = folds.rows[:-1], folds.rows[1:], folds.stream[:-1]
@@ -102,7 +102,7 @@ def _shifting(
     return np.asarray((np.minimum(rows, after) - 1) * stages + 1 + np.maximum(0, after - rows))
 
 
-def _behind_each_other(folds: Folds, timing: Timing) -> Floats:
+def _behind_each_other(folds: Folds, timing: FoldRules) -> Floats:
     """The same where cells take several cycles: vectors sink slower than tiles, so rows that
     earlier folds hold are in the way."""
     most = int(folds.rows.max())
@@ -120,7 +120,7 @@ def _behind_each_other(folds: Folds, timing: Timing) -> Floats:
     return found
 
 
-def latency(folds: Folds, timing: Timing, stationary: Stationary) -> Floats:
+def latency(folds: Folds, timing: FoldRules, stationary: Stays) -> Floats:
     """From a fold's first vector to its last result: skewed in, row by row, and out, column by
     column."""
     if stationary == "os":
@@ -136,7 +136,7 @@ def latency(folds: Folds, timing: Timing, stationary: Stationary) -> Floats:
     return folds.stream + folds.rows * timing.stages + folds.columns - 2
 
 
-def _draining(rows: npt.NDArray[np.int64], timing: Timing) -> npt.NDArray[np.int64]:
+def _draining(rows: npt.NDArray[np.int64], timing: FoldRules) -> npt.NDArray[np.int64]:
     return rows if timing.drain else np.zeros_like(rows)
 
 
@@ -166,7 +166,7 @@ def product_folds(
     m: int,
     n: int,
     k: int,
-    stationary: Stationary,
+    stationary: Stays,
     rows: int,
     columns: int,
     *,

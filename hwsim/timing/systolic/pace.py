@@ -19,7 +19,7 @@ from hwsim.timing.explicit.tiles import Steps
 from hwsim.timing.pace import Pace, Passing, Waits
 from hwsim.timing.spatial.passes import pass_pace
 from hwsim.timing.systolic.banks import slowdown
-from hwsim.timing.systolic.folds import SHORT, Folds, Stationary, Timing, intervals, schedule
+from hwsim.timing.systolic.folds import SHORT, FoldRules, Folds, Stays, intervals, schedule
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,8 +69,8 @@ def fold_pace(passing: Passing) -> Pace:
         raise HwsimError(
             f"the array does not multiply {dtype}; expected one of {', '.join(array.rates)}"
         )
-    short = _short(nest, machine)
-    timing = Timing(array.preload_hidden, array.overlap_folds, array.drain, array.mac_stages)
+    short = _what_stays(nest, machine)
+    timing = FoldRules(array.preload_hidden, array.overlap_folds, array.drain, array.mac_stages)
     folds, last = _folds(nest, machine, array, steps, dtype, short)
     gaps = np.zeros(steps.count)
     gaps[last[:-1]] = intervals(folds, timing, short) - folds.stream[:-1]
@@ -87,7 +87,7 @@ def fold_pace(passing: Passing) -> Pace:
     )
 
 
-def _short(nest: Nest, machine: Machine) -> Stationary:
+def _what_stays(nest: Nest, machine: Machine) -> Stays:
     role = stationary(nest, machine.compute_name)
     assert role is not None
     return SHORT[role]
@@ -95,7 +95,7 @@ def _short(nest: Nest, machine: Machine) -> Stationary:
 
 def _bank_conflicts(nest: Nest, machine: Machine, steps: Steps, streaming: Floats) -> Waits:
     """What streaming loses where the buffer that feeds the array's rows declares banks."""
-    view, short = nest.stage.view, _short(nest, machine)
+    view, short = nest.stage.view, _what_stays(nest, machine)
     assert view is not None
     role = "weight" if short == "is" else "activation"
     tensor = next(tensor for tensor in nest.stage.inputs if tensor.role == role)
@@ -111,7 +111,7 @@ def _bank_conflicts(nest: Nest, machine: Machine, steps: Steps, streaming: Float
 
 def _rows(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps) -> Floats | None:
     """Rows of the stationary tile at every step; None where sums stay."""
-    view, short = nest.stage.view, _short(nest, machine)
+    view, short = nest.stage.view, _what_stays(nest, machine)
     assert view is not None
     if short == "os":
         return None
@@ -123,7 +123,7 @@ def _rows(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps) -> F
 
 
 def _folds(
-    nest: Nest, machine: Machine, array: SystolicArray, steps: Steps, dtype: str, short: Stationary
+    nest: Nest, machine: Machine, array: SystolicArray, steps: Steps, dtype: str, short: Stays
 ) -> tuple[Folds, npt.NDArray[np.int64]]:
     """The folds of a nest's steps, and the last step of each: slices of a reduction whose sums stay
     are one fold."""
@@ -156,7 +156,7 @@ def _streaming(
     others = tuple(
         dim for dim, _ in nest.stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
     )
-    short = _short(nest, machine)
+    short = _what_stays(nest, machine)
     vectors = steps.lengths({"ws": view.m, "is": view.n, "os": (*others, *view.k)}[short])
     if short != "os":  # a reduction is not shared: nothing would add its parts
         needed = -(-steps.lengths(view.n if short == "ws" else view.m) // array.cols)

@@ -11,7 +11,7 @@ def last(tags, first, ways):
     return first + tags[first + ways]
 
 
-POLICIES.register("mru")(
+POLICIES.register("youngest-leaves")(
     Policy(
         "the line that was used last leaves", words=lambda _: 1, room=last, used=note, filled=note
     )
