@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 
 class SystolicFolds:
-    """Folds of a systolic array in closed form; a nest whose sums cannot run down its columns cell
-    by cell."""
+    """Folds of a systolic array in closed form.
+
+    A nest whose sums cannot run down its columns goes cell by cell.
+    """
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """Cells take any nest that fits."""
