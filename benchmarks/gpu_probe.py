@@ -11,8 +11,10 @@ flush = torch.empty(256 * 2**20, dtype=torch.uint8, device="cuda")
 
 
 def median_us(call, cold):
-    """Microseconds of one call on the device, the queue kept full. cold: the L2 is emptied before
-    every call."""
+    """Microseconds of one call on the device, the queue kept full.
+
+    cold: the L2 is emptied before every call.
+    """
     for _ in range(3):
         call()
     times = []

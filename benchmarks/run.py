@@ -156,9 +156,8 @@ def compute_seconds() -> dict[str, float]:
 
 def main() -> None:
     hwsim = [sys.executable, "-m", "hwsim"]
-    rows: dict[str, dict[str, float]] = {
-        "resnet50 on 128x128, warm": resnet50_seconds()
-    }  # first: its peak memory is this process'
+    # first: its peak memory is this process'
+    rows: dict[str, dict[str, float]] = {"resnet50 on 128x128, warm": resnet50_seconds()}
     rows["import hwsim"] = best([sys.executable, "-c", "import hwsim"], 5)
     rows["hwsim --help"] = best([*hwsim, "--help"], 5)
     with tempfile.TemporaryDirectory() as folder:

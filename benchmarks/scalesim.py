@@ -1,8 +1,7 @@
-"""make bench-scalesim: SCALE-Sim and hwsim on ResNet-18, 128 x 128, weight-stationary, one run each.
+"""make bench-scalesim: cycles, time and memory of SCALE-Sim and hwsim on ResNet-18.
 
-Cycles, time and memory.
-
-SCALE-Sim comes from the package index into an environment of its own (its numpy must be below 2.4).
+Each runs once, on 128 x 128 cells, weight-stationary. SCALE-Sim comes from the package index into
+an environment of its own (its numpy must be below 2.4).
 """
 
 from __future__ import annotations

@@ -50,8 +50,9 @@ def simulate(
     patient: bool = False,
     keeps: bool = False,
 ) -> Result:
-    """Run a workload (or one layer) on a machine; every layer begins and ends in DRAM, or where the
-    chip keeps its maps.
+    """Run a workload, or one layer, on a machine.
+
+    Every layer begins and ends in DRAM, or where the chip keeps its maps.
 
     algorithm: a name, or 'auto' for the best that applies to each layer by the objective: latency,
     energy, multiplies or dram, ties going to the faster. dtype: the machine's own when None.
@@ -90,8 +91,9 @@ def compare(
     progress: Progress | None = None,
     patient: bool = False,
 ) -> Comparison:
-    """Every algorithm on every machine, in that order; dtypes, dataflows and batches are further
-    axes, each of one value where it is not given.
+    """Every algorithm on every machine, in that order.
+
+    Data types, dataflows and batches are further axes, each of one value where it is not given.
 
     dtype: the one type of all. A machine is left out of the types that it lacks where there are
     several. what_if: also the fastest run of each machine with one resource after the other twice
@@ -127,8 +129,9 @@ def map_layers(
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Mappings:
-    """The best mapping of every layer that multiplies, equal layers once; see docs/mapping.md for
-    the space and the proof.
+    """The best mapping of every layer that multiplies, equal layers once.
+
+    See docs/mapping.md for the space and the proof.
 
     objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array.
     convention: 'timeloop' leaves out of the cost what Timeloop does. Zeros are multiplied: layers
@@ -154,8 +157,10 @@ def map_layers(
 
 
 def run_nests(path: str | Path, progress: Progress | None = None, patient: bool = False) -> Result:
-    """Simulate the nests of a file (docs/mapping.md). Raises ConfigError for what is wrong in it,
-    at its line."""
+    """Simulate the nests of a file (docs/mapping.md).
+
+    Raises ConfigError for what is wrong in it, at its line.
+    """
     from hwsim.choose.own_nests import read_nests, simulate_nests
 
     own = read_nests(path)
@@ -181,8 +186,9 @@ def sweep(
     progress: Progress | None = None,
     **fixed: object,
 ) -> SweepResult:
-    """Every combination of the axes' values, as `hwsim sweep FILE` runs them; what the journal
-    knows is not run again.
+    """Every combination of the axes' values, as `hwsim sweep FILE` runs them.
+
+    What the journal knows is not run again.
 
     axes: places in the machine's file ('parts.dram.bandwidth'), or machine, workload, batch, input,
     context, dtype, algorithm, dataflow, to lists of values or texts such as 'powers(16 KiB, 1
@@ -242,8 +248,10 @@ def split(
 def kernel_choices(
     result: Result, workload: Workload | Layer | str, machine: Machine | str | Path, most: int = 5
 ) -> list[KernelChoice]:
-    """For every product of a run on a GPU, the fastest kernels of its library, by layer and stage;
-    none on other machines."""
+    """For every product of a run on a GPU, its library's fastest kernels, by layer and stage.
+
+    There are none on other machines.
+    """
     from hwsim.choose.kernels import choices
 
     layers = Job(

@@ -22,8 +22,10 @@ _say: list[Callable[[str], None]] = []
 
 
 def kernel(signature: str | None = None, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator that compiles a function when it is first called, or at once where it has a
-    signature, and caches it on disk."""
+    """A decorator that compiles a function, and caches it on disk.
+
+    It is compiled when it is first called, or at once where it has a signature.
+    """
 
     def compile_later(function: Callable[..., Any]) -> Any:
         import numba
@@ -68,8 +70,10 @@ def _cache_of(function: Callable[..., Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def _checked_file() -> Any:
-    """Numba's cache file with a checksum: what cannot be read, or was damaged, counts as not there
-    and is compiled anew."""
+    """Numba's cache file with a checksum.
+
+    What cannot be read, or was damaged, counts as not there and is compiled anew.
+    """
     from numba.core.caching import IndexDataCacheFile
 
     class CheckedFile(IndexDataCacheFile):
@@ -103,8 +107,10 @@ def cache_folder() -> Path | None:
 
 
 def _digest() -> str:
-    """Of every file with kernels: they are compiled into each other, so a change of one is a change
-    of all."""
+    """A digest of every file with kernels.
+
+    They are compiled into each other, so a change of one is a change of all.
+    """
     import numba
 
     found = hashlib.sha256(numba.__version__.encode())
@@ -118,9 +124,11 @@ def _digest() -> str:
 
 
 def sources_of_strangers(groups: str = f"hwsim.describe.{POLICIES}") -> Iterator[bytes]:
-    """Installed packages with entry points in groups that begin so: their entry points and all
-    their modules. Unless others are asked for, those whose policies are compiled into our
-    kernels."""
+    """Installed packages with entry points in groups that begin so.
+
+    They come with their entry points and all their modules. Unless others are asked for, those
+    whose policies are compiled into our kernels.
+    """
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 

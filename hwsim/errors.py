@@ -13,8 +13,10 @@ class HwsimError(Exception):
 
 
 class TooLarge(HwsimError):
-    """Work that would take more memory or time than is allowed; no other schedule of it is looked
-    for."""
+    """Work that would take more memory or time than is allowed.
+
+    No other schedule of it is looked for.
+    """
 
 
 class PhysicsError(Exception):
@@ -73,8 +75,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def shortened(text: str, most: int = LONGEST_VALUE) -> str:
-    """A user's words in a message: cut in the middle when long, with nothing a terminal would
-    obey."""
+    """A user's words in a message: cut in the middle when long, nothing a terminal would obey."""
     text = printable(text)
     return (
         text
@@ -102,12 +103,5 @@ def is_plain(character: str) -> bool:
     return unicodedata.category(character) not in HIDDEN
 
 
-HIDDEN = (
-    "Cc",
-    "Cf",
-    "Cs",
-    "Co",
-    "Cn",
-    "Zl",
-    "Zp",
-)  # Unicode's controls, formats, surrogates, unassigned, line separators
+# Unicode's controls, formats, surrogates, private use, unassigned, line and paragraph separators
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

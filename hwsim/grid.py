@@ -1,5 +1,7 @@
-"""A comparison's runs: machines x algorithms x data types x dataflows x batches, and the best of
-each machine with one resource twice as good."""
+"""A comparison's runs, and the best of each machine with one resource twice as good.
+
+They are machines x algorithms x data types x dataflows x batches.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ def grid(
     batches: Sequence[int],
     patient: bool,
 ) -> tuple[list[Job], list[str]]:
-    """The jobs, and what is left out: machines of several data types lack some. Raises HwsimError
-    where a machine has none of them."""
+    """The jobs, and what is left out: machines of several data types lack some.
+
+    Raises HwsimError where a machine has none of them.
+    """
     networks = [network.with_batch(batch) for batch in batches] or [network]
     jobs, left_out = [], []
     for machine in machines:
@@ -45,8 +49,11 @@ def grid(
 def without_repeats(
     results: Sequence[Result], jobs: Sequence[Job]
 ) -> tuple[list[Result], list[Job]]:
-    """Runs under dataflows that schedule none of a machine's layers are one run: the first stays,
-    as that of the best dataflow. Results and their jobs."""
+    """Results and their jobs, without runs that are the same.
+
+    Runs under dataflows that schedule none of a machine's layers are one run: the first stays, as
+    that of the best dataflow.
+    """
     kept: dict[object, tuple[Result, Job]] = {}
     for number, (result, job) in enumerate(zip(results, jobs, strict=True)):
         if not result.dataflow or _was_scheduled(result):
@@ -64,8 +71,7 @@ def _was_scheduled(result: Result) -> bool:
 
 
 def named_apart(results: Sequence[Result]) -> tuple[Result, ...]:
-    """Each result's variant: its algorithm, and what else differs among the results of one
-    machine."""
+    """Each result's variant: its algorithm, and what else differs among a machine's results."""
     several = {field: _varies(field, results) for field in ("dtype", "dataflow", "batch")}
     return tuple(replace(result, variant=_variant(result, several)) for result in results)
 
@@ -96,8 +102,10 @@ def doubling(
     progress: Progress | None = None,
     keeps: bool = False,
 ) -> tuple[WhatIf, ...]:
-    """The fastest run of each machine, again with each resource doubled. jobs: the comparison's,
-    one a result."""
+    """The fastest run of each machine, again with each resource doubled.
+
+    jobs: the comparison's, one a result.
+    """
     job_of = dict(zip(map(id, comparison.results), jobs, strict=True))
     again: list[tuple[Result, str, Job]] = []
     for machine in comparison.machines:

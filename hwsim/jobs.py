@@ -1,5 +1,7 @@
-"""Jobs: workloads on machines, cut into layers' distinct works, run on all cores, and put together
-again."""
+"""Jobs: workloads on machines, cut into layers' distinct works and run on all cores.
+
+The results are put together again.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,12 @@ Arrays = tuple[tuple[str, Array], ...]
 
 @dataclass(frozen=True)
 class Job:
-    """A workload on a machine under an algorithm. planned: the machine for which quick schedules
-    are made (hwsim.choose.quick), None for the best ones. placed: the machine is already one that
-    keeps weights or loads them, whatever the workload's come to."""
+    """A workload on a machine under an algorithm.
+
+    planned: the machine for which quick schedules are made (hwsim.choose.quick), None for the best
+    ones. placed: the machine is already one that keeps weights or loads them, whatever the
+    workload's come to.
+    """
 
     workload: Workload
     machine: Machine
@@ -65,8 +70,10 @@ class Job:
             object.__setattr__(self, "dataflow", full_name(self.dataflow))
 
     def checked_workload(self) -> Workload:
-        """The workload in the data type of the run, checked. Raises HwsimError for a type the
-        machine lacks."""
+        """The workload in the data type of the run, checked.
+
+        Raises HwsimError for a type the machine lacks.
+        """
         dtype = self.dtype or self._stated() or self.machine.dtype
         if dtype not in DTYPE_BYTES or dtype not in self.machine.compute.dtypes:
             raise HwsimError(
@@ -110,8 +117,11 @@ class Job:
 
 @dataclass(frozen=True)
 class _Task:
-    """One layer under one algorithm. site: where it runs, a Job's. may_fall_back: to what always
-    applies, where the machine cannot run it."""
+    """One layer under one algorithm.
+
+    site: where it runs, a Job's. may_fall_back: to what always applies, where the machine cannot
+    run it.
+    """
 
     site: str
     layer: Layer
@@ -146,8 +156,10 @@ class _Site:
 
 @dataclass(frozen=True)
 class _Work:
-    """The stages that a task comes to; tasks with equal work (a layer that an algorithm falls back
-    on) run once."""
+    """The stages that a task comes to.
+
+    Tasks with equal work (a layer that an algorithm falls back on) run once.
+    """
 
     machine: str
     layer: Layer
@@ -164,8 +176,10 @@ def run_jobs(
     workers: int | None = None,
 ) -> list[Result]:
     """Simulate the jobs' distinct layers on all cores, or so many, then put the results together.
+
     keeps: take layers that were simulated before from disk, and keep the others there
-    (hwsim.choose.kept)."""
+    (hwsim.choose.kept).
+    """
     jobs = [replace(job, machine=_as_found(job)) for job in jobs]
     workloads = [job.checked_workload() for job in jobs]
     sites: dict[str, _Site] = {}
@@ -199,8 +213,10 @@ def _as_found(job: Job) -> Machine:
 def _layer_by_layer(
     jobs: Sequence[Job], workloads: Sequence[Workload]
 ) -> list[tuple[Job, list[_Task]]]:
-    """Every job's first layer, then every job's second: what is alike among machines comes
-    together."""
+    """Every job's first layer, then every job's second.
+
+    So what is alike among machines comes together.
+    """
     numbered = [
         (number, job, _tasks(job, layer))
         for job, work in zip(jobs, workloads, strict=True)
@@ -272,8 +288,10 @@ def _task_runner(task: _Task, keeps: bool) -> Callable[[_Task, _Site], LayerResu
 def _outcome(
     task: _Task, done: dict[_Work, LayerResult | HwsimError], site: _Site
 ) -> LayerResult | HwsimError:
-    """A task's result under its own algorithm's name, or where that cannot run, what always applies
-    and why."""
+    """A task's result under its own algorithm's name.
+
+    Where that cannot run, it is of what always applies, and says why.
+    """
     result = done[task.work]
     if isinstance(result, LayerResult):
         plan = task.plan()

@@ -23,14 +23,18 @@ OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def folder(name: str) -> Path | None:
-    """A folder's path in the first of the places that is safe; None where none is. It need not
-    exist."""
+    """A folder's path in the first of the places that is safe; None where none is.
+
+    It need not exist.
+    """
     return next((place / name for place in _places() if _is_safe(place)), None)
 
 
 def forget_others(folder: Path) -> None:
-    """Before a folder NAME-DIGEST is made: those of the same name and other digests go, but for the
-    newest. Other versions of hwsim may still use these."""
+    """Remove folders of other digests, but for the newest, before NAME-DIGEST is made.
+
+    Other versions of hwsim may still use the newest.
+    """
     name = folder.name.rpartition("-")[0]
     with suppress(OSError):
         if folder.exists():
@@ -46,8 +50,11 @@ def checked(data: bytes) -> bytes:
 
 
 def write_checked(path: Path, content: Any) -> None:
-    """Write a file whole, its folder made where it is missing. What cannot be written is left out:
-    a full disk costs the next run some time, not this one its result."""
+    """Write a file whole, its folder made where it is missing.
+
+    What cannot be written is left out: a full disk costs the next run some time, not this one its
+    result.
+    """
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=path.parent)
@@ -89,8 +96,10 @@ def _user() -> int:
 
 
 def _is_safe(place: Path) -> bool:
-    """Can it be written by its user, and by nobody else? Made, mode 0700, where it is missing; a
-    link is not followed."""
+    """Can it be written by its user, and by nobody else?
+
+    Made, mode 0700, where it is missing; a link is not followed.
+    """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(place):

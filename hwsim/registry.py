@@ -1,7 +1,8 @@
 """Plug-ins: a folder of modules, each registering what it defines under a name.
 
 >>> ALGORITHMS: Registry[type] = Registry("algorithm", "hwsim.algorithms")
- A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it. A
+
+A new algorithm, part or dataflow is one new file in the folder; nothing else needs to name it. A
 package of a user's own brings more as entry points of the group "hwsim.algorithms"
 (CONTRIBUTING.md): modules that register themselves.
 """
@@ -74,8 +75,10 @@ def _import_all(package: str) -> None:
 
 
 def _import_entry_points(group: str) -> None:
-    """The modules that installed packages bring for a group. Raises HwsimError naming the package
-    of one that fails."""
+    """The modules that installed packages bring for a group.
+
+    Raises HwsimError naming the package of one that fails.
+    """
     from importlib.metadata import entry_points
 
     for entry in entry_points(group=group):

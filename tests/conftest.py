@@ -39,8 +39,11 @@ def browser() -> Iterator[Browser]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the mark off the cases that are kept. Tests of the lessons' site come first, so that one
-    worker gets them all, and makes the site once."""
+    """Take the mark off the cases that are kept.
+
+    Tests of the lessons' site come first, so that one worker gets them all, and makes the site
+    once.
+    """
     items.sort(key=lambda item: "site" not in getattr(item, "fixturenames", ()))
     seen: Counter[str] = Counter()
     for item in items:

@@ -34,8 +34,10 @@ def test_pairs_are_those_that_a_token_sees() -> None:
 
 
 def test_stages_compute_attention() -> None:
-    """The two products by the dims that their tensors state, around a softmax, are softmax(QK')V
-    of every head with its own keys, which some share."""
+    """Two products around a softmax are softmax(QK')V of every head.
+
+    Dims are those that the tensors state; heads have their own keys, which some share.
+    """
     rng = np.random.default_rng(0)
     heads, kv_heads, q, kv, d = 4, 2, 3, 5, 8
     layer = AttentionLayer(2, heads, q, kv, d, kv_heads)
@@ -137,8 +139,10 @@ def test_copies_move_what_they_say(reads: int, writes: int) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("place", [(64, 96, 1), (64, 1, 96), (1, 64, 96)])
 def test_the_place_of_a_length_does_not_matter(machine: str, place: tuple[int, int, int]) -> None:
-    """An axis of one word has no neighbours: maps of one column went a line a word through
-    caches."""
+    """An axis of one word has no neighbours.
+
+    Maps of one column went a line a word through caches.
+    """
     dtype = "int8" if machine.startswith("t") and "cpu" not in machine else "fp32"
     found = hwsim.simulate(ElementwiseLayer(1, *place, op="gelu"), machine, dtype=dtype).layers[0]
     same = hwsim.simulate(ElementwiseLayer(1, 64, 1, 96, op="gelu"), machine, dtype=dtype).layers[0]

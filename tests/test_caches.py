@@ -299,8 +299,10 @@ def test_ragged_products_obey_physics(machine: str, product: tuple[int, int, int
 
 @pytest.mark.parametrize("k", [100, 300])
 def test_a_sample_of_batches_is_as_close_to_the_whole_as_it_says(k: int) -> None:
-    """128 units one after another, as a GPU's blocks: iterations are those of the whole, lines from
-    DRAM within the stated error, or 5%."""
+    """128 units one after another, as a GPU's blocks.
+
+    Iterations are those of the whole, lines from DRAM within the stated error, or 5%.
+    """
     product = product_nest(128, 96, k, 6, 16)
     hold, *loops = product.items
     nest = Nest(product.stage, (hold, Loop("m", 1, "core"), *loops))

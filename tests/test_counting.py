@@ -175,8 +175,11 @@ def test_counts_scale_to_real_layers() -> None:
 
 
 def test_sums_that_meet_at_different_steps_are_read_to_be_added() -> None:
-    """C[0][0] += A[0][k] B[k][0], k = 0, 1 in one PE and 2 in the other: the second PE's sum leaves a step sooner. DRAM takes both,
-    and reads the first to add the second."""
+    """C[0][0] += A[0][k] B[k][0], with k = 0, 1 in one PE and 2 in the other.
+
+    The second PE's sum leaves a step sooner. DRAM takes both, and reads the first to add the
+    second.
+    """
     stage = gemm_stage(GemmLayer(1, 1, 3))
     nest = verify_nest(
         Nest(

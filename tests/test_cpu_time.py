@@ -89,8 +89,10 @@ def test_the_named_resource_is_the_one_whose_doubling_helps_most(loops: str, n: 
 
 
 def misses_by_hand(order: str, n: int, cache: tuple[int, int], arrays: dict[str, Array]) -> int:
-    """Lines of A, B, C that a product in this order misses in one LRU cache of (sets, ways), lines
-    of 64 bytes: addresses worked out word by word."""
+    """Lines of A, B, C that a product in this order misses in one LRU cache.
+
+    The cache is (sets, ways) of lines of 64 bytes; addresses are worked out word by word.
+    """
     sets, ways = cache
     base = {"A": 0, "B": 1 << 20, "C": 2 << 20}
     axes = {"A": ("m", "k"), "B": ("k", "n"), "C": ("m", "n")}
@@ -207,8 +209,10 @@ def test_a_mapping_on_cores_runs_from_its_file_as_it_was_found(tmp_path: Path) -
 
 
 def test_register_tiles_by_name() -> None:
-    """The rule's own sizes are the rule; sums of 4 x 8 are 4 vectors for 2 ports of latency 4: half
-    of the multipliers wait."""
+    """The rule's own sizes are the rule.
+
+    Sums of 4 x 8 are 4 vectors for 2 ports of latency 4: half of the multipliers wait.
+    """
     machine = one_core()
     rule, named, few = (
         hwsim.simulate("gemm:192,192,192", machine, "direct", dataflow=flow).layers[0].stages[0]

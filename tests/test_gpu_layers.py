@@ -213,8 +213,10 @@ def test_norms_and_softmax_take_as_long_as_measured() -> None:
 
 
 def test_a_long_row_is_read_twice_and_a_short_one_once() -> None:
-    """A norm's second reading comes from the DRAM where the rows in flight are more than the L2
-    holds; a warp's softmax keeps its row in registers."""
+    """A norm's second reading comes from the DRAM where the rows are more than the L2 holds.
+
+    They are the rows in flight; a warp's softmax keeps its row in registers.
+    """
     norm = hwsim.simulate(ElementwiseLayer(1, 16384, 8192, 1, op="layernorm"), "h100")
     words = 16384 * 8192 * 4
     assert norm.layers[0].dram_bytes == pytest.approx(3 * words, rel=0.01)

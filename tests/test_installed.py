@@ -50,8 +50,7 @@ def run(installed: Path, folder: Path, *words: str) -> str:
 
 
 def test_it_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
-    """With its machines, networks, kernels and measurements; the same numbers as from the
-    sources."""
+    """With its machines, networks, kernels and data; the same numbers as from the sources."""
     import hwsim
 
     words = ("run", "h200", "alexnet:conv3", "-t", "fp16", "--json", "-")

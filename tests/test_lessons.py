@@ -383,9 +383,8 @@ def test_an_animation_is_stepped_paused_and_linked_to(site: Path, page: Page) ->
         "B": executed["B loads"],
         "C": executed["C stores"],
     }
-    assert (
-        widget.locator(".say").inner_text().startswith("C[2][2] += A[2][1]")
-    )  # 9 products a step of k: the 18th is the last of the first tile
+    # 9 products a step of k: the 18th is the last of the first tile
+    assert widget.locator(".say").inner_text().startswith("C[2][2] += A[2][1]")
     widget.get_by_role("button", name="Step").click()
     page.wait_for_url("**touch.step=18*")
     widget.get_by_role("button", name="Play").click()
@@ -495,9 +494,8 @@ def test_the_other_widgets_state_what_the_model_counts(site: Path, page: Page) -
         page,
         (site / "reuse.html").as_uri() + "#reuse.word=activation&reuse.n=1&reuse.k=3&reuse.step=12",
     )
-    assert (
-        data(page, "reuse", "uses") == 9 * 3
-    )  # the word in the middle: nine windows, three filters
+    # the word in the middle: nine windows, three filters
+    assert data(page, "reuse", "uses") == 9 * 3
 
 
 # ---- what the text says of the tables

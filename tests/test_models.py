@@ -174,8 +174,10 @@ def test_groups_pads_and_rounded_up_places(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "macs"), [("tiny-cnn", 221_264), ("tiny-text", 46_464)])
 def test_programs_of_pytorch(name: str, macs: int) -> None:
-    """torch.utils.flop_counter of PyTorch 2.11 counts 442,528 and 92,928 operations, attention left
-    out."""
+    """torch.utils.flop_counter of PyTorch 2.11 counts so many operations.
+
+    They are 442,528 and 92,928, attention left out.
+    """
     workload = load_workload(MODELS / f"{name}.pt2")
     attention = [each for each in workload.layers.values() if isinstance(each, AttentionLayer)]
     assert workload.macs - sum(layer.macs for layer in attention) == macs

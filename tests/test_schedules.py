@@ -137,8 +137,10 @@ def test_stock_scalesim_sizes_take_its_closed_form(
 def test_of_equal_times_the_least_is_moved(
     flow: str, gemm: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    """At most 1.3 times what any blocks of whole folds move, in any order, each memory holding
-    whatever tile of its tensor fits."""
+    """At most 1.3 times what any blocks of whole folds move, in any order.
+
+    Each memory holds whatever tile of its tensor fits.
+    """
     path = tmp_path / "stock.cfg"
     path.write_text(STOCK.format(flow=flow))
     machine = scalesim_machine(load_config(path), "int8")
@@ -149,8 +151,11 @@ def test_of_equal_times_the_least_is_moved(
 
 
 def _least_moved(extents: dict[str, int], flow: str, room: int) -> int:
-    """Bytes of a product of bytes on an array of 32 x 32: the two dims that lie on it in blocks of
-    folds, the third past each fold in one go, as every further fold costs time."""
+    """Bytes of a product of bytes on an array of 32 x 32.
+
+    The two dims that lie on it are in blocks of folds, the third goes past each fold in one go, as
+    every further fold costs time.
+    """
     one, two, streams = {"ws": "knm", "is": "kmn", "os": "mnk"}[flow]
     folds = [-(-extents[dim] // 32) for dim in (one, two)]
     least = 1 << 60
@@ -166,8 +171,10 @@ def _least_moved(extents: dict[str, int], flow: str, room: int) -> int:
 
 
 def _moved(dims: str, extents: dict[str, int], loops: list[tuple[str, int]], room: int) -> int:
-    """The fewest words of a tensor that come and go, wherever among the loops its tile is held. A
-    sum that is left before it is whole comes back."""
+    """The fewest words of a tensor that come and go, wherever among the loops its tile is held.
+
+    A sum that is left before it is whole comes back.
+    """
     words, least = prod(extents[dim] for dim in dims), 1 << 60
     for depth in range(len(loops) + 1):
         left, trips = dict(extents), []
@@ -192,8 +199,10 @@ CONVOLUTIONS = ("conv1", "conv2_1a", "conv3_1a", "conv3_1b", "conv3_s", "conv4_1
 def test_convolutions_of_resnet18_take_scalesims_closed_form(
     flow: str, name: str, tmp_path: Path
 ) -> None:
-    """Within 1.10, but for what two dims cost that SCALE-Sim numbers as one: 28 x 28 positions lie
-    on 32 rows in 28 folds, 784 in 25."""
+    """Within 1.10, but for what two dims cost that SCALE-Sim numbers as one.
+
+    28 x 28 positions lie on 32 rows in 28 folds, 784 in 25.
+    """
     path = tmp_path / "stock.cfg"
     path.write_text(STOCK.format(flow=flow))
     machine = scalesim_machine(load_config(path), "int8")

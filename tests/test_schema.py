@@ -1,5 +1,7 @@
-"""JSON Schema of what hwsim reads and writes: generated, shipped, named by every shipped file, and
-true."""
+"""JSON Schema of what hwsim reads and writes: generated, shipped, named, and true.
+
+Every shipped file names its own.
+"""
 
 from __future__ import annotations
 

@@ -292,10 +292,8 @@ def test_a_tensor_cores_operands_are_not_read_from_registers_for_every_product()
     (stage,) = layer.stages
     assert list(stage.accesses["registers"]) == ["C"]
     sums = stage.accesses["registers"]["C"]
-    assert (sums.writes, sums.reads) == (
-        2**39 // 16,
-        2**39 // 16,
-    )  # the first of a sum reads none, its way out does
+    # the first of a sum reads none, its way out does
+    assert (sums.writes, sums.reads) == (2**39 // 16, 2**39 // 16)
     assert 300 < sum(layer.energy_pj.values()) * 1e-12 / layer.seconds < 700
 
 
@@ -304,9 +302,8 @@ def test_what_must_move_of_a_transposed_layer_leaves_out_taps_that_meet_no_input
     layer = ConvTransposeLayer(1, 3, 1, 1, 5, 1, 4, stride=(1, 2), pad=(0, 1), dtype="fp32")
     assert layer.output == (5, 1, 2)
     assert compulsory_bytes(lower(layer, "direct")) == 4 * (3 + 3 * 5 * 2 + 5 * 2)
-    tall = ConvLayer(
-        1, 3, 1, 9, 5, 3, 3, pad=(1, 1), dtype="fp32"
-    )  # rows of one: of three taps the middle one meets an input
+    # rows of one: of three taps the middle one meets an input
+    tall = ConvLayer(1, 3, 1, 9, 5, 3, 3, pad=(1, 1), dtype="fp32")
     assert compulsory_bytes(lower(tall, "direct")) == 4 * (3 * 9 + 5 * 3 * 1 * 3 + 5 * 9)
 
 
@@ -316,7 +313,6 @@ def test_a_plans_own_tensors_do_not_lower_what_must_move() -> None:
     maps = 2 * 64 * 14 * 14 * 4
     assert compulsory_of(direct, direct) == maps + 64 * 64 * 9 * 4
     assert maps < compulsory_of(direct, low) < maps + 64 * 64 * 9 * 4
-    nothing = replace(
-        low, stages=low.stages[:1]
-    )  # a plan that forgets its output still has to write it
+    # a plan that forgets its output still has to write it
+    nothing = replace(low, stages=low.stages[:1])
     assert compulsory_of(direct, nothing) >= maps

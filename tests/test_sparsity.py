@@ -101,8 +101,11 @@ def test_the_transform_fills_zeros_in_unless_whole_filters_are_zero() -> None:
 def test_published_reductions_of_winograd_relu(
     network: str, weights: float, activations: float
 ) -> None:
-    """Liu et al. 2018: 10.4, 6.8 and 10.8 times. A reduction of x is 2.25 / (weights activations); the paper gives densities
-    by layer that are not public, so these are of its pruning schedule (weights) and what the reduction then implies."""
+    """Liu et al. 2018: 10.4, 6.8 and 10.8 times.
+
+    A reduction of x is 2.25 / (weights activations); the paper gives densities by layer that are
+    not public, so these are of its pruning schedule (weights) and what the reduction then implies.
+    """
     published = yaml.safe_load((ROOT / "reference" / "sparse_winograd.yaml").read_text())[
         "abstract_numbers"
     ]["multiply_reduction"]
@@ -183,32 +186,32 @@ def test_gated_zeros_save_energy_in_the_pes_and_no_time_there() -> None:
 @pytest.mark.parametrize(
     ("layer", "machine", "dtype", "algorithm"),
     [
-        (
+        (  # factors are dense
             ConvLayer(1, 256, 14, 14, 256, 3, 3, pad=1, density=Density(0.5, structure="256x256")),
             "tpu-v1",
             "int8",
             "svd-r64",
-        ),  # factors are dense
-        (
+        ),
+        (  # 4 filters: no tensor cores
             ConvLayer(1, 256, 28, 28, 4, 3, 3, pad=1, density=Density(structure="2:4")),
             "h200",
             "fp16",
             "implicit-gemm",
-        ),  # 4 filters: no tensor cores
-        (
+        ),
+        (  # 1 channel a group
             ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64, density=Density(structure="2:4")),
             "h200",
             "fp16",
             "im2col",
-        ),  # 1 channel a group
-        (
+        ),
+        (  # smaller than a block
             ConvLayer(1, 64, 28, 28, 64, 3, 3, pad=1, density=Density(0.5, structure="256x256")),
             "tpu-v1",
             "int8",
             "direct",
         ),
     ],
-)  # smaller than a block
+)
 def test_zeros_that_no_unit_skips_are_multiplied(
     layer: ConvLayer, machine: str, dtype: str, algorithm: str
 ) -> None:
@@ -282,9 +285,8 @@ def test_count_reads_arrays_and_says_what_is_wrong_with_them(tmp_path: Path) -> 
     ]
     ran = CliRunner().invoke(main, words)
     assert ran.exit_code == 0, ran.stderr
-    assert (
-        '"effectual_multiplies": 30' in ran.stdout
-    )  # the first row's three windows lose two taps each
+    # the first row's three windows lose two taps each
+    assert '"effectual_multiplies": 30' in ran.stdout
     for entries, message in (
         ({"conv.weights": w}, "no entry conv.activations"),
         ({"cnv.weights": w}, "did you mean 'conv'"),

@@ -1,5 +1,4 @@
-"""Sweeps: axes, constraints, points by number, a journal that survives being killed, engines that
-agree, and what is made of the rows."""
+"""Sweeps: axes, constraints, points, a journal that survives being killed, engines that agree."""
 
 from __future__ import annotations
 

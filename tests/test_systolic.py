@@ -106,9 +106,10 @@ def test_a_fold_by_hand() -> None:
     """5 vectors through 3 x 2 weights: 3 cycles to shift them in; the last vector enters in cycle 5, crosses 3 + 2 - 1 cells: 3 + 5 + 3."""
     folds = product_folds(5, 2, 3, "ws", 3, 2)
     assert schedule(folds, FoldRules(), "ws").cycles == 3 + 5 + 3 + 2 - 2
+    # 3 more to shift the sums out
     assert (
         schedule(product_folds(3, 2, 5, "os", 3, 2), FoldRules(), "os").cycles == 5 + 3 + 2 - 2 + 3
-    )  # 3 more to shift the sums out
+    )
     assert (
         schedule(product_folds(3, 2, 5, "os", 3, 2), FoldRules(drain=False), "os").cycles
         == 5 + 3 + 2 - 2

@@ -1,5 +1,4 @@
-"""Convolution algorithms: one file each, saying what it supports, how it lowers, and how it
-computes."""
+"""Convolution algorithms, one file each: what it supports, how it lowers, how it computes."""
 
 from __future__ import annotations
 
@@ -79,16 +78,20 @@ def unless_convolution(layer: Layer) -> str | None:
 
 
 def convolve(layer: Convolution, plan: Plan, x: Array, w: Array) -> Array:
-    """What a plan's stages make of a layer's input and filters, in float64; shapes as in
-    Algorithm.compute."""
+    """What a plan's stages make of a layer's input and filters, in float64.
+
+    Shapes are as in Algorithm.compute.
+    """
     from hwsim.ir.evaluate import convolve as run
 
     return run(layer, plan, x, w)
 
 
 def find_algorithm(name: str) -> Algorithm:
-    """The algorithm of this name. Raises UnknownName, or HwsimError for a family's number out of
-    range and for 'auto'."""
+    """The algorithm of this name.
+
+    Raises UnknownName, or HwsimError for a family's number out of range and for 'auto'.
+    """
     if name == AUTO:
         raise HwsimError(
             f"algorithm {AUTO!r} where one is needed; expected one of "
@@ -123,8 +126,10 @@ def own_algorithm(layer: Layer, name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def lower(layer: Layer, name: str) -> Plan:
-    """The layer's stages under an algorithm, or, with the reason in the plan's notes, under the one
-    it falls back to."""
+    """The layer's stages under an algorithm, or under the one that it falls back to.
+
+    The reason is then in the plan's notes.
+    """
     own = own_algorithm(layer, name)
     if own != name:
         find_algorithm(name)
@@ -173,8 +178,7 @@ def fallback_note(name: str, reason: str) -> Note:
 
 
 def family_of(name: str) -> str:
-    """The family that an algorithm belongs to: winograd for winograd-f4x4-fused; else its own
-    name."""
+    """The family of an algorithm: winograd for winograd-f4x4-fused; else its own name."""
     found = (family for family in FAMILIES if FAMILIES[family].member(name) is not None)
     return next(found, name)
 

@@ -37,13 +37,12 @@ class Attention:
 
 
 class FlashAttention(Attention):
-    """The same in blocks of queries, whose scores never leave the chip (Dao et al. 2022,
-    arXiv:2205.14135).
+    """The same in blocks of queries, whose scores never leave the chip.
 
         for blocks of b, m:  S = Q K^T; P = softmax(S); O = P V
 
     A block keeps its scores of all keys, where a GPU's kernel goes over them in parts and corrects
-    its sums; what comes and goes is the same.
+    its sums; what comes and goes is the same. Dao et al. 2022, arXiv:2205.14135.
     """
 
     name = "flash-attention"
@@ -56,9 +55,11 @@ class FlashAttention(Attention):
 
 
 def _stages(layer: AttentionLayer) -> tuple[Stage, Stage, Stage]:
-    """for b, m, n, d:  S[b][m][n] += Q[b][m][d] * K[b][n][d]
-    for b, m, n:     P[b][m][n] = softmax over n of S[b][m][n]
-    for b, m, n, d:  O[b][m][d] += P[b][m][n] * V[b][n][d]
+    """The three stages: scores, their softmax, and the sums of values.
+
+        for b, m, n, d:  S[b][m][n] += Q[b][m][d] * K[b][n][d]
+        for b, m, n:     P[b][m][n] = softmax over n of S[b][m][n]
+        for b, m, n, d:  O[b][m][d] += P[b][m][n] * V[b][n][d]
 
     b: sequences and heads of K and V; m: the tokens of all the heads that ask one of them; n:
     tokens asked; d: width of a head. What is masked is computed all the same.

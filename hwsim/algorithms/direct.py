@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 class Direct:
-    """N K P Q (C/groups) R S multiplications; a matrix unit takes the channels of one tap at a
-    time."""
+    """N K P Q (C/groups) R S multiplications; a matrix unit takes one tap's channels at a time."""
 
     name = "direct"
     summary = "the textbook loops, tap by tap"

@@ -1,10 +1,14 @@
-"""Convolution by tiles in the Fourier domain: overlap-save, real input, one complex product per
-point.
- Vasilache et al., "Fast Convolutional Nets With fbfft", ICLR 2015; tiled, and counted as in Lavin
-and Gray 2016, section 5. A tile of t x t inputs gives (t - r + 1) x (t - s + 1) outputs; of its
-spectrum t x (t/2 + 1) points are kept, the rest being their conjugates. The transforms are
-split-radix: 2 t log2 t - 4 t + 6 operations for t real numbers, and 4 t log2 t - 6 t + 8 for t
-complex ones (Sorensen et al. 1986, 1987).
+"""Convolution by tiles in the Fourier domain: overlap-save, real input, complex products.
+
+A tile of t x t inputs gives (t - r + 1) x (t - s + 1) outputs, and takes one complex product per
+point of its spectrum. Of the spectrum t x (t/2 + 1) points are kept, the rest being their
+conjugates. The transforms are split-radix (Sorensen et al. 1986, 1987), for t numbers
+
+    real       2 t log2 t - 4 t + 6 operations
+    complex    4 t log2 t - 6 t + 8 operations
+
+Vasilache et al., "Fast Convolutional Nets With fbfft", ICLR 2015; tiled, and counted as in Lavin
+and Gray 2016, section 5.
 """
 
 from __future__ import annotations
@@ -41,9 +45,8 @@ if TYPE_CHECKING:
 
 SIZES = (4, 8, 16, 32, 64, 128, 256)
 TRIED = (8, 16, 32, 64)  # what plain `fft` chooses from
-Complex = tuple[
-    int, int | None
-]  # numbers of the real and the imaginary value, None where it is zero
+# numbers of the real and the imaginary value, None where it is zero
+Complex = tuple[int, int | None]
 
 
 class _Writer:
@@ -75,8 +78,7 @@ class _Writer:
         return self.add((c, re_), (s, im)), self.add((c, im), (-s, re_))
 
     def complex(self, x: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Split radix: even samples by a transform of half the length, odd ones by two of a
-        quarter."""
+        """Split radix: even samples by a transform of half the length, odd by two of a quarter."""
         n = len(x)
         if n == 1:
             return x
@@ -126,8 +128,11 @@ class _Writer:
         first: tuple[int, int],
         third: tuple[int, int],
     ) -> None:
-        """Points k and n/2 - k from point k of the even half, n/4 + k and n/4 - k from its point
-        n/4 - k."""
+        """Four points of a transform, from those of its parts.
+
+        Points k and n/2 - k come from point k of the even half, n/4 + k and n/4 - k from its point
+        n/4 - k.
+        """
         a, b = self.turned(first, k, n), self.turned(third, 3 * k, n)
         plus = (self.sum(a[0], b[0]), self.sum(a[1], b[1]))
         minus = (self.sum(a[0], b[0], -1), self.sum(a[1], b[1], -1))
@@ -158,8 +163,10 @@ def _whole(value: Complex) -> tuple[int, int]:
 
 @lru_cache(maxsize=16)
 def real_program(t: int) -> Program:
-    """t real samples -> the real parts of points 0 ... t/2, then the imaginary parts of points 1
-    ... t/2 - 1."""
+    """t real samples to the real parts of points 0 to t/2, then the imaginary parts.
+
+    The imaginary parts are those of points 1 to t/2 - 1.
+    """
     writer = _Writer(t)
     points = writer.real(list(range(t)))
     return Program(
@@ -189,8 +196,10 @@ def inverse_program(t: int) -> Program:
 
 @dataclass(frozen=True)
 class Forward:
-    """t x t real numbers, or the taps in their corner, to t x (t/2 + 1) complex points; gauss: to
-    their three real sums."""
+    """t x t real numbers, or the taps in their corner, to t x (t/2 + 1) complex points.
+
+    gauss: to their three real sums.
+    """
 
     t: int
     gauss: bool
@@ -218,8 +227,10 @@ class Forward:
         return self._sums(re_ * scale, -im * scale)
 
     def _sums(self, re_: Values, im: Values) -> Values:
-        """What the products take: (re, im), the filter's as a 2 x 2 matrix, or Gauss' three
-        sums."""
+        """What the products take of each complex point.
+
+        That is (re, im), the filter's as a 2 x 2 matrix, or Gauss' three sums.
+        """
         import numpy as np
 
         data = self.taps is None
@@ -232,8 +243,10 @@ class Forward:
 
 
 def _gauss_sums(re_: Values, im: Values, data: bool) -> list[Values]:
-    """(a + bi)(c + di): k1 = c (a + b), k2 = a (d - c), k3 = b (c + d); real k1 - k3, imaginary k1
-    + k2."""
+    """Gauss' three sums, with which (a + bi)(c + di) takes three multiplications.
+
+    k1 = c (a + b), k2 = a (d - c), k3 = b (c + d); the real part is k1 - k3, the imaginary k1 + k2.
+    """
     return [re_ + im, re_, im] if data else [re_, im - re_, re_ + im]
 
 
@@ -267,8 +280,10 @@ class Inverse:
 
 
 def spectrum_operations(t: int) -> Operations:
-    """Of a t x t real tile's transform, or of the inverse: t + 2 real transforms of t numbers and
-    t/2 - 1 complex ones."""
+    """Operations of a t x t real tile's transform, or of the inverse.
+
+    They are t + 2 real transforms of t numbers and t/2 - 1 complex ones.
+    """
     return real_program(t).operations * (t + 2) + complex_program(t).operations * (t // 2 - 1)
 
 
@@ -311,8 +326,10 @@ def _samples(re_: Values, im: Values) -> Values:
 
 @lru_cache(maxsize=16)
 def _inverse_scale(t: int) -> Values:
-    """[t, t/2 + 1]: 1 / t^2, twice that for points that stand for their conjugates too; in the
-    filter, once."""
+    """[t, t/2 + 1]: the inverse's scale at each point, put into the filter once.
+
+    It is 1 / t^2, and twice that for points that stand for their conjugates too.
+    """
     import numpy as np
 
     both = np.full(t // 2 + 1, 2.0)
@@ -325,8 +342,9 @@ def _inverse_scale(t: int) -> Values:
 
 
 class Fft:
-    """t (t/2 + 1) points a tile, 4 multiplications each (3 by Gauss' rule); tiles of t - r + 1
-    outputs a side.
+    """t (t/2 + 1) points a tile, 4 multiplications each (3 by Gauss' rule).
+
+    Tiles have t - r + 1 outputs a side.
 
     With 4 multiplications the filter's points are stored as 2 x 2 real matrices, with 3 as three
     sums.
@@ -399,8 +417,7 @@ class Fft:
 
 
 class BestFft:
-    """The tile of 8, 16, 32 or 64 that takes the fewest operations, with Gauss' three
-    multiplications a point.
+    """The tile of 8, 16, 32 or 64 of the fewest operations, by Gauss' three multiplications.
 
     Operations: products, and additions and constants of the transforms.
     """
@@ -440,8 +457,7 @@ def _fewest(layer: Layer) -> Plan:
 
 
 class FftFamily:
-    """fft-t<t>, and fft-t<t>-3m with Gauss' three multiplications, for t a power of two from 4 to
-    256."""
+    """fft-t<t>, and fft-t<t>-3m with three multiplications, for t a power of two from 4 to 256."""
 
     pattern = "fft-t<t>[-3m]"
     summary = "tiles of t x t, with 4 or 3 multiplications a point"

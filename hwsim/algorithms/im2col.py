@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 
 class Im2col:
-    """The matrix has (C/groups R S) x (N P Q) elements per group: R S / stride^2 times the input,
-    in memory."""
+    """The product of the filters and a matrix of windows, (C/groups R S) x (N P Q) per group.
+
+    The matrix lies in memory: R S / stride^2 times the input.
+    """
 
     name = "im2col"
     summary = "windows written out as a matrix in memory, then one product"
@@ -63,8 +65,11 @@ def matrix_elements(layer: ConvLayer) -> int:
 
 
 def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
-    """for g, c, r, s, n, p, q:  columns[g][c][r][s][n][p][q] = ifmap[n][g][c][p*u + r*d - pad][q*u
-    + s*d - pad]"""
+    """The stage that writes the matrix: every window of the input as a column.
+
+    for g, c, r, s, n, p, q:
+        columns[g][c][r][s][n][p][q] = ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad]
+    """
     dims = (
         ("c", layer.c // layer.groups),
         ("r", rows.taps),
@@ -90,7 +95,9 @@ def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Sta
 
 
 def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
-    """for n, g, m, k, c:  ofmap[n][g][k][m] += columns[g][c][n][m] * filter[g][k][c]
+    """The product of the filters with the matrix.
+
+        for n, g, m, k, c:  ofmap[n][g][k][m] += columns[g][c][n][m] * filter[g][k][c]
 
     c: channels and taps; m: output positions (transposed: p and q, as a phase's outputs do not
     stand side by side).

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 class ImplicitGemm:
-    """The loops of direct convolution, seen by a matrix unit as one product with k = C/groups * R *
-    S."""
+    """The loops of direct convolution, which a matrix unit sees as one product.
+
+    Its k is C/groups * R * S.
+    """
 
     name = "implicit-gemm"
     summary = "one product of k = C R S, windows gathered on the fly"

@@ -1,13 +1,15 @@
-"""Low-rank convolution: a filter bank factorised before inference, and its factors applied one
-after another.
+"""Low-rank convolution: a filter bank factorised before inference.
 
-    svd     W [K][C R S]  ~ A [K][rank] B [rank][C R S]:        an R x S convolution to `rank`
-    channels, then 1 x 1 to K
-    tucker  W [K][C][R][S] ~ A [K][rk] core [rk][rc][R][S] B [rc][C]:   1 x 1 to rc, R x S to rk, 1
-    x 1 to K
- Zhang et al. 2016 (TPAMI 38), Kim et al., "Compression of Deep Convolutional Neural Networks", ICLR
-2016. At full rank the result is the convolution; below it, the best approximation of the weights
-that the form allows (tucker: nearly the best).
+Its factors are convolutions, applied one after another:
+
+    svd      W [K][C R S] ~ A [K][rank] B [rank][C R S]
+             R x S to `rank` channels, then 1 x 1 to K
+    tucker   W [K][C][R][S] ~ A [K][rk] core [rk][rc][R][S] B [rc][C]
+             1 x 1 to rc channels, R x S to rk, 1 x 1 to K
+
+At full rank the result is the convolution; below it, the best approximation of the weights that the
+form allows (tucker: nearly the best). Zhang et al. 2016 (TPAMI 38); Kim et al., "Compression of
+Deep Convolutional Neural Networks", ICLR 2016.
 """
 
 from __future__ import annotations
@@ -80,8 +82,7 @@ class LowRank:
         )
 
     def reconstruction_error(self, layer: ConvLayer, w: Array) -> float:
-        """|W - product of its factors| / |W|, Frobenius norms: at full rank 0, at rank 0 it would
-        be 1."""
+        """|W - product of its factors| / |W|, Frobenius norms: 0 at full rank, 1 at none."""
         import numpy as np
 
         return float(np.linalg.norm(w - self.rebuilt(layer, w)) / np.linalg.norm(w))
@@ -105,8 +106,10 @@ def _link(layer: ConvLayer, number: int, of: int) -> Stage:
 
 
 def _inner(layer: ConvLayer, c: int, k: int, *, taps: bool, first: bool) -> ConvLayer:
-    """A link with c and k channels a group: with the layer's window, or 1 x 1 on what the window
-    left (or will read)."""
+    """A link with c and k channels a group, as the layer's window or as 1 x 1.
+
+    A link of 1 x 1 runs on what the window left, or will read.
+    """
     density = Density(1.0, layer.density.activations) if first else DENSE
     if taps:
         return replace(layer, c=c * layer.groups, k=k * layer.groups, density=density)
@@ -126,8 +129,10 @@ def _inner(layer: ConvLayer, c: int, k: int, *, taps: bool, first: bool) -> Conv
 
 
 class Svd(LowRank):
-    """rank (C/groups R S N P Q + K/groups N P Q) multiplications a group; rank up to min(K/groups,
-    C/groups R S)."""
+    """rank (C/groups R S N P Q + K/groups N P Q) multiplications a group.
+
+    The rank is up to min(K/groups, C/groups R S).
+    """
 
     summary = "an R x S convolution to rank channels, then 1 x 1 to K"
 
@@ -156,8 +161,10 @@ class Svd(LowRank):
 
 
 class Tucker(LowRank):
-    """rc C H W + rk rc R S P Q + K rk P Q multiplications an image (C, K, ranks of a group); ranks
-    up to C and K."""
+    """rc C H W + rk rc R S P Q + K rk P Q multiplications an image.
+
+    C, K and the ranks are those of a group; the ranks are up to C and K.
+    """
 
     summary = "1 x 1 to rc channels, R x S to rk, then 1 x 1 to K"
 
@@ -174,8 +181,10 @@ class Tucker(LowRank):
         )
 
     def factors(self, layer: ConvLayer, w: Array) -> tuple[Array, ...]:
-        """Higher-order SVD: the leading singular vectors of the unfoldings along C and K, and the
-        core between them."""
+        """Higher-order SVD: the leading singular vectors along C and K, and the core between.
+
+        The vectors are those of the unfoldings.
+        """
         import numpy as np
 
         rc, rk = self.ranks

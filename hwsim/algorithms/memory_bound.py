@@ -45,8 +45,11 @@ class MemoryBound:
 
 
 def _pool(layer: PoolLayer) -> Stage:
-    """for n, c, p, q, r, s:  ofmap[n][c][p][q] = max(ofmap, ifmap[n][c][p*u + r - pad][q*u + s -
-    pad])"""
+    """The loops of a pool that takes the maximum; an average adds up instead.
+
+    for n, c, p, q, r, s:
+        ofmap[n][c][p][q] = max(ofmap, ifmap[n][c][p*u + r - pad][q*u + s - pad])
+    """
     bytes_ = width(layer.dtype)
     image = (along("n", layer.n), along("c", layer.c))
     (down, across), ((top, _), (left, _)) = layer.strides, layer.pads
@@ -96,8 +99,11 @@ def _elementwise(layer: ElementwiseLayer) -> Stage:
 
 
 def _move(layer: MoveLayer) -> Stage:
-    """for n, o, i:  out[n][o] = in[n][o*steps + i]     where more is read than written
-    for n, i, o:  out[n][i*steps + o] = in[n][i]     where more is written"""
+    """A copy in which each word of the shorter side meets several of the longer.
+
+    for n, o, i:  out[n][o] = in[n][o*steps + i]     where more is read than written
+    for n, i, o:  out[n][i*steps + o] = in[n][i]     where more is written
+    """
     bytes_ = width(layer.dtype)
     few, many = sorted((layer.reads, layer.writes))
     steps = -(-many // few)

@@ -1,10 +1,12 @@
 """Offset-add: one matrix product of every input position with every tap, then shifted additions.
 
-    T[r][s][k][h][w] = sum over c of ifmap[c][h][w] * filter[k][c][r][s]          a product of R S K
-    columns, no im2col matrix
-    ofmap[k][p][q]   = sum over r, s of T[r][s][k][p*u + r*d - pad][q*u + s*d - pad]
- The derivation is EINNET's (Zheng et al., OSDI 2023). The input is read once; T, R S K N H W
-elements, is written and read. Transposed, the same T is added where each tap of each input falls.
+    T[r][s][k][h][w] = sum over c of ifmap[c][h][w] * filter[k][c][r][s]
+    ofmap[k][p][q]   = sum over r, s of
+                       T[r][s][k][p*u + r*d - pad][q*u + s*d - pad]
+
+The first line is a product of R S K columns, without an im2col matrix. The input is read once; T, R
+S K N H W elements, is written and read. Transposed, the same T is added where each tap of each
+input falls. The derivation is EINNET's (Zheng et al., OSDI 2023).
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
 
 
 class OffsetAdd:
-    """N K H W (C/groups) R S multiplications, one for every input position, needed or not; R S - 1
-    additions an output.
+    """N K H W (C/groups) R S multiplications; R S - 1 additions an output.
+
+    There is one for every input position, needed or not.
 
     Fused, the products T of a few filters at a time stay on chip and are added up from there.
     """
@@ -81,8 +84,11 @@ class OffsetAdd:
 
 
 def _all_taps(layer: Convolution) -> Stage:
-    """for g, n, h, w, r, s, k, c:  T[r][s][g][k][n][h][w] += ifmap[n][g][c][h][w] *
-    filter[g][k][c][r][s]"""
+    """The product of every input position with every tap.
+
+    for g, n, h, w, r, s, k, c:
+        T[r][s][g][k][n][h][w] += ifmap[n][g][c][h][w] * filter[g][k][c][r][s]
+    """
     places = (("n", layer.n), ("h", layer.h), ("w", layer.w))
     columns = (("r", layer.r), ("s", layer.s), ("k", layer.k // layer.groups))
     sums = (("c", layer.c // layer.groups),)
@@ -112,8 +118,12 @@ def _all_taps(layer: Convolution) -> Stage:
 
 
 def _shifted_add(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
-    """for n, g, k, p, q:  ofmap[n][g][k][p][q] = sum over r, s of T[r][s][g][k][n][p*u + r*d -
-    pad][q*u + s*d - pad]"""
+    """The additions of T, each tap's part shifted to where it falls.
+
+    for n, g, k, p, q:
+        ofmap[n][g][k][p][q] =
+            sum over r, s of T[r][s][g][k][n][p*u + r*d - pad][q*u + s*d - pad]
+    """
     taps = tuple(
         _slab(layer, rows, columns, r, s) for r, s in product(range(rows.taps), range(columns.taps))
     )

@@ -1,8 +1,11 @@
-"""Winograd's minimal filtering F(m x n, r x s): fewer general multiplications, more additions and
-traffic.
- Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016:  Y = A^T [(G g G^T)
-. (B^T d B)] A. The transforms come from Toom-Cook interpolation over exact fractions. Strided,
-dilated and transposed layers are split into phases of stride 1 first (hwsim.ir.phases).
+"""Winograd's minimal filtering F(m x n, r x s): fewer general multiplications, more additions.
+
+    Y = A^T [(G g G^T) . (B^T d B)] A
+
+Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. What is saved in
+multiplications is paid in additions and traffic. The transforms come from Toom-Cook interpolation
+over exact fractions. Strided, dilated and transposed layers are split into phases of stride 1 first
+(hwsim.ir.phases).
 """
 
 from __future__ import annotations
@@ -66,8 +69,9 @@ class Transforms:
 
 @lru_cache(maxsize=64)
 def transforms(m: int, r: int, points: tuple[Fraction, ...] = POINTS) -> Transforms:
-    """F(m, r) from the first m + r - 2 of the points and the point at infinity (Toom-Cook,
-    transposed).
+    """F(m, r) by Toom-Cook, transposed, from m + r - 2 points and the point at infinity.
+
+    The points are the first m + r - 2 of those given.
 
     Rows are scaled so that every denominator stands in g and is positive, which gives Lavin and
     Gray's matrices. With one tap, or one output, nothing is shared and m + r - 1 products are what
@@ -147,8 +151,9 @@ def _method(down: Transforms, across: Transforms) -> Method:
 
 
 class Winograd:
-    """F(m x n, r x s): tiles (m+r-1)(n+s-1) N K C/groups multiplications, tiles = ceil(P/m)
-    ceil(Q/n), whole at edges.
+    """F(m x n, r x s): tiles (m+r-1)(n+s-1) N K C/groups multiplications.
+
+    There are ceil(P/m) ceil(Q/n) tiles, whole at edges.
 
     Along an axis with one tap a tile is one output long: a 1 x 7 filter is the one-dimensional F(m,
     7). Fused, the temporaries V and M of a block of tiles at a time stay on chip.
@@ -285,8 +290,9 @@ class Winograd:
 
 
 def _rectified(plan: Plan, density: Density, plain: str) -> Plan:
-    """Winograd-ReLU (Liu et al., ICLR 2018): U is what is trained and pruned, and the ReLU comes
-    after the input transform.
+    """Winograd-ReLU (Liu et al., ICLR 2018): the filters U are what is trained and pruned.
+
+    The ReLU comes after the input transform.
 
     Densities are U's and V's, so both shares count in every product. plain: the algorithm whose U
     it is.

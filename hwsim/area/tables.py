@@ -65,8 +65,7 @@ LOGIC = {  # area, 45 nm being 1
 
 
 def at_node(table: Mapping[int, float], node_nm: float) -> float:
-    """A table's value at a node, between two nodes by their logarithms, beyond its ends the
-    ends'."""
+    """A table's value at a node, between two nodes by logarithms, beyond its ends the ends'."""
     nodes = sorted(table)
     if node_nm <= nodes[0]:
         return table[nodes[0]]

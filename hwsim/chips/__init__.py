@@ -1,5 +1,6 @@
-"""Networks on several chips: layers split over chips, in a pipeline, or copied for parts of a
-batch.
+"""Networks on several chips: layers split over them, in a pipeline, or copied.
+
+These are the three ways, which may be used together, and what moves:
 
     tensor      every layer's channels or heads are split over t chips, which exchange what they
                 lack (hwsim.chips.shards, hwsim.chips.tensor)

@@ -52,8 +52,10 @@ class Network:
         return graph_of(self.system.topology, self.system.shape)
 
     def collective(self, kind: str, chips: tuple[int, ...], size: float) -> Call:
-        """The soonest done of all algorithms and protocols. size: bytes of the whole buffer, as
-        each chip has, or ends with, all of it."""
+        """The soonest done of all algorithms and protocols.
+
+        size: bytes of the whole buffer, as each chip has, or ends with, all of it.
+        """
         if len(chips) < 2 or size <= 0:
             return Call(0.0)
         bandwidth = self.system.link.bandwidth.bytes_per_cycle(1.0)

@@ -39,8 +39,11 @@ State = Literal["whole", "split"]
 
 @dataclass(frozen=True)
 class Way:
-    """How a layer is split. layer: each chip's part. takes, gives: its inputs' and its output's
-    state. collective: what its output's sums need, '' for nothing."""
+    """How a layer is split.
+
+    layer: each chip's part. takes, gives: its inputs' and its output's state. collective: what its
+    output's sums need, '' for nothing.
+    """
 
     name: str
     layer: Layer

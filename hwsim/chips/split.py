@@ -29,8 +29,10 @@ Layout = tuple[int, int, int, int]  # chips along tensor, pipeline and data, mic
 
 @dataclass(frozen=True)
 class Asked:
-    """What is fixed: numbers of chips along tensor, pipeline and data, and of microbatches; 0 for
-    what is searched."""
+    """What is fixed: numbers of chips along tensor, pipeline and data, and of microbatches.
+
+    A 0 is searched.
+    """
 
     tensor: int = 0
     pipeline: int = 0
@@ -40,9 +42,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers of one stage of the pipeline on each of its chips. computing, moving, sending: seconds
-    of a microbatch in layers, in collectives, and in passing on what the next stage needs. weights,
-    caches: bytes of weights, and of keys and values."""
+    """Layers of one stage of the pipeline on each of its chips.
+
+    computing, moving, sending: seconds of a microbatch in layers, in collectives, and in passing on
+    what the next stage needs. weights, caches: bytes of weights, and of keys and values.
+    """
 
     layers: tuple[Chosen, ...]
     computing: float
@@ -99,8 +103,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Split:
-    """Every option, quickest first, those that do not fit the chips' memory last. alone: on one
-    chip, were its memory large enough."""
+    """Every option, quickest first, those that do not fit the chips' memory last.
+
+    alone: on one chip, were its memory large enough.
+    """
 
     system: System
     workload: Workload
@@ -125,8 +131,9 @@ def split(
     dtype: str | None = None,
     progress: Progress | None = None,
 ) -> Split:
-    """Lay a workload on all chips of a system. Layers are simulated on one chip; what moves between
-    chips is not hidden behind them.
+    """Lay a workload on all chips of a system.
+
+    Layers are simulated on one chip; what moves between chips is not hidden behind them.
 
     Raises HwsimError where nothing that was asked for can be laid out.
     """
@@ -155,8 +162,11 @@ def split(
 
 @dataclass(frozen=True)
 class _Chip:
-    """A chip as a stage may find it. times: seconds of every part of a layer. room: bytes for
-    weights. caches: does the room take keys and values too?"""
+    """A chip as a stage may find it.
+
+    times: seconds of every part of a layer. room: bytes for weights. caches: does the room take
+    keys and values too?
+    """
 
     times: Mapping[Layer, float]
     room: float
@@ -166,8 +176,11 @@ class _Chip:
 def _chips(
     run: Job, typed: Workload, layouts: Sequence[Layout], progress: Progress | None
 ) -> list[_Chip]:
-    """One that keeps its weights on the chip, where the machine has such a memory; then one whose
-    weights fit the DRAM, then one whose weights need not."""
+    """Ways in which a stage may find its chip, by where the weights are.
+
+    One chip keeps its weights on it, where the machine has such a memory; one has weights that fit
+    the DRAM; one has weights that need not.
+    """
     machine, batch = run.machine, typed.batch
     parts = {
         way.layer
@@ -262,8 +275,10 @@ def _times(run: Job, parts: set[Layer], progress: Progress | None) -> dict[Layer
 
 
 def _sends(ways: tuple[Chosen, ...], t: int, p: int, network: Network) -> list[float]:
-    """Seconds in which a chip sends its part of the maps behind each layer to its peer of the next
-    stage."""
+    """Seconds in which a chip sends its part of the maps behind each layer to the next stage.
+
+    It goes to the chip's peer there.
+    """
     if p == 1:
         return [0.0] * len(ways)
     return [network.collective("send", (0, t), one.leaves).seconds for one in ways]

@@ -24,8 +24,10 @@ Moves = Callable[[str, int], float]  # (collective, bytes of the whole buffer) -
 
 @dataclass(frozen=True)
 class Chosen:
-    """A layer's way: seconds of a chip's part, and of what moves before and after it. leaves: bytes
-    on each chip of the maps that are needed behind it."""
+    """A layer's way: seconds of a chip's part, and of what moves before and after it.
+
+    leaves: bytes on each chip of the maps that are needed behind it.
+    """
 
     name: str
     way: Way

@@ -1,5 +1,4 @@
-"""What `auto` does: which algorithms it tries on a layer, which of them it need not simulate, and
-which it takes."""
+"""What `auto` does: which algorithms it tries, which it need not simulate, which it takes."""
 
 from __future__ import annotations
 
@@ -49,13 +48,12 @@ def candidates(layer: Layer) -> list[str]:
 def cannot_win(
     layer: Layer, algorithm: str, machine: Machine, objective: str, best: LayerResult
 ) -> bool:
-    """True when the least that an algorithm can take is more than what another took: it need not be
-    simulated.
+    """True when the least that an algorithm can take is more than what another took.
 
-    The least: its multiplications, its other operations and the words that must come and go, each
-    at the machine's full rate, and the launches of its kernels, of every block where it is fused.
-    Zeros that some units skip are not considered; layers that have them
-    are always simulated.
+    It need not be simulated then. The least: its multiplications, its other operations and the
+    words that must come and go, each at the machine's full rate, and the launches of its kernels,
+    of every block where it is fused. Zeros that some units skip are not considered; layers that
+    have them are always simulated.
     """
     if getattr(layer, "density", DENSE) != DENSE:
         return False
@@ -102,8 +100,9 @@ def vector_rate(machine: Machine, dtype: str) -> float:
 def best_result(
     name: str, outcomes: Sequence[LayerResult | HwsimError], objective: str, explain: bool
 ) -> LayerResult:
-    """The best of a layer's results by an objective, the one of less energy among equals; with what
-    it beat where asked to explain.
+    """The best of a layer's results by an objective, the one of less energy among equals.
+
+    Where it is asked to explain, with what it beat.
 
     Raises the first error when nothing ran.
     """
@@ -132,8 +131,10 @@ def best_result(
 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:
-    """What the best needs of the runner-up's, the objective first: where its advantage comes from,
-    and what it pays."""
+    """What the best needs of the runner-up's, the objective first.
+
+    It tells where its advantage comes from, and what it pays.
+    """
     shares = []
     for name in by_rank(objective):
         measure, what = OBJECTIVES[name].measure, OBJECTIVES[name].what

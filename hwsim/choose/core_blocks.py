@@ -53,8 +53,11 @@ def best_blocks(
     seconds: float | None,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Found, StageResult]:
-    """The best nest that was met, and what it simulates to. Interrupted, or after `seconds`, the
-    best so far. Raises HwsimError where the rule's own nest does not run."""
+    """The best nest that was met, and what it simulates to.
+
+    Interrupted, or after `seconds`, the best so far. Raises HwsimError where the rule's own nest
+    does not run.
+    """
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
     begun = time.monotonic()

@@ -18,8 +18,11 @@ SMALLER, LARGER = 6, 3  # powers of two below and above the size that the machin
 
 @dataclass(frozen=True)
 class Point:
-    """capacity: of the buffer, in bytes. dram_bytes: the least found; None where nothing fits. gap:
-    how much less the optimum could be, as a share; proven: not at all."""
+    """One size of a buffer, and the least DRAM traffic with it.
+
+    capacity: of the buffer, in bytes. dram_bytes: the least found; None where nothing fits. gap:
+    how much less the optimum could be, as a share; proven: not at all.
+    """
 
     capacity: int
     dram_bytes: int | None
@@ -36,8 +39,10 @@ def buffer_curve(
     seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Point, ...]:
-    """Sizes from 1/64 to 8 times the machine's own, by powers of two; all layers that multiply
-    together, equal ones once, as dense ones.
+    """DRAM traffic by the size of a buffer, from 1/64 to 8 times the machine's own.
+
+    Sizes go by powers of two. It is of all layers that multiply together, equal ones once, as dense
+    ones.
 
     Raises UnknownName for a memory that is no scratchpad of the machine, HwsimError where no size
     fits.

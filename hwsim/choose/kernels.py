@@ -1,5 +1,6 @@
-"""Which of a library's kernels a product runs on a GPU: every tile, split and cluster timed in
-closed form, the fastest taken.
+"""Which of a library's kernels a product runs on a GPU: all are timed, the fastest is taken.
+
+Every tile, split and cluster is timed in closed form:
 
     families that take the data type and how the rows are aligned
       x tiles that fit an SM  x  parts of the reduction  x  clusters  ->  times  ->  the fastest
@@ -73,8 +74,10 @@ class KernelChoice:
 def choices(
     layers: Sequence[tuple[str, Layer, str]], machine: Machine, dtype: str, most: int
 ) -> list[KernelChoice]:
-    """For (name, layer, algorithm) the fastest kernels of every product that a library's kernel
-    runs; none on machines without a library."""
+    """The fastest kernels of every product that a library runs, by (name, layer, algorithm).
+
+    There are none on machines without a library.
+    """
     found = []
     for name, layer, algorithm in layers:
         plan, _ = exploit(lower(layer, algorithm).with_dtype(layer.dtype or dtype), layer, machine)
@@ -88,14 +91,19 @@ def choices(
 
 
 def as_convolution(stage: Stage, library: Library, dtype: str) -> bool:
-    """Does it run a convolution's kernels? Of one tap without gaps it is a product, where those
-    kernels would want the maps in another layout."""
+    """Does it run a convolution's kernels?
+
+    Of one tap without gaps it is a product, where those kernels would want the maps in another
+    layout.
+    """
     return stage.gathers or (stage.has_taps and not library.wants_channels_last(dtype))
 
 
 def alignment(stage: Stage) -> int:
-    """Bytes that the rows of a stage's operands and results are all a multiple of, up to 16; of a
-    convolution, their channels."""
+    """Bytes, up to 16, that all rows of a stage's operands and results are a multiple of.
+
+    A convolution's rows are its channels.
+    """
     view = stage.view
     assert view is not None
     if stage.gathers:
@@ -106,8 +114,10 @@ def alignment(stage: Stage) -> int:
 
 
 def _row_bytes(tensor: Tensor, view: GemmView) -> int:
-    """Bytes that lie side by side: along the fastest axis, and those beside it that play the same
-    part in the product."""
+    """Bytes that lie side by side: along the fastest axis, and those beside it.
+
+    These count where they play the same part in the product.
+    """
     order = [tensor.axes[number] for number in reversed(tensor.order)]
     parts = (view.m, view.n, view.k, view.b)
     part = next((dims for dims in parts if set(order[0].dims) <= set(dims)), ())
@@ -142,8 +152,10 @@ def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:
 
 
 def as_called(stage: Stage, machine: Machine, kernel: Kernel) -> Kernel:
-    """A kernel that was named by its tile, in the cluster and the order of blocks in which the
-    library would call it: the fastest."""
+    """A kernel that was named by its tile, as the library would call it.
+
+    That is in the cluster and the order of blocks that are the fastest.
+    """
     family, chip = kernel.library.families[kernel.family], Chip.of(machine)
     product, dtype = product_of(stage), stage.dtype or machine.dtype
     resident = chip.room.resident(kernel.tile, product.width)
@@ -227,8 +239,10 @@ def _base(
 def _split(
     product: Product, family: Family, base: Candidates, chip: Chip
 ) -> tuple[Candidates, Ints]:
-    """Each row with every split of the reduction that fills idle SMs; beside it the row's number
-    in the base."""
+    """Each row with every split of the reduction that fills idle SMs.
+
+    Beside it is the row's number in the base.
+    """
     blocks = np.ceil(product.m / base.m) * np.ceil(product.n / base.n) * product.batch
     room = chip.sm.sms * base.resident
     steps = np.ceil(product.k / base.k)

@@ -1,5 +1,4 @@
-"""One layer on one machine: its plan's stages scheduled, run in order, and checked against
-physics."""
+"""One layer on one machine: its plan's stages scheduled, run in order, and checked."""
 
 from __future__ import annotations
 
@@ -56,8 +55,9 @@ def simulate_layer(
     nests: Mapping[str, Nest] | None = None,
     planned: Machine | None = None,
 ) -> LayerResult:
-    """Run a layer's plan; every layer starts with its data in DRAM and ends with its output there,
-    but for what an explicit memory keeps.
+    """Run a layer's plan, from its data in DRAM to its output there.
+
+    What an explicit memory keeps need not come from there, or go.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
     stage, nests to run instead of what a dataflow or the mapper would schedule. planned: a
@@ -129,8 +129,10 @@ def _caches(
 
 
 def _run_stages(plan: Plan, under: _Conditions, ends: bool) -> dict[str, StageResult]:
-    """Every timed stage of a plan, or of a fused plan's block, in order; ends: the layer ends with
-    it."""
+    """Every timed stage of a plan, or of a fused plan's block, in order.
+
+    ends: the layer ends with it.
+    """
     machine, choice = under.machine, under.choice
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
@@ -158,8 +160,10 @@ def _put_together(
     runs: Sequence[Mapping[str, StageResult]],
     under: _Conditions,
 ) -> tuple[StageResult, ...]:
-    """Every stage's result over all blocks; the plan as asked for says how many operations were
-    needed."""
+    """Every stage's result over all blocks.
+
+    The plan as it was asked for says how many operations were needed.
+    """
     needed = {stage.name: stage.operations for stage in asked.stages}
     number = sum(block.times for block in blocks)
     return tuple(
@@ -209,8 +213,7 @@ def _fits_in_dram(plan: Plan, machine: Machine) -> None:
 
 
 def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
-    """A machine's caches, empty, and the stages' tensors laid out behind them; None without
-    caches."""
+    """A machine's caches, empty, and the stages' tensors behind them; None without caches."""
     caches = caches_of(machine)
     if not caches:
         return None
@@ -223,8 +226,10 @@ def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | Non
 
 
 def l2_in_closed_form(machine: Machine, stages: list[Stage]) -> L2Buffers | None:
-    """A GPU's L2 in closed form where its library's kernels would look up too many lines; else
-    None."""
+    """A GPU's L2 in closed form where its library's kernels would look up too many lines.
+
+    Else None.
+    """
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
         return None
@@ -257,8 +262,10 @@ def _refuse_what_cores_have(machine: Machine, caches: list[tuple[str, Cache]]) -
 def run_nest(
     nest: Nest, machine: Machine, dtype: str, around: Surroundings, timeline: bool = False
 ) -> StageResult:
-    """A stage's nest timed, and what it moved as energy and reuse. Raises HwsimError where the
-    timing refuses it."""
+    """A stage's nest timed, and what it moved as energy and reuse.
+
+    Raises HwsimError where the timing refuses it.
+    """
     timing = TIMINGS[machine.compute.timing]
     refusal = timing.refuses(nest, machine)
     if refusal is not None:
@@ -310,8 +317,11 @@ def energy_moved(
 def _gate_filter_reads(
     moved: dict[str, dict[str, int]], nest: Nest, machine: Machine, accesses: Accesses
 ) -> None:
-    """Where PEs gate zeros, filters are read from a PE's scratchpad only for products that switch
-    the multiplier."""
+    """Take from `moved` the filter reads that gating PEs leave out.
+
+    Where PEs gate zeros, filters are read from a PE's scratchpad only for products that switch the
+    multiplier.
+    """
     stage, operations = nest.stage, nest.stage.operations
     if machine.compute.zeros != "gating" or not operations.multiplies:
         return

@@ -29,21 +29,25 @@ from hwsim.schedule.layer_pair import (
 )
 from hwsim.schedule.mapper import Options
 
+# what is on the chip, and in whose memory
 HELD: dict[str, Role] = {
     "input": "activation",
     "between": "activation",
     "first": "weight",
     "second": "weight",
     "output": "output",
-}  # what is on the chip, and in whose memory
+}
 OBJECTIVES = ("dram", "latency")
 SECONDS = 20.0  # for the search of each layer by itself, where none are given
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to run the pair. held: bytes on the chip by tensor. again: products done again, as a
-    share of those needed. cycles: that the products and DRAM take at least."""
+    """One way to run the pair.
+
+    held: bytes on the chip by tensor. again: products done again, as a share of those needed.
+    cycles: that the products and DRAM take at least.
+    """
 
     blocks: Blocks
     dram_bytes: int
@@ -91,8 +95,10 @@ def fuse_layers(
     seconds: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FusedPair:
-    """Every choice of hwsim.schedule.layer_pair, by DRAM traffic or by time, then the other, then
-    room. Layers are taken as dense ones.
+    """Every choice of hwsim.schedule.layer_pair, the best first.
+
+    They stand by DRAM traffic or by time, then by the other, then by room. Layers are taken as
+    dense ones.
 
     Raises HwsimError for layers that do not follow each other and for machines without memories
     that a program fills, UnknownName for another objective.
@@ -150,8 +156,10 @@ def _apart(
 
 
 def _homes(machine: Machine) -> dict[str, str]:
-    """The chip's first memory for each tensor. Filters may have none, and pass by to the array.
-    Raises HwsimError where maps have none."""
+    """The chip's first memory for each tensor.
+
+    Filters may have none, and pass by to the array. Raises HwsimError where maps have none.
+    """
     homes = {}
     for what, role in HELD.items():
         shared = [name for name in machine.chain(role) if _is_shared(machine, name)]
@@ -236,8 +244,10 @@ class _Table:
         return found
 
     def curve(self) -> tuple[Choice, ...]:
-        """By room: each moves less than all that take less room. At the end, where it does fewer
-        products, the one that moves the least with the fewest."""
+        """By room: each moves less than all that take less room.
+
+        At the end, where it does fewer products, the one that moves the least with the fewest.
+        """
         points: list[tuple[float, float, float, int, int]] = []
         for number, costs in enumerate(self.costs):
             room = sum(self.held(costs).values())

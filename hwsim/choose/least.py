@@ -19,8 +19,10 @@ from hwsim.timing.physics import port_cycles
 
 @dataclass(frozen=True)
 class Least:
-    """What no simulation goes below; energy and DRAM bytes of a nest's counts are what it will
-    say."""
+    """What no simulation goes below.
+
+    Energy and DRAM bytes of a nest's counts are what it will say.
+    """
 
     cycles: float
     picojoules: float

@@ -83,8 +83,10 @@ class Mappings:
         )
 
     def nest_file(self, machine: str | None = None) -> str:
-        """A file of these nests for `hwsim run --nest`; machine: its name or path, when that is not
-        its own name."""
+        """A file of these nests for `hwsim run --nest`.
+
+        machine: its name or path, when that is not its own name.
+        """
         from hwsim.ir.nest_text import nest_text
 
         return nest_text(
@@ -104,8 +106,10 @@ def map_workload(
     seconds: float | None,
     progress: Progress | None,
 ) -> Mappings:
-    """Equal layers once; layers that do not multiply are left out. Interrupted, what there is.
-    Raises as hwsim.map_layers."""
+    """The best mapping of every layer that multiplies, equal layers once.
+
+    Interrupted, what there is. Raises as hwsim.map_layers.
+    """
     if isinstance(machine.compute, Core) and options != Options():
         raise HwsimError(
             f"{machine.name} has no array to share and no counts by convention; expected no "
@@ -198,8 +202,11 @@ def _runner(machine: Machine, stage: Stage, last: bool) -> Runner:
 def _better_of_flows(
     name: str, layer: Layer, machine: Machine, found: Found, placement: Placement, run: Runner
 ) -> MappedStage:
-    """The mapper's nest, or another where that is better once simulated: its own runners-up, since
-    bounds leave out waiting, and the dataflows', since spaces leave out nests that they know of."""
+    """The mapper's nest, or another where that is better once simulated.
+
+    Others are the mapper's own runners-up, since bounds leave out waiting, and the dataflows'
+    nests, since spaces leave out nests that they know of.
+    """
     measure = MEASURES[found.objective]
     best = MappedStage(name, layer, found, found.nest, None, run(found.nest))
     so_far = measure(best.simulated)[0]

@@ -35,9 +35,11 @@ AS_ESTIMATED = 1.01  # times the least estimate: a nest that takes no more ends 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run asked of its layers. dataflow: by name, the best when None. objective: what nests
-    are chosen by. timeline: keep when tiles moved and steps ran. patient: caches are simulated
-    however long that takes."""
+    """What a run asked of its layers.
+
+    dataflow: by name, the best when None. objective: what nests are chosen by. timeline: keep when
+    tiles moved and steps ran. patient: caches are simulated however long that takes.
+    """
 
     dataflow: str | None = None
     objective: str = "latency"
@@ -67,8 +69,7 @@ def best_nest_run(
     run: Callable[[Nest], StageResult],
     planned: Machine | None = None,
 ) -> StageResult:
-    """The stage under the named dataflow; without a name the better of the rules' nest and the
-    mapper's.
+    """The stage under the named dataflow, or the better of the rules' nest and the mapper's.
 
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the
     simulation tells. A GPU's library has kernels, of which the fastest runs. On systolic arrays,
@@ -105,8 +106,7 @@ def best_nest_run(
 
 
 def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Kernel:
-    """The kernel that a dataflow names, as the library would call it; without a name the
-    fastest."""
+    """The kernel that a dataflow names, or the fastest, as the library would call it."""
     if dataflow is None:
         return best_kernels(stage, machine)[0].kernel
     return as_called(stage, machine, named_kernel(stage, machine, dataflow))
@@ -119,8 +119,10 @@ def _best_of_dataflows(
     choice: Choice,
     run: Callable[[Nest], StageResult],
 ) -> StageResult | HwsimError:
-    """The best nest of the first of the dataflows that apply, or what kept the first from fitting;
-    a named one must fit."""
+    """The best nest of the first of the dataflows that apply, or what kept the first from fitting.
+
+    A named one must fit.
+    """
     tried: list[StageResult | HwsimError] = []
     for flow in applicable(stage, machine, choice.dataflow):
 
@@ -141,8 +143,11 @@ def best_candidate(
     objective: str,
     run: Callable[[Nest], StageResult],
 ) -> StageResult:
-    """The best of a dataflow's finalists, simulated: those near the least estimate, until one takes
-    hardly more than it, or none that is left can be better."""
+    """The best of a dataflow's finalists, simulated.
+
+    Those near the least estimate are, until one takes hardly more than it, or none that is left
+    can be better.
+    """
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None

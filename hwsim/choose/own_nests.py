@@ -37,8 +37,11 @@ class OwnNests:
 
 
 def read_nests(path: str | Path) -> OwnNests:
-    """A file and its machine, whose path counts from the file's folder, or else from the current
-    one. Raises ConfigError with every fault."""
+    """A file of nests and its machine.
+
+    The machine's path counts from the file's folder, or else from the current one. Raises
+    ConfigError with every fault.
+    """
     file, document = load_nests(path)
     beside = Path(path).parent / file.machine
     machine = load_machine(beside if beside.is_file() else file.machine)
@@ -50,8 +53,10 @@ def simulate_nests(
     progress: Callable[[int, int], None] | None = None,
     patient: bool = False,
 ) -> tuple[LayerResult, ...]:
-    """Every layer with its nests. Raises ConfigError where one does not fit its stage or the
-    machine, at its line."""
+    """Every layer with its nests.
+
+    Raises ConfigError where one does not fit its stage or the machine, at its line.
+    """
     layers = own.workload.layers
     done: list[LayerResult] = []
     for name, layer in layers.items():
@@ -77,8 +82,10 @@ def simulate_nests(
 
 
 def _laid_out(own: OwnNests, name: str, plan: Plan) -> Plan:
-    """A layer's plan, its arrays as the file says. Raises ConfigError at the line of those that the
-    plan does not have."""
+    """A layer's plan, its arrays as the file says.
+
+    Raises ConfigError at the line of those that the plan does not have.
+    """
     number, entry = next(
         (number, entry) for number, entry in enumerate(own.file.nests) if entry.layer == name
     )

@@ -1,12 +1,13 @@
-"""The lecture's tiled product on a machine with caches: what every memory serves, by simulating the
-tiled loops.
+"""The lecture's tiled product on a machine with caches, by simulating the tiled loops.
 
-CPU, one core:                            GPU:
-for m step v1: for n step v2:             par m step v1, n step v2:     blocks
-  for k step v3:                            for k step v3:              A and B tiles in shared
-  memory
-    registers: the tiles, where they fit      par threads: squares of C in their registers
-    else m, n, k one by one
+    CPU, one core:                          GPU:
+
+    for m step v1: for n step v2:           par m step v1, n step v2:   blocks
+      for k step v3:                          for k step v3:            A and B in shared memory
+        registers: the tiles, if they fit       par threads:            squares of C in registers
+        else m, n, k one by one
+
+It tells what every memory serves.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ NAMES = ("A", "B", "C")
 
 
 def run_tiled(tiled: Tiled, machine: Machine) -> LayerResult:
-    """The tiled product on a CPU's core or a GPU. Raises HwsimError for a tile that the GPU's block
-    cannot hold."""
+    """The tiled product on a CPU's core or a GPU.
+
+    Raises HwsimError for a tile that the GPU's block cannot hold.
+    """
     layer = GemmLayer(tiled.m, tiled.n, tiled.k, dtype=machine.dtype)
     plan = lower(layer, "direct")
     (stage,) = plan.stages
@@ -84,8 +87,10 @@ def _on_blocks(tiled: Tiled, stage: Stage, machine: Machine) -> list[Loop | Hold
 
 
 def _square(tiled: Tiled) -> dict[str, int]:
-    """Outputs of a thread: as near to a square as leaves at most MOST_THREADS threads, so that it
-    reads the fewest operands."""
+    """A thread's outputs, as near to a square as leaves at most MOST_THREADS threads.
+
+    So it reads the fewest operands.
+    """
     count = -(-tiled.v1 * tiled.v2 // MOST_THREADS)
     shapes = [(m, -(-count // m)) for m in range(1, min(count, tiled.v1) + 1)]
     fitting = [(m, n) for m, n in shapes if n <= tiled.v2]

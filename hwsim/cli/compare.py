@@ -108,8 +108,10 @@ def command(
 
 
 def _typed(name: str) -> str:
-    """The command as it was typed, for a report to say what made it: the arguments and options of
-    the running subcommand."""
+    """The command as it was typed, for a report to say what made it.
+
+    It is the arguments and options of the running subcommand.
+    """
     context = click.get_current_context()
     given, parameters = context.params, context.command.params
     words = ["hwsim", name]

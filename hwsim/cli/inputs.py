@@ -56,8 +56,10 @@ set_option = click.option(
 
 
 def machines_with(names: Sequence[str], settings: tuple[Setting, ...]) -> list[Machine]:
-    """Several machines, each with the settings that its file has a place for. Raises HwsimError for
-    one that none has, or that makes a machine faulty."""
+    """Several machines, each with the settings that its file has a place for.
+
+    Raises HwsimError for one that none has, or that makes a machine faulty.
+    """
     homeless: dict[Setting, NoPlace] = {}
     machines = []
     for name in names:

@@ -1,5 +1,7 @@
-"""hwsim list: what there is. Put together once, and again when a file that it follows from, or what
-is installed, has changed."""
+"""hwsim list: what there is.
+
+Put together once, and again when a file that it follows from, or what is installed, has changed.
+"""
 
 from __future__ import annotations
 

@@ -135,8 +135,10 @@ def _lessons() -> list[tuple[str, str]]:
 
 
 def show(name: str) -> str:
-    """A machine, system, workload, algorithm or dataflow by name, or a YAML file by path. Raises
-    UnknownName."""
+    """A machine, system, workload, algorithm or dataflow by name, or a YAML file by path.
+
+    Raises UnknownName.
+    """
     if "/" in name or name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return _show_file(name)
     finders: dict[str, Callable[[], str]] = {}
@@ -292,8 +294,10 @@ def show_workload(workload: Workload) -> str:
 
 
 def show_algorithm(algorithm: Algorithm) -> str:
-    """What it is; for Winograd the transforms of a 3-tap filter, as matrices and as they are
-    computed."""
+    """What it is; for Winograd also the transforms of a 3-tap filter.
+
+    They are shown as matrices and as they are computed.
+    """
     text = (
         f"{textwrap.fill(f'{algorithm.name}: {algorithm.summary}', WIDTH)}\n{_document(algorithm)}"
     )

@@ -319,8 +319,7 @@ def _check_nests(flags: Flags) -> None:
 
 
 def _refuse_beside(what: str, flags: Sequence[tuple[str, object]]) -> None:
-    """Raises HwsimError naming the flags that were given though they mean nothing beside something
-    else."""
+    """Raises HwsimError naming flags that were given beside what they do not go with."""
     given = [flag for flag, value in flags if value]
     if given:
         raise HwsimError(f"{', '.join(given)} beside {what}; expected one or the other")
@@ -406,8 +405,10 @@ def _network(flags: Flags) -> Workload:
 
 
 def _show(flags: Flags, result: Result) -> bool:
-    """Write the files that were asked for and print the tables; false where standard output is
-    another's: JSON or CSV."""
+    """Write the files that were asked for and print the tables.
+
+    False where standard output is JSON or CSV.
+    """
     from hwsim.report.csv_table import csv_text
     from hwsim.report.files import write_file
     from hwsim.report.tables import LEGEND, nest_text, reuse_text, run_table

@@ -1,5 +1,4 @@
-"""SCALE-Sim's files in place of a machine and a workload, simulated or counted in its
-convention."""
+"""SCALE-Sim's files in place of a machine and a workload, simulated or counted its way."""
 
 from __future__ import annotations
 
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
 def count_as_scalesim(
     config: Path, topology: Path, dtype: str | None, report_to: Path | None, json_to: str | None
 ) -> str:
-    """The table in SCALE-Sim's conventions, or its JSON; its csv on request. A word's data type
-    changes none of the counts."""
+    """The table in SCALE-Sim's conventions, or its JSON; its csv on request.
+
+    A word's data type changes none of the counts.
+    """
     from hwsim.foreign.scalesim.config import load_config, scalesim_machine
     from hwsim.foreign.scalesim.report import compute_report, scalesim_document, scalesim_text
     from hwsim.foreign.scalesim.topology import load_topology
@@ -43,8 +44,10 @@ def simulate_scalesim(
     dtype: str | None,
     timeline: bool,
 ) -> Result:
-    """SCALE-Sim's files on the array as hwsim simulates it; what they say and it does not do is
-    noted on stderr."""
+    """SCALE-Sim's files on the array as hwsim simulates it.
+
+    What they say and it does not do is noted on stderr.
+    """
     from hwsim.api import simulate
     from hwsim.foreign.scalesim.config import load_config, scalesim_machine
     from hwsim.foreign.scalesim.topology import load_topology, scalesim_workload, topology_notes

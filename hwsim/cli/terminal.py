@@ -66,8 +66,10 @@ def print_text(text: str) -> None:
 
 
 def show(json_to: str | None, document: Mapping[str, Any], text: str) -> None:
-    """Write a document as JSON where it was asked for, and print the text, or the JSON in its place
-    where standard output is to have it."""
+    """Write a document as JSON where it was asked for, and print the text.
+
+    Where standard output is to have the JSON, it is printed in the text's place.
+    """
     if json_to is None:
         print_text(text)
         return
@@ -95,8 +97,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar on stderr while simulations run; a plain line now and then where stderr is no
-    terminal."""
+    """A bar on stderr while simulations run; plain lines where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

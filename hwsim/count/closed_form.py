@@ -1,19 +1,24 @@
-"""The closed form: every level's traffic from the loops alone, exact for ragged tiles, halos and
-spatial loops.
- Write S(t) for the tile a level holds at step t of the loops outside it. A tile is a box: on each
+"""The closed form: every level's traffic from the loops alone, without walking them.
+
+It is exact for ragged tiles, halos and spatial loops.
+
+Write S(t) for the tile a level holds at step t of the loops outside it. A tile is a box: on each
 axis a set that depends only on the loops over that axis' dims. When the loop j advances, the loops
 outside it stay, those inside it go from their last to their first value, so for every axis the sets
 before and after, A and A', are known without walking the other axes. The words that instances s of
 a level ask of the level outside, counted once when several ask for the same word, are
 
-    sum over steps of  prod_axes |union_s A'_s|  -  prod_axes |{x in union_s A'_s : every s that
-    needs x had it}|
- because the instances of different axes are independent: a word is asked for by nobody exactly when
+    sum over steps of   prod_axes |union_s A'_s|
+                      - prod_axes |{x in union_s A'_s : every s that needs x had it}|
+
+because the instances of different axes are independent: a word is asked for by nobody exactly when
 on every axis every instance that needs its coordinate had it. Both products' sums over steps factor
 over the axes. Dims that a tensor does not use are axes of one point that is there or, at a ragged
-edge, not. Partial sums leave as they came (the same sum with time reversed); a returning partial
-sum is read, a first visit is not. Partial sums of a word that reach a level at one step are added
-on the way; those that reach it at different steps meet there, and what lies there is read.
+edge, not.
+
+Partial sums leave as they came (the same sum with time reversed); a returning partial sum is read,
+a first visit is not. Partial sums of a word that reach a level at one step are added on the way;
+those that reach it at different steps meet there, and what lies there is read.
 """
 
 from __future__ import annotations
@@ -85,8 +90,10 @@ def touched_together(stages: Sequence[Stage], names: Collection[str]) -> dict[st
 
 
 def _idle_taps(stage: Stage) -> dict[str, frozenset[int]]:
-    """Of the dims that slide over an activation's axis, beside another, the values at which no
-    place meets a word of it."""
+    """Values of dims at which no place meets a word of an activation's axis.
+
+    The dims are those that slide over the axis, beside another.
+    """
     found: dict[str, frozenset[int]] = {}
     for tensor in stage.inputs:
         for axis in tensor.axes if tensor.role == "activation" else ():
@@ -168,8 +175,7 @@ class _Demand:
 
     @cached_property
     def asked(self) -> int:
-        """Words read outside: with multicast, a word that several instances ask for at once is read
-        once.
+        """Words read outside: with multicast, what several instances ask for at once is read once.
 
         Partial sums come back once in either case, to one of the instances that add to them.
         """
@@ -228,8 +234,11 @@ MOST_KEPT = 4_000_000  # numbers of all tables that are kept for nests with the 
 
 
 class _Kept:
-    """Tables and sums of nests that were counted before: candidates of one stage, and the same
-    layers on other machines, share most of their loops. All are let go when they grow too large."""
+    """Tables and sums of nests that were counted before.
+
+    Candidates of one stage, and the same layers on other machines, share most of their loops. All
+    are let go when they grow too large.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[tuple[int, tuple[Cut, ...]], _Table] = {}
@@ -326,8 +335,10 @@ class _Table:
         return self.start.size * 2 + len(self._ancestors) * len(self._ancestors[0])
 
     def moves(self, depth: int, own: bool) -> Pairs:
-        """(rows before, rows after) for every way this dim passes through an advance of a loop
-        inside `depth` of its temporal loops. own: it is the dim's."""
+        """(rows before, rows after) for every way this dim passes through an advance of a loop.
+
+        The loop is inside `depth` of its temporal loops. own: it is the dim's.
+        """
         outside = self._ancestors[depth]
         if own:
             inside = self._ancestors[depth + 1]
@@ -338,8 +349,10 @@ class _Table:
 
 
 class _AxisSum:
-    """Sums of |union| and |kept| over the steps of one axis; axis None is a dim that the tensor
-    does not use."""
+    """Sums of |union| and |kept| over the steps of one axis.
+
+    Axis None is a dim that the tensor does not use.
+    """
 
     def __init__(self, axis: Axis | None, tables: tuple[_Table, ...], refetch: bool) -> None:
         self._axis, self._tables, self._refetch = axis, tables, refetch
@@ -362,7 +375,9 @@ class _AxisSum:
 
     def moved(self, places: tuple[tuple[int, bool], ...], backwards: bool) -> tuple[int, int]:
         """Sums over the advances of a loop of the words needed now, and of those nobody lacks.
-        places: for each dim, its temporal loops outside that loop, and whether it is its own."""
+
+        places: for each dim, its temporal loops outside that loop, and whether it is its own.
+        """
         found = self._moved.get((places, backwards))
         if found is None:
             pairs = [table.moves(*place) for table, place in zip(self._tables, places, strict=True)]
@@ -428,8 +443,10 @@ class _AxisSum:
         return needed, int(kept.sum()) * self._axis.extent
 
     def _set_sums(self, now: list[Ints], then: list[Ints] | None) -> tuple[int, int]:
-        """Sets as bit masks, one step and asker at a time; equal cases are counted once and
-        multiplied."""
+        """Sets as bit masks, one step and asker at a time.
+
+        Equal cases are counted once and multiplied.
+        """
         needed = kept = 0
         for case, times in _cases(self._tables, now, then):
             union, lacked = 0, 0
@@ -483,8 +500,10 @@ class _Choice:
 def _cases(
     tables: tuple[_Table, ...], now: list[Ints], then: list[Ints] | None
 ) -> list[tuple[list[tuple[Ranges, Ranges | None]], int]]:
-    """Every combination of the dims' steps and askers, equal ones merged: ([(ranges, old ranges)],
-    times)."""
+    """Combinations of the dims' steps and askers: ([(ranges, old ranges)], times).
+
+    Equal ones are merged.
+    """
     combined: list[tuple[list[tuple[Ranges, Ranges | None]], int]] = [
         ([((), None if then is None else ())], 1)
     ]

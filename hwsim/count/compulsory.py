@@ -1,5 +1,4 @@
-"""What a layer must move whatever its algorithm and schedule: every word that comes or goes,
-once."""
+"""What a layer must move whatever its algorithm and schedule: each word once."""
 
 from __future__ import annotations
 
@@ -10,8 +9,9 @@ from hwsim.ir.stage import Plan
 
 
 def compulsory_of(reference: Plan, plan: Plan, kept: tuple[str, ...] = ()) -> int:
-    """What a layer must move whatever its algorithm: the feature maps of its direct plan, and the
-    weights of that or of its own.
+    """What a layer must move whatever its algorithm: its feature maps and weights.
+
+    Maps are those of its direct plan, weights of that or of its own.
 
     Factors may be smaller than the filters that they stand for; maps are what the layer is given
     and gives.
@@ -24,8 +24,10 @@ def compulsory_of(reference: Plan, plan: Plan, kept: tuple[str, ...] = ()) -> in
 
 @lru_cache(maxsize=4096)
 def compulsory_bytes(plan: Plan, kept: tuple[str, ...] = ()) -> int:
-    """Every distinct word that comes or goes, once; kept: roles of tensors that are left out, as
-    they stay on the chip."""
+    """Every distinct word that comes or goes, once.
+
+    kept: roles of tensors that are left out, as they stay on the chip.
+    """
     stages = tuple(stage for stage in plan.stages if not stage.offline)
     widths = {
         tensor.name: tensor.width

@@ -1,5 +1,6 @@
-"""Effectual multiplications on real arrays: the products whose two operands are not zero, counted
-one by one.
+"""Effectual multiplications on real arrays, counted one by one.
+
+They are the products whose two operands are not zero:
 
     for m, n, k:  effectual += A[m][k] != 0 and B[k][n] != 0
 ->  for k:        effectual += (sum over m of A[m][k] != 0) * (sum over n of B[k][n] != 0)
@@ -22,8 +23,10 @@ Array = npt.NDArray[Any]
 def effectual_multiplies(
     plan: Plan, operands: Mapping[str, Array], arithmetic: Arithmetic = FLOAT64
 ) -> int:
-    """Of a whole plan: operands by tensor name, in the shapes that evaluate takes; the temporaries
-    are computed."""
+    """Effectual multiplications of a whole plan.
+
+    operands: by tensor name, in the shapes that evaluate takes; the temporaries are computed.
+    """
     values = evaluate(plan, operands, arithmetic)
     return sum(
         _of_stage(stage, values, arithmetic) for stage in plan.stages if stage.view is not None

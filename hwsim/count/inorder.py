@@ -11,8 +11,10 @@ jit: Any = kernel(nogil=True)
 
 @jit
 def add_in_order(out: Any, a: Any, b: Any) -> None:
-    """out [b, m, n] += a [b, m, k] x b [b, k, n], k ascending, every product and every sum rounded
-    to fp32."""
+    """out [b, m, n] += a [b, m, k] x b [b, k, n], k ascending.
+
+    Every product and every sum is rounded to fp32.
+    """
     for batch in range(out.shape[0]):
         for m in range(out.shape[1]):
             for k in range(a.shape[2]):

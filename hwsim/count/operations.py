@@ -1,5 +1,7 @@
-"""A workload's operations under every algorithm, counted from the stages alone: no machine, nothing
-simulated."""
+"""A workload's operations under every algorithm, counted from the stages alone.
+
+No machine is asked for, and nothing is simulated.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,10 @@ KINDS = ("weights", "activations", "U")
 
 @dataclass(frozen=True)
 class Arrays:
-    """One layer's input x [n, c, h, w] and weights w [k, c/groups, r, s]; u: weights in the
-    Winograd domain, or None."""
+    """One layer's input x [n, c, h, w] and weights w [k, c/groups, r, s].
+
+    u: weights in the Winograd domain, or None.
+    """
 
     x: Array
     w: Array
@@ -77,8 +81,9 @@ class Counted:
 def count_algorithms(
     workload: Workload, names: Sequence[str], arrays: Mapping[str, Arrays] | None = None
 ) -> list[Counted]:
-    """One row an algorithm, in the order of the names. arrays: by layer, to count effectual
-    multiplications exactly.
+    """One row an algorithm, in the order of the names.
+
+    arrays: by layer, to count effectual multiplications exactly.
 
     Raises UnknownName, HwsimError as `lower` does.
     """
@@ -173,8 +178,10 @@ def _transformed_filter(layer: Layer, plan: Plan, given: Mapping[str, Array], na
 
 
 def load_arrays(path: Path, workload: Workload) -> dict[str, Arrays]:
-    """Arrays of a NumPy .npz file: LAYER.weights and LAYER.activations for each layer, LAYER.U
-    where weights are in the Winograd domain.
+    """A workload's arrays out of a NumPy .npz file.
+
+    Each layer has LAYER.weights and LAYER.activations, and LAYER.U where weights are in the
+    Winograd domain.
 
     Raises HwsimError for a file that is none, a layer the workload does not have, an entry that is
     none of these, and a shape that is not the layer's.

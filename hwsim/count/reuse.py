@@ -1,15 +1,19 @@
-"""How often a word is used: the most the layer allows, and what a nest achieves at each level,
-split by cause.
+"""How often a word is used: the most the layer allows, and what a nest achieves at each level.
 
     ideal(T)       = multiplications / words of T
-    achieved(T, L) = multiplications / words of T that come into level L (sums: that come in or
-    leave)
- Causes, as Chen et al. name them ("Eyeriss", JSSC 2017): convolutional, a weight at every output
-position and an activation in every window that touches it; fmap, an activation for every filter;
-filter, a weight for every image of the batch (every row of a plain product); accumulation, the
-products that one sum takes in. The product of the causes is the total, exactly: one is what the
-loops inside the level and those that the tile stays through cover, and sliding windows and ragged
-edges are in what is left, which is convolutional for activations and weights.
+    achieved(T, L) = multiplications / words of T that come into level L
+                     (of sums: that come in or leave)
+
+What is achieved is split by cause, as Chen et al. name them ("Eyeriss", JSSC 2017):
+
+    convolutional   a weight at every output position, an activation in every window that touches it
+    fmap            an activation for every filter
+    filter          a weight for every image of the batch (every row of a plain product)
+    accumulation    the products that one sum takes in
+
+The product of the causes is the total, exactly: one is what the loops inside the level and those
+that the tile stays through cover, and sliding windows and ragged edges are in what is left, which
+is convolutional for activations and weights.
 """
 
 from __future__ import annotations
@@ -37,8 +41,10 @@ def ideal(stage: Stage, words: Mapping[str, int]) -> dict[str, Reuse]:
 
 
 def achieved(nest: Nest, counts: NestCounts) -> dict[str, dict[str, Reuse]]:
-    """{tensor: {level: uses of a word for each time it comes in}} of the levels that the nest
-    places."""
+    """{tensor: {level: uses of a word for each time it comes in}}.
+
+    Levels are those that the nest places.
+    """
     found: dict[str, dict[str, Reuse]] = {}
     for tensor in nest.stage.tensors:
         for hold in nest.chain(tensor.name)[1:-1]:
@@ -54,8 +60,10 @@ def achieved(nest: Nest, counts: NestCounts) -> dict[str, dict[str, Reuse]]:
 
 
 def covered(nest: Nest, hold: Hold, tensor: Tensor) -> dict[str, int]:
-    """Iterations of each dim while a tile stays: the loops inside the level, and those outside that
-    do not move it."""
+    """Iterations of each dim while a tile stays.
+
+    They are of the loops inside the level, and of those outside that do not move it.
+    """
     inside = dict(nest.stage.bounds)
     for loop in nest.loops_above(hold):
         inside[loop.dim] = min(inside[loop.dim], loop.tile)
@@ -89,8 +97,10 @@ def reuse(
     dram: str,
     dram_words: Mapping[str, int],
 ) -> dict[str, TensorReuse]:
-    """Ideal and achieved reuse of every tensor. dram_words: words of each tensor to and from DRAM,
-    waste included."""
+    """Ideal and achieved reuse of every tensor.
+
+    dram_words: words of each tensor to and from DRAM, waste included.
+    """
     found = {}
     for name, best in ideal(stage, words).items():
         levels = dict(by_level.get(name, {}))

@@ -1,9 +1,11 @@
-"""What rounding costs: each algorithm computed in fp32 or fp16, beside direct convolution in
-float64.
- Inputs and filters are uniform in [-1, 1]. fp32: every operation rounded to fp32, products added
-one after another in the order of the loops, as a GPU's thread adds them. fp16: inputs, filters and
-whatever goes through memory are rounded to fp16 and computed on in fp32, as tensor cores do; the
-exact result is of the rounded inputs. A fused plan's temporaries do not go through memory.
+"""What rounding costs: each algorithm computed in fp32 or fp16, beside float64.
+
+The reference is direct convolution in float64. Inputs and filters are uniform in [-1, 1].
+
+fp32: every operation rounded to fp32, products added one after another in the order of the loops,
+as a GPU's thread adds them. fp16: inputs, filters and whatever goes through memory are rounded to
+fp16 and computed on in fp32, as tensor cores do; the exact result is of the rounded inputs. A fused
+plan's temporaries do not go through memory.
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ FORMATS = ("fp32", "fp16")
 
 @dataclass(frozen=True)
 class Error:
-    """Of one algorithm in one format: the largest error of an output, and the root mean square over
-    that of the outputs."""
+    """What rounding does to one algorithm in one format.
+
+    It is the largest error of an output, and the root mean square over that of the outputs.
+    """
 
     algorithm: str
     format: str
@@ -62,8 +66,9 @@ def measure(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[Error]]:
-    """{layer: errors} of a workload's convolutions, the same random numbers for every algorithm;
-    equal layers once.
+    """{layer: errors} of a workload's convolutions; equal layers once.
+
+    Random numbers are the same for every algorithm.
 
     progress(layers done, all). Raises UnknownName, HwsimError for a format that is none, a workload
     without convolutions and, where only one layer is asked for, an algorithm that does not apply to
@@ -97,8 +102,10 @@ def measure(
 def errors(
     layer: Convolution, names: Sequence[str], x: Array, w: Array, formats: Sequence[str] = FORMATS
 ) -> Iterator[Error]:
-    """Errors by algorithm and format. Raises UnknownName, HwsimError for an algorithm that does not
-    apply."""
+    """Errors by algorithm and format.
+
+    Raises UnknownName, HwsimError for an algorithm that does not apply.
+    """
     for name in names:
         if (reason := find_algorithm(name).refuses(layer)) is not None:
             raise HwsimError(f"{name} does not apply to {layer.summary}: {reason}")
@@ -126,8 +133,10 @@ MOST_PRODUCTS = 20_000_000_000
 
 
 def _bound(layer: Convolution, name: str) -> None:
-    """Raises TooLarge, before anything is computed, for a layer that would take too much memory or
-    time."""
+    """Raises TooLarge for a layer that would take too much memory or time.
+
+    It does so before anything is computed.
+    """
     algorithm = find_algorithm(name)
     if algorithm.refuses(layer) is not None:
         return

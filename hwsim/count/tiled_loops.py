@@ -1,9 +1,9 @@
-"""The tiled product, really executed: every iteration runs, and every word says in which step it
-was held last.
+"""The tiled product, really executed: every word says in which step it was held last.
 
 for m0, n0, k0 step v1, v2, v3:
-  load the words of A and B that the step before did not hold, store those of C that are held no
-  longer for m, n, k of the tiles:
+  load the words of A and B that the step before did not hold,
+    store those of C that are held no longer
+  for m, n, k of the tiles:
     C[m][n] += A[m][k] * B[k][n]
 """
 
@@ -23,8 +23,9 @@ A, B, C = 0, 1, 2
 
 
 def execute(m: int, n: int, k: int, v1: int, v2: int, v3: int) -> dict[str, int]:
-    """Words loaded and stored, and the most held at once, of an m x n x k product in tiles of v1 x
-    v2, v3 of the reduction at a time.
+    """Words loaded and stored, and the most held at once, of a product in tiles.
+
+    The product is m x n x k, its tiles v1 x v2, v3 of the reduction at a time.
 
     Raises AssertionError when the product came out wrong.
     """
@@ -62,8 +63,11 @@ def _compiled() -> Any:
 
 
 def _run(operands: Any, held: Any, moved: Any, most: Any, tile: tuple[int, int, int]) -> None:
-    """The tiled product itself. operands, held: of A, B and C; held: the last step that used a
-    word. moved, most: words that came, and the largest tile, of each."""
+    """The tiled product itself.
+
+    operands, held: of A, B and C; held: the last step that used a word. moved, most: words that
+    came, and the largest tile, of each.
+    """
 
     def touch(words: Any, rows: Any, columns: Any, step: int, which: int) -> None:
         """Hold a tile at a step: words that the step before did not hold have to come."""

@@ -1,13 +1,12 @@
-"""The lecture's tiled matrix product: formulas, the exact closed form, and the executed loops side
-by side.
+"""The lecture's tiled matrix product: formulas, the exact closed form, and the executed loops.
 
     for m, n, k:                     for m step v1:
       C[m][n] += A[m][k] * B[k][n]     for n step v2:            C tile v1 x v2 in registers
-                                         for k step v3:          A tile v1 x v3, B tile v3 x v2
-                                         loaded
-                              ->           for m, n, k inside:
+                              ->         for k step v3:          load A v1 x v3 and B v3 x v2
+                                           for m, n, k inside:
                                              C[m][n] += A[m][k] * B[k][n]
- Loads: A is read M N K / v2 times (every word again for each tile of n), B M N K / v1 times, C
+
+Loads: A is read M N K / v2 times (every word again for each tile of n), B M N K / v1 times, C
 written M N times.
 """
 
@@ -33,10 +32,8 @@ from hwsim.ir.verify import verify_nest
 OUTSIDE, REGISTERS = "dram", "registers"
 LONGEST = 4096  # beyond which the closed form of any nest gives way to the same one for this nest
 MOST_SWEPT = 10
-ROUNDING, MOST_EQUALS = (
-    1e-12,
-    1000,
-)  # of traffic in floating point, and tiles that may be equal in it
+# of traffic in floating point, and how many tiles may be equal in it
+ROUNDING, MOST_EQUALS = 1e-12, 1000
 MOST_EXECUTED = 20_000_000  # iterations that are executed
 
 
@@ -67,8 +64,10 @@ class Tiled:
 
     @property
     def formulas(self) -> dict[str, tuple[str, float]]:
-        """Name: (formula, value); exact where tiles divide their dims and none but C's stays from
-        step to step."""
+        """Name: (formula, value).
+
+        They are exact where tiles divide their dims and none but C's stays from step to step.
+        """
         work = self.m * self.n * self.k
         return {
             "A loads": ("M N K / v2", work / self.v2),
@@ -95,8 +94,10 @@ class Tiled:
 
     @cached_property
     def closed(self) -> dict[str, int]:
-        """The same names as the formulas, counted exactly: ragged tiles, and what is already there
-        not loaded again."""
+        """The same names as the formulas, counted exactly.
+
+        Tiles may be ragged, and what is already there is not loaded again.
+        """
         if max(self.m, self.n, self.k) <= LONGEST:
             return _counted(closed_form.count(self.nest))
         a, b = self.loads
@@ -111,8 +112,10 @@ class Tiled:
 
     @cached_property
     def executed(self) -> dict[str, int] | None:
-        """The same, by executing every iteration (hwsim.count.tiled_loops); None where there are
-        too many."""
+        """The same, by executing every iteration; None where there are too many.
+
+        hwsim.count.tiled_loops does it.
+        """
         if self.m * self.n * self.k > MOST_EXECUTED:
             return None
         from hwsim.count.tiled_loops import execute
@@ -157,8 +160,9 @@ def _counted(counts: NestCounts) -> dict[str, int]:
 
 
 def best_tiles(m: int, n: int, k: int, words: int) -> Tiled:
-    """The tiles of least DRAM traffic that fit `words` registers, the smallest footprint among
-    equals.
+    """The tiles of least DRAM traffic that fit `words` registers, the smallest among equals.
+
+    That is by their footprint.
 
     v3 = 1 is never worse than more: loads do not depend on it while k is cut, and less of it leaves
     room for v1 and v2. Only v3 = k, where A's tile stays across n, can beat it. Raises HwsimError
@@ -175,8 +179,10 @@ def best_tiles(m: int, n: int, k: int, words: int) -> Tiled:
 
 
 def _candidates(m: int, n: int, k: int, words: int) -> Iterator[Tiled]:
-    """For every v1 with another number of tiles the widest v2 that fits; of all those, the ones of
-    least traffic but for rounding."""
+    """The tiles of least traffic, but for rounding, among the widest that fit.
+
+    For every v1 with another number of tiles there is a widest v2 that fits.
+    """
     for v3 in {1, k}:
         rows = _lengths(m, max(0, words - 1) // v3)
         room = (words - rows * v3) // (rows + v3)
@@ -208,8 +214,10 @@ def _shortest(size: int, most: int) -> int:
 
 
 def sweep(m: int, n: int, k: int) -> list[Tiled]:
-    """Tiles of every dim, in order of their footprint: all that differ in their number up to
-    MOST_SWEPT, else powers of two."""
+    """Tiles of every dim, in order of their footprint.
+
+    They are all that differ in their number up to MOST_SWEPT, else powers of two.
+    """
     tiles = [
         Tiled(m, n, k, v1, v2, v3) for v1 in _powers(m) for v2 in _powers(n) for v3 in _powers(k)
     ]

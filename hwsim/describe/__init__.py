@@ -1,2 +1,4 @@
-"""What is read: machines, networks and layers as YAML or Python, with file, line and column of
-every fault."""
+"""What is read: machines, networks and layers as YAML or Python.
+
+Every fault has its file, line and column.
+"""

@@ -11,8 +11,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def data_folder(kind: str) -> Path:
-    """The shipped folder `kind`: beside the package in a checkout, inside it in an installed
-    wheel."""
+    """The shipped folder `kind`: beside the package, or inside it in an installed wheel."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "data" / kind
     return inside if inside.is_dir() else package.parent / kind
@@ -27,8 +26,9 @@ def shipped(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
 
 
 def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
-    """The file of a shipped name, or of a path: anything with a slash or ending in .yaml, and other
-    files that are there.
+    """The file of a shipped name, or of a path.
+
+    A path is anything with a slash or ending in .yaml, and other files that are there.
 
     Raises UnknownName for a name that is not shipped, HwsimError for a path that is no file.
     """

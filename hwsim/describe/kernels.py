@@ -1,5 +1,6 @@
-"""Kernels that a GPU's library has for matrix products, as data: tiles, threads, and what their
-code takes beside the products.
+"""Kernels that a GPU's library has for matrix products, as data.
+
+These are tiles, threads, and what their code takes beside the products.
 
 A kernel computes C[m][n] += A[m][k] * B[k][n] by blocks of tile.m x tile.n outputs, tile.k of the
 reduction a step, with the operands of `stages` steps in shared memory at a time:
@@ -43,8 +44,10 @@ TILE_FORM = "a tile such as 128x64x32x4: M x N x K x stages"
 
 @dataclass(frozen=True)
 class Tile:
-    """A block's outputs m x n, its step k in words, stages of operands in shared memory, threads of
-    a block and registers a thread."""
+    """A block's outputs m x n, its step k in words, and what it holds.
+
+    stages: of operands in shared memory; threads: of a block; registers: of a thread.
+    """
 
     m: int
     n: int
@@ -63,8 +66,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileEntry:
-    """A tile as a library's file writes it; threads and registers where they are not the
-    family's."""
+    """A tile as a library's file writes it.
+
+    Threads and registers are given where they are not the family's.
+    """
 
     tile: str
     threads: int | None = count(default=None)
@@ -169,8 +174,7 @@ class Family:
 
     @property
     def from_shared(self) -> bool:
-        """Do groups multiply straight out of shared memory, which other threads of the block
-        fill?"""
+        """Do groups multiply out of shared memory, which other threads of the block fill?"""
         return self.groups > 0
 
     @property
@@ -216,8 +220,10 @@ class Library:
     calibration: str = ""
 
     def wants_channels_last(self, dtype: str) -> bool:
-        """Do all its convolutions in a data type, but those of few filters, want maps whose
-        channels lie side by side?"""
+        """Do all its convolutions in a data type want maps whose channels lie side by side?
+
+        Those of few filters are left out.
+        """
         found = [
             family.channels_last
             for family in self.families.values()
@@ -268,8 +274,10 @@ def load_library(name_or_path: str | Path) -> Library:
 
 
 def find_kernel(library: Library, text: str, dtype: str) -> Kernel:
-    """'128x64x32x4', 'ffma:128x64x8x3' or either with ',split=4': the tile in the first family that
-    has it for the data type, else one of its own in the family whose tiles are nearest.
+    """The tile of '128x64x32x4', 'ffma:128x64x8x3' or either with ',split=4'.
+
+    It is in the first family that has it for the data type, else one of its own in the family whose
+    tiles are nearest.
 
     Raises HwsimError saying what was expected.
     """

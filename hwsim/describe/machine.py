@@ -63,8 +63,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Memory(Part, Held):
-    """A part that holds tensors. `management` says who decides what stays: the nest or the part
-    itself."""
+    """A part that holds tensors.
+
+    `management` says who decides what stays: the nest or the part itself.
+    """
 
     management: ClassVar[Literal["explicit", "implicit", "backing"]] = "explicit"
     capacity: int = quantity("bytes")
@@ -416,8 +418,10 @@ class Machine:
 
     @property
     def management(self) -> Literal["implicit", "mixed", "explicit"]:
-        """Who decides what stays on chip, read off the chain (registers, always explicit, do not
-        count)."""
+        """Who decides what stays on chip, read off the chain.
+
+        Registers are always explicit, and do not count.
+        """
         kinds = {part.management for part in self.memories.values() if part.kind != "registers"} - {
             "backing"
         }
@@ -448,7 +452,8 @@ def list_machines() -> list[str]:
 def load_machine(
     name_or_path: str | Path | Mapping[str, Any], settings: Sequence[Setting] = ()
 ) -> Machine:
-    """A shipped machine by name, one of your own by path, or what such a file would say as a dict;
+    """A shipped machine by name, your own by path, or what such a file would say as a dict.
+
     settings: values of its file changed.
 
     Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped,

@@ -19,8 +19,10 @@ OWN = (".yaml", ".yml")
 
 
 class ModelReader(Protocol):
-    """suffix: of the files that it reads. what: they are, in words. sizes_itself: `read` infers
-    shapes from the size of the input; else the workload's text says its input.
+    """A reader of models in one format.
+
+    suffix: of the files that it reads. what: they are, in words. sizes_itself: `read` infers shapes
+    from the size of the input; else the workload's text says its input.
 
     read: raises HwsimError naming the file, for what is damaged and for a package that is missing.
     """

@@ -1,5 +1,7 @@
-"""A network's file: its entries as written, and the layers that they become, shapes inferred from
-the input onwards."""
+"""A network's file: its entries as written, and the layers that they become.
+
+Shapes are inferred from the input onwards.
+"""
 
 from __future__ import annotations
 
@@ -185,8 +187,11 @@ def layers_of(text: WorkloadText) -> Iterator[tuple[LayerText, str, bool]]:
 def build_workload(
     document: Document, batch: int, size: Size | None, context: int | None
 ) -> Workload:
-    """The workload that a document says. size, context: in place of the file's, as of
-    hwsim.load_workload. Raises ConfigError, HwsimError."""
+    """The workload that a document says.
+
+    size, context: in place of the file's, as of hwsim.load_workload. Raises ConfigError,
+    HwsimError.
+    """
     text = read(WorkloadText, document)
     if size is not None or context is not None:
         text = _resized(text, size, context)
@@ -196,8 +201,10 @@ def build_workload(
 
 
 def _resized(text: WorkloadText, size: Size | None, context: int | None) -> WorkloadText:
-    """A network on images or sequences of another size. Outputs that the file states are those of
-    its own."""
+    """A network on images or sequences of another size.
+
+    Outputs that the file states are those of its own.
+    """
     given = text.input
     if given is None:
         flag = "--input" if size is not None else "--context"

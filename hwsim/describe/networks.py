@@ -82,18 +82,20 @@ MOST_DIGITS = 15
 def find_workload(
     text: str, batch: int = 1, size: Size | None = None, context: int | None = None
 ) -> Workload:
-    """A workload by name or path, one of its layers as NAME:LAYER, or a shape; size, context: as of
-    load_workload.
+    """A workload by name or path, one of its layers as NAME:LAYER, or a shape.
 
-    gemm:256,256,256 (m,n,k; m times the batch)   linear:1,4096,1000 (n,c,k)
-    conv:64,56,56,128,3,3,1,1 (c,h,w,k,r,s,stride,pad)
-    conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2        any field by name        convtranspose:
-    as conv
-    conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x4     rows x columns; pads also top x left x
-    bottom x right
-    attention:heads=32,q=1,kv=2048,d=128,kv_heads=8     heads, tokens that ask and are asked, width
+        gemm:256,256,256                                       m, n, k; m times the batch
+        linear:1,4096,1000                                     n, c, k
+        conv:64,56,56,128,3,3,1,1                              c, h, w, k, r, s, stride, pad
+        convtranspose:                                         as conv
+        conv:c=64,h=56,w=56,k=128,r=3,s=3,pad=1,groups=2       any field by name
+        conv:c=40,h=1,w=101,k=24,r=1,s=9,stride=1x2,pad=0x4    rows x columns; pads also
+                                                               top x left x bottom x right
+        attention:heads=32,q=1,kv=2048,d=128,kv_heads=8        heads, tokens that ask and are
+                                                               asked, width
 
-    Raises HwsimError for a shape that cannot be read, and as load_workload does.
+    size, context: as of load_workload. Raises HwsimError for a shape that cannot be read, and as
+    load_workload does.
     """
     head, _, rest = text.partition(":")
     if head in SHAPES and rest:

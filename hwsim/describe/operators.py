@@ -1,5 +1,6 @@
-"""What an entry of a network's file becomes: one function for each operator, from the shapes that
-come in to the layer and the shape that goes out.
+"""What an entry of a network's file becomes: one function for each operator.
+
+It makes, of the shapes that come in, the layer and the shape that goes out.
 
 A shape is (channels, rows, columns) of an image, or (features, tokens) of a sequence.
 """
@@ -156,8 +157,10 @@ def _linear(entry: LayerText, around: Around) -> Made:
 
 
 def _experts(entry: LayerText, around: Around) -> Made:
-    """Every token goes to `active` of the experts, spread evenly; experts without a token are not
-    read."""
+    """Every token goes to `active` of the experts, spread evenly.
+
+    Experts without a token are not read.
+    """
     features, tokens = around.sequence(entry.op)
     rows, k = tokens * (entry.active or 1), entry.k or 1
     used = min(entry.experts or 1, rows * around.n)

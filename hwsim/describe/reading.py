@@ -1,7 +1,7 @@
-"""The one reader: YAML text -> frozen dataclasses, every fault of a file reported at once with its
-place.
- A field says what it takes by its type and, for a quantity, by `quantity("bytes")`. A dataclass
-with cross-field rules has a method `faults()` yielding (field, message); the message stands at that
+"""The one reader: YAML text to frozen dataclasses, all of a file's faults at once, with places.
+
+A field says what it takes by its type and, for a quantity, by `quantity("bytes")`. A dataclass with
+cross-field rules has a method `faults()` yielding (field, message); the message stands at that
 field's place in the file.
 """
 
@@ -30,6 +30,7 @@ MAX_DIGITS = 40
 MAX_NAME = 255  # bytes in UTF-8, as a name may become a file's
 SMALLEST, LARGEST = 1e-15, 1e15  # of a plain number
 
+# keys of names
 NAMES = (
     "name",
     "layer",
@@ -43,7 +44,7 @@ NAMES = (
     "par",
     "hold",
     "on",
-)  # keys of names
+)
 
 UNREAD = "unread"  # in the metadata of a field that no file states
 UNIONS = (types.UnionType, typing.Union)
@@ -52,8 +53,10 @@ T = TypeVar("T")
 
 
 def quantity(unit: str, *, default: Any = dataclasses.MISSING, key: str | None = None) -> Any:
-    """A dataclass field written as text with a unit (a key of units.PARSERS), under its own name or
-    `key`."""
+    """A dataclass field written as text with a unit, under its own name or `key`.
+
+    The unit is a key of units.PARSERS.
+    """
     return field(default=default, metadata={"unit": unit, **({"key": key} if key else {})})
 
 
@@ -231,8 +234,10 @@ def _first_strange(text: str) -> tuple[int, int, str]:
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
-    """The text of an input file; HwsimError when it cannot be read, is larger than `most` bytes, or
-    no regular file."""
+    """The text of an input file.
+
+    Raises HwsimError when it cannot be read, is larger than `most` bytes, or no regular file.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -242,10 +247,8 @@ def read_text(path: Path, most: int = MAX_BYTES) -> str:
         if status.st_size > most:
             raise HwsimError(f"{path}: {status.st_size} bytes; expected at most {most}")
         return path.read_text(encoding="utf-8-sig")
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # a UnicodeDecodeError is a ValueError, as is a name with a NUL
+    # a UnicodeDecodeError is a ValueError, as is a name with a NUL
+    except (OSError, ValueError) as error:
         raise HwsimError(
             f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
@@ -337,8 +340,10 @@ def mapping(
 
 
 def name_fault(name: str) -> str:
-    """What is wrong with a name, '' for one that will do: printable text on one line, not too
-    long."""
+    """What is wrong with a name, '' for one that will do.
+
+    It must be printable text on one line, and not too long.
+    """
     if len(name.encode("utf-8", "replace")) > MAX_NAME:
         return f"{shortened(repr(name))}; expected a name of at most {MAX_NAME} bytes"
     strange = next((character for character in name if not is_plain(character)), None)
@@ -350,8 +355,10 @@ def name_fault(name: str) -> str:
 
 
 def yaml_name(spec: dataclasses.Field[Any]) -> str:
-    """The key of a field in a file: its own name (without a keyword's underscore), or the one it
-    declares."""
+    """The key of a field in a file: its own name, or the one it declares.
+
+    An own name is without a keyword's underscore.
+    """
     return str(spec.metadata.get("key", spec.name.rstrip("_")))
 
 

@@ -1,5 +1,7 @@
-"""JSON Schema (draft 7) of what hwsim reads, made from the dataclasses that read it, and of what it
-writes, made from the typed dicts that it writes (hwsim.results.json_documents).
+"""JSON Schema (draft 7) of what hwsim reads and of what it writes.
+
+The first is made from the dataclasses that read it, the second from the typed dicts that it writes
+(hwsim.results.json_documents).
 
 Editors check and complete a YAML file by its first line: # yaml-language-server: $schema=...
 """
@@ -86,8 +88,10 @@ WRITTEN: dict[Any, Schema] = {
 
 
 def document_schema(cls: type[Any], title: str) -> Schema:
-    """The schema of a document that is written as a typed dict; every dict inside it once, among
-    the definitions."""
+    """The schema of a document that is written as a typed dict.
+
+    Every dict inside it stands once, among the definitions.
+    """
     definitions: dict[str, Schema] = {}
     return {
         "$schema": DRAFT,

@@ -1,5 +1,6 @@
 """Quantities are text with a unit: '24 MiB', '34 GB/s', '700 MHz', '100 ns', '8 pJ/bit'.
- Every parser takes the text and returns a number in the base unit named by its key in PARSERS, or
+
+Every parser takes the text and returns a number in the base unit named by its key in PARSERS, or
 raises ValueError saying what was expected.
 """
 
@@ -43,8 +44,8 @@ DTYPE_BYTES = {
     "int16": 2,
     "int8": 1,
     "fp8": 1,
-    "int16x8": 2,
-}  # int16 feature maps times int8 weights
+    "int16x8": 2,  # int16 feature maps times int8 weights
+}
 WEIGHT_BYTES = {**DTYPE_BYTES, "int16x8": 1}
 
 

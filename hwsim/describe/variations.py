@@ -1,5 +1,7 @@
-"""Machines that differ from a file's in a few values, made quickly: every value is read from the
-file's text once, and combined with others in memory."""
+"""Machines that differ from a file's in a few values, made quickly.
+
+Every value is read from the file's text once, and combined with others in memory.
+"""
 
 from __future__ import annotations
 

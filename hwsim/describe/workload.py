@@ -45,9 +45,12 @@ def _is_number_of(known: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Workload:
-    """Named layers in order, and for each the layers it reads. batch: images at once. notes: what
-    to know of it, as which operators of a model are not modelled. riding: operators that a layer's
-    outputs go through while they are on the chip, by its name."""
+    """Named layers in order, and for each the layers it reads.
+
+    batch: images at once. notes: what to know of it, as which operators of a model are not
+    modelled. riding: operators that a layer's outputs go through while they are on the chip, by its
+    name.
+    """
 
     name: str
     layers: dict[str, Layer]
@@ -96,8 +99,10 @@ class Workload:
         return replace(self, layers=kept, inputs={name: self.inputs.get(name, ()) for name in kept})
 
     def eager(self) -> Workload:
-        """The same workload with a layer for every operator that rides along, as frameworks run it
-        in eager mode: conv1, conv1.bias, conv1.relu."""
+        """The same workload with a layer for every operator that rides along.
+
+        So frameworks run it in eager mode: conv1, conv1.bias, conv1.relu.
+        """
         layers: dict[str, Layer] = {}
         inputs: dict[str, tuple[str, ...]] = {}
         ends: dict[str, str] = {}
@@ -112,8 +117,10 @@ class Workload:
         return replace(self, layers=layers, inputs=inputs, riding={})
 
     def with_density(self, density: Density) -> Workload:
-        """The same workload with these shares of non-zero weights and activations in every layer
-        that multiplies."""
+        """The same workload with these shares of non-zeros in every layer that multiplies.
+
+        They are those of weights and of activations.
+        """
         return replace(
             self,
             layers={

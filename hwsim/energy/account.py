@@ -12,8 +12,10 @@ from hwsim.ir.stage import Operations
 def energy_pj(
     machine: Machine, dtype: str, operations: Operations, bytes_by_part: Mapping[str, int]
 ) -> dict[str, float]:
-    """pJ by part: arithmetic at the compute part, bytes moved at every memory. A machine's own
-    figures come first."""
+    """pJ by part: arithmetic at the compute part, bytes moved at every memory.
+
+    A machine's own figures come first.
+    """
     table = table_for(machine.process_nm)
     accumulations = min(operations.multiplies, operations.additions)
     vector = operations.shifts + operations.additions - accumulations
@@ -66,8 +68,7 @@ def source_text(machine: Machine) -> str:
 
 
 def assumed_text(machine: Machine) -> str:
-    """What to say where a machine's file states neither its DRAM's energy nor its technology; ''
-    where it does."""
+    """What to say where a file states neither DRAM's energy nor its technology; else ''."""
     dram = machine.memories[machine.dram_name]
     stated = dram.energy is not None or dram.technology is not None
     return (

@@ -1,5 +1,6 @@
 """pJ per operation and per byte, by process node.
- 45 nm: M. Horowitz, "Computing's Energy Problem", ISSCC 2014, figure 1.1.9. 7 nm: N. Jouppi et al.,
+
+45 nm: M. Horowitz, "Computing's Energy Problem", ISSCC 2014, figure 1.1.9. 7 nm: N. Jouppi et al.,
 "Ten Lessons From Three Generations Shaped Google's TPUv4i", ISCA 2021, table 2 (both collected in
 reference/energy.yaml). A machine takes the table of the nearer node, on a log scale; nothing is
 scaled in between. SRAM is read off at 8 KB, 32 KB and 1 MB (64-bit words) and interpolated in log
@@ -25,8 +26,10 @@ class EnergyTable:
     sram: tuple[tuple[int, float], ...]
 
     def mac_pj(self, dtype: str) -> float:
-        """One multiplication and the addition of its product (int8 adds in int32, fp16 and bf16 in
-        fp32)."""
+        """One multiplication and the addition of its product.
+
+        int8 adds in int32, fp16 and bf16 in fp32.
+        """
         accumulate = {
             "int8": "int32",
             "int16x8": "int32",
@@ -113,10 +116,8 @@ NM7 = EnergyTable(
 
 
 # pJ per bit of main memory by technology: DDR3 and DDR4 1300 pJ, HBM2 250 to 450, GDDR6 350 to 480,
-# a 64-bit access (Jouppi
-# et al., 2021, table 2; the middle is taken); LPDDR3 240 pJ a 16-bit access (Gao et al., "Tetris",
-# ASPLOS 2017, as
-# nn_dataflow calibrates it).
+# a 64-bit access (Jouppi et al., 2021, table 2; the middle is taken); LPDDR3 240 pJ a 16-bit access
+# (Gao et al., "Tetris", ASPLOS 2017, as nn_dataflow calibrates it).
 DRAM_PJ_PER_BIT: Mapping[str, float] = {
     "ddr3": 1300 / 64,
     "ddr4": 1300 / 64,

@@ -1,2 +1,1 @@
-"""The intermediate form: stages (affine loop nests around one statement) and nests (stages
-scheduled)."""
+"""The intermediate form: stages (affine loops around a statement) and nests (stages scheduled)."""

@@ -38,8 +38,10 @@ def fused_attention(stages: Sequence[Stage]) -> Stage:
 
 
 def is_fused_attention(stage: Stage) -> bool:
-    """Is it what `fused_attention` makes: three inputs and an output of whole rows at a time, and
-    products of them?"""
+    """Is it what `fused_attention` makes?
+
+    That has three inputs and an output of whole rows at a time, and products of them.
+    """
     rows = all(not tensor.axes[-1].terms for tensor in stage.tensors)
     products = stage.per_iteration.multiplies > 0
     return stage.view is None and len(stage.inputs) == 3 and rows and products

@@ -1,5 +1,7 @@
-"""Nests of a file bound to a stage and a machine: every name that these lack, and everything that
-the machine cannot do, is a fault at its line."""
+"""Nests of a file bound to a stage and a machine.
+
+Every name that these lack, and everything that the machine cannot do, is a fault at its line.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ from hwsim.ir.verify import verify_nest
 
 
 def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: Document) -> Nest:
-    """Entry `number` as a nest of the stage. Raises ConfigError for names the stage or machine
-    lacks, at their lines."""
+    """Entry `number` as a nest of the stage.
+
+    Raises ConfigError for names the stage or machine lacks, at their lines.
+    """
     entry = file.nests[number]
     bound = _Binding(stage, machine, document, f"nests[{number}]")
     items = bound.items(entry)
@@ -39,8 +43,10 @@ def bind(file: NestFile, number: int, stage: Stage, machine: Machine, document: 
 
 @dataclass
 class _Binding:
-    """An entry at `place` of a document being bound. left: how much of every dim the loops so far
-    leave to those inside."""
+    """An entry at `place` of a document being bound.
+
+    left: how much of every dim the loops so far leave to those inside.
+    """
 
     stage: Stage
     machine: Machine
@@ -131,8 +137,10 @@ class _Binding:
                 self.fault("nest", f"dim {dim} ends in steps of {step}; expected a loop of step 1")
 
     def check_machine(self, items: tuple[Loop | Hold, ...]) -> None:
-        """Levels stand in their order and on the right side of the array, and there are no more
-        neighbours than cells."""
+        """Levels stand in their order and on the right side of the array.
+
+        There are no more neighbours than cells.
+        """
         reached: dict[str, int] = {}
         spatial = [isinstance(item, Loop) and item.spatial is not None for item in items]
         for index, item in enumerate(items):
@@ -186,8 +194,10 @@ class _Binding:
             )
 
     def _check_order(self, place: str, hold: Hold, reached: dict[str, int]) -> None:
-        """A tensor passes the memories of its chain one after another. reached: by tensor, how many
-        of them the holds before this one came by."""
+        """A tensor passes the memories of its chain one after another.
+
+        reached: by tensor, how many of them the holds before this one came by.
+        """
         for name in hold.tensors:
             role = self.stage.tensor(name).role
             chain = self.machine.chain(role)
@@ -206,8 +216,10 @@ class _Binding:
                 reached[name] = chain.index(hold.level) + 1
 
     def _check_side(self, place: str, hold: Hold, before: bool, after: bool) -> None:
-        """The chip's memories stand outside all spatial loops, a cell's own inside. before, after:
-        are there spatial loops outside the hold, inside it?"""
+        """The chip's memories stand outside all spatial loops, a cell's own inside.
+
+        before, after: are there spatial loops outside the hold, inside it?
+        """
         owner = self.machine.memories[hold.level].per
         if before and owner == "chip":
             self.fault(
@@ -248,8 +260,10 @@ class _Binding:
                 )
 
     def _check_array(self, nest: Nest) -> None:
-        """Neighbours along every axis, and all of them together; row-stationary bands may be wider
-        than the array."""
+        """Neighbours along every axis, and all of them together, fit the array.
+
+        Row-stationary bands may be wider than it.
+        """
         compute = self.machine.compute
         used = self._neighbours(nest)
         if not keeps_filters(nest, self.machine):

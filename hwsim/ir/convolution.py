@@ -44,8 +44,9 @@ def batch_dims(layer: Convolution) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True)
 class Window:
-    """Outputs and taps of one axis that meet without gaps: what of a convolution is itself a plain
-    one.
+    """Outputs and taps of one axis that meet without gaps.
+
+    Such a part of a convolution is itself a plain one.
 
     input: of output position x dim and tap; output: of output position; filter: of tap.
     """
@@ -58,8 +59,9 @@ class Window:
 
 
 def windows(layer: Convolution) -> list[tuple[Window, Window]]:
-    """(rows, columns) of every plain convolution that a layer consists of: one, but for transposed
-    layers.
+    """(rows, columns) of every plain convolution that a layer consists of.
+
+    It is one, but for transposed layers.
 
     Rows are p and r, columns q and s.
     """
@@ -123,8 +125,10 @@ def ifmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
 
 
 def filters(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
-    """filter[g][k][c][r][s], stored with k fastest: packed once, before inference, for vectors of
-    filters."""
+    """filter[g][k][c][r][s], stored with k fastest.
+
+    It is packed once, before inference, for vectors of filters.
+    """
     axes = grouped(
         layer,
         along("k", layer.k // layer.groups),
@@ -149,15 +153,19 @@ def ofmap(layer: Convolution, rows: Axis, columns: Axis) -> Tensor:
 
 
 def effectual(layer: Convolution, rows: Window, columns: Window) -> int:
-    """Multiplications whose activation is not padding and whose operands are not zero, in
-    expectation on densities."""
+    """Multiplications whose activation is not padding and whose operands are not zero.
+
+    That is in expectation on densities.
+    """
     inside = layer.n * layer.k * (layer.c // layer.groups) * _inside(rows) * _inside(columns)
     return expected(inside, layer.density)
 
 
 def expected(multiplies: int, density: Density) -> int:
-    """How many of independent products have two non-zero operands, in expectation, to the nearest
-    integer."""
+    """How many of independent products have two non-zero operands.
+
+    That is in expectation, to the nearest integer.
+    """
     return (
         multiplies
         if density == DENSE
@@ -178,14 +186,14 @@ def _inside(window: Window) -> int:
 
 
 def conv_stages(layer: Convolution, reduction: tuple[str, ...]) -> tuple[Stage, ...]:
-    """The seven (grouped: eight) loops of a convolution; `reduction`: the dims that a matrix unit
-    takes as its k.
+    """The seven (grouped: eight) loops of a convolution.
 
-    for n, g, k, c, p, q, r, s:
-      ofmap[n][g][k][p][q] += ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad] *
-      filter[g][k][c][r][s]
+        for n, g, k, c, p, q, r, s:
+          ofmap[n][g][k][p][q] +=
+            ifmap[n][g][c][p*u + r*d - pad][q*u + s*d - pad] * filter[g][k][c][r][s]
 
-    Transposed, the outputs of each phase in turn, with the taps that reach them.
+    Transposed, the outputs of each phase in turn, with the taps that reach them. reduction: the
+    dims that a matrix unit takes as its k.
     """
     parts = windows(layer)
     return tuple(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Traffic:
-    """Words of one tensor at one level, summed over the level's instances (peak: the most in one
-    instance).
+    """Words of one tensor at one level, summed over the level's instances.
+
+    peak: the most in one instance.
 
     fills: arriving from outside. serves: read to feed the inside, a shared read counted once.
     updates: arriving from inside, reduced on the way where the wires add. drains: read to be
@@ -32,8 +33,10 @@ class Traffic:
 
 @dataclass(frozen=True)
 class NestCounts:
-    """Traffic by (level, tensor); the multipliers' own demand is in the innermost level's serves
-    and updates."""
+    """Traffic by (level, tensor).
+
+    The multipliers' own demand is in the innermost level's serves and updates.
+    """
 
     traffic: dict[tuple[str, str], Traffic]
     instances: dict[str, int]

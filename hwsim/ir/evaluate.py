@@ -1,8 +1,9 @@
-"""The values of a plan: every stage computed on arrays, stage after stage, from what its tensors
-and statement say.
- A stage's tensors become strided views of their arrays, one axis a loop dim (and one a patch),
-padding added around; a multiply-accumulate is then a batch of matrix products, any other statement
-its kernel on all iterations at once.
+"""The values of a plan, computed on arrays stage after stage.
+
+What is computed follows from a stage's tensors and statement alone. Its tensors become strided
+views of their arrays, one axis a loop dim (and one a patch), padding added around; a
+multiply-accumulate is then a batch of matrix products, any other statement its kernel on all
+iterations at once.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ def exactly(values: Array, stage: Stage) -> Array:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How numbers are kept and multiplied. contract: as add_product. store: rounds what a stage
-    writes. zero: of dtype."""
+    """How numbers are kept and multiplied.
+
+    contract: as add_product. store: rounds what a stage writes. zero: of dtype.
+    """
 
     dtype: npt.DTypeLike = np.float64
     contract: Contract = add_product
@@ -85,8 +88,10 @@ def run_stage(stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic 
 
 
 def _pieces(patches: list[Array], stage: Stage) -> Iterator[list[Array]]:
-    """The inputs cut along their first dim into pieces that a processor's cache holds with what
-    comes of them."""
+    """The inputs cut along their first dim into pieces.
+
+    A processor's cache holds a piece with what comes of it.
+    """
     longest = max(patch.shape[0] for patch in patches) if patches[0].ndim > 1 else 1
     words = max(
         sum(patch.size for patch in patches),
@@ -103,8 +108,10 @@ def _pieces(patches: list[Array], stage: Stage) -> Iterator[list[Array]]:
 def _contract(
     stage: Stage, values: Mapping[str, Array], arithmetic: Arithmetic, target: Canvas
 ) -> None:
-    """One matrix product a batch for every iteration of the dims that the view leaves out, added up
-    in their order."""
+    """A batch of matrix products for every iteration of the dims that the view leaves out.
+
+    They are added up in the order of these.
+    """
     view, extents = stage.view, stage.extents
     if view is None:
         raise HwsimError(f"{stage.name}: no kernel computes it")
@@ -143,8 +150,10 @@ def gathered(
     dims: list[str],
     arithmetic: Arithmetic,
 ) -> Array:
-    """[dims..., patch]: what every iteration touches, zero outside the tensor; length 1 along dims
-    that do not move it."""
+    """What every iteration touches, [dims..., patch], zero outside the tensor.
+
+    Along dims that do not move it the length is 1.
+    """
     source = values[tensor.buffer]
     if tensor.part_of:
         source = source.reshape(-1, tensor.elements)[tensor.part_of[1]]
@@ -229,8 +238,10 @@ def _terms(tensor: Tensor, array: Array) -> Iterator[tuple[tuple[str, int], int]
 
 
 def operands(layer: Convolution, x: Array, w: Array) -> dict[str, Array]:
-    """x [n, c, h, w] and w [k, c/groups, r, s] (transposed: [c, k/groups, r, s]) as the tensors
-    that stages read."""
+    """x [n, c, h, w] and w [k, c/groups, r, s] as the tensors that stages read.
+
+    Transposed, w is [c, k/groups, r, s].
+    """
     if isinstance(layer, ConvTransposeLayer):
         w = w.reshape(
             layer.groups, layer.c // layer.groups, layer.k // layer.groups, layer.r, layer.s

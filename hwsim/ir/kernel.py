@@ -59,8 +59,10 @@ class Add:
 
 @dataclass(frozen=True)
 class Separable:
-    """out = sum over inputs of L in R^T: the program of L on every column, then that of R on every
-    row."""
+    """out = sum over inputs of L in R^T.
+
+    The program of L runs on every column, then that of R on every row.
+    """
 
     parts: tuple[tuple[Program, Program], ...]
 

@@ -6,7 +6,8 @@
       par n in 0..8 step 1 (col)     Loop("n", 1, "col")
         for m in 0..4 step 1         Loop("m", 1)
           C[m][n] += A[m] * B[n]
- Loop(dim, tile) cuts what is left of the dim into chunks of `tile`; the last one may be ragged. A
+
+Loop(dim, tile) cuts what is left of the dim into chunks of `tile`; the last one may be ragged. A
 spatial loop puts its chunks side by side on a mesh axis. A level holds, for each tensor, exactly
 what the loops inside it touch.
 """
@@ -44,8 +45,8 @@ class Hold:
     changes. buffers: tiles of each tensor held at a time. multicast: neighbours that need the same
     word share one read of the level below. reduce: neighbours' partial sums of a word are added on
     their way down. pieces: a tile too large for the level passes through it in so many pieces (the
-    values of a large transform), or is shared by so many threads.
-    parts: a tile is used part by part as it arrives, else once it is there whole.
+    values of a large transform), or is shared by so many threads. parts: a tile is used part by
+    part as it arrives, else once it is there whole.
     """
 
     level: str
@@ -66,12 +67,11 @@ class Code:
     """How a compiler writes the innermost step for a CPU.
 
     vector: the dim that vectors run along, empty for the output's dim with the longest tile,
-    NO_VECTORS for words one by one. fused:
-    one instruction multiplies and adds. reloads: words that every step loads again although they
-    stay, since the compiler cannot tell that a store leaves them as they are. step: instructions of
-    a step beside loads, stores and sums: a pointer, a compare and branch in one. entry:
-    instructions around a loop each time it begins: its bounds, pointers and sum, or checks that
-    vectors may run.
+    NO_VECTORS for words one by one. fused: one instruction multiplies and adds. reloads: words that
+    every step loads again although they stay, since the compiler cannot tell that a store leaves
+    them as they are. step: instructions of a step beside loads, stores and sums: a pointer, a
+    compare and branch in one. entry: instructions around a loop each time it begins: its bounds,
+    pointers and sum, or checks that vectors may run.
     """
 
     vector: str = ""
@@ -137,8 +137,10 @@ class Nest:
         return f"<pre>{escape(self.text())}</pre>"
 
     def text(self, notes: Mapping[tuple[str, str], str] | None = None) -> str:
-        """The nest as indented loops, levels where they stand; notes: what to say beside a level's
-        tensors."""
+        """The nest as indented loops, levels where they stand.
+
+        notes: what to say beside a level's tensors.
+        """
         return "\n".join(self._lines(notes or {}))
 
     def _lines(self, notes: Mapping[tuple[str, str], str]) -> Iterator[str]:

@@ -191,7 +191,9 @@ class NestFile:
 
 
 def load_nests(path: str | Path) -> tuple[NestFile, Document]:
-    """A file of nests, and its document for faults found later. Raises ConfigError with every
-    fault."""
+    """A file of nests, and its document for faults found later.
+
+    Raises ConfigError with every fault.
+    """
     document = Document(read_text(Path(path)), str(path))
     return read(NestFile, document), document

@@ -18,8 +18,11 @@ class About(Enum):
 
 @dataclass(frozen=True)
 class Note:
-    """One thing to be said. algorithm: whose it is, where a table of algorithms says it. Of a
-    fallback the text is the reason."""
+    """One thing to be said.
+
+    algorithm: whose it is, where a table of algorithms says it. Of a fallback the text is the
+    reason.
+    """
 
     text: str
     about: About = About.REMARK

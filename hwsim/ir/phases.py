@@ -1,15 +1,14 @@
-"""One axis of a strided, dilated or transposed convolution as plain ones: stride 1, dilation 1,
-fewer taps.
+"""One axis of a strided, dilated or transposed convolution as plain ones of fewer taps.
 
-    strided, u = 2:      y[p] = sum_r x[2p + r] w[r]                    even taps meet even inputs,
-    odd taps odd ones:
-                      -> y[p] = sum_t x0[p + t] w[2t] + sum_t x1[p + t] w[2t + 1],       x0[i] =
-                      x[2i], x1[i] = x[2i + 1]
-    dilated, d = 2:      y[p] = sum_r x[p + 2r] w[r]                    even outputs see even
-    inputs, odd ones odd ones
-    transposed, u = 2:   y[2h + r] += x[h] w[r]                         even outputs see even taps,
-    odd ones odd taps
- Taps that fall into one phase make its filter; outputs of one residue are its image. In general,
+Plain is of stride 1 and dilation 1:
+
+    strided, u = 2      y[p] = sum_r x[2p + r] w[r]      even taps meet even inputs, odd taps odd
+                  ->    y[p] = sum_t x0[p + t] w[2t] + sum_t x1[p + t] w[2t + 1]
+                        with x0[i] = x[2i], x1[i] = x[2i + 1]
+    dilated, d = 2      y[p] = sum_r x[p + 2r] w[r]      even outputs see even inputs, odd ones odd
+    transposed, u = 2   y[2h + r] += x[h] w[r]           even outputs see even taps, odd ones odd
+
+Taps that fall into one phase make its filter; outputs of one residue are its image. In general,
 with g = gcd(u, d), taps have u/g phases and outputs d/g residues, and neighbours stand lcm(u, d)
 inputs apart.
 """
@@ -34,8 +33,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Phases:
-    """Phases of one axis with `taps` taps each: stride-1 correlations of positions 0 ... places - 1
-    with those taps.
+    """Phases of one axis with `taps` taps each.
+
+    They are stride-1 correlations of positions 0 ... places - 1 with those taps.
 
     filter: where tap t of phase u stands; input: where position z = place + tap of residue i and
     phase u is read; output: where place z of residue i and phase u is written. places: outputs of a
@@ -65,8 +65,10 @@ def phases_of(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:
 
 
 def joined_phases(layer: ConvLayer | ConvTransposeLayer, axis: int) -> list[Phases]:
-    """The phases that add up to the same outputs as one, the shorter ones with a last tap that is
-    outside the filter."""
+    """The phases that add up to the same outputs as one.
+
+    The shorter ones have a last tap that is outside the filter.
+    """
     found = phases_of(layer, axis)
     first = found[0]
     if not first.summed or len(found) == 1:
@@ -100,8 +102,12 @@ def _strided(outputs: int, taps: int, u: int, d: int, pad: int) -> list[Phases]:
 
 
 def _transposed(outputs: int, taps: int, u: int, d: int, pad: int) -> list[Phases]:
-    """Output p gets taps r with (p + pad - r d) divisible by u: with q = (p + pad) div u, x[q - e -
-    d/g t] w[b + u/g t]."""
+    """The phases of a transposed axis.
+
+    Output p gets taps r with (p + pad - r d) divisible by u. With q = (p + pad) div u it adds
+
+        x[q - e - d/g t] w[b + u/g t]    for every t
+    """
     common = gcd(u, d)
     phases, residues = u // common, d // common
     found: list[Phases] = []

@@ -1,9 +1,9 @@
-"""Straight-line programs for multiplication by a small constant matrix, common subexpressions
-shared.
+"""Straight-line programs for multiplication by a small constant matrix.
+
+Common subexpressions are shared. Here 4 operations become 3, each a fused multiply-add:
 
     y0 = x0 + x1/2 + x2/4            t  = x0 + x2/4
-    y1 = x0 - x1/2 + x2/4     ->     y0 = t + x1/2          4 operations become 3, each a fused
-    multiply-add
+    y1 = x0 - x1/2 + x2/4     ->     y0 = t + x1/2
                                      y1 = t - x1/2
 
 Transforms are counted by these programs and computed by them, operation for operation.
@@ -49,8 +49,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Program:
-    """inputs: how many values come in, numbered from 0; every step makes the next number; outputs:
-    numbers, None a zero."""
+    """Additions and multiplications by constants, one step after another.
+
+    inputs: how many values come in, numbered from 0; every step makes the next number. outputs:
+    numbers, None a zero.
+    """
 
     inputs: int
     steps: tuple[Step, ...]
@@ -58,8 +61,11 @@ class Program:
 
     @cached_property
     def operations(self) -> Operations:
-        """Multiplications by 0 and +-1 are free, by +-2^k shifts, by anything else constant
-        multiplications."""
+        """Operations of the program, by kind.
+
+        Multiplications by 0 and +-1 are free, by +-2^k shifts, by anything else constant
+        multiplications.
+        """
         return sum((step.operations for step in self.steps), Operations())
 
     def text(self, input_name: str, output_name: str) -> list[str]:
@@ -138,8 +144,10 @@ def program_of(matrix: Matrix) -> Program:
 
 
 def _share_pairs(rows: list[Row], inputs: int) -> list[Row]:
-    """Replace pairs x_i + c x_j found in several rows by new variables, in place; the variables'
-    own rows."""
+    """Replace pairs x_i + c x_j found in several rows by new variables, in place.
+
+    The result is the variables' own rows.
+    """
     shared: list[Row] = []
     while True:
         found = Counter(pattern for row in [*shared, *rows] for pattern in _pairs(row))
@@ -188,8 +196,10 @@ def _scaled(rows: list[Row], inputs: int, scales: tuple[Fraction, ...]) -> list[
 
 
 def _prescales(rows: list[Row]) -> list[tuple[int, Fraction]]:
-    """Terms (variable, |coefficient|) to multiply on their own, so that every row has one term that
-    needs no multiplication."""
+    """Terms (variable, |coefficient|) to multiply on their own.
+
+    Every row then has one term that needs no multiplication.
+    """
     needing = [row for row in rows if row and all(abs(value) != 1 for value in row.values())]
     chosen = [
         next((number, abs(value)) for number, value in row.items())
@@ -252,8 +262,10 @@ def _emit(rows: list[Row], inputs: int, shared: int) -> Program:
 
 
 def transposed(program: Program) -> Program:
-    """The program of the transposed matrix: the same multiplications, every addition a fork and
-    every fork an addition."""
+    """The program of the transposed matrix, with the same multiplications.
+
+    Every addition becomes a fork and every fork an addition.
+    """
     width = len(program.outputs)
     steps: list[Step] = []
     pending: dict[int, list[tuple[Coefficient, int]]] = {}

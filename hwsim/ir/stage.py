@@ -41,8 +41,10 @@ class Operations:
 
     @property
     def vector_operations(self) -> int:
-        """Instructions of a vector unit outside multiply-accumulates, a fused multiply-add being
-        one."""
+        """Instructions of a vector unit outside multiply-accumulates.
+
+        A fused multiply-add is one.
+        """
         return self.constant_multiplies + self.shifts + self.additions - self.fused
 
 
@@ -151,8 +153,10 @@ class Stage:
 
     @property
     def gathers(self) -> bool:
-        """Do windows of an input share words, or leave gaps: is it no plain product of what lies
-        in memory?"""
+        """Do windows of an input share words, or leave gaps?
+
+        Then it is no plain product of what lies in memory.
+        """
         extents = self.extents
 
         def plain(axis: Axis) -> bool:
@@ -176,8 +180,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an algorithm lowers a layer to: stages in order, the tensors that pass between them, and
-    the reasons.
+    """What an algorithm lowers a layer to: stages in order, and the tensors between them.
+
+    temporaries: tensors that pass between stages. notes: reasons, and what else is to be said.
 
     fused_over: dims whose blocks run through all the stages one after another, so that a block's
     temporaries stay on chip; empty when each stage runs whole. one_kernel: a GPU runs all blocks in

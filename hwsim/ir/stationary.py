@@ -2,8 +2,9 @@
 
     par k on row, par n on column:     each cell has one (k, n)
       for m:                           which m does not move: B[k][n], the weights, stay
- A tensor stays when no temporal loop inside the spatial ones moves it. Of several that stay, the
-one that lies along most axes of the array is meant: its words differ from cell to cell.
+
+A tensor stays when no temporal loop inside the spatial ones moves it. Of several that stay, the one
+that lies along most axes of the array is meant: its words differ from cell to cell.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def spread(nest: Nest) -> dict[str, tuple[str, ...]]:
 
 
 def stationary(nest: Nest, cells: str) -> Role | None:
-    """The role of the tensor that stays in the cells while the loops inside the array run; None
-    when all move.
+    """The role of the tensor that stays in the cells while the loops inside run, or None.
+
+    It is None when all move.
 
     cells: the array's name; a nest that holds a tensor there says which one is meant where several
     stay.
@@ -78,8 +80,10 @@ def lies_as(view: GemmView, role: Role) -> tuple[tuple[str, ...], tuple[str, ...
 
 
 def is_systolic(nest: Nest, cells: str) -> bool:
-    """Does the nest lie on an array whose cells pass operands on: sums down the columns, or staying
-    where they are?"""
+    """Does the nest lie on an array whose cells pass operands on?
+
+    Sums go down the columns, or stay where they are.
+    """
     role, view = stationary(nest, cells), nest.stage.view
     if role is None or view is None:
         return False
@@ -93,8 +97,9 @@ def is_systolic(nest: Nest, cells: str) -> bool:
 
 
 def keeps_filters(nest: Nest, machine: Machine) -> bool:
-    """Do the PEs of a convolution's nest hold a pass' filters in their scratchpads, and stream rows
-    of inputs and sums past them?
+    """Do the PEs of a convolution's nest hold a pass' filters in their scratchpads?
+
+    Rows of inputs and sums then stream past them.
 
     Such passes are row-stationary, whatever they are called: a filter stays through all temporal
     loops of the pass.

@@ -3,7 +3,8 @@
     for p, r:  out[p] += x[2*p + r - 1]
 
     x: Axis(terms=(("p", 2), ("r", 1)), size=W, offset=-1)      out: Axis((("p", 1),), size=P)
- A coordinate outside [0, size) is padding: it is zero, and is never moved. `extent` > 1 means that
+
+A coordinate outside [0, size) is padding: it is zero, and is never moved. `extent` > 1 means that
 the statement touches that many coordinates at once (a Winograd patch), `step` apart.
 """
 
@@ -22,8 +23,7 @@ LONGEST_ROW = 1 << 31  # words
 
 @dataclass(frozen=True)
 class Axis:
-    """index = offset + sum(coefficient * dim) + step * [0, extent), kept where 0 <= index <
-    size."""
+    """index = offset + sum(coefficient * dim) + step * [0, extent), where 0 <= index < size."""
 
     terms: tuple[tuple[str, int], ...]
     size: int
@@ -61,11 +61,11 @@ class Tensor:
 
     layout: axis numbers from slowest to fastest varying in memory. width: bytes of an element. ld:
     elements from one row to the next, 0 for a row's own. block: elements of the fastest axis that
-    lie together, 0 for a whole row. stated: a user said how it lies.
-    part_of: (buffer, i) when the tensor is the i-th of the equal pieces of a larger one that
-    another stage writes under the buffer's name. coded: share of its bytes that crosses DRAM's
-    port, where the machine compresses what goes there. kept_as: the role that says where it stays,
-    where it plays another in a product, as data in the weights' place.
+    lie together, 0 for a whole row. stated: a user said how it lies. part_of: (buffer, i) when the
+    tensor is the i-th of the equal pieces of a larger one that another stage writes under the
+    buffer's name. coded: share of its bytes that crosses DRAM's port, where the machine compresses
+    what goes there. kept_as: the role that says where it stays, where it plays another in a
+    product, as data in the weights' place.
     """
 
     name: str

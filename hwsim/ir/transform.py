@@ -57,8 +57,9 @@ def drop_idle(stage: Stage, items: Iterable[Loop | Hold]) -> tuple[Loop | Hold, 
 
 @lru_cache(maxsize=1 << 16)
 def temporal_steps(length: int, loops: tuple[tuple[int, bool], ...], lengths: bool = False) -> int:
-    """Steps that a dim's loops, as (tile, is spatial), make of a chunk, following the first spatial
-    position.
+    """Steps that a dim's loops make of a chunk, following the first spatial position.
+
+    Loops are (tile, is spatial).
 
     lengths: each step counted as long as its last chunk.
     """
@@ -74,8 +75,9 @@ def temporal_steps(length: int, loops: tuple[tuple[int, bool], ...], lengths: bo
 
 
 def split_group(dims: tuple[str, ...], extents: Mapping[str, int], budget: int) -> dict[str, int]:
-    """Tile sizes of a group of dims whose product is at most `budget`, covering the group in the
-    fewest boxes.
+    """Tile sizes of a group of dims, at most `budget` together.
+
+    They cover the group in the fewest boxes.
 
     The innermost dims are preferred whole among equals, so that a tile is contiguous.
     """
@@ -94,8 +96,10 @@ def _fewest_boxes(extents: tuple[int, ...], budget: int) -> tuple[int, ...]:
 
 
 def whole_rows(dims: tuple[str, ...], extents: Mapping[str, int], most: int) -> dict[str, int]:
-    """A box of at most `most` positions: the innermost dims whole, as far as they go, the next one
-    in even parts."""
+    """A box of at most `most` positions: the innermost dims whole, as far as they go.
+
+    The next one is in even parts.
+    """
     sizes: dict[str, int] = {}
     for dim in reversed(dims):
         pieces = -(-extents[dim] // max(1, min(most, extents[dim])))
@@ -105,8 +109,7 @@ def whole_rows(dims: tuple[str, ...], extents: Mapping[str, int], most: int) -> 
 
 
 def _even_cuts(extent: int, pieces: int) -> Iterator[int]:
-    """The lengths of a dim cut evenly into at least so many pieces, each length once, longest
-    first."""
+    """Lengths of a dim cut evenly into at least so many pieces, each once, longest first."""
     while pieces <= extent:
         size = -(-extent // pieces)
         yield size
@@ -116,8 +119,10 @@ def _even_cuts(extent: int, pieces: int) -> Iterator[int]:
 
 
 def _boxes(extents: tuple[int, ...], budget: int) -> Iterator[tuple[int, ...]]:
-    """Sizes whose product is at most `budget`, each cutting its extent evenly; at most MAX_CUTS
-    cuts a dim."""
+    """Sizes whose product is at most `budget`, each cutting its extent evenly.
+
+    There are at most MAX_CUTS cuts a dim.
+    """
     if not extents:
         yield ()
         return

@@ -1,5 +1,7 @@
-"""Checks between the arrows: a stage or nest that breaks a rule of the form is an error, before
-anything runs."""
+"""Checks between the arrows: a broken stage or nest is an error, before anything runs.
+
+Broken is what breaks a rule of the form.
+"""
 
 from __future__ import annotations
 

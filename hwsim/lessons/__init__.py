@@ -1,2 +1,4 @@
-"""Lessons, one file each: content as data and a few functions. Their numbers come from the
-simulator."""
+"""Lessons, one file each: content as data and a few functions.
+
+Their numbers come from the simulator.
+"""

@@ -261,8 +261,10 @@ def _predicted() -> Table:
 
 @cache
 def _on_core(opt: str, loop: str, tile: int, longer: bool = False) -> tuple[float, float] | None:
-    """Milliseconds measured, and modelled at the clock of the data sheet. longer: rows of more
-    words than are used. None where it was not measured."""
+    """Milliseconds measured, and modelled at the clock of the data sheet.
+
+    longer: rows of more words than are used. None where it was not measured.
+    """
     core = with_cores(load_machine("epyc-7763"), 1)
     for row in _data("zen3_loops"):
         wanted = (row["opt"], row["loop"], row["n"], row["tile"]) == (opt, loop, CPU_SIZE, tile)

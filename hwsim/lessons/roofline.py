@@ -142,8 +142,10 @@ def measured(machine: str, network: str, changes: Sequence[str] = tuple(SHORT)) 
 
 
 def _times(run: Result) -> list[list[float]]:
-    """Microseconds and DRAM bytes of the layers that multiply: other machines may choose other
-    tiles."""
+    """Microseconds and DRAM bytes of the layers that multiply.
+
+    Other machines may choose other tiles.
+    """
     return [[round(layer.seconds * 1e6, 3), layer.dram_bytes] for layer in run.layers if layer.macs]
 
 

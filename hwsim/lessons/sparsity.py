@@ -123,8 +123,10 @@ def effectual(weights: float, activations: float) -> dict[str, float]:
 
 
 def after_transform(share: float) -> tuple[float, float]:
-    """Shares of non-zeros after the filter's and the image's transform of F(2 x 2, 3 x 3), where
-    a word before is not zero with this probability: a sum is zero only where all its words are."""
+    """Shares of non-zeros after the filter's and the image's transform of F(2 x 2, 3 x 3).
+
+    A word before is not zero with this probability: a sum is zero only where all its words are.
+    """
     made = transforms(2, 3)
     return _filled(made.g, share), _filled(made.b_t, share)
 

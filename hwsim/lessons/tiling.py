@@ -212,8 +212,10 @@ def _moved() -> dict[str, Any]:
 
 @cache
 def gpu_runs() -> dict[str, tuple[int, int]]:
-    """By tiles of powers of two: words that leave the multiprocessors of toy-gpu, and words to and
-    from its DRAM, of a product of SIZE; those whose block fits."""
+    """Words of a product of SIZE that leave the SMs of toy-gpu, and to and from its DRAM.
+
+    They are by tiles of powers of two whose block fits.
+    """
     machine = load_machine("toy-gpu")
     found = {}
     for v1 in POWERS:
@@ -250,8 +252,10 @@ def _front() -> Table:
 
 
 def _counters() -> list[tuple[int, float, str]]:
-    """Measured on an H200, each tile once: words that a block holds, words loaded for each
-    multiplication, and a label."""
+    """Counts of tiles on an H200: words held, words loaded a multiplication, a label.
+
+    Each tile was measured once; words held are a block's.
+    """
     found = {}
     for row in _tiled_rows():
         m, n, k = (row[name] for name in ("M", "N", "K"))

@@ -242,8 +242,7 @@ def _vgg() -> dict[str, ConvLayer]:
 
 
 def _measured(name: str, layer: ConvLayer) -> float | None:
-    """cuDNN's Winograd over its implicit GEMM in a reference file; None where it was not
-    measured."""
+    """cuDNN's Winograd over its implicit GEMM in a reference file; None if not measured."""
     path = data_folder("reference") / f"{name}.json"
     found = {
         row["algo"]: row["us_warm"]
@@ -259,8 +258,7 @@ def _measured(name: str, layer: ConvLayer) -> float | None:
 
 
 def _titan() -> list[float]:
-    """Batch, cuDNN's time and rate, Winograd's time and rate, and the speed-up, of VGG-E on a Titan
-    X."""
+    """VGG-E on a Titan X: batch, cuDNN's time and rate, Winograd's time and rate, speed-up."""
     path = data_folder("reference") / "lavin_gray.yaml"
     published = yaml.safe_load(path.read_text(encoding="utf-8"))
     row: list[float] = published["table5_fp32_vgg_e_titanx"]["rows"][0]

@@ -38,8 +38,10 @@ LARGEST = 1 << 31
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration with the words of its many dialects. Raises HwsimError naming the file and
-    the key that is missing or no whole number."""
+    """A configuration with the words of its many dialects.
+
+    Raises HwsimError naming the file and the key that is missing or no whole number.
+    """
 
     path: Path
     values: Mapping[str, Any]
@@ -100,9 +102,12 @@ class Config:
 
 @dataclass(frozen=True)
 class Style:
-    """How models of a kind are built. norm: which. gated: three products instead of two. rotary:
-    positions by rotation, else learned. causal: it generates, and its last token alone is asked for
-    words. act: of products that are not gated."""
+    """How models of a kind are built.
+
+    norm: which. gated: three products instead of two. rotary: positions by rotation, else learned.
+    causal: it generates, and its last token alone is asked for words. act: of products that are not
+    gated.
+    """
 
     norm: str = "layernorm"
     gated: bool = False
@@ -142,8 +147,11 @@ class HuggingFace:
     sizes_itself = False
 
     def read(self, path: Path, size: Size | None) -> WorkloadText:
-        """The network as a workload's text. Raises HwsimError naming the file for what is no JSON,
-        for a kind of model that is not known, and for a key that is missing."""
+        """The network as a workload's text.
+
+        Raises HwsimError naming the file for what is no JSON, for a kind of model that is not
+        known, and for a key that is missing.
+        """
         try:
             values = json.loads(read_text(path))
         except (ValueError, RecursionError) as error:

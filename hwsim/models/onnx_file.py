@@ -67,8 +67,11 @@ class OnnxFile:
     sizes_itself = True
 
     def read(self, path: Path, size: Size | None) -> WorkloadText:
-        """The model as a workload's text. size: of images, or twice a number of tokens, in place of
-        lengths that the model leaves open. Raises HwsimError naming the file."""
+        """The model as a workload's text.
+
+        size: of images, or twice a number of tokens, in place of lengths that the model leaves
+        open. Raises HwsimError naming the file.
+        """
         try:
             import onnx
         except ImportError:

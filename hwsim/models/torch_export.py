@@ -1,5 +1,6 @@
-"""Programs of PyTorch, as torch.export.save writes them (.pt2): a zip whose graph is plain JSON, so
-that reading one needs no PyTorch.
+"""Programs of PyTorch, as torch.export.save writes them (.pt2).
+
+A file is a zip whose graph is plain JSON, so that reading one needs no PyTorch.
 
     import torch
     program = torch.export.export(model.eval(), (torch.zeros(1, 3, 224, 224),))
@@ -72,8 +73,11 @@ class TorchExport:
     sizes_itself = True
 
     def read(self, path: Path, size: Size | None) -> WorkloadText:
-        """The program as a workload's text. Raises HwsimError naming the file for what is no such
-        program, and for another size: its shapes are those that it was exported with."""
+        """The program as a workload's text.
+
+        Raises HwsimError naming the file for what is no such program, and for another size: its
+        shapes are those that it was exported with.
+        """
         if size is not None:
             raise HwsimError(
                 f"{path}: --input: a program keeps the shapes that it was exported with; expected "

@@ -184,8 +184,11 @@ def _windows(entry: _Entry, sources: tuple[str, ...]) -> LayerText:
 
 
 def _product(entry: _Entry, sources: tuple[str, ...]) -> LayerText:
-    """Dims of both inputs and the output are products of their own, those of the inputs alone are
-    summed over."""
+    """A layer of products.
+
+    Dims of both inputs and the output are products of their own, those of the inputs alone are
+    summed over.
+    """
     out, left, right = (entry.dims[name] for name in "OIW")
     if left | right != set(entry.sizes) or out - (left | right):
         raise HwsimError(f"{entry.entry['equation']!r}; expected loops over its operands' dims")

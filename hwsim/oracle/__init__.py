@@ -1,2 +1,1 @@
-"""The same numbers found the slow and plain way, for tests, lessons and documents to compare
-with."""
+"""The same numbers found the slow and plain way, for tests, lessons and documents."""

@@ -1,6 +1,6 @@
-"""The executed loops: walk a nest step by step, track what every buffer holds, and compute the
-values.
- Written to be read beside the definition in hwsim.ir.nest, for small nests; it shares no code with
+"""The executed loops: walk a nest step by step, track every buffer, and compute the values.
+
+Written to be read beside the definition in hwsim.ir.nest, for small nests; it shares no code with
 the closed form.
 """
 
@@ -23,8 +23,10 @@ Word = tuple[int, ...]
 
 @dataclass
 class _Buffer:
-    """One instance of a level: the words it holds of one tensor, and of which of them a partial sum
-    lies here."""
+    """One instance of a level: the words it holds of one tensor.
+
+    Of some of them a partial sum lies here.
+    """
 
     words: frozenset[Word] = frozenset()
     begun: set[Word] = field(default_factory=set)
@@ -54,8 +56,7 @@ def execute(nest: Nest) -> NestCounts:
 
 
 def compute(nest: Nest, operands: dict[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """The output of a multiply-accumulate nest, each product added in the order in which the nest
-    runs it."""
+    """The output of a multiply-accumulate nest, products added in the order of its loops."""
     stage = nest.stage
     out = np.zeros([axis.size for axis in stage.output.axes])
     for step in _steps(nest, nest.loops):
@@ -74,8 +75,10 @@ def _value(array: npt.NDArray[np.float64], tensor: Tensor, point: dict[str, int]
 
 
 class _TensorWalk:
-    """Steps one tensor through its chain of levels, outermost first, at every step of all the
-    temporal loops."""
+    """Steps one tensor through its chain of levels, outermost first.
+
+    It does so at every step of all the temporal loops.
+    """
 
     def __init__(self, nest: Nest, tensor: Tensor) -> None:
         self.nest, self.tensor = nest, tensor
@@ -133,9 +136,8 @@ class _TensorWalk:
             begun = self.buffers[depth - 1][parent].begun
             arriving = 1 if reduce else times
             outside.updates += arriving
-            outside.serves += (
-                arriving if word in begun else arriving - 1
-            )  # what lies there is read to be added to
+            # what lies there is read to be added to
+            outside.serves += arriving if word in begun else arriving - 1
             begun.add(word)
 
     def _enter(self, depth: int, tiles: dict[tuple[int, ...], frozenset[Word]]) -> None:

@@ -35,8 +35,10 @@ class Executed:
 
 @dataclass(frozen=True)
 class _Block:
-    """One block of outputs, and the places (image, row, column) of the other tensors that it needs,
-    makes and loads."""
+    """One block of outputs, and the places of other tensors that it needs, makes and loads.
+
+    A place is (image, row, column).
+    """
 
     outputs: set[tuple[int, int, int]]
     needs: set[tuple[int, int, int]]

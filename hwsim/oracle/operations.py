@@ -1,6 +1,6 @@
-"""A plan executed number by number, every operation tallied as it happens: what the plan's own
-counts must equal.
- Written for small layers, to be trusted rather than fast; it shares with the counts only what a
+"""A plan executed number by number, every operation tallied: what its own counts must equal.
+
+Written for small layers, to be trusted rather than fast; it shares with the counts only what a
 statement means.
 """
 
@@ -108,6 +108,8 @@ def _multiply_and_add(total: Array | None, a: Array, b: Array) -> Array:
 
 
 def counted(operations: Operations) -> Operations:
-    """A plan's counts as an execution sees them: it does not know which operations a fused unit
-    would do at once."""
+    """A plan's counts as an execution sees them.
+
+    It does not know which operations a fused unit would do at once.
+    """
     return replace(operations, fused=0)

@@ -1,18 +1,18 @@
-"""A systolic array register by register: what every cell holds in every cycle, on real values. For
-small products.
+"""A systolic array register by register: what every cell holds in every cycle, on real values.
 
             x  ->  [cell] -> [cell] ->          cell (i, j), each cycle:
                       |         |                   x moves right
-            x  ->  [cell] -> [cell] ->              y moves down: a sum (weights stay), or a weight
-            (sums stay)
-                      v         v                   one product
+            x  ->  [cell] -> [cell] ->              y moves down: a sum (weights stay),
+                      v         v                     or a weight (sums stay)
+                                                    one product
 
     weights or inputs stay:   y' = y + x * stays
     outputs stay:             stays' = stays + x * y
- Every value travels with a tag that says what it is; a cell that would pair values that do not
+
+Every value travels with a tag that says what it is; a cell that would pair values that do not
 belong together, or lose one that is still needed, raises Hazard. So a schedule is not only fast: it
-is shown to be one that registers can follow. The array of H. T. Kung, "Why Systolic
-Architectures?", IEEE Computer 15(1), 1982.
+is shown to be one that registers can follow. It is for small products. The array of H. T. Kung,
+"Why Systolic Architectures?", IEEE Computer 15(1), 1982.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ class Hazard(Exception):
 
 @dataclass(frozen=True)
 class Fold:
-    """stays: the r x c tile in the cells (None: sums). x [T, r], y [T, c]: vectors from the left
-    and from the top.
+    """A part of a product that fits the array at once.
+
+    stays: the r x c tile in the cells (None: sums). x [T, r], y [T, c]: vectors from the left and
+    from the top.
 
     into: the rows (a slice, or their numbers) and columns of the product that its results add to.
     """
@@ -68,8 +70,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class Stepped:
-    """values [M, N]: the product. cycles: until the last result left. products: multiplications;
-    switched: of two non-zeros."""
+    """A product, stepped cycle by cycle.
+
+    values [M, N]: the product. cycles: until the last result left. products: multiplications;
+    switched: of two non-zeros.
+    """
 
     values: Floats
     cycles: int
@@ -89,8 +94,9 @@ def step_product(
     depth: int | None = None,
     skip_zeros: bool = False,
 ) -> Stepped:
-    """a [M, K] times b [K, N] on rows x columns cells, cycle by cycle, folds in the order of
-    hwsim.timing.systolic.folds.product_folds.
+    """a [M, K] times b [K, N] on rows x columns cells, cycle by cycle.
+
+    Folds go in the order of hwsim.timing.systolic.folds.product_folds.
 
     skip_zeros: vectors that are zero all over, and folds whose stationary tile is, are left out.
     Raises HwsimError for operands or an array that cannot be, Hazard if the schedule were one that
@@ -178,8 +184,10 @@ def _padded(fold: Fold, rows: int, columns: int) -> Fold:
 
 
 def _without_zeros(fold: Fold) -> Fold | None:
-    """The fold without vectors that add nothing; None when nothing is left of it. Results keep
-    their rows."""
+    """The fold without vectors that add nothing; None when nothing is left of it.
+
+    Results keep their rows.
+    """
     if fold.stays is not None and not fold.stays.any():
         return None
     useful = fold.x.any(axis=1) if fold.y is None else fold.x.any(axis=1) & fold.y.any(axis=1)
@@ -243,8 +251,10 @@ class _Array:
                 self.x[row, 0], self.x_fold[row, 0], self.x_at[row, 0] = 0.0, EMPTY, EMPTY
 
     def _at_work(self) -> npt.NDArray[np.bool_]:
-        """Cells that hold an x of a fold they belong to (x passes cells right of a narrow fold
-        unused)."""
+        """Cells that hold an x of a fold they belong to.
+
+        Cells right of a narrow fold pass its x on unused.
+        """
         widths = np.array([*(fold.columns for fold in self.folds), 0])
         return np.asarray((self.x_fold != EMPTY) & (np.arange(self.shape[1]) < widths[self.x_fold]))
 
@@ -260,16 +270,13 @@ class _TileStays(_Array):
         self, rows: int, columns: int, timing: FoldRules, folds: list[Fold], starts: list[int]
     ) -> None:
         super().__init__(rows, columns, timing, folds, starts)
-        self.tile, self.tile_tag = (
-            np.zeros(self.shape),
-            np.full(self.shape, EMPTY),
-        )  # tag = fold * rows + row of its tile
+        # tag = fold * rows + row of its tile
+        self.tile, self.tile_tag = np.zeros(self.shape), np.full(self.shape, EMPTY)
         self.next, self.next_tag = np.zeros(self.shape), np.full(self.shape, EMPTY)
         self.sums = np.zeros((timing.stages, *self.shape))
         self.sum_tags = np.full((timing.stages, *self.shape), EMPTY)
-        self.loading = [
-            (0, 0)
-        ] * columns  # of each column: the fold that shifts in, and how many of its rows have
+        # of each column: the fold that shifts in, and how many of its rows have
+        self.loading = [(0, 0)] * columns
         self.most = max(len(fold.x) for fold in folds)
 
     def _cycle(self, cycle: int, into: Floats) -> None:
@@ -324,8 +331,10 @@ class _TileStays(_Array):
                 self.left += 1
 
     def _shift_in(self, cycle: int, column: int) -> None:
-        """One more row of the next tile into a column, if the row it pushes the others on to is
-        free."""
+        """One more row of the next tile into a column, if there is room for it.
+
+        The row that it pushes the others on to must be free.
+        """
         number, done = self.loading[column]
         while number < len(self.folds) and self.folds[number].columns <= column:
             number, done = number + 1, 0
@@ -389,10 +398,8 @@ class _SumsStay(_Array):
         )
         self.sums, self.sum_fold = np.zeros(self.shape), np.full(self.shape, EMPTY)
         self.pipe: list[tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-        self.out, self.out_tag = (
-            np.zeros(self.shape),
-            np.full(self.shape, EMPTY),
-        )  # on the way out: tag = fold * rows + row
+        # on the way out: tag = fold * rows + row
+        self.out, self.out_tag = np.zeros(self.shape), np.full(self.shape, EMPTY)
 
     def _cycle(self, cycle: int, into: Floats) -> None:
         self._shift_right(cycle, 1)
@@ -434,8 +441,10 @@ class _SumsStay(_Array):
         self._tally(self.x[work], self.y[work])
 
     def _add(self) -> npt.NDArray[np.bool_]:
-        """Products that have passed their stages join the cells' sums; which sums are complete with
-        that."""
+        """Products that have passed their stages join the cells' sums.
+
+        The result says which sums are complete with that.
+        """
         if len(self.pipe) < self.timing.stages:
             return np.zeros(self.shape, np.bool_)
         product, number, at = self.pipe.pop()
@@ -464,8 +473,10 @@ class _SumsStay(_Array):
             raise Hazard("a sum on its way out meets one that has begun")
 
     def _move_down(self, arriving: npt.NDArray[np.bool_], into: Floats) -> None:
-        """From the bottom up: a sum moves if the register below is free and no sum of that cell's
-        own comes in."""
+        """Move sums down, from the bottom up.
+
+        A sum moves if the register below is free and no sum of that cell's own comes in.
+        """
         for column in range(self.shape[1]):
             for row in range(self.shape[0] - 1, -1, -1):
                 tag = int(self.out_tag[row, column])

@@ -22,11 +22,10 @@ class Cache(Memory):
 
     shared_by: so many cores share an instance of a cache of the chip, a power of two; 0 for all.
     core_bandwidth: what one core gets of a shared cache, None for all of it. ports: one for lines
-    that are fetched and written back, or one for each. write_fetch: a write
-    miss fetches the rest of its line (false where whole sectors are written). in_flight: misses of
-    an instance that wait at a time, 0 for any number. set_busy: cycles that a fill keeps its set;
-    misses that follow each other in few sets wait for that. policy: which line leaves a full set
-    (hwsim.describe.policies).
+    that are fetched and written back, or one for each. write_fetch: a write miss fetches the rest
+    of its line (false where whole sectors are written). in_flight: misses of an instance that wait
+    at a time, 0 for any number. set_busy: cycles that a fill keeps its set; misses that follow each
+    other in few sets wait for that. policy: which line leaves a full set (hwsim.describe.policies).
     """
 
     kind: ClassVar[str] = "cache"

@@ -86,8 +86,10 @@ class Core(Compute):
 
 
 def with_cores(machine: Machine, cores: int) -> Machine:
-    """The machine with so many of its cores in use. Raises HwsimError where it has fewer, or
-    none."""
+    """The machine with so many of its cores in use.
+
+    Raises HwsimError where it has fewer, or none.
+    """
     core = machine.compute
     if not isinstance(core, Core):
         raise HwsimError(f"{machine.name} has no CPU cores to choose a number of")

@@ -1,5 +1,7 @@
-"""Main memory: a peak bandwidth shared by reads and writes, or channels of a device with rows,
-banks and refresh."""
+"""Main memory: a peak bandwidth, or a device's channels with rows, banks and refresh.
+
+Reads and writes share the bandwidth.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
-"""Time of a step of a kernel written by hand for CUDA cores: blocks copy tiles to shared memory,
-and multiply out of it.
+"""Time of a step of a kernel written by hand for CUDA cores.
+
+Its blocks copy tiles to shared memory, and multiply out of it:
 
     for step:
       for word of the thread's share of the tiles:     next_load after the load before
@@ -29,8 +30,11 @@ WORD_BYTES = 4  # of a thread's read of shared memory
 
 @dataclass(frozen=True)
 class Step:
-    """Cycles of one block's step on its SM. arithmetic: of its products alone. work: of what it
-    does at most, while other blocks fill its gaps. alone: from its start to its end."""
+    """Cycles of one block's step on its SM.
+
+    arithmetic: of its products alone. work: of what it does at most, while other blocks fill its
+    gaps. alone: from its start to its end.
+    """
 
     arithmetic: float
     work: float
@@ -39,8 +43,11 @@ class Step:
 
 @dataclass(frozen=True)
 class HandWritten:
-    """An SM as hand-written code finds it. rate: products a cycle; shared: bytes a cycle of shared
-    memory; latency: cycles of a load from DRAM."""
+    """An SM as hand-written code finds it.
+
+    rate: products a cycle; shared: bytes a cycle of shared memory; latency: cycles of a load from
+    DRAM.
+    """
 
     sm: StreamingMultiprocessor
     clock_hz: float
@@ -73,8 +80,11 @@ class HandWritten:
         deep: int,
         overlapped: bool = False,
     ) -> Step:
-        """A step of a block. copied: words to shared memory; read: words that its threads read
-        there; deep: of the reduction; overlapped: the next tiles are copied meanwhile."""
+        """A step of a block.
+
+        copied: words to shared memory; read: words that its threads read there; deep: of the
+        reduction; overlapped: the next tiles are copied meanwhile.
+        """
         sm, clock = self.sm, self.clock_hz
         arithmetic = products / self.rate
         wavefronts = WORD_BYTES * (read + copied) / self.shared

@@ -1,5 +1,4 @@
-"""A spatial array of processing elements, each with its own small scratchpads, fed by multicast
-buses."""
+"""An array of processing elements with small scratchpads, fed by multicast buses."""
 
 from __future__ import annotations
 

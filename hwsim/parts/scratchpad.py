@@ -47,8 +47,7 @@ class Scratchpad(Memory):
         return self.bypass or self.per == "sm"
 
     def occupied(self, size: int) -> int:
-        """Bytes that a tensor's tile of `size` bytes takes: whole banks where each belongs to one
-        tensor."""
+        """Bytes that a tile of `size` bytes takes: whole banks, where each is one tensor's."""
         bank = self.capacity // self.banks
         return -(-size // bank) * bank if self.whole_banks else size
 

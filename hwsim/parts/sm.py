@@ -33,15 +33,14 @@ class StreamingMultiprocessor(Compute):
     instruction adds tensor_depth bytes of the reduction to each sum. launch is the time from one
     kernel's end to the next one's end when both are empty; gap, to the next one's start (launch,
     where it is not stated); captured, in place of gap between the kernels of a captured graph, as
-    which a network's layers run; l2_latency, shared_latency and barrier
-    are what one step of a blocked loop waits for when nothing else hides it. next_load,
-    copy_operations: of a thread that copies words to shared memory, from one load to the next, and
-    instructions a word. working_registers: of a compiled thread, for addresses, counters and
-    staging. kernels: the library
-    (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
+    which a network's layers run; l2_latency, shared_latency and barrier are what one step of a
+    blocked loop waits for when nothing else hides it. next_load, copy_operations: of a thread that
+    copies words to shared memory, from one load to the next, and instructions a word.
+    working_registers: of a compiled thread, for addresses, counters and staging. kernels: the
+    library (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
     (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
-    (hwsim.describe.map_kernels) of pooling and elementwise operators. core_warps,
-    tensor_warps: {warps on an SM: the share of the peak that they reach}.
+    (hwsim.describe.map_kernels) of pooling and elementwise operators. core_warps, tensor_warps:
+    {warps on an SM: the share of the peak that they reach}.
     """
 
     kind: ClassVar[str] = "sm"
@@ -94,8 +93,11 @@ class StreamingMultiprocessor(Compute):
     def blocks_held(
         self, threads: int, registers: int, shared_bytes: int, register_file: int, shared: int
     ) -> dict[str, int]:
-        """Blocks that an SM of so many bytes of registers and shared memory holds, by what limits
-        them. registers: of a thread; shared_bytes: of a block."""
+        """Blocks that an SM holds, by what limits them.
+
+        It has so many bytes of registers and shared memory. registers: of a thread; shared_bytes:
+        of a block.
+        """
         warps = ceil(threads / WARP) * WARP
         limits = {
             "slots": self.max_blocks,
@@ -184,8 +186,10 @@ class StreamingMultiprocessor(Compute):
 
     @property
     def map_library(self) -> MapLibrary | None:
-        """The kernels of pooling and elementwise operators here; None where the machine names
-        none."""
+        """The kernels of pooling and elementwise operators here, or None.
+
+        It is None where the machine names none.
+        """
         return None if self.map_kernels is None else load_map_library(self.map_kernels)
 
     @property
@@ -199,8 +203,10 @@ class StreamingMultiprocessor(Compute):
         return dtype in (self.tensor_macs_per_cycle or {})
 
     def on_tensor_cores(self, stage: Stage) -> bool:
-        """Tensor cores take products of a type that they multiply, at least one fragment of 8 wide
-        and deep."""
+        """Do tensor cores take these products?
+
+        They take those of a type that they multiply, at least one fragment of 8 wide and deep.
+        """
         view = stage.view
         return (
             view is not None

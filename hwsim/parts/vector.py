@@ -1,5 +1,4 @@
-"""A vector unit beside a tensor unit: activations, pooling, and the transforms of fast
-convolution."""
+"""A vector unit beside a tensor unit: activations, pooling, fast convolution's transforms."""
 
 from dataclasses import dataclass
 from typing import ClassVar

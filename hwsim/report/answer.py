@@ -27,8 +27,11 @@ NOTHING = "none of those tried alone"
 
 @dataclass(frozen=True)
 class Standing:
-    """The best of one machine. compute, memory: shares of the machine's peak multiplications and of
-    its DRAM's bandwidth that are reached. tied: other variants in the same time."""
+    """The best of one machine.
+
+    compute, memory: shares of the machine's peak multiplications and of its DRAM's bandwidth that
+    are reached. tied: other variants in the same time.
+    """
 
     machine: Machine
     best: Result
@@ -74,8 +77,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Answer:
-    """headline: the winner. because: why, and by how much. standings: each machine's best, the
-    fastest first. care: what to keep in mind before it is believed."""
+    """What a comparison comes to, in sentences.
+
+    headline: the winner. because: why, and by how much. standings: each machine's best, the fastest
+    first. care: what to keep in mind before it is believed.
+    """
 
     headline: str
     because: tuple[str, ...]

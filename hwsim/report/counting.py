@@ -24,8 +24,10 @@ SCHEMA: Final = "hwsim.counts/1"
 
 
 def counts_text(title: str, rows: Sequence[Counted]) -> str:
-    """A line an algorithm. gain: multiplications of direct convolution, zeros and all, for each
-    effectual one."""
+    """A line an algorithm.
+
+    gain: multiplications of direct convolution, zeros and all, for each effectual one.
+    """
     cells = [
         [
             row.algorithm,
@@ -77,8 +79,10 @@ ERRORS: Final = "hwsim.errors/1"
 
 
 def errors_text(found: Mapping[str, Sequence[Error]]) -> str:
-    """A line a layer, format and algorithm; the last column is relative to the size of the
-    outputs."""
+    """A line a layer, format and algorithm.
+
+    The last column is relative to the size of the outputs.
+    """
     rows = []
     for layer, errors in found.items():
         direct = {error.format: error.largest for error in errors if error.algorithm == "direct"}

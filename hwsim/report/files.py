@@ -1,5 +1,6 @@
 """Outputs appear whole or not at all: everything is written beside its place, then renamed into it.
- What is no regular file (a device, a pipe) cannot be replaced and is written through, as a link is
+
+What is no regular file (a device, a pipe) cannot be replaced and is written through, as a link is
 to what it points to.
 """
 
@@ -20,8 +21,10 @@ AT_FDCWD, EXCHANGE = -100, 2  # of Linux' renameat2
 
 
 def check_file(path: Path) -> None:
-    """Refuse, before any work, a file that could not be written. Raises HwsimError with the
-    reason."""
+    """Refuse, before any work, a file that could not be written.
+
+    Raises HwsimError with the reason.
+    """
     try:
         target = path.resolve()
         status = target.stat() if target.exists() else None

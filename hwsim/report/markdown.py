@@ -113,8 +113,9 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 
 
 def inert(text: str) -> str:
-    """A user's words in Markdown: characters that mean something there are escaped, so that they
-    stand as they are.
+    """A user's words in Markdown, escaped so that they stand as they are.
+
+    Characters that mean something there are escaped.
 
     Words of letters, digits, dots and dashes are left alone.
     """

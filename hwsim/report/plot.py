@@ -37,8 +37,10 @@ def check_chart(name: str, path: Path) -> None:
 
 
 def specification(comparison: Comparison, name: str) -> Spec:
-    """A chart with its rows inside. Raises UnknownName, or HwsimError where it has nothing to
-    show."""
+    """A chart with its rows inside.
+
+    Raises UnknownName, or HwsimError where it has nothing to show.
+    """
     CHARTS[name]
     shown = shown_of(comparison)
     found = charts(shown)

@@ -246,8 +246,10 @@ def port_rates(machine: Machine, result: Result) -> dict[str, float]:
 
 
 def _memory(run: _Run) -> Iterator[Row]:
-    """What crosses each link between two memories, both ways, and how much of what the inner one
-    gives it had already."""
+    """What crosses each link between two memories, both ways.
+
+    It also says how much of what the inner one gives it had already.
+    """
     depth = depths(run.machine)
     crossed: dict[tuple[str, str], list[int]] = {}
     served: dict[str, int] = {}

@@ -1,5 +1,7 @@
-"""How far a machine's times are off beside measurements: reference/errors.yaml, which
-benchmarks/trust.py writes from `hwsim validate`."""
+"""How far a machine's times are off beside measurements: reference/errors.yaml.
+
+benchmarks/trust.py writes it from `hwsim validate`.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,11 @@ class StatedError:
 
 
 def stated_error(machine: Machine, work: str, algorithm: str = "", dtype: str = "") -> StatedError:
-    """Of a machine for a kind of work, and of an algorithm and data type where these were measured.
-    A machine that was not measured has the worst of its family's."""
+    """The error of a machine for a kind of work.
+
+    It is of an algorithm and data type where these were measured. A machine that was not measured
+    has the worst of its family's.
+    """
     own = stated_errors(machine.name)
     if own:
         measured = {(error.work, error.algorithm, error.dtype): error for error in own}

@@ -135,8 +135,10 @@ def layer_row(layer: LayerResult) -> list[str]:
 
 
 def main_stall(layer: LayerResult) -> str:
-    """The resource that most of the time beyond computing is lost to, and how much of all time that
-    is; its tensor if it is one."""
+    """The resource that most of the time beyond computing is lost to, and its share.
+
+    The share is of all time; a tensor is named if it is one.
+    """
     total = layer.cycles.total
     if not total or not layer.cycles.stall:
         return "-"
@@ -253,8 +255,10 @@ DRAM_REUSE_HEAD = ["reuse at DRAM", "activations", "weights", "outputs"]
 
 
 def dram_reuse_row(layer: LayerResult) -> list[str]:
-    """Uses of a word each time it crosses the DRAM pins, of the layer's stage that multiplies
-    most."""
+    """Uses of a word each time it crosses the DRAM pins.
+
+    They are of the layer's stage that multiplies most.
+    """
     stage = max(layer.online, key=lambda stage: stage.operations.multiplies)
     cells = []
     for tensor, reuse in stage.reuse.items():
@@ -342,8 +346,10 @@ def dataflow_notes(results: Sequence[Result]) -> list[str]:
 
 
 def fallback_notes(results: Sequence[Result]) -> list[str]:
-    """Why algorithms did not apply, each reason once, with the algorithms and the layers it is
-    about."""
+    """Why algorithms did not apply, each reason once.
+
+    It comes with the algorithms and the layers it is about.
+    """
     layers: dict[tuple[str, str], dict[str, None]] = {}
     for layer, note in _notes(results, About.FALLBACK):
         layers.setdefault((note.algorithm, note.text), {})[layer.name] = None
@@ -358,8 +364,10 @@ def fallback_notes(results: Sequence[Result]) -> list[str]:
 
 
 def library_notes(results: Sequence[Result]) -> list[str]:
-    """What a GPU's library does otherwise than the textbook, each once, with the algorithms it is
-    about."""
+    """What a GPU's library does otherwise than the textbook, each once.
+
+    It comes with the algorithms it is about.
+    """
     found: dict[str, dict[str, None]] = {}
     for layer, note in _notes(results, About.LIBRARY):
         found.setdefault(str(note), {})[layer.algorithm] = None

@@ -13,8 +13,10 @@ Rows = list[list[str]]
 def text_table(
     head: Sequence[str], rows: Rows, left: int = 2, words_last: bool = False, gap: int = 2
 ) -> str:
-    """Aligned columns; the first `left` to the left, numbers to the right; cut at WIDTH. A last
-    column of words is wrapped, never cut."""
+    """Aligned columns; the first `left` to the left, numbers to the right; cut at WIDTH.
+
+    A last column of words is wrapped, never cut.
+    """
     widths = [max(len(row[column]) for row in [list(head), *rows]) for column in range(len(head))]
     if words_last:
         before = sum(widths[:-1]) + gap * len(widths[:-1])

@@ -27,8 +27,10 @@ MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seco
 
 
 def tiling_text(tiled: Tiled, outside: str = "DRAM accesses") -> str:
-    """The loops before and after, and every count three ways. outside: what words are that the
-    tiles' memory takes in and lets out."""
+    """The loops before and after, and every count three ways.
+
+    outside: what words are that the tiles' memory takes in and lets out.
+    """
     rows = [
         [
             name,
@@ -119,8 +121,10 @@ def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
 
 
 def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
-    """The tiles on a machine, beside the best that fit the memory; with caches, what each memory
-    serves."""
+    """The tiles on a machine, beside the best that fit the memory.
+
+    With caches, it says what each memory serves.
+    """
     level, capacity = memory_for(machine, memory)
     words = capacity // DTYPE_BYTES[machine.dtype]
     title = (
@@ -229,8 +233,7 @@ def _share(tiled: Tiled, words: int) -> str:
 
 
 def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
-    """DRAM energy, energy of arithmetic in pJ, and the least seconds by DRAM and by the
-    multipliers."""
+    """DRAM energy and arithmetic's in pJ, and the least seconds by DRAM and by multipliers."""
     moved = tiled.accesses * DTYPE_BYTES[machine.dtype]
     memory: Memory = machine.memories[machine.dram_name]
     work = tiled.m * tiled.n * tiled.k
@@ -369,8 +372,10 @@ def tiling_document(
 
 
 def _machine_document(tiled: Tiled, machine: Machine) -> TilesCostDocument:
-    """Explicit machines: DRAM words and their cost. Others: words that enter the registers, and
-    what each memory served."""
+    """Explicit machines: DRAM words and their cost.
+
+    Others: words that enter the registers, and what each memory served.
+    """
     if machine.management == "explicit":
         return cast(TilesCostDocument, {"dram_words": tiled.accesses, **cost(tiled, machine)})
     run = _simulated(tiled, machine)

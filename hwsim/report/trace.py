@@ -1,5 +1,7 @@
-"""A run as a timeline, for Perfetto (ui.perfetto.dev): a row for each port, the array and what it
-waits for, and counters of DRAM's rate and of the tiles in the buffers.
+"""A run as a timeline, for Perfetto (ui.perfetto.dev).
+
+There is a row for each port, the array and what it waits for, and counters of DRAM's rate and of
+the tiles in the buffers.
 
 Two formats: Perfetto's own, a protobuf (file .pftrace), and Chrome's trace events (any other name).
 """
@@ -93,8 +95,10 @@ def _steps(
 
 
 def _stalls(timeline: Timeline, stage: StageResult, start: float, scale: float) -> Iterator[Slice]:
-    """What the array waits for between steps: what was critical meanwhile, and at the end what its
-    last results need to leave."""
+    """What the array waits for between steps: what was critical meanwhile.
+
+    At the end it is what its last results need to leave.
+    """
     ends = np.concatenate([[0.0], timeline.steps[:, 1]])
     begins = np.append(timeline.steps[:, 0], stage.cycles.total)
     path = sorted(

@@ -57,8 +57,10 @@ class Comparison:
         return comparison_table(self)
 
     def to_frame(self) -> pandas.DataFrame:
-        """Layers of all results as a DataFrame of pandas, the columns of the CSV. Raises HwsimError
-        where it is not installed."""
+        """Layers of all results as a DataFrame of pandas, the columns of the CSV.
+
+        Raises HwsimError where it is not installed.
+        """
         from hwsim.report.csv_table import frame
 
         return frame(self.results)

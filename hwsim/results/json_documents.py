@@ -1,5 +1,6 @@
-"""The JSON documents that hwsim writes: their fields, a class a document (docs/json.md says what
-they mean). `hwsim schema KIND` prints the JSON Schema of each.
+"""The JSON documents that hwsim writes: their fields, a class a document.
+
+docs/json.md says what they mean. `hwsim schema KIND` prints the JSON Schema of each.
 
 Within a version, fields are only added.
 """

@@ -23,8 +23,11 @@ Energy = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Sampling:
-    """share: of the steps of a GPU's blocks, batch by batch. error: an estimate, relative to the
-    lines from DRAM."""
+    """How much was simulated, where not all was.
+
+    share: of the steps of a GPU's blocks, batch by batch. error: an estimate, relative to the lines
+    from DRAM.
+    """
 
     share: float
     error: float
@@ -32,8 +35,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Access:
-    """Words read and written at a part, and the bytes that makes (on a cache or DRAM, whole lines
-    or bursts)."""
+    """Words read and written at a part, and their bytes.
+
+    On a cache or DRAM these are whole lines or bursts.
+    """
 
     reads: int = 0
     writes: int = 0
@@ -94,8 +99,9 @@ class Cycles:
 
 @dataclass(frozen=True)
 class StageResult:
-    """One stage on a machine. footprint_bytes: the most at any time, per part (one instance of it)
-    and tensor.
+    """One stage on a machine.
+
+    footprint_bytes: the most at any time, per part (one instance of it) and tensor.
 
     timeline: when tiles moved and steps ran, where that was asked for and simulated as events.
     """
@@ -186,8 +192,7 @@ class LayerResult:
 
     @property
     def dram_ratio(self) -> float:
-        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and
-        nothing does."""
+        """DRAM traffic as a multiple of the least possible; 1 when both are zero."""
         return self.dram_bytes / self.compulsory_bytes if self.compulsory_bytes else 1.0
 
     @property
@@ -297,8 +302,7 @@ class Result:
 
     @property
     def dram_ratio(self) -> float:
-        """DRAM traffic as a multiple of the least possible; 1 when nothing needs to move, and
-        nothing does."""
+        """DRAM traffic as a multiple of the least possible; 1 when both are zero."""
         return self.dram_bytes / self.compulsory_bytes if self.compulsory_bytes else 1.0
 
     @property
@@ -338,8 +342,10 @@ class Result:
         return run_table(self)
 
     def to_frame(self) -> pandas.DataFrame:
-        """Layers as a DataFrame of pandas, the columns of the CSV. Raises HwsimError where it is
-        not installed."""
+        """Layers as a DataFrame of pandas, the columns of the CSV.
+
+        Raises HwsimError where it is not installed.
+        """
         from hwsim.report.csv_table import frame
 
         return frame((self,))

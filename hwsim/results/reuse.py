@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reuse:
-    """Uses of a word, and the factors it is made of; a factor is None where nothing splits the
-    total."""
+    """Uses of a word, and the factors they are made of; None where nothing splits the total."""
 
     total: float
     convolutional: float | None = None

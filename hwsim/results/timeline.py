@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When things happened, in cycles. loads, stores: by tensor, (start, end) of each transfer [n,
-    2]; steps [n, 2] likewise.
+    """When things happened, in cycles.
+
+    loads, stores: by tensor, (start, end) of each transfer [n, 2]; steps [n, 2] likewise.
 
     critical: by cause, from when to when it was what held everything up [n, 2], in order of time.
     load_bytes, store_bytes: of each transfer. held: from when to when each tile has room in the

@@ -1,2 +1,1 @@
-"""Plan to plan: zeros that a machine exploits, stages that run block by block, tensors that stay on
-the chip."""
+"""Plan to plan: zeros exploited, stages run block by block, tensors kept on the chip."""

@@ -78,8 +78,10 @@ def place_arrays(plan: Plan, arrays: Mapping[str, Array], machine: Machine) -> P
 
 
 def _check_alike(plan: Plan, name: str) -> None:
-    """An array lies one way for all who see it. Raises HwsimError where stages see it by other
-    axes, or in parts."""
+    """An array lies one way for all who see it.
+
+    Raises HwsimError where stages see it by other axes, or in parts.
+    """
     tensors = [tensor for stage in plan.stages for tensor in stage.tensors]
     seen = [tensor for tensor in tensors if name in (tensor.name, tensor.buffer)]
     shapes = {(tuple(axis.size for axis in tensor.axes), tensor.order) for tensor in seen}

@@ -1,5 +1,6 @@
-"""Fused plans: blocks small enough for their temporaries to stay on chip, each run through all the
-stages.
+"""Fused plans: blocks run through all the stages, one after another.
+
+They are small enough for their temporaries to stay on chip.
 
 for n, p, k: V[p] = f(x[p])                       for blocks of p:
 for n, p, k: M[p] += V[p] * U             ->        V = f(x[block]); M += V * U; y[block] = g(M)
@@ -33,8 +34,9 @@ class Block:
 
 
 def blocks_of(plan: Plan, machine: Machine) -> tuple[list[Block], list[Note]]:
-    """The blocks of a plan, and why it is run whole when it is fused and not even its smallest
-    block fits.
+    """The blocks of a plan, and why it is run whole when it is fused.
+
+    One reason is that not even its smallest block fits.
 
     Blocks that differ only in where they lie are one block several times on explicit machines;
     caches see every block.
@@ -77,8 +79,10 @@ def room_for_temporaries(machine: Machine) -> tuple[str, int]:
 
 
 def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]] | str:
-    """Cut the dims that blocks run over, outermost first, until a block's temporaries fit; or why
-    they never do."""
+    """Cut the dims that blocks run over until a block's temporaries fit, or say why not.
+
+    The outermost is cut first.
+    """
     level, room = room_for_temporaries(machine)
     online = [stage for stage in plan.stages if not stage.offline]
     extents = {dim: online[0].extents[dim] for dim in plan.fused_over if dim in online[0].extents}
@@ -146,8 +150,10 @@ def _cut_tensor(tensor: Tensor, place: Mapping[str, Chunk], temporaries: Sequenc
 
 
 def _likeness(plan: Plan) -> tuple[object, ...]:
-    """What blocks must have in common to cost the same: their sizes, and how far they reach into
-    the padding."""
+    """What blocks must have in common to cost the same.
+
+    That is their sizes, and how far they reach into the padding.
+    """
     return tuple(
         (
             stage.bounds,

@@ -86,8 +86,10 @@ def _in_sums(stage: Stage, spectra: frozenset[str]) -> Stage:
 
 
 def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:
-    """The stage on a whole number of groups of images: those that there are not lie outside the
-    maps."""
+    """The stage on a whole number of groups of images.
+
+    Images that there are not lie outside the maps.
+    """
     extents = stage.extents
     if stage.offline or "n" not in extents:
         return stage

@@ -24,8 +24,11 @@ from hwsim.parts.sm import StreamingMultiprocessor
 
 
 def in_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
-    """The plan with the layer's maps as it says they lie, and the copies that a GPU's library makes
-    of maps that lie otherwise than its kernels want them; filters timed where they come anew."""
+    """The plan with the layer's maps as it says they lie.
+
+    It has the copies that a GPU's library makes of maps that lie otherwise than its kernels want
+    them, and filters timed where they come anew.
+    """
     if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
         return plan
     if layer.layout == "nhwc":

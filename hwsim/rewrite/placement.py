@@ -1,5 +1,4 @@
-"""What stays on the chip: temporaries between a layer's stages, maps between layers, weights from
-image to image."""
+"""What stays on the chip: temporaries, maps between layers, weights from image to image."""
 
 from __future__ import annotations
 
@@ -19,8 +18,10 @@ from hwsim.parts.scratchpad import Scratchpad
 
 @dataclass(frozen=True)
 class Kept:
-    """Tensors that stay in an explicit memory instead of in DRAM. reserved: bytes of it that they
-    take."""
+    """Tensors that stay in an explicit memory instead of in DRAM.
+
+    reserved: bytes of it that they take.
+    """
 
     level: str
     tensors: frozenset[str]
@@ -29,8 +30,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Placement:
-    """What stays on the chip: temporaries between a layer's stages, maps between layers, weights
-    from image to image."""
+    """What stays on the chip: temporaries, maps between layers, weights from image to image."""
 
     kept: tuple[Kept, ...] = ()
 
@@ -63,8 +63,10 @@ class Placement:
     def moving(
         self, stage: Stage, machine: Machine, level: str, roles: tuple[Role, ...]
     ) -> tuple[str, ...]:
-        """Names of a stage's tensors of these roles that come into a memory: they stay neither in
-        it nor further in."""
+        """Names of a stage's tensors of these roles that come into a memory.
+
+        They stay neither in it nor further in.
+        """
         return tuple(
             tensor.name
             for tensor in stage.tensors
@@ -81,16 +83,19 @@ class Placement:
 
 
 def held_width(machine: Machine, stage: Stage, tensor: Tensor) -> int:
-    """Bytes a word takes in the chip's buffer: a partial sum's where sums are added there, for want
-    of accumulators."""
+    """Bytes a word takes in the chip's buffer.
+
+    It is a partial sum's where sums are added there, for want of accumulators.
+    """
     accumulator = machine.compute.accumulator_bytes
     summed = tensor.role == "output" and bool(stage.reduction) and len(machine.chain("output")) == 2
     return max(accumulator, tensor.width) if summed else tensor.width
 
 
 def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
-    """What stays in the chip's explicit memories: temporaries and maps in its buffer, weights where
-    they are kept.
+    """What stays in the chip's explicit memories.
+
+    Temporaries and maps stay in its buffer, weights where they are kept.
 
     Temporaries stay when they take at most half of the buffer; what a memory keeps stays when it
     fits beside them.
@@ -107,8 +112,10 @@ def keep_on_chip(plan: Plan, machine: Machine) -> Placement:
 def _kept_in(
     name: str, part: Scratchpad, plan: Plan, machine: Machine, temporaries: tuple[str, ...]
 ) -> Kept | None:
-    """The tensors of a plan that stay in one memory; temporaries: those that may, as the chip's
-    buffer holds outputs."""
+    """The tensors of a plan that stay in one memory.
+
+    temporaries: those that may, as the chip's buffer holds outputs.
+    """
     passing = temporaries if "output" in part.roles else ()
     written = {stage.output.buffer for stage in plan.stages if not stage.offline} & set(
         plan.temporaries
@@ -181,8 +188,10 @@ def loading_weights(machine: Machine) -> Machine:
 
 
 def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
-    """The machine; if the network's weights do not all fit the memory that would keep them, one
-    that loads each layer's."""
+    """The machine, or one that loads each layer's weights.
+
+    It loads them if the network's do not all fit the memory that would keep them.
+    """
     name = keeper_of_weights(machine)
     if name is None:
         return machine
@@ -197,8 +206,10 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
 
 
 def captured(machine: Machine) -> Machine:
-    """The machine as the layers of a network find it: a GPU's kernels are those of one captured
-    graph."""
+    """The machine as the layers of a network find it.
+
+    A GPU's kernels are those of one captured graph.
+    """
     name, compute = machine.compute_name, machine.compute.in_graph(machine.clock_hz)
     if compute == machine.compute:
         return machine

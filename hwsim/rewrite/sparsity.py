@@ -1,13 +1,13 @@
-"""Zeros of the weights that a machine can skip: the products it is spared, by the structure of the
-zeros.
+"""Zeros of the weights that a machine can skip: the products it is spared, by their structure.
 
-2:4        for c: out += x[c] * w[c]      ->     for c/2: out += (one of x[4i ... 4i+3]) * w[c/2]
-tensor cores that select
-blocks     the same with whole blocks left out, where a block fills what the machine multiplies at a
-time
-channels   a smaller layer, for everyone (hwsim.algorithms)
-anything else is multiplied like any number; a machine that gates zeros saves the multiplier's
-energy
+    2:4        for c: out += x[c] * w[c]
+               ->  for c/2: out += (one of x[4i ... 4i+3]) * w[c/2]    tensor cores that select
+    blocks     the same with whole blocks left out, where a block fills what the machine
+               multiplies at a time
+    channels   a smaller layer, for everyone (hwsim.algorithms)
+
+Anything else is multiplied like any number; a machine that gates zeros saves the multiplier's
+energy.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ LEAST_BLOCK = 16  # of filters and channels, for a tensor core's fragments
 
 
 def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[Note]]:
-    """The plan with the products left out that the machine need not do, and what became of the
-    zeros."""
+    """The plan without the products that the machine need not do.
+
+    The notes say what became of the zeros.
+    """
     density: Density = getattr(layer, "density", DENSE)
     plan, notes = _compressed_tensors(plan, density, machine), list(plan.notes)
     if density.weights == 1.0 or density.structure == "channels":
@@ -57,8 +59,11 @@ def exploit(plan: Plan, layer: Layer, machine: Machine) -> tuple[Plan, list[Note
 
 
 def _compressed_tensors(plan: Plan, density: Density, machine: Machine) -> Plan:
-    """The plan with the tensors that come and go coded, where the machine codes them and their
-    zeros lie anywhere; what coding would lengthen travels as it is."""
+    """The plan with the tensors that come and go coded.
+
+    They are coded where the machine does so and their zeros lie anywhere; what coding would
+    lengthen travels as it is.
+    """
     dram = machine.part(machine.dram_name, Dram)
     if dram.compression == "none":
         return plan
@@ -121,8 +126,10 @@ def _matrix(layer: Layer) -> tuple[int, int]:
 
 
 def _skipped(stage: Stage, plan: Plan, layer: Layer, density: Density, machine: Machine) -> Stage:
-    """The stage without the zeros' products, where its weights are the pruned ones and the unit
-    that runs it skips them."""
+    """The stage without the zeros' products, where its unit skips them.
+
+    Its weights must be the pruned ones, too.
+    """
     weights = [tensor.name for tensor in stage.tensors if tensor.role == "weight"]
     written = {other.output.name for other in plan.stages if isinstance(other.kernel, Separable)}
     transformed = bool(weights) and (plan.trained_in != "" or weights[0] in written)
@@ -141,8 +148,10 @@ def _skipped(stage: Stage, plan: Plan, layer: Layer, density: Density, machine: 
 
 
 def _least_block(machine: Machine) -> tuple[int, int] | None:
-    """Filters x channels that a machine multiplies at a time: a vector by one, a fragment, an
-    array."""
+    """Filters x channels that a machine multiplies at a time.
+
+    They are a vector by one, a fragment, or an array.
+    """
     compute = machine.compute
     if isinstance(compute, Core):
         return compute.vector // 4, 1
@@ -156,8 +165,10 @@ def _least_block(machine: Machine) -> tuple[int, int] | None:
 
 
 def _compressed(stage: Stage, share: float, channels: int) -> Stage:
-    """The first dim of the reduction shortened to its share of channels; a product selects one of
-    ceil(1/share) inputs."""
+    """The first dim of the reduction shortened to its share of channels.
+
+    A product selects one of ceil(1/share) inputs.
+    """
     assert stage.view is not None
     dim = stage.view.k[0]
     left = ceil(channels * share) * (stage.extents[dim] // channels)

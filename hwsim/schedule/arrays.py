@@ -15,11 +15,12 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
 from hwsim.schedule.dataflows import tile_bytes
 
+# as SCALE-Sim names them
 STATIONARY = {
     "weight-stationary": "ws",
     "input-stationary": "is",
     "output-stationary": "os",
-}  # as SCALE-Sim names them
+}
 
 
 def needs_cells(stage: Stage, machine: Machine) -> str | None:
@@ -89,8 +90,9 @@ def buffer_hold(stage: Stage, machine: Machine, placement: Placement) -> tuple[H
 def buffer_block(
     stage: Stage, machine: Machine, placement: Placement, view: GemmView, strip: dict[str, int]
 ) -> dict[str, int]:
-    """The box of m whose activations and outputs are in the buffer at a time: the strip, halved
-    until it fits.
+    """The box of m whose activations and outputs are in the buffer at a time.
+
+    It is the strip, halved until it fits.
 
     Halos are kept from one box to the next, so small boxes cost no traffic and let loads hide
     behind compute. Raises HwsimError naming the buffer and the tensor when one row of m does not
@@ -129,8 +131,10 @@ def buffer_block(
 
 
 def weight_words(stage: Stage, machine: Machine, placement: Placement) -> int:
-    """Weights that one tile of the last chip-wide memory before the cells holds, all its buffers
-    counted; no limit without one."""
+    """Weights that one tile of the last chip-wide memory before the cells holds.
+
+    All its buffers are counted; there is no limit without one.
+    """
     width = next(tensor for tensor in stage.inputs if tensor.role == "weight").width
     rooms = [
         placement.room(machine, hold.level) // (width * hold.buffers)

@@ -134,9 +134,11 @@ class Blocks(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Words, or arrays of them. loaded_*: from DRAM; the output is stored once. products: of both
-    layers, the first's again where the halo is computed again. room_*: on the chip at once.
-    summing: outputs are held as unfinished sums.
+    """Words, or arrays of them.
+
+    loaded_*: from DRAM; the output is stored once. products: of both layers, the first's again
+    where the halo is computed again. room_*: on the chip at once. summing: outputs are held as
+    unfinished sums.
     """
 
     loaded_input: Any
@@ -153,8 +155,11 @@ class Cost(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """Blocks along one axis. between, input: words made or loaded in all, and the most in one block
-    (tile), the most kept for the next one (kept), all that is ever needed (width)."""
+    """Blocks along one axis.
+
+    between, input: words made or loaded in all, and the most in one block (tile), the most kept for
+    the next one (kept), all that is ever needed (width).
+    """
 
     blocks: int
     between: int
@@ -269,8 +274,11 @@ def _of_input(axis: _Axis) -> _Extent:
 
 
 def _room(rows: _Extent, cols: _Extent, chunk: Any, channels: int, keep: bool) -> Any:
-    """Words of one image that a tensor takes: its block, and of what is kept the rows over the
-    whole width and the columns of this block."""
+    """Words of one image that a tensor takes.
+
+    They are its block and, of what is kept, the rows over the whole width and the columns of this
+    block.
+    """
     tile = chunk * rows.tile * cols.tile
     if not keep:
         return tile
@@ -286,8 +294,11 @@ def whole(pair: Pair) -> Blocks:
 
 
 def compulsory(pair: Pair) -> tuple[int, int]:
-    """Words that DRAM moves at least: fused (input, filters, output), and apart, where the tensor
-    between is written and read. Inputs that no window reaches do not count."""
+    """Words that DRAM moves at least, fused and apart.
+
+    Fused, they are input, filters and output; apart, the tensor between is written and read. Inputs
+    that no window reaches do not count.
+    """
     first, least = pair.first, cost(pair, whole(pair))
     fused = least.loaded_input + least.loaded_first + least.loaded_second + least.stored
     made = first.n * first.k * first.p * first.q

@@ -1,16 +1,18 @@
-"""Every tiling of a systolic dataflow, costed: which blocks, in which order, and what every buffer
-keeps for how long.
+"""Every tiling of a systolic dataflow, costed: blocks, their order, what buffers keep for how long.
 
-    for blocks of x, y, z, in any order:         outer loops 0, 1, 2
+    for blocks of x, y, z, in any order:             outer loops 0, 1, 2
       for folds of columns and rows, in any order:   loops 3, 4
         the array: one fold, its vectors streaming past
- Each tensor is held outside of some of these loops (its depth: how many are outside). Its tile is
+
+Each tensor is held outside of some of these loops (its depth: how many are outside). Its tile is
 what the loops inside touch. It comes anew once for every step of the loops outside that move it,
 and of those outside of these:
 
-    words from DRAM = words of the tensor * product of the trips of loops that do not move it, but
-    lie outside one that does
- A sum that is left and taken up again is written and read each time. Times are estimates, the
+    words from DRAM = words of the tensor
+                      * product of the trips of the loops that do not move it,
+                        but lie outside one that does
+
+A sum that is left and taken up again is written and read each time. Times are estimates, the
 busiest of the array and DRAM and what nothing can hide; the best few are simulated (hwsim.choose).
 """
 
@@ -51,10 +53,10 @@ jit: Any = kernel(nogil=True, error_model="numpy", _nrt=False)
 class Given(NamedTuple):
     """A search: few arrays, as every one costs compiling.
 
-    ports [memory]: bytes a cycle of the memories that feed the array. trips [2, group, block]:
-    of the loop over blocks of a group, and of the one over folds inside
-    one. words [tensor, size, size]: of a tile, by the sizes of the two groups that move the tensor.
-    room [memory]: bytes. orders [order, 5]: the group of every loop.
+    ports [memory]: bytes a cycle of the memories that feed the array. trips [2, group, block]: of
+    the loop over blocks of a group, and of the one over folds inside one. words [tensor, size,
+    size]: of a tile, by the sizes of the two groups that move the tensor. room [memory]: bytes.
+    orders [order, 5]: the group of every loop.
 
     facts [FACTS, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
     WIDTH, bytes of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
@@ -223,8 +225,10 @@ def _cannot_be_kept(
 
 @jit
 def _is_said_already(w: Any) -> bool:
-    """Is the order another's, but for loops of one trip? Those stand first, by their number, and
-    folds of columns then."""
+    """Is the order another's, but for loops of one trip?
+
+    Those stand first, by their number, and folds of columns then.
+    """
     for number in range(1, 3):
         if w.ints[TRIPS, number] == 1:
             before = (
@@ -238,8 +242,10 @@ def _is_said_already(w: Any) -> bool:
 
 @jit
 def _find_depths(p: Any, w: Any, tensor: int) -> None:
-    """The depths at which a tensor fits its memory alone, from the smallest tile to the largest:
-    larger ones that save bytes."""
+    """The depths at which a tensor fits its memory alone, from the smallest tile on.
+
+    Larger ones count if they save bytes.
+    """
     w.ints[OPTIONS, tensor] = 0
     level = p.facts[LEVEL, tensor]
     if level < 0:  # it is there already
@@ -249,12 +255,7 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
             w.floats[SIZE + tensor, 0],
             w.floats[MOVED + tensor, 0],
             w.floats[ALONE + tensor, 0],
-        ) = (
-            0,
-            0.0,
-            0.0,
-            0.0,
-        )
+        ) = (0, 0.0, 0.0, 0.0)
         return
     cover = p.words[tensor, 0, 0]
     least = -1.0
@@ -282,11 +283,7 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
             w.ints[DEPTH + tensor, place],
             w.floats[SIZE + tensor, place],
             w.floats[MOVED + tensor, place],
-        ) = (
-            depth,
-            size if single else size * copies,
-            moved,
-        )
+        ) = (depth, size if single else size * copies, moved)
         waiting = 1.0
         if p.facts[STAYS, STRICT]:  # for every tile's first word
             waiting += p.rates[FIRST_WORD] * p.rates[RATE] / size
@@ -313,8 +310,10 @@ def _compute(p: Any, w: Any) -> float:
 
 @jit
 def _passes(p: Any, w: Any, tensor: int) -> float:
-    """How often the array meets the words of a tensor: one that stays, for every step that moves
-    it; another, for every fold."""
+    """How often the array meets the words of a tensor.
+
+    It meets one that stays for every step that moves it; another, for every fold.
+    """
     if p.facts[STAYS, tensor]:
         return float(_times(p, w, tensor, LOOPS_OF_ORDER))
     times = 1.0
@@ -350,14 +349,15 @@ def _feeding(p: Any, w: Any, spilled: float) -> float:
 
 @jit
 def _arrived(p: Any, w: Any, compute: float, total: float, tensor: int, option: int) -> float:
-    """When the last part of an input has come, and the array has passed over it as often as it
-    stays. Cycles from the start; 0 for one that is there."""
+    """When the last part of an input has come and been used, in cycles from the start.
+
+    The array has passed over it as often as it stays. Cycles from the start; 0 for one that is
+    there.
+    """
     if p.facts[LEVEL, tensor] < 0:
         return 0.0
-    first, last = (
-        0,
-        -1,
-    )  # of the loops that a tile stays through, and of those the last that moves in it
+    # of the loops that a tile stays through, and of those the last that moves in it
+    first, last = 0, -1
     for number in range(LOOPS_OF_ORDER):
         if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1 and w.ints[TRIPS, number] > 1:
             if number < w.ints[DEPTH + tensor, option]:
@@ -380,8 +380,10 @@ def _arrived(p: Any, w: Any, compute: float, total: float, tensor: int, option: 
 
 @jit
 def _in_flight(p: Any, w: Any, compute: float, tensor: int, option: int) -> float:
-    """Cycles of a tensor's loads, where few tiles at a time have room: each is on its way from
-    DRAM, and then used."""
+    """Cycles of a tensor's loads, where few tiles at a time have room.
+
+    Each is on its way from DRAM, and then used.
+    """
     if p.facts[LEVEL, tensor] < 0:
         return 0.0
     tile = w.floats[TILE + tensor, option]
@@ -401,8 +403,11 @@ def _in_flight(p: Any, w: Any, compute: float, tensor: int, option: int) -> floa
 
 @jit
 def _inner_depth(p: Any, w: Any, outer: int) -> int:
-    """The depth at which the accumulators hold the sums of a tile: of those that fit, the outermost
-    that leaves sums the fewest times; -1 where none fits, NO_SUMS where there are none."""
+    """The depth at which the accumulators hold the sums of a tile.
+
+    Of those that fit it is the outermost that leaves sums the fewest times; -1 where none fits,
+    NO_SUMS where there are none.
+    """
     if p.facts[SUMS, SUM_ROOM] < 0:
         return NO_SUMS
     best, least = -1, 0.0
@@ -471,10 +476,7 @@ def _cost(
     busiest = total
     if p.facts[ARRAY, SEPARATE] == 1:
         busiest = max(w.floats[MOVED + 0, a], w.floats[MOVED + 1, b], w.floats[MOVED + 2, c])
-    arrived = max(
-        _arrived(p, w, compute, total, 0, a),
-        _arrived(p, w, compute, total, 1, b),
-    )
+    arrived = max(_arrived(p, w, compute, total, 0, a), _arrived(p, w, compute, total, 1, b))
     arrived = max(arrived, _in_flight(p, w, compute, 0, a), _in_flight(p, w, compute, 1, b))
     alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b] + w.floats[ALONE + 2, c]
     time = max(compute + alone / p.rates[RATE], busiest / p.rates[RATE], arrived)

@@ -1,9 +1,10 @@
 """Tiles of the systolic dataflows: the best nests in which a tensor stays in the array.
 
-for blocks of rows, columns, stream:      which blocks, in which order: searched
-  for folds of rows, columns:             what each buffer holds, and outside of which loops:
-  searched
-    par rows, par columns: [array] for the stream
+    for blocks of rows, columns, stream:
+      for folds of rows, columns:
+        par rows, par columns: [array] for the stream
+
+Searched are which blocks, in which order, and what each buffer holds, outside of which loops.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ SHALLOW = 2  # finalists that are returned a second time, fetching one tile ahea
 
 @dataclass(frozen=True)
 class Group:
-    """Dims that are cut together. whole, fold: boxes; blocks: boxes of folds to choose from, the
-    fold first."""
+    """Dims that are cut together.
+
+    whole, fold: boxes; blocks: boxes of folds to choose from, the fold first.
+    """
 
     dims: tuple[str, ...]
     whole: Box
@@ -125,8 +128,7 @@ class Problem:
         return inside[-1] if inside else ""
 
     def feed(self, role: Role) -> str:
-        """The chip's memory from which a tensor goes to the array, '' where its port is not a
-        bound."""
+        """The chip's memory that feeds the array a tensor; '' where its port is no bound."""
         chip = [
             level
             for level in self.machine.chain(role)[1:]
@@ -379,8 +381,10 @@ def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
 
 
 def _sums(problem: Problem) -> tuple[int, int, int, int]:
-    """Bytes of an unfinished sum in DRAM; the accumulators' room (-1 without), bytes of a word and
-    buffers."""
+    """Bytes of an unfinished sum in DRAM, and the accumulators' room, word and buffers.
+
+    Room is -1 without accumulators; a word is in bytes.
+    """
     machine, level = problem.machine, problem.sums()
     wide = max(machine.compute.accumulator_bytes, problem.tensor("output").width)
     if not level:
@@ -437,8 +441,9 @@ def _latency(problem: Problem) -> float:
 
 
 def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, float]]:
-    """(arrays that share the vectors, do slices of a sum that stays make one fold, (vectors, gap,
-    least, latency)).
+    """How folds run: (arrays that share the vectors, is it one fold, times).
+
+    One fold is what slices of a sum that stays make; times are (vectors, gap, least, latency).
 
     As hwsim.timing.systolic.folds has them for folds that are all alike.
     """
@@ -646,8 +651,10 @@ class Stationary:
     def nests(
         self, stage: Stage, machine: Machine, placement: Placement, objective: str
     ) -> list[Candidate]:
-        """Columns spread over all arrays; and where these wait, over fewer: smaller tiles leave
-        room to fetch ahead, and the other arrays share the vectors."""
+        """Columns spread over all arrays; and where these wait, over fewer.
+
+        Smaller tiles leave room to fetch ahead, and the other arrays share the vectors.
+        """
         found = best_nests(problem_of(stage, machine, placement, self.role), self.name, objective)
         array = machine.compute
         if objective in BY_BYTES or not isinstance(array, SystolicArray):

@@ -25,8 +25,11 @@ _NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
 
 @dataclass(frozen=True)
 class Axis:
-    """names: places in a machine's file, joined by dots, or words of OF_RUNS; several change
-    together. values: as a file would have them."""
+    """What changes along an axis, and its values.
+
+    names: places in a machine's file, joined by dots, or words of OF_RUNS; several change together.
+    values: as a file would have them.
+    """
 
     names: tuple[str, ...]
     values: tuple[str, ...]
@@ -64,8 +67,10 @@ def axis(title: str, values: Sequence[str] | str) -> Axis:
 
 
 def values_of(text: str) -> tuple[str, ...]:
-    """What a function such as logspace(1 GB/s, 16 GB/s, 5) makes. Raises HwsimError for what is
-    none."""
+    """What a function such as logspace(1 GB/s, 16 GB/s, 5) makes.
+
+    Raises HwsimError for what is none.
+    """
     call = _CALL.fullmatch(text)
     form = "expected a list, or one of linspace, logspace, range, powers with its ends in brackets"
     if call is None:

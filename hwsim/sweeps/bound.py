@@ -32,8 +32,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Work:
-    """A workload's layers as arrays [algorithms, layers], infinite where an algorithm does not
-    apply; operations: likewise, None there. macs, batch: of the workload."""
+    """A workload's layers as arrays [algorithms, layers], infinite where one does not apply.
+
+    operations: likewise, None where an algorithm does not apply. macs, batch: of the workload.
+    """
 
     multiplies: Floats
     others: Floats

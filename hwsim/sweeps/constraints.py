@@ -75,8 +75,11 @@ class Constraint:
         self._check(self._tree)
 
     def holds(self, values: Mapping[str, str], machine: Machine | None) -> bool:
-        """Of a point; machine: its own, where the constraint needs one. Raises HwsimError for
-        words that are compared by size."""
+        """Does the constraint hold for a point?
+
+        machine: its own, where the constraint needs one. Raises HwsimError for words that are
+        compared by size.
+        """
         try:
             return bool(self._value(self._tree, values, machine))
         except TypeError:

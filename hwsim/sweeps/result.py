@@ -37,8 +37,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """An axis, and what an objective comes to on average (geometrically, over the points that ran
-    with every value) at each of its values."""
+    """An axis, and what an objective comes to on average at each of its values.
+
+    The mean is geometric, over the points that ran with every value.
+    """
 
     axis: str
     objective: str
@@ -127,8 +129,10 @@ class SweepResult:
         return self._of(order)
 
     def pareto(self) -> list[Point]:
-        """The points that no other beats in one objective without losing in another, by the first
-        objective; of equal points the first."""
+        """The points that no other beats in one objective without losing in another.
+
+        They stand by the first objective; of equal points the first is taken.
+        """
         return self._of(front(self._objectives))
 
     def sensitivities(self) -> list[Sensitivity]:
@@ -199,8 +203,10 @@ class SweepResult:
 
 
 def front(table: Floats) -> npt.NDArray[np.int64]:
-    """Rows of [points, objectives] that no other row beats (is no more in all, and less in one),
-    by the first column; rows with a nan are left out."""
+    """Rows of [points, objectives] that no other row beats, by the first column.
+
+    To beat is to be no more in all, and less in one. Rows with a nan are left out.
+    """
     fine = np.flatnonzero(~np.isnan(table).any(axis=1))
     order = fine[np.lexsort((fine, *table[fine].T[::-1]))]
     kept: list[int] = []
@@ -225,8 +231,11 @@ def _means(
     places: npt.NDArray[np.int64],
     number: int,
 ) -> list[float] | None:
-    """Geometric means by the place on an axis, over those places of the other axes at which every
-    value ran; None where there are none."""
+    """Geometric means by the place on an axis.
+
+    They are over those places of the other axes at which every value ran; None where there are
+    none.
+    """
     others = np.delete(places, number, axis=1)
     _, group = np.unique(others, axis=0, return_inverse=True)
     group = group.ravel()

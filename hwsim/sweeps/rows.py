@@ -13,11 +13,13 @@ from hwsim.parts.scratchpad import Scratchpad
 
 @dataclass(frozen=True)
 class Row:
-    """seconds, energy_pj: of the whole batch, and of one of its images or sequences, as is what
-    comes from and goes to DRAM. edp: joules times seconds of an image. utilization: of the
-    multipliers. multipliers: multiply-accumulates a cycle at most. on_chip_bytes: of all explicit
-    memories. bottleneck: what most of the time goes to. error: why the point did not run, '' where
-    it did. area_mm2: of arithmetic and memories on the chip (hwsim.area).
+    """What a sweep knows of a point.
+
+    seconds, energy_pj: of the whole batch, and of one of its images or sequences, as is what comes
+    from and goes to DRAM. edp: joules times seconds of an image. utilization: of the multipliers.
+    multipliers: multiply-accumulates a cycle at most. on_chip_bytes: of all explicit memories.
+    bottleneck: what most of the time goes to. error: why the point did not run, '' where it did.
+    area_mm2: of arithmetic and memories on the chip (hwsim.area).
     """
 
     seconds: float | None = None

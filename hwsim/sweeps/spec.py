@@ -41,10 +41,12 @@ Values = Mapping[str, str]  # of a point: axis name -> value
 
 @dataclass(frozen=True)
 class Sweep:
-    """machine, workload: as `hwsim run` takes them, where no axis says so. fixed: what holds for
-    every point, under an axis' name. model: 'simulate', or 'bound' for the least time that
-    arithmetic and compulsory traffic allow. schedules: 'best', as of `hwsim run`, or 'quick', by
-    their estimates and shared among points (hwsim.choose.quick).
+    """A sweep as it is asked for.
+
+    machine, workload: as `hwsim run` takes them, where no axis says so. fixed: what holds for every
+    point, under an axis' name. model: 'simulate', or 'bound' for the least time that arithmetic and
+    compulsory traffic allow. schedules: 'best', as of `hwsim run`, or 'quick', by their estimates
+    and shared among points (hwsim.choose.quick).
     """
 
     name: str
@@ -88,7 +90,9 @@ class Sweep:
 
     def planned(self, values: Values) -> Machine | None:
         """The machine that quick schedules of a point are made for: with the DRAM of its file.
-        None where schedules are the best."""
+
+        None where schedules are the best.
+        """
         if self.schedules == "best":
             return None
         dram = _machine(values["machine"], self._fixed_settings, ()).dram_name
@@ -101,8 +105,10 @@ class Sweep:
         return tuple(Setting(name, value) for name, value in self.fixed if name not in OF_RUNS)
 
     def allowed(self, number: int) -> bool:
-        """Do the constraints hold? One that asks the machine fails where there is no such
-        machine."""
+        """Do the constraints hold?
+
+        One that asks the machine fails where there is no such machine.
+        """
         values = self.values(number)
         machine = None
         for constraint in self.where:
@@ -191,8 +197,10 @@ def workload_of(values: Values) -> Workload:
 
 
 def check(sweep: Sweep) -> None:
-    """Raises HwsimError for a sweep that no point can come of: places that a machine's file does
-    not have, files that cannot be read, too many points."""
+    """Raises HwsimError for a sweep that no point can come of.
+
+    It names places that a machine's file does not have, files that cannot be read, too many points.
+    """
     if sweep.size > MOST_POINTS:
         raise HwsimError(
             f"{sweep.name}: {sweep.size} points; expected at most {MOST_POINTS}, or --sampler"

@@ -155,8 +155,10 @@ def make_sweep(
     model: Model = "simulate",
     schedules: Schedules = "best",
 ) -> Sweep:
-    """A sweep, its words checked. Raises HwsimError for names of nothing, and for what is both
-    fixed and an axis."""
+    """A sweep, its words checked.
+
+    Raises HwsimError for names of nothing, and for what is both fixed and an axis.
+    """
     names = [one for each in axes for one in each.names]
     both = [one for one in names if one in fixed]
     if both:

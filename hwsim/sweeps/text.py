@@ -106,8 +106,10 @@ def short(name: str) -> str:
 
 
 def sweep_document(result: SweepResult) -> SweepDocument:
-    """The answer as JSON: the best of each objective, the front, what each axis does. Every point
-    is in the table."""
+    """The answer as JSON: the best of each objective, the front, what each axis does.
+
+    Every point is in the table.
+    """
     return {
         "schema": "hwsim.sweep/1",
         "name": result.sweep.name,

@@ -61,8 +61,9 @@ class Command:
 
 @dataclass(frozen=True)
 class Widget:
-    """Something to move. kind: the file of hwsim/teach/web that draws it. label: what it is, for
-    those who hear the page.
+    """Something to move.
+
+    kind: the file of hwsim/teach/web that draws it. label: what it is, for those who hear the page.
 
     data() is what it is given, as JSON can say it; text(), the terminal's form of it. Each is
     called where it is needed, as it may take a simulation.
@@ -95,7 +96,9 @@ class Problem:
 
 
 class Lesson(Protocol):
-    """place: among the others. question: what the lesson answers; it opens with it. topics: what a
+    """A lesson.
+
+    place: among the others. question: what the lesson answers; it opens with it. topics: what a
     teacher may look for, and the step that has it.
 
     steps: in order; each is made when it is asked for, as numbers in it may take a simulation.

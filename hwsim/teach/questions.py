@@ -22,8 +22,11 @@ TOLERANCE = 0.01  # of an answer that is not a whole number, where a question st
 
 @dataclass(frozen=True)
 class Question:
-    """kind and seed make it again. answer: a number in `unit`, or one of `choices`. working: how it
-    follows. tolerance: relative; 0 for whole numbers."""
+    """A question; its kind and seed make it again.
+
+    answer: a number in `unit`, or one of `choices`. working: how it follows. tolerance: relative; 0
+    for whole numbers.
+    """
 
     kind: str
     text: str
@@ -65,8 +68,11 @@ def question(kind: str, seed: int = 0) -> Question:
 
 
 def check(answer: Answer, asked: Question) -> Verdict:
-    """Is it right? Numbers are compared within the question's tolerance. Raises HwsimError for an
-    answer of the wrong type."""
+    """Is an answer right?
+
+    Numbers are compared within the question's tolerance. Raises HwsimError for an answer of the
+    wrong type.
+    """
     if asked.choices:
         return _choice(answer, asked)
     if isinstance(answer, bool) or not isinstance(answer, Real) or not isfinite(answer):

@@ -1,5 +1,6 @@
-"""Timings: how long a nest takes on a kind of compute part, and what it moves. A compute part names
-its timing.
+"""Timings: how long a nest takes on a kind of compute part, and what it moves.
+
+A compute part names its timing:
 
     nest, machine ->  TIMINGS[machine.compute.timing].run(...)  ->  Run: cycles, accesses, footprint
 
@@ -47,8 +48,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a stage finds of the stages before it. caches: warm, None on a machine without. last:
-    the layer ends with it. patient: the user waits for caches, however long they take."""
+    """What a stage finds of the stages before it.
+
+    caches: warm, None on a machine without. last: the layer ends with it. patient: the user waits
+    for caches, however long they take.
+    """
 
     caches: ImplicitChain | L2Buffers | None = None
     last: bool = True
@@ -64,8 +68,10 @@ class Surroundings:
 
 
 class Timing(Protocol):
-    """Times nests. refuses: why it cannot run one, or None. run: raises HwsimError where the nest
-    does not fit."""
+    """Times nests.
+
+    refuses: why it cannot run one, or None. run: raises HwsimError where the nest does not fit.
+    """
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None: ...
 

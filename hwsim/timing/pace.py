@@ -1,5 +1,7 @@
-"""How fast an array goes if no tile is missing: what the timing of each kind of array finds, step
-by step."""
+"""How fast an array goes if no tile is missing, step by step.
+
+The timing of each kind of array finds it.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,9 @@ class Passing:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast the cells go if no tile is missing, step by step: cycles of work, and of waiting by
-    cause.
+    """How fast the cells go if no tile is missing, step by step.
+
+    These are cycles of work, and of waiting by cause.
 
     after (gaps): after each step, until the next may begin. shifting: in which a step's stationary
     tile shifts in. results: until those of a step have left. ends: the first tile's shifting in and

@@ -1,5 +1,7 @@
-"""What no machine can break, asserted on every run: a violation is a bug of a model, shown with its
-numbers."""
+"""What no machine can break, asserted on every run.
+
+A violation is a bug of a model, shown with its numbers.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,9 @@ def check_stage(stage: StageResult, machine: Machine) -> StageResult:
 
 
 def port_cycles(machine: Machine, name: str, accesses: Iterable[Access]) -> float:
-    """The least cycles that a memory's ports take, all instances sharing the work evenly; 0 where
-    no bandwidth is stated.
+    """The least cycles that a memory's ports take; 0 where no bandwidth is stated.
+
+    All instances share the work evenly.
 
     DRAM reads and writes through one port, scratchpads through one each. A cache's is the port
     towards the multipliers. An SM's shared memory gives a word to many threads at once, so only
@@ -99,8 +102,10 @@ def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
 
 
 def power_note(layer: LayerResult, machine: Machine) -> Note | None:
-    """What to say of a layer whose energies would draw more than the machine's stated power; None
-    where they do not."""
+    """What to say of a layer that would draw more than the machine's stated power.
+
+    None where none would.
+    """
     if machine.power is None or not layer.seconds:
         return None
     watts = sum(layer.energy_pj.values()) * 1e-12 / layer.seconds

@@ -1,5 +1,6 @@
 """Models beside data that nobody here made: one file a check, named as its reference file.
- A check turns the rows of a data file into pairs of expected and modelled numbers; this module
+
+A check turns the rows of a data file into pairs of expected and modelled numbers; this module
 scores them.
 """
 
@@ -25,8 +26,9 @@ MOST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Pair:
-    """One number of one row: what the data says and what the model says. groups: labels to score
-    by.
+    """One number of one row: what the data says and what the model says.
+
+    groups: labels to score by.
 
     scale: what the error is relative to where the data is zero.
     """
@@ -40,8 +42,10 @@ class Pair:
 
     @property
     def error(self) -> float:
-        """Relative to the data; where the data is zero, to the scale; infinite without one unless
-        the model is zero too."""
+        """Relative to the data, or to the scale where the data is zero.
+
+        Without a scale it is infinite unless the model is zero too.
+        """
         if self.expected == self.modelled:
             return 0.0
         against = abs(self.expected) or self.scale
@@ -53,8 +57,11 @@ class Pair:
 
 
 class Check(Protocol):
-    """file: the reference file's name, '' where the data is not shipped. pairs: one data file's
-    rows as pairs; ValueError, KeyError or TypeError where a row lacks what the format asks for."""
+    """A comparison with a reference file's data.
+
+    file: the reference file's name, '' where the data is not shipped. pairs: one data file's rows
+    as pairs; ValueError, KeyError or TypeError where a row lacks what the format asks for.
+    """
 
     file: str
     summary: str

@@ -37,8 +37,7 @@ LOOPS = "loops:order=nkpqcrs"
 
 
 class DeepBench:
-    """No constant of the machines was fitted to these rows, but the T4's clock: to its three
-    largest products."""
+    """No constant was fitted to these rows, but the T4's clock to its three largest products."""
 
     file = ""
     summary = 'DeepBench on V100, P100, T4, Titan X, M40, Cortex-A53: --data FILE with rows of "us"'

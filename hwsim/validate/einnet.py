@@ -18,8 +18,11 @@ MACHINE = "a100"
 
 
 class Einnet:
-    """winner: of the 3 x 3 case, 1 where the form that is faster in the log is so in the model. Not
-    compared: the whole-image Fourier transform of the 5 x 5 case, and the attention bands."""
+    """What is compared of EINNET's logs.
+
+    winner: of the 3 x 3 case, 1 where the form that is faster in the log is so in the model. Not
+    compared: the whole-image Fourier transform of the 5 x 5 case, and the attention bands.
+    """
 
     file = "einnet.yaml"
     summary = "EINNET's convolutions on an A100: DRAM reads, time and the faster form"

@@ -42,8 +42,10 @@ ZEROS = "zeros_in_ifmap_pct"
 
 @dataclass
 class Eyeriss:
-    """Rows are layers of a network: milliseconds without DRAM, PEs at work, megabytes of the buffer
-    and of DRAM, milliwatts.
+    """Rows are layers of a network, with the chip's five figures.
+
+    They are milliseconds without DRAM, PEs at work, megabytes of the buffer and of DRAM,
+    milliwatts.
 
     table: of the reference's file; a file of other rows says network and batch itself.
     """
@@ -103,8 +105,10 @@ def _as_stored(
 
 
 def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
-    """The five metrics of one layer, mapped as on the chip. processing_latency leaves out what the
-    PEs wait for DRAM, as the paper's does."""
+    """The five metrics of one layer, mapped as on the chip.
+
+    processing_latency leaves out what the PEs wait for DRAM, as the paper's does.
+    """
     plan = lower(replace(layer, dtype=machine.dtype), "direct")
     mapping = Space(plan.stages[0], machine, Placement()).published()
     stage = (
@@ -125,8 +129,10 @@ def chip_numbers(layer: ConvLayer, machine: Machine) -> dict[str, float]:
 
 
 def _array_side_bytes(stage: StageResult, layer: ConvLayer) -> int:
-    """What the PEs read from and write to the buffers; filling them from DRAM and emptying them is
-    not counted."""
+    """What the PEs read from and write to the buffers.
+
+    Filling them from DRAM and emptying them is not counted.
+    """
     inputs, filters, sums = (
         stage.accesses["glb"]["ifmap"],
         stage.accesses["filter_glb"]["filter"],

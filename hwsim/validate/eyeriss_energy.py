@@ -1,5 +1,7 @@
-"""Row-stationary energy by part, of AlexNet's eight layers at batch 16: mapped for least energy,
-beside ISCA 2016's figure 10."""
+"""Row-stationary energy by part, of AlexNet's layers, beside ISCA 2016's figure 10.
+
+There are eight layers at batch 16, mapped for least energy.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Convolutions that cuDNN and plain PyTorch timed on a GPU, algorithm by algorithm, beside
-hwsim's; and what the algorithm that hwsim picks really took."""
+"""Convolutions timed on a GPU, algorithm by algorithm, beside hwsim's.
+
+cuDNN and plain PyTorch timed them. Scored is also what the algorithm that hwsim picks really took.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ SHAPE = ("N", "C", "H", "W", "K", "R", "S", "pad", "stride", "groups", "dtype")
 
 
 class Convolutions:
-    """Rows give a shape, an algorithm of the library and its time with cold caches; filters are
-    transformed anew in every call.
+    """Rows give a shape, a library's algorithm and its time with cold caches.
+
+    Filters are transformed anew in every call.
 
     Of a shape with two algorithms or more, the one that is fastest in the model is taken:
     pick_regret is what it took beside the fastest that was measured.

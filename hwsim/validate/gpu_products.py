@@ -1,5 +1,7 @@
-"""Products that a GPU's library timed: hwsim's call beside the measured one, with the kernel that
-it picks and with the one that was launched."""
+"""Products that a GPU's library timed, beside hwsim's call.
+
+It is with the kernel that hwsim picks and with the one that was launched.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,11 @@ SKINNY = 64  # a dim under this
 
 
 class Products:
-    """Rows give M, N, K and a data type; the time with cold caches is compared, as every layer
-    starts cold. Where a row names the kernels that were launched, it is timed with those, too."""
+    """Rows give M, N, K and a data type.
+
+    The time with cold caches is compared, as every layer starts cold. Where a row names the kernels
+    that were launched, it is timed with those, too.
+    """
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
@@ -62,8 +67,10 @@ def shape_of(layer: GemmLayer, dtype: str) -> str:
 
 
 def launched(kernels: Any, layer: GemmLayer, machine: Machine, dtype: str) -> float | None:
-    """Microseconds of a call with the kernel that a row names; None where it names none that the
-    machine's library describes."""
+    """Microseconds of a call with the kernel that a row names, or None.
+
+    It is None where the row names none that the machine's library describes.
+    """
     sm = machine.compute
     assert isinstance(sm, StreamingMultiprocessor)
     if not kernels or sm.library is None:
@@ -84,8 +91,11 @@ CUTLASS = re.compile(
 
 
 def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Kernel | None:
-    """The kernel of a launch by its name in cuBLAS. The library computes the transposed product, so
-    a name's first size runs along n, but for the xmma kernels of CUDA cores and Ampere."""
+    """The kernel of a launch by its name in cuBLAS.
+
+    The library computes the transposed product, so a name's first size runs along n, but for the
+    xmma kernels of CUDA cores and Ampere.
+    """
     name, blocks = row["name"], prod(row["grid"])
     threads, registers = prod(row["block"]), row["registers"]
     split, cluster = row["grid"][2], (1, 1)

@@ -25,8 +25,10 @@ FP32 = "fp32"
 
 
 class TiledGemm:
-    """Rows are kernels; those that copy tiles to shared memory count. sm_loads: sectors of 32 bytes
-    that leave the SMs. time: cycles of the SMs, without the call."""
+    """Rows are kernels; those that copy tiles to shared memory count.
+
+    sm_loads: sectors of 32 bytes that leave the SMs. time: cycles of the SMs, without the call.
+    """
 
     def __init__(self, machine: str, file: str) -> None:
         self.machine, self.file = machine, file

@@ -1,5 +1,8 @@
-"""Convolutions on an H100, by algorithm. The conv- families of kernels/nvidia-hopper.yaml are
-calibrated on launches of cuDNN's implicit GEMM among them."""
+"""Convolutions on an H100, by algorithm.
+
+The conv- families of kernels/nvidia-hopper.yaml are calibrated on launches of cuDNN's implicit GEMM
+among them.
+"""
 
 from hwsim.validate import CHECKS
 from hwsim.validate.gpu_convolutions import Convolutions

@@ -1,5 +1,7 @@
-"""Times of cuBLAS products on an H100, and of the kernels that were launched for them. The
-constants of kernels/nvidia-hopper.yaml are calibrated on these rows."""
+"""Times of cuBLAS products on an H100, and of the kernels that were launched for them.
+
+The constants of kernels/nvidia-hopper.yaml are calibrated on these rows.
+"""
 
 from hwsim.validate import CHECKS
 from hwsim.validate.gpu_products import Products

@@ -19,8 +19,11 @@ CASE = ("network", "dtype", "batch")
 
 
 class Networks:
-    """layout_regret: of a network, data type and batch in several layouts, what the one took that
-    the model ranks first, beside the fastest that was measured."""
+    """Networks' times, and what the layout that the model ranks first costs.
+
+    layout_regret: of a network, data type and batch in several layouts, what the one took that the
+    model ranks first, beside the fastest that was measured.
+    """
 
     file = "h100_networks.json"
     summary = "VGG-16 and ResNet-50 in PyTorch on an H100, by data type, layout and batch"

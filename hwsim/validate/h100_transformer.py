@@ -1,5 +1,7 @@
-"""A transformer's operators and whole transformers, timed in PyTorch on an H100. No constant of the
-machine or of its kernels follows from these rows."""
+"""A transformer's operators and whole transformers, timed in PyTorch on an H100.
+
+No constant of the machine or of its kernels follows from these rows.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,11 @@ ROWS = {  # of operators on rows x cols: the kernels that PyTorch runs, with the
 
 
 class Transformer:
-    """Operators are compared with their times on cold caches, as every layer starts cold; networks
-    with their captured graph's, which is all that was measured of them."""
+    """Times of operators and of whole transformers.
+
+    Operators are compared with their times on cold caches, as every layer starts cold; networks
+    with their captured graph's, which is all that was measured of them.
+    """
 
     file = "h100_transformer.json"
     summary = "an H100's attention, norms, softmax, elementwise operators, and transformers"

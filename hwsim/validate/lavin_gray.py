@@ -1,5 +1,7 @@
-"""Lavin and Gray 2016: what Winograd's and Fourier's transforms cost (tables 1 and 2), and what
-rounding does (table 4)."""
+"""Lavin and Gray 2016: what transforms cost (tables 1 and 2), what rounding does (table 4).
+
+The transforms are Winograd's and Fourier's.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,19 @@ from hwsim.ir.stage import Operations, Plan
 from hwsim.validate import CHECKS, Pair
 
 TAPS = 3
-VGG_LAYERS = {
+VGG_LAYERS = {  # c, h, k
     "1.2": (64, 224, 64),
     "2.2": (128, 112, 128),
     "3.2": (256, 56, 256),
     "4.2": (512, 28, 512),
     "5": (512, 14, 512),
-}  # c, h, k
+}
 
 
 class LavinGray:
-    """alpha: multiplications an output; beta, gamma, delta: operations of the transforms for each
+    """The paper's counts of operations.
+
+    alpha: multiplications an output; beta, gamma, delta: operations of the transforms for each
     multiplication of a tile.
 
     Winograd's transforms are counted as the paper does, a fused multiply-add once; Fourier's

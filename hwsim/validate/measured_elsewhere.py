@@ -22,8 +22,11 @@ SGEMM = re.compile(r"_sgemm_(\d+)x(\d+)_[nt]{2}")
 def timed(
     row: str, us: float, layer: Layer, machine: str, algorithm: str, groups: dict[str, str]
 ) -> Iterator[Pair]:
-    """A layer's time in microseconds beside the model's; and for a convolution whether the fastest
-    algorithm of the model is the one that ran (1) or another (0)."""
+    """A layer's time in microseconds beside the model's.
+
+    For a convolution it also gives whether the fastest algorithm of the model is the one that ran
+    (1) or another (0).
+    """
     where = load_machine(machine)
     seconds = simulate(layer, where, algorithm, dtype="fp32").seconds
     groups = {"machine": machine, **groups}
@@ -41,8 +44,9 @@ def _seconds(layer: ConvLayer, machine: Machine, algorithm: str) -> float:
 
 
 def given_sgemm(layer: GemmLayer, machine: Machine, name: str, grid: Sequence[int]) -> float | None:
-    """Microseconds of a call with the kernel of that name in so many blocks, None where the library
-    has no such tile.
+    """Microseconds of a call with the kernel of that name in so many blocks.
+
+    None where the library has no such tile.
 
     cuBLAS may compute the transposed product: a name's first size runs along whichever of m and n
     the blocks agree with. Blocks beyond those of the tiles add up parts of the reduction.

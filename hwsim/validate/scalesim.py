@@ -1,5 +1,7 @@
-"""SCALE-Sim 3.0.0's cycles and SRAM counts, in its own conventions
-(hwsim.foreign.scalesim.counts)."""
+"""SCALE-Sim 3.0.0's cycles and SRAM counts, in its own conventions.
+
+hwsim.foreign.scalesim.counts has them.
+"""
 
 from __future__ import annotations
 

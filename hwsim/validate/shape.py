@@ -1,5 +1,6 @@
 """Is a user's data file of the same shape as the reference file it stands in for?
- What a number may be is read off the reference: whole or not, negative or zero where some row of it
+
+What a number may be is read off the reference: whole or not, negative or zero where some row of it
 is, and finite.
 """
 
@@ -54,8 +55,10 @@ class Range:
 
 
 def check_like(content: Any, reference: Any) -> None:
-    """Raises HwsimError naming the first row and field whose number is none that the reference
-    could have."""
+    """Raises HwsimError naming the first number that the reference could not have.
+
+    It names its row and field.
+    """
     ranges: dict[Path, Range] = {}
     if (
         isinstance(content, list)
@@ -68,8 +71,10 @@ def check_like(content: Any, reference: Any) -> None:
 
 
 def _parts(value: Any) -> list[tuple[str, str, Any]]:
-    """(place in general, place in words, part) of a mapping or list: rows of a list are alike,
-    columns of a row are not."""
+    """(place in general, place in words, part) of a mapping or list.
+
+    Rows of a list are alike, columns of a row are not.
+    """
     if isinstance(value, dict):
         return [(str(key), f".{shortened(str(key))}", part) for key, part in value.items()]
     if isinstance(value, list):

@@ -1,5 +1,7 @@
-"""Timeloop 3.0.3 on fixed mappings: its counts in its convention, and beside them what the exact
-count is and why."""
+"""Timeloop 3.0.3 on fixed mappings: its counts in its convention.
+
+Beside them stands what the exact count is and why.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""TPU v1's performance counters beside the simulation of tpu-v1, on six applications of assumed
-layer sizes.
- Jouppi et al., ISCA 2017: table 1 gives layers, weights and batch of each application, table 3 what
+"""TPU v1's performance counters beside the simulation of tpu-v1, on six applications.
+
+Jouppi et al., ISCA 2017: table 1 gives layers, weights and batch of each application, table 3 what
 the matrix unit's cycles went to. Layer sizes are not published. Assumed here: equal layers in whole
 weight tiles that come near the published weights.
 
     MLP0    5 x 2048-2048                        21.0 M (20 M)   batch 200
-    LSTM0   24 x 1024-2048, 34 vector layers     50.3 M (52 M)   batch 64, 16-bit activations: its
-    3.7 TOPS at 8.2% active
-    CNN0    16 convolutions of 256-256 on 19 x 19, two of them 1 x 1   8.4 M (8 M)   batch 8: 2888
-    operations a weight byte
+    LSTM0   24 x 1024-2048, 34 vector layers     50.3 M (52 M)   batch 64, 16-bit activations:
+                                                                 its 3.7 TOPS at 8.2% active
+    CNN0    16 convolutions of 256-256           8.4 M (8 M)     batch 8: 2888 operations a
+            on 19 x 19, two of them 1 x 1                        weight byte
     MLP1, LSTM1, CNN1 likewise; they count only in the sensitivity
- Weights are fetched ahead, from one layer into the next. Columns of outputs are activated on the
+
+Weights are fetched ahead, from one layer into the next. Columns of outputs are activated on the
 vector unit while the next ones are multiplied, so a layer's last 256 are waited for. Of the matrix
 unit's cycles, those in which vectors enter are active; those in which a tile shifts in with nothing
 else to do are weight shift; those without a tile from DDR3 are weight stall, once the last results
@@ -111,8 +112,10 @@ class TpuV1:
                     )
 
     def remarks(self, data: Any) -> list[str]:
-        """The paper's figures beside the counters: the 600 x 600 example, and what faster memory or
-        a faster clock bring."""
+        """The paper's figures beside the counters.
+
+        They are the 600 x 600 example, and what faster memory or a faster clock bring.
+        """
         machine = load_machine(MACHINE)
         small, large = (_microseconds(replace_array(machine, size), size) for size in (256, 512))
         lines = [
@@ -149,8 +152,11 @@ class Run:
 
 
 def _weight_counters(work: Work, played: Played) -> tuple[float, float]:
-    """(weight stall, weight shift): what the array waits for a tile once the last results have left
-    it, less the tile's own shifting in; and that shifting, or the gap behind the fold before."""
+    """(weight stall, weight shift).
+
+    The stall is what the array waits for a tile once the last results have left it, less the tile's
+    own shifting in; the shift is that shifting, or the gap behind the fold before.
+    """
     plan, log = played.plan, played.log
     _, gaps = work.spans(work.marks)
     stalled = shifting = now = earliest = 0.0
@@ -219,8 +225,9 @@ def _microseconds(machine: Machine, size: int) -> float:
 
 
 def sensitivity(machine: Machine) -> dict[str, float]:
-    """How many times faster the applications run with four times the memory bandwidth, and with
-    four times the clock.
+    """How many times faster the applications run with four times a resource.
+
+    It is the memory bandwidth, and the clock.
 
     The faster clock comes with as many times the accumulators, so that weights need not be fetched
     more often (clock+ in the paper's figure 11).

@@ -1,5 +1,4 @@
-"""Multiply-accumulates: of every listed layer from its shape, and of the shipped networks as a
-whole."""
+"""Multiply-accumulates of every listed layer from its shape, and of whole networks."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ SHIPPED = {
 
 
 class Workloads:
-    """Rows are layers and networks of workloads.yaml; transposed convolutions are left to the issue
-    that adds them."""
+    """Rows are layers and networks of workloads.yaml, without transposed convolutions."""
 
     file = "workloads.yaml"
     summary = "published layer lists: multiply-accumulates of layers and networks"

@@ -50,7 +50,9 @@ ORDERS = ("ijk", "ijk-bt", "kij", "jki")
 
 
 class Zen3Loops:
-    """time: microseconds, each `opt` after one clock factor, as the clock is not known. order: time
+    """What is scored of the loops.
+
+    time: microseconds, each `opt` after one clock factor, as the clock is not known. order: time
     over that of ikj. padding: ijk's time over that with longer rows. fastest: what the loop that
     the model takes for the fastest of its n takes, against the fastest.
     """
@@ -78,8 +80,10 @@ def _label(row: dict[str, Any]) -> str:
 
 
 def microseconds(row: dict[str, Any], machine: Machine) -> float:
-    """What the model takes for a row, with warm caches. Raises HwsimError for a loop without a
-    schedule."""
+    """What the model takes for a row, with warm caches.
+
+    Raises HwsimError for a loop without a schedule.
+    """
     loop, n, ld, tile = row["loop"], row["n"], row["ld"], row["tile"]
     if row["opt"] not in SCHEDULES:
         raise HwsimError(f"opt {row['opt']!r}; expected one of {', '.join(SCHEDULES)}")

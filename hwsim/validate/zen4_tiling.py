@@ -35,8 +35,11 @@ UNTILED = {"tijk": "ijk", "tikj": "ikj"}
 
 
 class Zen4Tiling:
-    """speedup: of the tiled loop over the same order untiled. best_tile: the tile that is fastest
-    of a variant and n where tiling pays, measured beside modelled."""
+    """What is scored of tiling.
+
+    speedup: of the tiled loop over the same order untiled. best_tile: the tile that is fastest of a
+    variant and n where tiling pays, measured beside modelled.
+    """
 
     file = "zen4_tiling.json"
     summary = "speed-ups and slow-downs by tiling on one Zen 4 core"

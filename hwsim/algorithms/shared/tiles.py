@@ -1,13 +1,12 @@
-"""Convolution by tiles in a transformed domain, the loops that Winograd's and Fourier's methods
-share.
+"""Convolution by tiles in a transformed domain: what Winograd's and Fourier's methods share.
 
     for every patch of the input:   V[:][c][patch] = forward(patch)                 input transform
-    for every point e:              M[e][k][patch] += V[e][c][patch] * U[e][k][c]   products: a
-    matrix product per point
+    for every point e:              M[e][k][patch] += V[e][c][patch] * U[e][k][c]   products
     for every tile of the output:   tile = inverse(M[:][k][patch])                  output transform
- Strided, dilated and transposed layers are split into plain ones first (hwsim.ir.phases): phases of
-the taps are further channels to sum over (strided) or further filters (transposed), residues of the
-outputs are further images.
+
+The products are one matrix product per point. Strided, dilated and transposed layers are split into
+plain ones first (hwsim.ir.phases): phases of the taps are further channels to sum over (strided) or
+further filters (transposed), residues of the outputs are further images.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
-Supports = tuple[
-    tuple[tuple[int, ...], tuple[int, ...]], ...
-]  # for every point the rows and columns of the patch behind it
+# for every point the rows and columns of the patch behind it
+Supports = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 Bounds = tuple[tuple[str, int], ...]
 
 TRANSFORMED_BEFORE = Note("filter transform offline, not timed")
@@ -159,8 +157,7 @@ def sides(
 
 @dataclass(frozen=True)
 class TiledPart:
-    """The stages of one pair of phases up to M; `mark` tells its tensors from those of other
-    pairs."""
+    """The stages of one pair of phases up to M; `mark` tells its tensors from other pairs'."""
 
     layer: Convolution
     rows: Side
@@ -251,8 +248,11 @@ class TiledPart:
         )
 
     def filter_transforms(self) -> list[Stage]:
-        """for g, k, c, u, v:  U[:][g][k][c][u][v] = transform(filter[g][k][c][taps of u][taps of
-        v])"""
+        """The stages that transform the filters, one for each choice of fixed phases.
+
+        for g, k, c, u, v:
+            U[:][g][k][c][u][v] = transform(filter[g][k][c][taps of u][taps of v])
+        """
         down, across = self.rows.phases.filter.phase, self.columns.phases.filter.phase
         choices = [
             [None] if direction >= 0 or not side.phase else list(range(side.phases.phases))
@@ -359,8 +359,10 @@ class TiledPart:
         return Tensor("ofmap", "output", axes, width(self.layer.dtype))
 
     def _effectual(self) -> int:
-        """Products of two numbers that are not zero, in expectation: a transformed value is zero
-        when all behind it are."""
+        """Products of two numbers that are not zero, in expectation.
+
+        A transformed value is zero when all behind it are.
+        """
         density = self.layer.density
         taps_density, kept = (
             (1.0, density.weights) if density.spares_taps else (density.weights, 1.0)
@@ -391,8 +393,10 @@ class TiledPart:
 
 
 def _nonzero(rows: Ints, columns: Ints, density: float) -> npt.NDArray[np.float64]:
-    """[row phases, column phases]: expected numbers of values that are not zero, each behind rows x
-    columns numbers."""
+    """Expected numbers of values that are not zero, [row phases, column phases].
+
+    Each value has rows x columns numbers behind it.
+    """
     import numpy as np
 
     result = np.zeros((len(rows), len(columns)))
@@ -408,8 +412,10 @@ def _nonzero(rows: Ints, columns: Ints, density: float) -> npt.NDArray[np.float6
 def output_transform(
     parts: Sequence[TiledPart], kernel: Kernel, name: str = "output-transform"
 ) -> Stage:
-    """for n, g, k, tiles:  ofmap[n][g][k][tile] = transform(M[:][g][k][tile]), the parts' added
-    up"""
+    """The stage that makes outputs of the products, the parts' added up.
+
+    for n, g, k, tiles:  ofmap[n][g][k][tile] = transform(M[:][g][k][tile])
+    """
     first = parts[0]
     bounds = (
         ("n", first.layer.n),

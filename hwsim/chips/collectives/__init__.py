@@ -27,8 +27,11 @@ class Collectives(Registry[Rounds]):
     """Algorithms by 'kind algorithm'."""
 
     def fitting(self, kind: str, chips: int, known: tuple[str, ...]) -> list[str]:
-        """Names of the algorithms of a kind that so many chips can run: of those known to them
-        (all, where they name none), or where none of these is of the kind, of all."""
+        """Names of the algorithms of a kind that so many chips can run.
+
+        They are of those known to the chips (all, where these name none); where none of them is of
+        the kind, of all.
+        """
         names = [name.split(" ") for name in self if self[name](chips) is not None]
         found = [algorithm for of_kind, algorithm in names if of_kind == kind]
         return [name for name in found if name in known] or found

@@ -11,8 +11,10 @@ from hwsim.results.result import LayerResult
 
 @dataclass(frozen=True)
 class Objective:
-    """What is to be least. measure: of one layer's result. what: in words. rank: the order in which
-    they are told."""
+    """What is to be least.
+
+    measure: of one layer's result. what: in words. rank: the order in which they are told.
+    """
 
     measure: Callable[[LayerResult], float]
     what: str

@@ -1,9 +1,10 @@
-"""DRAM devices: what a device's commands must keep apart, in cycles of its command clock. One file
-a family.
- Read from three simulators' device tables, which agree but where a row says otherwise: Ramulator
-and Ramulator 2 (CMU-SAFARI/ramulator, CMU-SAFARI/ramulator2), DRAMsim3 (umd-memsys/DRAMsim3,
-configs/*.ini), gem5 (gem5/gem5, src/mem/DRAMInterface.py) and DRAMSys (tukl-msd/DRAMSys,
-configs/memspec). JEDEC's own tables were not opened.
+"""DRAM devices, one file a family: what their commands must keep apart, in clocks.
+
+Times are in cycles of a device's command clock. They are read from three simulators' device tables,
+which agree but where a row says otherwise: Ramulator and Ramulator 2 (CMU-SAFARI/ramulator,
+CMU-SAFARI/ramulator2), DRAMsim3 (umd-memsys/DRAMsim3, configs/*.ini), gem5 (gem5/gem5,
+src/mem/DRAMInterface.py) and DRAMSys (tukl-msd/DRAMSys, configs/memspec). JEDEC's own tables were
+not opened.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from hwsim.registry import Registry
 
 @dataclass(frozen=True)
 class DramTiming:
-    """One channel (of HBM: one pseudo channel). Times in command clocks of clock_ns; row_bytes and
-    bus_bytes of the channel.
+    """One channel (of HBM: one pseudo channel).
+
+    Times in command clocks of clock_ns; row_bytes and bus_bytes of the channel.
 
     act_to_read tRCD, precharge tRP, act_to_precharge tRAS, act_to_act tRRD_S, four_acts tFAW,
     read_to_read tCCD_S between bank groups and tCCD_L within one, read_to_precharge tRTP,

@@ -1,5 +1,4 @@
-"""How tensors with zeros are written: one format a file, found by its name in a DRAM's
-`compression`.
+"""How tensors with zeros are written: one format a file, named in a DRAM's `compression`.
 
     dense      N b                    N values of b bits
     bitmask    N + nnz b              a bit a value says which are there
@@ -26,9 +25,12 @@ Array = Any  # of NumPy
 
 @dataclass(frozen=True)
 class Format:
-    """summary: in a line. exact: bits of an array's values, of so many bits each. expected: bits of
-    a shape's values of a density, of so many bits each. widths: bits a value that it takes, any
-    where it names none."""
+    """A way to write a tensor with zeros, and the bits that it takes.
+
+    summary: in a line. exact: bits of an array's values, of so many bits each. expected: bits of a
+    shape's values of a density, of so many bits each. widths: bits a value that it takes, any where
+    it names none.
+    """
 
     summary: str
     exact: Callable[[Array, int], int]
@@ -57,8 +59,10 @@ def index_bits(length: int) -> int:
 
 
 def values_in_entry(density: float, longest: int) -> float:
-    """Values that an entry of run-length coding stands for on average, zeros lying anywhere:
-    1 + z + ... + z^longest, z their share."""
+    """Values that an entry of run-length coding stands for on average.
+
+    Zeros lie anywhere, and z is their share: 1 + z + ... + z^longest.
+    """
     return sum((1 - density) ** zeros for zeros in range(longest + 1))
 
 

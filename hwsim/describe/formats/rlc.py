@@ -1,10 +1,10 @@
-"""Run-length coding of feature maps, as on Eyeriss' link to DRAM: zeros before a value, then the
-value.
+"""Run-length coding of feature maps, as on Eyeriss' link to DRAM: zeros before each value.
 
-    0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)   three pairs of 5 + 16 bits and a
-    last-word flag in 64 bits
- A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1),
-2017, section IV-B, figure 8.
+    0 0 0 12 0 0 53 22 ...   ->   (3, 12) (2, 53) (0, 22)
+                                  three pairs of 5 + 16 bits and a last-word flag in 64 bits
+
+A run is at most 31 zeros; the value after it is kept whatever it is. Chen et al., JSSC 52(1), 2017,
+section IV-B, figure 8.
 """
 
 from __future__ import annotations

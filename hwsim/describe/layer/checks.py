@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-PerAxis = (
-    int | tuple[int, ...]
-)  # one number for both axes, (rows, columns), or pads (top, left, bottom, right)
+# one number for both axes, (rows, columns), or pads (top, left, bottom, right)
+PerAxis = int | tuple[int, ...]
 
 
 def axis_text(value: PerAxis) -> str:

@@ -64,8 +64,10 @@ class Density:
 
     @property
     def spares_taps(self) -> bool:
-        """Are a filter's taps for a channel zero only all together, so that transforms of the taps
-        keep the zeros?"""
+        """Are a filter's taps for a channel zero only all together?
+
+        Then transforms of the taps keep the zeros.
+        """
         return self.block is not None or self.structure == "channels"
 
     @property

@@ -32,8 +32,9 @@ OVER_CHANNELS = ("softmax", "layernorm", "rmsnorm")  # sum over an element's cha
 
 @dataclass(frozen=True)
 class ElementwiseLayer:
-    """Operations on the elements of `inputs` feature maps of c x h x w (add: 2 inputs; lrn, relu:
-    1).
+    """Operations on the elements of `inputs` feature maps of c x h x w.
+
+    add has 2 inputs; lrn and relu have 1.
 
     op: its name; OPERATIONS says how many operations an element takes, and one where it does not.
     Rows that an operator sums over (softmax, norms) are read once, as they stay on the chip.
@@ -75,8 +76,10 @@ class ElementwiseLayer:
 
 @dataclass(frozen=True)
 class MoveLayer:
-    """Words that are read and words that are written, n times: a copy in another order or shape, a
-    look-up in a table, or an operator that is counted by what it moves alone.
+    """Words that are read and words that are written, n times.
+
+    It is a copy in another order or shape, a look-up in a table, or an operator that is counted by
+    what it moves alone.
 
     reads, writes: words of one image. c, h, w: the shape that comes out, of `writes` words.
     """

@@ -79,8 +79,9 @@ class GemmLayer:
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """softmax(Q K^T / sqrt(d)) V of n sequences and `heads` heads (Vaswani et al. 2017,
-    arXiv:1706.03762).
+    """softmax(Q K^T / sqrt(d)) V of n sequences and `heads` heads.
+
+    Vaswani et al. 2017, arXiv:1706.03762:
 
         for n, head, q, kv, d:  S[q][kv] += Q[q][d] * K[kv][d]
         for n, head, q, kv:     P[q][kv] = softmax over kv of S[q][kv]

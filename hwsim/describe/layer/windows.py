@@ -13,8 +13,9 @@ from hwsim.describe.reading import count, per_axis
 
 
 def window_positions(size: int, window: int, stride: int, margin: int, dilation: int = 1) -> int:
-    """How many places a window of `window` taps fits at: (size + margin - dilation (window - 1) -
-    1) / stride + 1.
+    """How many places a window of `window` taps fits at.
+
+    They are (size + margin - dilation (window - 1) - 1) / stride + 1.
 
     margin: padding before and after together.
     """
@@ -196,8 +197,8 @@ class ConvLayer(_Window):
 class ConvTransposeLayer(_Window):
     """Every input adds its k filters of r x s to the output, stride apart; fields as in ConvLayer.
 
-        for n, k, c, h, w, r, s:  ofmap[n][k][h*stride + r*dilation - pad][w*stride + s*dilation -
-        pad] += ifmap * filter
+        for n, k, c, h, w, r, s:
+            ofmap[n][k][h*stride + r*dilation - pad][w*stride + s*dilation - pad] += ifmap * filter
 
     output_pad: rows and columns added to the output at its end. Algorithms read the filters with r
     and s reversed, as they are packed once before inference. Raises HwsimError as ConvLayer does.
@@ -268,8 +269,10 @@ class ConvTransposeLayer(_Window):
 
 @dataclass(frozen=True)
 class PoolLayer(_Axes):
-    """A window of r x s over each channel, no multiplication; stride, pad and layout as in
-    ConvLayer."""
+    """A window of r x s over each channel, no multiplication.
+
+    stride, pad and layout are as in ConvLayer.
+    """
 
     n: int = count()
     c: int = count()

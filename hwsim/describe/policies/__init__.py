@@ -34,8 +34,11 @@ def any_number(ways: int) -> str | None:
 
 @dataclass(frozen=True)
 class Policy:
-    """summary: in a line. words: a set's words of its own, by its ways. room: the place of the line
-    that leaves, from first to first + ways - 1. refuses: why not with so many ways, or None."""
+    """A rule for which line leaves a full set.
+
+    summary: in a line. words: a set's words of its own, by its ways. room: the place of the line
+    that leaves, from first to first + ways - 1. refuses: why not with so many ways, or None.
+    """
 
     summary: str
     words: Callable[[int], int]

@@ -77,8 +77,9 @@ Stationary = Literal["ws", "os", "is"]
 
 @dataclass(frozen=True)
 class ScaleSimConfig:
-    """What a .cfg says of the machine. bandwidth: words a cycle of each of the three interfaces
-    (the first of a list); None: enough.
+    """What a .cfg says of the machine.
+
+    bandwidth: words a cycle of each of the three interfaces (the first of a list); None: enough.
 
     sparse: rows with a sparsity N:M are computed with so much of K. notes: what it says and hwsim
     does not model.
@@ -215,8 +216,9 @@ def whole(text: str, most: int, least: int = 1) -> int | None:
 
 
 def scalesim_machine(config: ScaleSimConfig, dtype: str = "int8") -> Machine:
-    """The array and its three double-buffered memories, each with an interface of its own; folds
-    one after another, each whole.
+    """The array and its three double-buffered memories, each with an interface of its own.
+
+    Folds run one after another, each whole.
 
     dtype: of the words. Raises HwsimError for one that is none.
     """

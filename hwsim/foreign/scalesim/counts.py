@@ -1,5 +1,6 @@
 """Products on a systolic array as SCALE-Sim 3 counts them.
- Its conventions: cycles are the index of the last one (one less than their number); every fold is
+
+Its conventions: cycles are the index of the last one (one less than their number); every fold is
 charged whole and none overlap; an operand is read from SRAM once for every fold that streams it; an
 output-stationary fold's R + C skew cycles count as output writes. Samajdar et al., "SCALE-Sim:
 Systolic CNN Accelerator Simulator", 2018.
@@ -15,8 +16,10 @@ from hwsim.timing.systolic.folds import Product, mapped
 def scalesim_counts(
     m: int, n: int, k: int, rows: int, columns: int, stationary: str
 ) -> dict[str, float]:
-    """Cycles, mapping efficiency in percent and SRAM counts of one product on one array. Raises
-    HwsimError for an unknown dataflow."""
+    """Cycles, mapping efficiency in percent and SRAM counts of one product on one array.
+
+    Raises HwsimError for an unknown dataflow.
+    """
     product = mapped(m, n, k, stationary)
     down, across = ceil(product.rows / rows), ceil(product.columns / columns)
     return {
@@ -29,8 +32,10 @@ def scalesim_counts(
 def _sram(
     product: Product, down: int, across: int, rows: int, columns: int, stationary: str
 ) -> dict[str, float]:
-    """What stands still moves once; what streams along the rows is sent again for each column fold,
-    and vice versa."""
+    """SRAM counts of a product: what stands still moves once.
+
+    What streams along the rows is sent again for each column fold, and vice versa.
+    """
     still = product.rows * product.columns
     along_rows, along_columns = (
         product.rows * product.stream * across,
@@ -50,8 +55,10 @@ def _sram(
 
 
 def separate_fold_cycles(product: Product, rows: int, columns: int, preload: bool) -> int:
-    """Cycles of folds one after another, each charged whole: T + R + C - 2, and R more to shift a
-    stationary tile in."""
+    """Cycles of folds one after another, each charged whole.
+
+    A fold takes T + R + C - 2, and R more to shift a stationary tile in.
+    """
     number = ceil(product.rows / rows) * ceil(product.columns / columns)
     return number * (product.stream + rows + columns - 2 + (rows if preload else 0))
 

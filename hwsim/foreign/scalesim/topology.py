@@ -1,15 +1,14 @@
 """SCALE-Sim's .csv: convolutions or products, one a row.
 
-    Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter,
-    Strides,
-    Conv1, 224, 224, 7, 7, 3, 64, 2,
+  Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,
+  Conv1, 224, 224, 7, 7, 3, 64, 2,
 
-    Layer, M, N, K,
-    fc, 32, 1000, 4096,
+  Layer, M, N, K,
+  fc, 32, 1000, 4096,
 
-Columns are found by their names, in any order, between commas, semicolons or tabs. Beside the
-usual ones there may be strides by axis, a batch, padding, dilation, and a sparsity N:M. 'DP' in a
-name makes every channel a layer of its own.
+Columns are found by their names, in any order, between commas, semicolons or tabs. Beside the usual
+ones there may be strides by axis, a batch, padding, dilation, and a sparsity N:M. 'DP' in a name
+makes every channel a layer of its own.
 """
 
 from __future__ import annotations
@@ -118,7 +117,9 @@ def scalesim_workload(name: str, layers: Sequence[ScaleSimLayer]) -> Workload:
 
 def load_topology(path: str | Path) -> list[ScaleSimLayer]:
     """Read a .csv of convolutions or products, with or without separators at the ends of lines.
-    Raises ConfigError with every fault."""
+
+    Raises ConfigError with every fault.
+    """
     text = read_text(Path(path))
     first = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=first.count)
@@ -165,8 +166,10 @@ NAMES = {field: name for table in (CONV, GEMM, MORE) for name, field in table.it
 
 
 def _columns(path: str, line: int, cells: Sequence[str]) -> list[str]:
-    """The field of every column behind the first, from the line of names. Raises ConfigError for a
-    name that is none, or missing."""
+    """The field of every column behind the first, from the line of names.
+
+    Raises ConfigError for a name that is none, or missing.
+    """
     if len(cells) > 1 and cells[1].isdecimal():
         names = ", ".join(CONV)
         raise ConfigError(
@@ -277,8 +280,11 @@ def _density(row: Mapping[str, str]) -> Density:
 
 
 def _product(row: Mapping[str, str]) -> ScaleSimLayer:
-    """A batch of products is a convolution of 1 x 1 in groups: each product has both operands of
-    its own."""
+    """The layer of a row M, N, K.
+
+    A batch of products is a convolution of 1 x 1 in groups: each product has both operands of its
+    own.
+    """
     m, n, k, batch = (int(row.get(name, "1")) for name in ("m", "n", "k", "batch"))
     density = _density(row)
     layer: Layer = GemmLayer(m, n, k, density=density)
@@ -288,8 +294,10 @@ def _product(row: Mapping[str, str]) -> ScaleSimLayer:
 
 
 def _convolution(row: Mapping[str, str]) -> ScaleSimLayer:
-    """The outputs are counted as SCALE-Sim counts them: (height - filter + stride) / stride,
-    rounded up."""
+    """The layer of a convolution's row, its outputs counted as SCALE-Sim counts them.
+
+    They are (height - filter + stride) / stride, rounded up.
+    """
     h, w, r, s, channels, filters, batch = (
         int(row.get(name, "1")) for name in ("h", "w", "r", "s", "channels", "filters", "batch")
     )
@@ -332,8 +340,10 @@ def _convolution(row: Mapping[str, str]) -> ScaleSimLayer:
 
 
 def topology_notes(config: ScaleSimConfig, layers: Sequence[ScaleSimLayer]) -> list[str]:
-    """What of the files is not modelled, or differs between SCALE-Sim and the layers as they are,
-    each said once."""
+    """What SCALE-Sim does otherwise, or the files say and hwsim does not model.
+
+    Each is said once.
+    """
     notes = list(config.notes)
     rounded = [layer for layer in layers if layer.rounded]
     if rounded:

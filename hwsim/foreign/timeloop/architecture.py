@@ -25,8 +25,11 @@ SPARSE = ("sparse_optimizations", "sparse-optimizations")
 
 @dataclass(frozen=True)
 class Level:
-    """words: of one instance, None for any number. read, write: words a cycle of one instance, None
-    for any number. passes: only neighbours fan out behind it, it keeps nothing."""
+    """A level of the architecture.
+
+    words: of one instance, None for any number. read, write: words a cycle of one instance, None
+    for any number. passes: only neighbours fan out behind it, it keeps nothing.
+    """
 
     name: str
     instances: int
@@ -37,8 +40,10 @@ class Level:
 
 
 def levels(file: File) -> list[Level]:
-    """Memories from the outermost to the innermost; what multiplies comes last, and says how many
-    there are."""
+    """Memories from the outermost to the innermost.
+
+    What multiplies comes last, and says how many there are.
+    """
     root = file.get(file.values, "", "architecture", dict)
     if "nodes" in root:
         found = list(_nodes(file, root["nodes"], "architecture.nodes", [1]))

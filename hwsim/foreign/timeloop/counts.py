@@ -1,15 +1,16 @@
 """Timeloop's way of counting a nest, beside which the exact count (hwsim.count.closed_form) stands.
- It differs from the exact count on purpose: it exists to read Timeloop 3.0.3's numbers
-(reference/timeloop.json). - Counts are per instance, of the instance at position 0. - A tile that
-moves by the same step as last time, or after a whole refetch, fetches only its new part; any other
-move
-  fetches the whole tile, a real overlap included.
+
+It differs from the exact count on purpose: it exists to read Timeloop 3.0.3's numbers
+(reference/timeloop.json).
+
+- Counts are per instance, of the instance at position 0.
+- A tile that moves by the same step as last time, or after a whole refetch, fetches only its new
+  part; any other move fetches the whole tile, a real overlap included.
 - Outputs: updates = accumulations arriving; reads and fills are updates and entries less one first
-visit per word.
-  Reading sums to send them outwards is not counted.
-- Only neighbours with the very same tile share a read. - Cycles: the largest over levels of traffic
-/ bandwidth, at least the temporal steps; a ragged chunk takes as long as a
-  whole one.
+  visit per word. Reading sums to send them outwards is not counted.
+- Only neighbours with the very same tile share a read.
+- Cycles: the largest over levels of traffic / bandwidth, at least the temporal steps; a ragged
+  chunk takes as long as a whole one.
 """
 
 from __future__ import annotations
@@ -83,8 +84,10 @@ def compute_cycles(nest: Nest) -> int:
 
 
 def cycles(nest: Nest, bandwidths: Mapping[str, tuple[float | None, float | None]]) -> int:
-    """The bandwidth roofline; bandwidths: (words read, words written) a cycle and instance of each
-    level, None unlimited."""
+    """The bandwidth roofline.
+
+    bandwidths: (words read, words written) a cycle and instance of each level, None unlimited.
+    """
     steps = compute_cycles(nest)
     longest = steps
     levels = count(nest)
@@ -121,8 +124,7 @@ def _tile(nest: Nest, tensor: Tensor, hold: Hold) -> int:
 
 
 def _reach(axis: Axis, lengths: Mapping[str, int]) -> int:
-    """Coordinates from the first to the last that chunks of these lengths touch: a box, gaps
-    included."""
+    """Coordinates from the first to the last that chunks of these lengths touch, gaps included."""
     return axis.extent + sum(coefficient * (lengths[dim] - 1) for dim, coefficient in axis.terms)
 
 
@@ -174,8 +176,7 @@ def _entries(nest: Nest, tensor: Tensor, hold: Hold | None) -> int:
 
 
 def _credited(step: Ints) -> npt.NDArray[np.bool_]:
-    """Which moves keep their overlap: those like the one before, and those right after a whole
-    refetch.
+    """Moves that keep their overlap: like the one before, or right after a whole refetch.
 
     A change of step refetches and forgets; so in a run of changes every second one is kept.
     """
@@ -187,8 +188,10 @@ def _credited(step: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _walk(nest: Nest, hold: Hold | None) -> tuple[dict[str, Ints], dict[str, Ints]]:
-    """Start and length of every dim's chunk at each temporal step outside a level, at position 0 of
-    the spatial loops."""
+    """Start and length of every dim's chunk at each temporal step outside a level.
+
+    They are those at position 0 of the spatial loops.
+    """
     low = {dim: np.zeros(1, np.int64) for dim, _ in nest.stage.bounds}
     length = {dim: np.full(1, bound, np.int64) for dim, bound in nest.stage.bounds}
     for loop in nest.loops_above(hold):
@@ -206,8 +209,7 @@ def _walk(nest: Nest, hold: Hold | None) -> tuple[dict[str, Ints], dict[str, Int
 
 
 def _asked(nest: Nest, tensor: Tensor, hold: Hold, inner: Hold | None, entries: int | None) -> int:
-    """Words that one instance serves (or takes in), one read for all neighbours with the same
-    tile."""
+    """Words that one instance serves (or takes in), read once for neighbours with the same tile."""
     between = [
         loop
         for loop in nest.loops_above(inner)[len(nest.loops_above(hold)) :]
@@ -218,8 +220,10 @@ def _asked(nest: Nest, tensor: Tensor, hold: Hold, inner: Hold | None, entries: 
 
 
 def _first_steps(nest: Nest) -> int:
-    """Iterations that the instance at position 0 does: its ragged chunks at their real size, its
-    neighbours' as its own."""
+    """Iterations that the instance at position 0 does.
+
+    Its ragged chunks count at their real size, its neighbours' as its own.
+    """
     return prod(
         temporal_steps(
             bound,

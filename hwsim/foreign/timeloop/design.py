@@ -71,8 +71,7 @@ class Design:
 
 
 def load_design(paths: Sequence[Path]) -> Design:
-    """The design of one or more files that have a problem, an architecture and a mapping among
-    them.
+    """The design of files that have a problem, an architecture and a mapping among them.
 
     Raises HwsimError (ConfigError) for what is missing, faulty, or cannot be said in hwsim.
     """

@@ -32,9 +32,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """nodes: in an order in which each comes after those it reads. dims: of every value that a
-    layer reads or writes. constants: values that do not depend on the input. inputs: those that a
-    user gives."""
+    """A model as a graph of nodes.
+
+    nodes: in an order in which each comes after those it reads. dims: of every value that a layer
+    reads or writes. constants: values that do not depend on the input. inputs: those that a user
+    gives.
+    """
 
     name: str
     source: str

@@ -106,8 +106,10 @@ def _convtranspose(graph: Graph, node: Node) -> LayerText:
 
 
 def _product(graph: Graph, node: Node) -> LayerText:
-    """A[..][m][k] B[..][k][n]; with a constant operand a layer of weights. skip: the first input is
-    what is added to them."""
+    """A[..][m][k] B[..][k][n]; with a constant operand a layer of weights.
+
+    skip: the first input is what is added to them.
+    """
     operands = node.inputs[1:3] if node.attributes.get("skip") else node.inputs[:2]
     a, b = (graph.shape(node, value) for value in operands)
     if node.attributes.get("transpose_a"):
@@ -262,8 +264,10 @@ ENTRIES: dict[str, Callable[[Graph, Node], LayerText]] = {
 
 
 def entry(graph: Graph, node: Node, sources: tuple[str, ...]) -> LayerText:
-    """The entry of a node that is a layer of its own. Raises HwsimError for shapes that the model
-    does not say."""
+    """The entry of a node that is a layer of its own.
+
+    Raises HwsimError for shapes that the model does not say.
+    """
     made = ENTRIES[node.kind](graph, node)
     return replace(
         made,

@@ -24,9 +24,11 @@ from hwsim.models.graphs.layers import CARRIES, FREE, entry
 
 @dataclass
 class _Found:
-    """Entries so far; home: of a value, the entry that writes it; shared: values that several
-    read, under another name too; kinds: of entries; and what became of operators, by their names in
-    the format."""
+    """Entries so far, and what became of operators, by their names in the format.
+
+    home: of a value, the entry that writes it. shared: values that several read, under another name
+    too. kinds: of entries.
+    """
 
     entries: list[LayerText] = field(default_factory=list)
     home: dict[str, str] = field(default_factory=dict)
@@ -40,8 +42,10 @@ class _Found:
 
 
 def workload_text(graph: Graph) -> WorkloadText:
-    """Every node as a layer, or in the notes. Raises HwsimError for a graph of no layers, and for
-    shapes that the model does not say."""
+    """Every node as a layer, or in the notes.
+
+    Raises HwsimError for a graph of no layers, and for shapes that the model does not say.
+    """
     found = _Found(home=dict.fromkeys(graph.inputs, INPUT))
     for node in graph.nodes:
         _place(graph, node, found)

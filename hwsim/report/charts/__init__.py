@@ -1,5 +1,6 @@
-"""Charts of the report, one a file, as Vega-Lite specifications: data that can be read, tested and
-pasted into a paper or a notebook.
+"""Charts of the report, one a file, as Vega-Lite specifications.
+
+These are data that can be read, tested and pasted into a paper or a notebook.
 
 A chart names the tables it is drawn from (hwsim.report.rows) and for how many runs at a time: all
 that are picked, one machine's, or one run. Its specification refers to the tables by name; the page
@@ -30,8 +31,11 @@ COLORS = (
 
 
 class Chart(Protocol):
-    """place: where in the report. title and caption: what it shows, and how to read it. tables: the
-    rows it needs. scope: of how many runs. spec: the rest, for a comparison's runs."""
+    """A chart of the report.
+
+    place: where in the report. title and caption: what it shows, and how to read it. tables: the
+    rows it needs. scope: of how many runs. spec: the rest, for a comparison's runs.
+    """
 
     @property
     def place(self) -> int: ...

@@ -1,5 +1,8 @@
-"""The roofline of every level of memory: S. Williams et al., CACM 2009; several levels at once as
-C. Yang et al., "Hierarchical Roofline Analysis", 2020."""
+"""The roofline of every level of memory.
+
+S. Williams et al., CACM 2009; several levels at once as C. Yang et al., "Hierarchical Roofline
+Analysis", 2020.
+"""
 
 from hwsim.report.charts import CHARTS, Scope, Shown, Spec, color, tips
 

@@ -1,5 +1,7 @@
-"""Dataflows: rules that schedule a stage on a machine. One file each, with a picture of who stays
-still."""
+"""Dataflows: rules that schedule a stage on a machine, one file each.
+
+A file has a picture of who stays still.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ from hwsim.rewrite.placement import Placement
 
 
 class Dataflow(Protocol):
-    """A rule from a stage and a machine to a nest. default: whether it is tried when the user names
-    none."""
+    """A rule from a stage and a machine to a nest.
+
+    default: whether it is tried when the user names none.
+    """
 
     @property
     def name(self) -> str: ...
@@ -49,8 +53,10 @@ Ranked = Sequence[Candidate]
 
 @runtime_checkable
 class Searched(Dataflow, Protocol):
-    """A dataflow that finds several nests, best first by an estimate in which only ratios
-    matter."""
+    """A dataflow that finds several nests, best first by an estimate.
+
+    Only ratios of the estimate matter.
+    """
 
     def nests(
         self, stage: Stage, machine: Machine, placement: Placement, objective: str
@@ -76,8 +82,9 @@ def full_name(name: str) -> str:
 
 
 def find_dataflow(name: str) -> Dataflow:
-    """A dataflow by its name, or with its mapping fixed:
-    'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
+    """A dataflow by its name, or with its mapping fixed.
+
+    Such a name is 'row-stationary:m=64,n=4,e=13,p=16,q=3,r=2,t=2'.
 
     Raises UnknownName, or HwsimError for parameters that are wrong or that the dataflow does not
     take.
@@ -94,8 +101,10 @@ def find_dataflow(name: str) -> Dataflow:
 
 
 def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[Dataflow]:
-    """The named dataflow, if it applies, and every default that does. Raises UnknownName, or
-    HwsimError when none does."""
+    """The named dataflow, if it applies, and every default that does.
+
+    Raises UnknownName, or HwsimError when none does.
+    """
     flows, reasons = [], []
     asked = [find_dataflow(name)] if name is not None else []
     for flow in [*asked, *_by_default(machine)]:
@@ -110,8 +119,10 @@ def applicable(stage: Stage, machine: Machine, name: str | None = None) -> list[
 
 
 def _by_default(machine: Machine) -> list[Dataflow]:
-    """Those tried when none is named: what is a default anywhere, the machine's own as one, and at
-    last what always applies."""
+    """Those tried when none is named.
+
+    They are what is a default anywhere, the machine's own as one, and at last what always applies.
+    """
     everywhere = [DATAFLOWS[name] for name in sorted(DATAFLOWS) if DATAFLOWS[name].default]
     own = tuple(DATAFLOWS[name] for name in machine.compute.own_dataflows)
     ours = [AnyOf(own)] if len(own) > 1 else list(own)

@@ -1,5 +1,4 @@
-"""Input-stationary: a tile of activations stays in the array while weights stream past and sums
-step down.
+"""Input-stationary: activations stay in the array, weights stream past, sums step down.
 
           columns: output pixels
         a00 a01 a02 a03   <- stay

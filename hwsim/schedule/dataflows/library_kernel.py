@@ -1,5 +1,6 @@
-"""A product by a kernel of the GPU's library: `kernel:128x64x32x4`, or the fastest when none is
-named.
+"""A product by a kernel of the GPU's library, or by the fastest when none is named.
+
+One is named as `kernel:128x64x32x4`.
 
     par part of k:                   where the reduction is split
       par m-tile, n-tile:            blocks, the DRAM's rows shared by those that run together

@@ -42,9 +42,12 @@ SUM_BYTES = 4  # a vector holds sums of at least so many bytes
 
 @dataclass(frozen=True)
 class Wanted:
-    """order: letters from the outside in. tile, registers: sizes in that order, empty for none.
+    """What a user asks of the loops.
+
+    order: letters from the outside in. tile, registers: sizes in that order, empty for none.
     vector: the letter that vectors run along, empty for none; lanes: words of one, 0 for as many as
-    it has. fused, reloads, entry: hwsim.ir.nest.Code's."""
+    it has. fused, reloads, entry: hwsim.ir.nest.Code's.
+    """
 
     order: str = ""
     tile: tuple[int, ...] = ()

@@ -1,5 +1,4 @@
-"""No local reuse: cells keep nothing; every operand comes from the chip's buffer, every sum goes
-back there.
+"""No local reuse: cells keep nothing; operands come from the chip's buffer, sums go back there.
 
 buffer ==a==>  [x] [x] [x]      rows: channels, added up down each column
        ==w==>  [x] [x] [x]

@@ -1,5 +1,6 @@
-"""Output-stationary: every cell keeps one output's sum while activations come along rows and
-weights down columns.
+"""Output-stationary: each cell keeps one output's sum; activations and weights stream past.
+
+Activations come along rows, weights down columns:
 
           columns: filters
            w    w    w

@@ -1,5 +1,6 @@
-"""Register-tiled product for CPUs: a tile of sums stays in vector registers, panels are blocked for
-the caches.
+"""Register-tiled product for CPUs: a tile of sums stays in vector registers.
+
+Panels are blocked for the caches:
 
     for n-block:                 all of n, unless nc is given
       for k-block:               weight panel: half of the first cache, unless kc is given
@@ -37,8 +38,10 @@ FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
 
 @dataclass(frozen=True)
 class Blocks:
-    """Sizes in words, at most, as extents are cut evenly; 0 for what the rule takes. mr, nr: the
-    tile of sums; kc, mc, nc: blocks."""
+    """Sizes in words, at most, as extents are cut evenly; 0 for what the rule takes.
+
+    mr, nr: the tile of sums; kc, mc, nc: blocks.
+    """
 
     mr: int = 0
     nr: int = 0
@@ -49,8 +52,10 @@ class Blocks:
 
 
 class RegisterTiled:
-    """Vectors of filters times broadcast activations; vectors of pixels where a group has few
-    filters."""
+    """Vectors of filters times broadcast activations.
+
+    They are vectors of pixels where a group has few filters.
+    """
 
     name = "register-tiled"
     summary = "a tile of sums stays in vector registers, panels blocked for the caches"
@@ -105,8 +110,10 @@ class RegisterTiled:
 
 
 def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> Blocks:
-    """Every size: the stated one, or the rule's. Raises HwsimError for sums that the registers do
-    not hold."""
+    """Every size: the stated one, or the rule's.
+
+    Raises HwsimError for sums that the registers do not hold.
+    """
     view, core, stated = stage.view, machine.compute, stated or Blocks()
     assert view is not None and isinstance(core, Core)
     tile = _own_tile(stage, view, core, stated)
@@ -148,8 +155,10 @@ def _at_least(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, int]:
 
 
 def _own_tile(stage: Stage, view: GemmView, core: Core, blocks: Blocks) -> dict[str, int]:
-    """The rule's tile, or the one that is given. Raises HwsimError for sums that the registers do
-    not hold."""
+    """The rule's tile, or the one that is given.
+
+    Raises HwsimError for sums that the registers do not hold.
+    """
     extents = dict(stage.bounds)
     tile = register_tile(stage, view, core)
     if blocks.mr:
@@ -167,8 +176,10 @@ def _own_tile(stage: Stage, view: GemmView, core: Core, blocks: Blocks) -> dict[
 
 
 def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, int]) -> int:
-    """Vectors of sums, of one operand along them, and one of the other's words; along the side of
-    the tile that takes fewer."""
+    """Vectors of sums, of one operand along them, and of the other's words.
+
+    They lie along the side of the tile that takes fewer.
+    """
     lanes = max(1, core.vector // max(4, stage.output.width))
     broadcasts = core.vector // stage.output.width
     m, n = tile_size(tile, view.m), tile_size(tile, view.n)
@@ -221,8 +232,10 @@ def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
 
 
 def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) -> dict[str, int]:
-    """Chunks of up to two dims, one chunk a core, that finish soonest: batch, pixels or filters, in
-    whole tiles."""
+    """Chunks of up to two dims, one chunk a core, that finish soonest.
+
+    They are of batch, pixels or filters, in whole tiles.
+    """
     extents = dict(stage.bounds)
     units = {dim: -(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n)}
     dims = [dim for dim, count in units.items() if count > 1]

@@ -1,14 +1,14 @@
-"""Row-stationary: each PE slides one filter row along one input row; sums of a row of windows add
-up the column.
+"""Row-stationary: each PE slides one filter row along one input row; columns add up the sums.
 
              columns: output rows 0 1 2
-    filter row 0   [in 0] [in 1] [in 2]      filter rows run along the array's rows,
-    filter row 1   [in 1] [in 2] [in 3]      input rows along its diagonals,
-    filter row 2   [in 2] [in 3] [in 4]      partial sums down its columns
+    filter row 0   [in 0] [in 1] [in 2]    filter rows run along the rows,
+    filter row 1   [in 1] [in 2] [in 3]    input rows along the diagonals,
+    filter row 2   [in 2] [in 3] [in 4]    partial sums down the columns
                       |      |      |
- Chen, Emer, Sze, "Eyeriss", ISCA 2016. A set is R x e PEs; r x t sets work on different channels
-and filters; a PE keeps p filters x q channels of its row; the buffer keeps the sums of m filters of
-n images.
+
+A set is R x e PEs; r x t sets work on different channels and filters; a PE keeps p filters x q
+channels of its row; the buffer keeps the sums of m filters of n images. Chen, Emer, Sze, "Eyeriss",
+ISCA 2016.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class RowStationary:
 
     def with_parameters(self, text: str) -> RowStationary:
         """The dataflow with its mapping fixed: 'm=64,n=4,e=13,p=16,q=3,r=2,t=2', or 'published'.
-        Raises HwsimError for what is missing or wrong."""
+
+        Raises HwsimError for what is missing or wrong.
+        """
         return RowStationary("published" if text == "published" else read_mapping(text))
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
@@ -146,8 +148,10 @@ class RowStationary:
 
 
 def read_mapping(text: str) -> Mapping:
-    """A mapping from 'm=64,n=4,...'. Raises HwsimError for a letter that is missing, unknown or no
-    positive integer."""
+    """A mapping from 'm=64,n=4,...'.
+
+    Raises HwsimError for a letter that is missing, unknown or no positive integer.
+    """
     letters = [field.name for field in fields(Mapping)]
     given: dict[str, int] = {}
     for piece in text.split(","):
@@ -215,14 +219,19 @@ class Space:
         self.input_rows, self.input_columns = rows.size, columns.size
 
     def best(self) -> Mapping:
-        """Of even tiles the one that moves the fewest words to and from DRAM; among those the
-        soonest done, then the least buffer traffic: so the chip's AlexNet was mapped (table III).
-        Raises HwsimError when not even one row of one filter fits the buffers."""
+        """Of even tiles the one that moves the fewest words to and from DRAM.
+
+        Among those it is the soonest done, then the one of least buffer traffic: so the chip's
+        AlexNet was mapped (table III). Raises HwsimError when not even one row of one filter fits
+        the buffers.
+        """
         return self._best_of(self.mappings(self._even_heights()))
 
     def ranked(self, objective: str) -> list[tuple[float, Mapping]]:
-        """The best of uneven tiles, with their cycles, or the bytes that they move to and from
-        DRAM, the least first; by time, those within NEAR of the least. Raises HwsimError as `best`.
+        """The best of uneven tiles, the least first.
+
+        They come with their cycles, or the bytes that they move to and from DRAM; by time, they are
+        those within NEAR of the least. Raises HwsimError as `best`.
         """
         candidates = list(dict.fromkeys(self.uneven())) or [self.best()]
         groups = self.size.get("g", 1)
@@ -245,8 +254,10 @@ class Space:
         ]
 
     def _least_time(self, mapping: Mapping) -> float:
-        """What `time` is not less than: every PE of the sets with a product in every cycle, and
-        what nothing hides."""
+        """What `time` is not less than.
+
+        Every PE of the sets has a product in every cycle; what nothing hides is added.
+        """
         size = self.size
         bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
         shared = size["k"] * size["c"] / (mapping.t * mapping.r)
@@ -257,8 +268,10 @@ class Space:
         return steps + (inputs * self.coded[0] + sums * self.coded[1]) * self.width / self.rate
 
     def time(self, mapping: Mapping) -> float:
-        """Cycles of one group: of its passes, and of what DRAM moves; inputs and sums come and go
-        between passes where the buffer has no room for the next ones."""
+        """Cycles of one group: of its passes, and of what DRAM moves.
+
+        Inputs and sums come and go between passes where the buffer has no room for the next ones.
+        """
         inputs, filters, sums = (words * self.width / self.rate for words in self.moved(mapping))
         cycles = self.cycles(mapping)
         if self.buffer.buffers == 1:
@@ -275,8 +288,10 @@ class Space:
         return best
 
     def published(self) -> Mapping:
-        """The chip's own mapping, as far as its tables show it: the best of those whose sets are
-        as tall as table III's, and which read an image's inputs of a pass from one bank.
+        """The chip's own mapping, as far as its tables show it.
+
+        It is the best of those whose sets are as tall as table III's, and which read an image's
+        inputs of a pass from one bank.
 
         Sets of short filters are at least one row less than the array is wide (13 output rows, or
         all that there are), of filters that fill the array half as much (7). An image's rows of
@@ -312,8 +327,10 @@ class Space:
         return list(dict.fromkeys(ceil(rows / bands) for bands in range(1, rows + 1)))
 
     def mappings(self, heights: Sequence[int]) -> Iterator[Mapping]:
-        """Tiles that the array and the PEs hold, of sets so high; m as many filters as the buffer
-        has room for."""
+        """Tiles that the array and the PEs hold, of sets so high.
+
+        m is as many filters as the buffer has room for.
+        """
         size = self.size
         for e in heights:
             sets = sets_of(self.array, size["r"], e)
@@ -323,8 +340,10 @@ class Space:
                         yield from self._filled(e, q, r, filters, sets // r)
 
     def _filled(self, e: int, q: int, r: int, filters: int, most_sets: int) -> Iterator[Mapping]:
-        """p t = filters in a pass, in as few filters a PE as there are sets for; n images; m by the
-        room that is left."""
+        """p t = filters in a pass, in as few filters a PE as there are sets for.
+
+        There are n images; m goes by the room that is left.
+        """
         t = max((t for t in _divisors(filters) if t <= most_sets), default=0)
         if t == 0 or filters // t > min(self.sum_words, self.weight_words // (q * self.size["s"])):
             return
@@ -338,8 +357,10 @@ class Space:
                     break
 
     def uneven(self) -> Iterator[Mapping]:
-        """Tiles that the last of a dim may not fill: sets as many as the array holds, or as share
-        the filters evenly; sets of channels, filters of a PE and images in even parts, rounded up.
+        """Tiles that the last of a dim may not fill.
+
+        Sets are as many as the array holds, or as share the filters evenly; sets of channels,
+        filters of a PE and images are in even parts, rounded up.
         """
         size = self.size
         for e in self._even_heights():
@@ -408,8 +429,10 @@ class Space:
         )
 
     def cost(self, mapping: Mapping) -> tuple[float, float, float]:
-        """(words to and from DRAM, cycles of all passes, words to and from the buffer), of one
-        group."""
+        """(words to and from DRAM, cycles of all passes, words to and from the buffer).
+
+        They are of one group.
+        """
         size = self.size
         bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
         passes_k = ceil(size["k"] / (mapping.p * mapping.t))
@@ -433,9 +456,11 @@ class Space:
         return inputs, filters, size["n"] * size["k"] * size["p"] * size["q"]
 
     def cycles(self, mapping: Mapping) -> float:
-        """Of all passes of one group, the last of a dim as small as they are, each with its filters
-        coming into the PEs while the next ones come from DRAM; filters that stay for all passes
-        come once (hwsim.timing.spatial.passes has every pass its own)."""
+        """Cycles of all passes of one group, the last of a dim as small as they are.
+
+        Each has its filters coming into the PEs while the next ones come from DRAM; filters that
+        stay for all passes come once. (hwsim.timing.spatial.passes has every pass its own.)
+        """
         size = self.size
         stay = size["k"] <= mapping.p * mapping.t and size["c"] <= mapping.q * mapping.r
         each = 0.0
@@ -456,8 +481,10 @@ class Space:
         return bands * images * each + fetched + loaded
 
     def _pass_cycles(self, mapping: Mapping, filters: int, channels: int) -> float:
-        """A pass of so many filters and channels once its filters are in: the slowest of the PEs
-        and the busses."""
+        """A pass of so many filters and channels once its filters are in.
+
+        It is the slowest of the PEs and the busses.
+        """
         size = self.size
         activation, output = self._words_a_cycle("activation"), self._words_a_cycle("output")
         steps = mapping.n * size["q"] * mapping.p * mapping.q * size["s"]
@@ -501,8 +528,10 @@ def _divisors(number: int) -> list[int]:
 
 
 def sets_of(array: PeArray, rows: int, e: int) -> int:
-    """Sets of rows x e PEs: side by side in a band of `rows` rows, or, when wider than the array,
-    over several bands."""
+    """Sets of rows x e PEs, side by side in a band of `rows` rows.
+
+    When they are wider than the array, they lie over several bands.
+    """
     bands = array.rows // rows
     return bands * (array.cols // e) if e <= array.cols else bands // ceil(e / array.cols)
 

@@ -1,5 +1,4 @@
-"""Shared-memory tiled product for GPUs: a block computes a tile of the output, a slice of k at a
-time.
+"""Shared-memory tiled product for GPUs: a block computes a tile, a slice of k at a time.
 
     par m-tile, n-tile:              blocks, no two share anything but the L2
       for k-slice:                   copied to shared memory by all threads together
@@ -31,8 +30,10 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
 
 @dataclass(frozen=True)
 class BlockTile:
-    """A block's BM x BN outputs, BK of the reduction at a time, TM x TN outputs a thread (or tensor
-    core group)."""
+    """A block's outputs BM x BN, its step BK, and TM x TN outputs a thread.
+
+    BK is of the reduction; a tensor core group stands in a thread's place.
+    """
 
     bm: int
     bn: int
@@ -69,8 +70,10 @@ TENSOR_SLICE = 64  # bytes of k a step: one shared-memory row of 16-byte chunks,
 def block_tiles(
     stage: Stage, sm: StreamingMultiprocessor, tensor_cores: bool
 ) -> tuple[BlockTile, ...]:
-    """The tiles to choose from: squares of sums a thread, or what groups of threads hold for the
-    tensor cores."""
+    """The tiles to choose from.
+
+    They are squares of sums a thread, or what groups of threads hold for the tensor cores.
+    """
     if not tensor_cores:
         return TILES
     depth = max(8, TENSOR_SLICE // stage.output.width)
@@ -160,8 +163,10 @@ def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
 def _registers(
     stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, tensor_cores: bool
 ) -> int:
-    """Registers of a thread: its sums, in 4 bytes or more, a column and a row of operands, and what
-    a kernel needs beside."""
+    """Registers of a thread: its sums, its operands, and what a kernel needs beside.
+
+    Sums are in 4 bytes or more; operands are a column and a row.
+    """
     sizes, width = _sizes(stage, view, tile), stage.output.width
     m, n = min(tile.tm, _product(sizes, view.m)), min(tile.tn, _product(sizes, view.n))
     holders = sm.tensor_threads if tensor_cores else 1
@@ -229,8 +234,7 @@ def _blocks(stage: Stage, view: GemmView, sizes: dict[str, int]) -> int:
 
 @dataclass(frozen=True)
 class _Rates:
-    """What an SM gets a cycle: multiply-accumulates, bytes of shared memory, and its share of the
-    L2's bytes."""
+    """What an SM gets a cycle: multiply-accumulates, shared memory's bytes, L2's share."""
 
     macs: float
     shared: float
@@ -251,8 +255,10 @@ class _Rates:
 def _work(
     stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, rates: _Rates
 ) -> tuple[float, int]:
-    """(cycles a step of k takes in all waves, by the slowest of arithmetic, shared memory and L2;
-    minus the tile's size)."""
+    """(cycles of a step of k in all waves, minus the tile's size).
+
+    The cycles are of the slowest of arithmetic, shared memory and L2.
+    """
     sizes, width = _sizes(stage, view, tile), stage.output.width
     m, n = (_product(sizes, dims) for dims in (view.m, view.n))
     holders = _threads(stage, view, tile)

@@ -53,8 +53,11 @@ class Streaming:
 
 
 def _neighbours_last(stage: Stage) -> list[str]:
-    """The output's dims, outermost first. Vectors go along the last one: where that does not move,
-    along the one whose words lie side by side, in what is read as in what is written."""
+    """The output's dims, outermost first.
+
+    Vectors go along the last one: where that does not move, along the one whose words lie side by
+    side, in what is read as in what is written.
+    """
     extents = stage.extents
     outer = [dim for dim, _ in stage.bounds if dim in stage.output.dims]
     fastest = [tensor.fastest for tensor in stage.tensors]
@@ -103,8 +106,9 @@ def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
 def _on_blocks(
     stage: Stage, machine: Machine, outer: list[str], window: tuple[str, ...]
 ) -> list[Loop | Hold]:
-    """Blocks of THREADS threads for neighbouring outputs; the SM's L1 lets them share what their
-    windows share.
+    """Blocks of THREADS threads for neighbouring outputs.
+
+    The SM's L1 lets them share what their windows share.
 
     A transform of more than THREAD_BYTES is shared by several threads. Where neighbours in the
     output are none in the input, a block takes a square, TURNED of each, through shared memory.
@@ -143,8 +147,10 @@ def _side_by_side(stage: Stage, outer: list[str], most: int) -> dict[str, int]:
 
 
 def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:
-    """The dims along which an input's words and the output's lie side by side, where they are two;
-    none where they agree, or windows overlap."""
+    """The dims along which an input's words and the output's lie side by side.
+
+    They count where they are two; there are none where they agree, or windows overlap.
+    """
     last = [tensor.fastest.dims for tensor in (*stage.inputs[:1], stage.output)]
     if len(stage.inputs) > 1 or any(len(dims) != 1 for dims in last) or last[0] == last[1]:
         return ()
@@ -156,8 +162,10 @@ def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:
 def _through_buffer(
     stage: Stage, machine: Machine, placement: Placement, outer: list[str], window: tuple[str, ...]
 ) -> list[Loop | Hold]:
-    """A tile grown from the innermost dim: what fits the buffer, and at most a PIECES-th of all, so
-    that loads overlap."""
+    """A tile grown from the innermost dim: what fits the buffer.
+
+    It is at most a PIECES-th of all, so that loads overlap.
+    """
     level = machine.chain("activation")[1]
     part: Scratchpad = machine.part(level, Scratchpad)
     names = placement.moving(stage, machine, level, part.roles)

@@ -1,5 +1,4 @@
-"""Weight-stationary: a tile of weights stays in the array while activations stream past and sums
-step down.
+"""Weight-stationary: weights stay in the array, activations stream past, sums step down.
 
           columns: filters
         w00 w01 w02 w03   <- stay

@@ -1,5 +1,6 @@
-"""The best mapping of a stage onto a machine: a stated space, exact costs, and a proof
-(docs/mapping.md).
+"""The best mapping of a stage onto a machine: a space, exact costs, and a proof.
+
+docs/mapping.md states them.
 
 found = best_mapping(stage, machine, "edp")
 found.nest, found.cost, found.gap          # gap 0: nothing in the space is better

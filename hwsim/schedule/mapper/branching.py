@@ -77,8 +77,7 @@ def _undominated(rows: Any, number: int, signs: Any, values: Any, words: Any, wh
 
 @jit
 def _signs(weights: Any) -> Any:
-    """For every term 1 where the metrics add it, -1 where they subtract it, MIXED where they do
-    both."""
+    """For every term 1 where metrics add it, -1 where they subtract it, MIXED for both."""
     signs = np.zeros(weights.shape[0])
     for term in range(weights.shape[0]):
         for metric in range(weights.shape[1]):
@@ -127,8 +126,10 @@ def _rule_out(
     first: int,
     tally: Any,
 ) -> bool:
-    """Drop the choices whose bound is no better than `to_beat`, or that do not fit beside the
-    fewest words of the others. What is left gives tighter bounds, so again until none is dropped.
+    """Drop the choices that cannot be part of a better mapping.
+
+    Their bound is no better than `to_beat`, or they do not fit beside the fewest words of the
+    others. What is left gives tighter bounds, so again until none is dropped.
 
     first: the group to begin with. False where a group has no choice left.
     """
@@ -288,8 +289,11 @@ def _best_leaf(
     best: Any,
     tally: Any,
 ) -> float:
-    """Evaluate a node of which at most one group has a choice left: the best score under `to_beat`,
-    whose picks are left in best [groups]; infinite where there is none."""
+    """Evaluate a node of which at most one group has a choice left.
+
+    It gives the best score under `to_beat`, whose picks are left in best [groups]; infinite where
+    there is none.
+    """
     groups, terms, held = len(node.counts), len(costs.columns), len(room.widths)
     open_group = node.counts.argmax()
     others, others_words = np.ones((2, terms)), np.ones(held)
@@ -326,8 +330,9 @@ def solve(
     result: Any,
     tally: Any,
 ) -> float:
-    """Search one subproblem: the score of its best mapping, whose rows are left in result [groups];
-    infinite where none beats the limit.
+    """Search one subproblem: the score of its best mapping, infinite where none beats the limit.
+
+    Its rows are left in result [groups].
 
     bounds: terms that are at most the costs' own. stop[0], shared: not 0 to stop. What all groups
     may choose is one node. What its bounds rule out leaves it; of choices that cost no less and

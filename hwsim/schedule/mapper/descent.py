@@ -42,8 +42,10 @@ def rows_of_all(candidates: Candidates, rows: Any) -> Any:
 
 @jit
 def side_by_side(room: Room, rows: Any, counts: Any, bounds: int, costs: int) -> Choices:
-    """Choices with their words, and room for the factors of so many terms of bounds and of costs,
-    which are filled in when they are asked for."""
+    """Choices with their words, and room for their factors.
+
+    These are of so many terms of bounds and of costs, and are filled in when they are asked for.
+    """
     groups, most = len(counts), counts.max()
     choices = Choices(
         np.ones((groups, most, 2, bounds)),
@@ -115,8 +117,10 @@ def _descend_from(
     step: int,
     tally: Any,
 ) -> float:
-    """One group after another takes its best choice until none finds a better, from group `first`
-    on in steps of `step`."""
+    """One group after another takes its best choice until none finds a better.
+
+    They take turns from group `first` on in steps of `step`.
+    """
     groups = len(counts)
     score, turn, stale = np.inf, first, 0
     while stale < groups:
@@ -138,9 +142,12 @@ def descend(
     result: Any,
     tally: Any,
 ) -> float:
-    """A good mapping of one subproblem: descents from the smallest tiles that begin with every
-    group, upwards by the goal, and downwards by the guide first. result [groups]: its rows.
-    Infinite where the smallest tiles do not fit."""
+    """A good mapping of one subproblem.
+
+    Descents from the smallest tiles begin with every group in turn, upwards by the goal, and
+    downwards by the guide first. result [groups]: its rows. Infinite where the smallest tiles do
+    not fit.
+    """
     groups = costs.columns.shape[1]
     rows = np.empty((groups, candidates.keeps.shape[1]), np.int64)
     counts = rows_of_all(candidates, rows)

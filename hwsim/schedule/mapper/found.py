@@ -17,8 +17,9 @@ PROVEN = 1e-6  # a gap up to which the best mapping met counts as the optimum
 
 @dataclass(frozen=True)
 class Found:
-    """The best mapping met. bound: no mapping of the space costs less; equal to cost when the
-    search was finished.
+    """The best mapping met.
+
+    bound: no mapping of the space costs less; equal to cost when the search was finished.
 
     metrics: by name, as hwsim.schedule.mapper.model counts them. evaluated: mappings whose cost was
     computed. least_energy: pJ that no mapping at all goes below. rest: what became of the others,
@@ -47,8 +48,7 @@ class Found:
 
     @property
     def gap(self) -> float:
-        """How much better the optimum could be, as a share of the cost; 0 when this is the
-        optimum."""
+        """How much better the optimum could be, as a share of the cost; 0 when this is it."""
         return max(0.0, 1.0 - self.bound / self.cost) if self.cost else 0.0
 
     @property

@@ -1,5 +1,7 @@
-"""Dims whose tiles are chosen together, and every choice of them: the candidates that the factor
-tables describe."""
+"""Dims whose tiles are chosen together, and every choice of them.
+
+The choices are the candidates that the factor tables describe.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ from hwsim.schedule.mapper.tables import Floats, Ints, OwnLoop
 
 @dataclass(frozen=True)
 class Group:
-    """Dims whose tiles are chosen together, since an axis uses them both; every choice is a
-    candidate.
+    """Dims whose tiles are chosen together, since an axis uses them both.
+
+    Every choice is a candidate.
 
     rows of the factor tables are x * len(inner) + y. outer: tiles x by choice; inner: (f, t) by
     choice, and where the choices of each f begin and end.
@@ -99,8 +102,10 @@ def _useful(
 
 
 def keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDArray[np.bool_]:
-    """Candidates whose loops run where the skeleton says so, in a ragged last pass too, and idle
-    where it says that."""
+    """Candidates whose loops run where the skeleton says so, and idle where it says that.
+
+    They run in a ragged last pass too.
+    """
     belongs = np.ones(len(group.chains), np.bool_)
     for place, dim in enumerate(group.dims):
         x, a = group.chains[:, 4 * place], group.chains[:, 4 * place + 1]
@@ -111,9 +116,8 @@ def keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDAr
         ):
             if running[block] == dim:
                 belongs &= always
-            elif running[block] == IDLE and (
-                block or len(space.outer[dim]) > 1
-            ):  # a dim with one tile runs as it must
+            # a dim with one tile runs as it must
+            elif running[block] == IDLE and (block or len(space.outer[dim]) > 1):
                 belongs &= np.logical_not(runs)
         if running[2] == dim:
             belongs &= (a < x) & ((last == 0) | (last > a))
@@ -129,8 +133,9 @@ def keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDAr
 def span(
     group: Group, stage: Stage, tensor: Tensor, tiles: Mapping[str, int], first: bool
 ) -> Floats:
-    """[candidates] the group's part of the words that a tensor's tile spans; tiles: by dim, the
-    column of its tile.
+    """[candidates] the group's part of the words that a tensor's tile spans.
+
+    tiles: by dim, the column of its tile.
 
     Axes without dims count once, with the first group.
     """
@@ -157,8 +162,10 @@ def span(
 def step_block(
     group: Group, extents: Mapping[str, int], loops: tuple[OwnLoop, ...], deep: set[str]
 ) -> Floats:
-    """[candidates, 1, 2]: temporal steps, following the first neighbour; of dims in `deep` the sum
-    of the chunks' lengths."""
+    """[candidates, 1, 2]: temporal steps, following the first neighbour.
+
+    Of dims in `deep` it is the sum of the chunks' lengths.
+    """
     total = np.ones(len(group.chains))
     for place, dim in enumerate(group.dims):
         own = [loop for loop in loops if loop.dim == place]

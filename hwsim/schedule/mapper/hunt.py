@@ -34,8 +34,10 @@ RUNNERS_UP = 8  # mappings that are simulated beside the best
 
 
 class Searched(Protocol):
-    """What a hunt asks of a search. stop [1]: not 0 to stop. families [skeletons]: equal where the
-    memories hold the same tensors."""
+    """What a hunt asks of a search.
+
+    stop [1]: not 0 to stop. families [skeletons]: equal where the memories hold the same tensors.
+    """
 
     goal: Goal
     space: Space
@@ -56,8 +58,10 @@ class Searched(Protocol):
 
 
 class Hunt:
-    """The course of one search: the best mapping so far, and what is left to do. met: by skeleton,
-    the best mapping met of it."""
+    """The course of one search: the best mapping so far, and what is left to do.
+
+    met: by skeleton, the best mapping met of it.
+    """
 
     def __init__(
         self,
@@ -81,8 +85,10 @@ class Hunt:
         return int(self.tally[0])
 
     def runners_up(self) -> list[Choice]:
-        """The best of other skeletons that cost little more than the best of all; one of those that
-        cost the same."""
+        """The best of other skeletons that cost little more than the best of all.
+
+        Of those that cost the same there is one.
+        """
         assert self.best is not None
         score, number, _ = self.best
         near = sorted(choice for choice in self.met.values() if choice[0] <= score * LITTLE_MORE)
@@ -94,15 +100,20 @@ class Hunt:
         return chosen[:RUNNERS_UP]
 
     def finish(self, pool: ThreadPoolExecutor) -> None:
-        """Descend, then solve until the next bound is no better, then look for less energy among
-        the quickest. `bound` is that of the first subproblem that is left."""
+        """Descend, then solve until the next bound is no better, then look for less energy.
+
+        Less energy is looked for among the quickest. `bound` is that of the first subproblem that
+        is left.
+        """
         self._solve(pool)
         if self.search.goal.kind == LATENCY and self.best is not None:
             self._cheaper(pool, self.search.cycles(self.best) * (1.0 + ROUNDING))
 
     def _cheaper(self, pool: ThreadPoolExecutor, cycles: float) -> None:
-        """Descend by energy, no slower than the best, into the subproblems that promise the least
-        energy and may be as quick."""
+        """Descend by energy, no slower than the best.
+
+        It goes into the subproblems that promise the least energy and may be as quick.
+        """
         ranked = self.problems
         assert self.best is not None
         quick = ranked.bounds[ranked.likely] <= self.best[0]
@@ -129,8 +140,11 @@ class Hunt:
                 self.progress(done, len(self.problems))
 
     def _descend(self, pool: ThreadPoolExecutor) -> None:
-        """A good mapping soon: descend into the most promising subproblems of every choice of what
-        the memories hold; from the best few into those like them."""
+        """A good mapping soon.
+
+        Descend into the most promising subproblems of every choice of what the memories hold; from
+        the best few into those like them.
+        """
         ranked, holds = self.problems, self.search.families
         families = holds[ranked.skeletons]
         likely = families[ranked.likely]
@@ -188,8 +202,10 @@ class Hunt:
         )
 
     def _slack(self) -> float:
-        """By what share a mapping must be better. Once much was spent on the second criterion,
-        equal in the first is as good."""
+        """By what share a mapping must be better.
+
+        Once much was spent on the second criterion, equal in the first is as good.
+        """
         return PROVEN / 2 if self.ties and self.tally.sum() > TIES_SOUGHT else ROUNDING
 
     def _to_beat(self) -> float:

@@ -17,8 +17,11 @@ MIXED = 2.0  # the sign of a term that one metric adds and another subtracts
 
 
 class Goal(NamedTuple):
-    """kind: the objective. tie: how much the second criterion counts. floors [metrics]: what no
-    mapping at all goes below. most_cycles: of IN_TIME."""
+    """What is to be least.
+
+    kind: the objective. tie: how much the second criterion counts. floors [metrics]: what no
+    mapping at all goes below. most_cycles: of IN_TIME.
+    """
 
     kind: int
     tie: float
@@ -55,8 +58,11 @@ class Costs(NamedTuple):
 
 
 class Room(NamedTuple):
-    """limits [levels] of memories in bytes. For every held tensor: its level; bytes of a word, and
-    those of one where the tile is the whole tensor of `elements`; words [groups, rows, held]."""
+    """Room in the memories, and what tensors need of it.
+
+    limits [levels] of memories in bytes. For every held tensor: its level; bytes of a word, and
+    those of one where the tile is the whole tensor of `elements`; words [groups, rows, held].
+    """
 
     limits: Floats
     level_of: Ints
@@ -106,8 +112,10 @@ def cost_of(costs: Costs, new: Any, kept: Any, metrics: Any) -> None:
 
 @jit
 def least_of(costs: Costs, extremes: Any, metrics: Any) -> None:
-    """The metrics with every unknown factor at its best. extremes [terms, 4]: least and most of
-    new, least and most of kept."""
+    """The metrics with every unknown factor at its best.
+
+    extremes [terms, 4]: least and most of new, least and most of kept.
+    """
     metrics[:] = costs.constant
     for term in range(len(extremes)):
         low = max(0.0, extremes[term, 0] - extremes[term, 3])
@@ -120,8 +128,10 @@ def least_of(costs: Costs, extremes: Any, metrics: Any) -> None:
 
 @jit
 def fits(room: Room, words: Any, final: bool) -> bool:
-    """Do tiles of so many words fit? Until they are final a tile may become a whole tensor, for
-    which one buffer may do."""
+    """Do tiles of so many words fit?
+
+    Until they are final a tile may become a whole tensor, for which one buffer may do.
+    """
     for level in range(len(room.limits)):
         need = 0.0
         for member in range(len(words)):
@@ -151,8 +161,11 @@ def own_rows(candidates: Candidates, group: int, rows: Any) -> int:
 
 @jit
 def spread_bounds(costs: Costs, least: Any, is_open: Any, spreads: Any, result: Any) -> None:
-    """Least metrics [spreads, metrics] of some terms under every spread; infinite where a spread
-    cannot be. least [groups, spread of the group, column, 4]: extremes of the factors."""
+    """Least metrics [spreads, metrics] of some terms under every spread.
+
+    They are infinite where a spread cannot be. least [groups, spread of the group, column, 4]:
+    extremes of the factors.
+    """
     groups, terms = costs.columns.shape[1], costs.columns.shape[0]
     extremes = np.ones((terms, 4))
     for spread in range(spreads.shape[0]):
@@ -180,8 +193,7 @@ def scores(goal: Goal, metrics: Any, result: Any) -> None:
 
 @jit
 def least_outer(candidates: Candidates, costs: Costs, room: Room, least: Any) -> bool:
-    """The least of every metric [metrics] over all choices of rows that fit; False where none
-    does."""
+    """The least of every metric [metrics] over all choices of rows that fit; False if none does."""
     groups, terms, held = costs.columns.shape[1], costs.columns.shape[0], len(room.widths)
     rows = np.empty((groups, candidates.keeps.shape[1]), np.int64)
     counts = np.zeros(groups, np.int64)
@@ -226,8 +238,10 @@ def evaluate_batch(
     inner: Any,
     result: Any,
 ) -> None:
-    """Metrics [mappings, metrics] of many mappings of one skeleton: outer and inner choices
-    [mappings, groups]."""
+    """Metrics [mappings, metrics] of many mappings of one skeleton.
+
+    Their outer and inner choices are [mappings, groups].
+    """
     groups = columns.shape[1]
     for mapping in range(outer.shape[0]):
         for metric in range(len(constant)):

@@ -1,9 +1,10 @@
-"""What a mapping costs, as sums of products: every word count is linear in the factors of
-hwsim.schedule.mapper.tables.
- metrics of a mapping: energy in pJ, DRAM bytes, and the cycles that every resource is busy
-(multipliers, ports, busses). Time is the busiest resource, the multipliers' with the first tiles
-coming in and the last going out: a bound that the simulators only add waiting to. A word of the
-output is counted as wide as an accumulator at every level that partial sums may come back to.
+"""What a mapping costs, as sums of products of the factors of hwsim.schedule.mapper.tables.
+
+Every word count is linear in these factors. The metrics of a mapping are energy in pJ, DRAM bytes,
+and the cycles that every resource is busy (multipliers, ports, busses). Time is the busiest
+resource, the multipliers' with the first tiles coming in and the last going out: a bound that the
+simulators only add waiting to. A word of the output is counted as wide as an accumulator at every
+level that partial sums may come back to.
 """
 
 from __future__ import annotations
@@ -105,8 +106,10 @@ class Model:
         return self._columns[group, key]
 
     def _loops(self, group: int, slots: tuple[Slot, ...], shared_from: int) -> tuple[OwnLoop, ...]:
-        """The group's own loops among `slots`; spatial ones from number `shared_from` on share
-        their words."""
+        """The group's own loops among `slots`.
+
+        Spatial ones from number `shared_from` on share their words.
+        """
         key = (group, slots, shared_from)
         if key not in self._own:
             self._own[key] = self._own_loops(*key)
@@ -130,8 +133,10 @@ class Model:
         return tuple(found)
 
     def _block(self, group: int, tensor: Tensor, loops: tuple[OwnLoop, ...], mode: int) -> Floats:
-        """Factors of one tensor in one group: its axes there, and the presence of dims that it does
-        not use."""
+        """Factors of one tensor in one group.
+
+        They are its axes there, and the presence of dims that it does not use.
+        """
         own = self.groups[group].dims
         product = np.ones(
             (len(self.groups[group].chains), 1 if mode == EVERYTHING else slot_count(loops), 2)
@@ -189,8 +194,10 @@ class Model:
     # -- terms -------------------------------------------------------------------------------------
 
     def outer_terms(self, skeleton: Skeleton) -> Terms:
-        """The part of the cost that x alone decides: words into the first level of every tensor
-        held there."""
+        """The part of the cost that x alone decides.
+
+        That is the words into the first level of every tensor held there.
+        """
         return self._cost(skeleton, True)
 
     def inner_terms(self, skeleton: Skeleton) -> Terms:
@@ -198,8 +205,10 @@ class Model:
         return self._cost(skeleton, False)
 
     def inner_bounds(self, skeleton: Skeleton) -> Terms:
-        """Terms that are at most inner_terms', with fewer to subtract: a tensor that stays comes
-        anew at least whenever a running loop outside the loops that it stays through advances.
+        """Terms that are at most inner_terms', with fewer to subtract.
+
+        A tensor that stays comes anew at least whenever a running loop outside the loops that it
+        stays through advances.
         """
         return self._cost(skeleton, False, True)
 
@@ -266,8 +275,10 @@ class Model:
     def _exposed(
         self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold], slots: tuple[Slot, ...]
     ) -> Iterator[tuple[list[int], Floats]]:
-        """Cycles that nothing can hide: the first tile of an input coming in, the last of the
-        output going out."""
+        """Cycles that nothing can hide.
+
+        The first tile of an input comes in, the last of the output goes out.
+        """
         columns = self.one_tile(tensor, slots)
         weight = np.zeros(len(self.metrics))
         width = self.width(skeleton, chain[0], tensor)
@@ -296,8 +307,9 @@ class Model:
         return self._column(group, key, lambda: self._block(group, tensor, own, mode))
 
     def is_afresh(self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor) -> bool:
-        """True when every step brings a whole new tile: the innermost running loop moves the tensor
-        to other words.
+        """True when every step brings a whole new tile.
+
+        The innermost running loop then moves the tensor to other words.
 
         The loop's chunks do not overlap (its axis is no window) and there are two or more, so at
         its own advance, and at that of any loop outside it, when it goes from the last chunk to the
@@ -309,8 +321,10 @@ class Model:
     def _stays_through(
         self, skeleton: Skeleton, slots: tuple[Slot, ...], tensor: Tensor
     ) -> tuple[str, ...]:
-        """Dims whose inner loops a tensor stays through at the least; empty when no running loop
-        outside them moves it."""
+        """Dims whose inner loops a tensor stays through at the least.
+
+        There are none when no running loop outside them moves it.
+        """
         outer, innermost, following = skeleton.running
         last = next((slot for slot in reversed(slots) if slot.tile != CELL), None)
         if (
@@ -333,8 +347,10 @@ class Model:
         variable: int,
         stays: tuple[str, ...],
     ) -> Iterator[list[int]]:
-        """Columns of one term: all steps of the loops outside, the inner loops of `stays` at their
-        first (or last) chunk."""
+        """Columns of one term: all steps of the loops outside.
+
+        The inner loops of `stays` are at their first (or last) chunk.
+        """
         shared_from = len(slots) if variable == ENTRIES else before
         mode = BACKWARD if variable == RETURNED else FORWARD
         columns = []
@@ -372,8 +388,10 @@ class Model:
     def sum_of(
         self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, afresh: bool
     ) -> Iterator[list[int]]:
-        """Columns of the terms of one sum: all steps afresh, or at the end and then at every
-        temporal loop's advances."""
+        """Columns of the terms of one sum.
+
+        They are all steps afresh, or the end and then every temporal loop's advances.
+        """
         mode = EVERYTHING if afresh else BACKWARD if variable == RETURNED else FORWARD
         shared_from = len(slots) if variable == ENTRIES else before
         every = range(len(self.groups))
@@ -410,8 +428,9 @@ class Model:
     def _linear(
         self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]
     ) -> tuple[Floats, Floats]:
-        """(weights [metrics, 3 * boundaries], constant [metrics]) of a tensor's traffic at every
-        level it passes.
+        """(weights, constant) of a tensor's traffic at every level it passes.
+
+        weights are [metrics, 3 * boundaries], constant is [metrics].
 
         As hwsim.count.closed_form: with E, A, R the words that enter, are asked for, and return
         across a boundary, fills = A - fresh, reads = R inside - fresh + drains; fresh inside = E -
@@ -458,8 +477,10 @@ class Model:
         updates: Floats,
         drains: Floats,
     ) -> Iterator[tuple[int, Floats]]:
-        """What a level's words cost: (metric, linear form). Cells of an array are no memory: what
-        stays there costs nothing."""
+        """What a level's words cost: (metric, linear form).
+
+        Cells of an array are no memory: what stays there costs nothing.
+        """
         machine, level = self.machine, hold.level
         if level not in machine.memories:
             return
@@ -493,9 +514,11 @@ class Model:
                 yield self._metric("output bus, sums"), updates / rate
 
     def _between_steps(self, skeleton: Skeleton, tensor: Tensor) -> bool:
-        """Does a tensor come from DRAM, and go there, only while nothing is multiplied? Its first
-        memory on the chip has room for one tile, and DRAM one port. (Filters may be copied into the
-        PEs before the next ones come.)"""
+        """Does a tensor come from DRAM, and go there, only while nothing is multiplied?
+
+        Its first memory on the chip has room for one tile, and DRAM one port. (Filters may be
+        copied into the PEs before the next ones come.)
+        """
         first = next(
             (hold for hold in skeleton.memories(self.machine)[1:] if tensor.name in hold.tensors),
             None,
@@ -544,8 +567,10 @@ class Model:
         return slot.tile != OUTER or len(self.space.outer[slot.dim]) > 1
 
     def time_terms(self, skeleton: Skeleton) -> Terms:
-        """Busy cycles of the multipliers, and the energy of arithmetic, which is the same for every
-        mapping."""
+        """Busy cycles of the multipliers, and the energy of arithmetic.
+
+        The energy is the same for every mapping.
+        """
         key = ("time", skeleton.loops)
         if key not in self._terms:
             self._terms[key] = self._time_terms(skeleton)
@@ -578,10 +603,11 @@ class Model:
         return Terms(np.array(rows, np.int64), table, constant)
 
     def ramp_terms(self, skeleton: Skeleton) -> Terms:
-        """What row-stationary passes add to their multiplying, whichever resource is busiest then:
-        the first filters, filters into the PEs, the first window of every row, the last position's
-        sums
-        (hwsim.timing.spatial.passes)."""
+        """What row-stationary passes add to their multiplying, whichever resource is busiest then.
+
+        These are the first filters, filters into the PEs, the first window of every row, and the
+        last position's sums (hwsim.timing.spatial.passes).
+        """
         key = self.ramp_key(skeleton)
         if key not in self._terms:
             self._terms[key] = ramp_terms(self, skeleton)
@@ -599,8 +625,10 @@ class Model:
         return [self._metric(resource) for resource in found if resource in self.resources]
 
     def _steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
-        """Columns of the temporal steps of some loops; with `lengths`, each step counted as long as
-        its chunk of k."""
+        """Columns of the temporal steps of some loops.
+
+        With `lengths`, each step is counted as long as its chunk of k.
+        """
         deep = set(self.stage.view.k) if self.stage.view and lengths else set()
         columns = []
         for group, members in enumerate(self.groups):
@@ -619,8 +647,10 @@ class Model:
     # -- resources ---------------------------------------------------------------------------------
 
     def floors(self) -> Floats:
-        """[metrics]: what no mapping at all goes below. Every word that moves goes over DRAM's port
-        once, every product takes its turn on the array."""
+        """[metrics]: what no mapping at all goes below.
+
+        Every word that moves goes over DRAM's port once, every product takes its turn on the array.
+        """
         stage, machine = self.stage, self.machine
         floors = np.sum([self.floor_of(tensor) for tensor in stage.tensors], axis=0)
         dtype = stage.dtype or machine.dtype
@@ -660,8 +690,10 @@ class Model:
     # -- footprints --------------------------------------------------------------------------------
 
     def sizes(self, skeleton: Skeleton, hold: Hold) -> tuple[list[tuple[float, str]], list[Floats]]:
-        """A level's need of room: per held tensor bytes of a word (buffers included), per group
-        [candidates, tensors] words.
+        """A level's need of room.
+
+        It is per held tensor bytes of a word (buffers included), and per group [candidates,
+        tensors] words.
 
         A tile's words are the product over axes of the span that it touches, at most the axis.
         """

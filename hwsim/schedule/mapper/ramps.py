@@ -1,10 +1,11 @@
 """What passes of a row-stationary array add to their multiplying, as terms of the mapper's cost.
 
-   for each pass:
-       filters into the PEs' scratchpads          every word that enters the filter buffer
-       the first window of every input row        inputs at one position, once a pass
-       multiply                                   (the other resources)
-       the last position's sums out               sums at one position, once a pass
+    for each pass:
+        filters into the PEs' scratchpads          every word that enters the filter buffer
+        the first window of every input row        inputs at one position, once a pass
+        multiply                                   (the other resources)
+        the last position's sums out               sums at one position, once a pass
+
 hwsim.timing.spatial.passes times every pass by itself; the sums over all passes are the same.
 """
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 
 def ramp_terms(model: Model, skeleton: Skeleton) -> Terms:
-    """Cycles for every resource that may be busiest in a pass; nothing where PEs do not keep a
-    pass' filters."""
+    """Cycles for every resource that may be busiest in a pass.
+
+    There are none where PEs do not keep a pass' filters.
+    """
     columns: list[list[int]] = []
     cycles: list[float] = []
     constant = 0.0

@@ -119,9 +119,11 @@ class Roots:
         return self._extremes[running]
 
     def _of(self, skeleton: Skeleton) -> Floats:
-        """[3, spreads]: the bound; what it would be without the floors, which tells apart
-        subproblems that are equally bound; and the least energy times the least cycles, which finds
-        good starts for any objective. Infinite where there can be no mapping."""
+        """[3, spreads]: the bound, the bound without the floors, and a guide for good starts.
+
+        The second tells apart subproblems that are equally bound. The guide is the least energy
+        times the least cycles, and serves any objective. Infinite where there can be no mapping.
+        """
         found = np.full((3, len(self.packed.spread_rows)), np.inf)
         outer = self._outer_of(skeleton)
         if outer is None:
@@ -159,8 +161,11 @@ class Roots:
         return self._parts[key]
 
     def _outer_of(self, skeleton: Skeleton) -> Floats | None:
-        """[metrics]: the least that the outer tiles alone decide, over those that fit the first
-        memory; None where none does. Skeletons with the same first levels share it."""
+        """[metrics]: the least that the outer tiles alone decide, or None.
+
+        It is over those that fit the first memory; None where none does. Skeletons with the same
+        first levels share it.
+        """
         terms = self.model.outer_terms(skeleton)
         holds = first_holds(skeleton)
         key = (
@@ -185,8 +190,10 @@ class Roots:
         return self._outer[key]
 
     def _of_outer_rows(self, rows: Floats) -> Floats:
-        """One row for each outer choice, of [groups, rows, ...]: what the outer tiles decide is the
-        same for all inner ones."""
+        """One row for each outer choice, of [groups, rows, ...].
+
+        What the outer tiles decide is the same for all inner ones.
+        """
         groups = self.model.groups
         most = max(len(group.outer) for group in groups)
         found = np.ones((len(groups), most, *rows.shape[2:]))
@@ -197,8 +204,10 @@ class Roots:
 
 
 def costs_of(*terms: Terms) -> Costs:
-    """Terms of a cost together, as the kernels take them. Terms of the same factors are one: what
-    one adds and another subtracts is gone."""
+    """Terms of a cost together, as the kernels take them.
+
+    Terms of the same factors are one: what one adds and another subtracts is gone.
+    """
     columns = np.concatenate([each.columns for each in terms])
     places: dict[bytes, int] = {}
     place = np.array([places.setdefault(row.tobytes(), len(places)) for row in columns], np.int64)

@@ -83,8 +83,9 @@ class Search:
         workers: int = 2,
         most: int | None = None,
     ) -> Found:
-        """The best mapping. seconds, most: stop after so long or so many bounds and evaluations,
-        with what was found.
+        """The best mapping.
+
+        seconds, most: stop after so long or so many bounds and evaluations, with what was found.
 
         progress(subproblems done, all of them) is called as the search goes on; most of them are
         never looked into. Without `seconds` the result is the same every time. Raises HwsimError
@@ -149,8 +150,7 @@ class Search:
         return _choice(score, problem.skeleton, rows)
 
     def cheaper(self, problem: Subproblem, cycles: float, tally: Ints) -> Choice | None:
-        """A mapping of a subproblem that takes no more cycles and little energy; None where none
-        was met."""
+        """A mapping of a subproblem of no more cycles and little energy; None if none was met."""
         rows = np.zeros(len(self.model.groups), np.int64)
         in_time = self.goal._replace(kind=IN_TIME, most_cycles=cycles)
         energy = descend(
@@ -179,8 +179,10 @@ class Search:
         return evaluate(self.model, self.space.skeletons[number], self.tiling(rows))
 
     def solve(self, problem: Subproblem, limit: Limit, tally: Ints) -> Choice | None:
-        """The best mapping of a subproblem that beats the limit; the best met when the limit's work
-        does not finish it."""
+        """The best mapping of a subproblem that beats the limit.
+
+        It is the best met when the limit's work does not finish the subproblem.
+        """
         rows = np.zeros(len(self.model.groups), np.int64)
         score = solve(
             self.goal,

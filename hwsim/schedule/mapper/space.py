@@ -1,7 +1,7 @@
-"""A space of mappings: which nests the mapper chooses among, stated so that "the best of them"
-means something.
+"""A space of mappings: which nests the mapper chooses among.
 
-Every nest of a space has two blocks of temporal loops and one of spatial loops:
+It is stated so that "the best of them" means something. Every nest of a space has two blocks of
+temporal loops and one of spatial loops:
 
     hold DRAM: everything
     for <dims> in tiles x            outer block: what the first on-chip memory holds
@@ -10,9 +10,11 @@ Every nest of a space has two blocks of temporal loops and one of spatial loops:
         par <dims> in tiles t        f neighbours
           hold scratchpads: ...
           for <dims> one by one
- A mapping picks, for every dim, x, f and t; for each block, which dims run innermost; and which
+
+A mapping picks, for every dim, x, f and t; for each block, which dims run innermost; and which
 tensors pass a memory by.
- Orders. In a block only the innermost loops that run (more than one chunk) decide what is used
+
+Orders. In a block only the innermost loops that run (more than one chunk) decide what is used
 again: a tensor stays while loops that it does not depend on advance inside all that it depends on.
 Every dim of a product or convolution is irrelevant to at most one of the three tensors, so the
 innermost running loop picks the one tensor that stays; the other dims irrelevant to that tensor go
@@ -44,8 +46,10 @@ FEW = 3
 
 
 class Slot(NamedTuple):
-    """A loop whose tile is not chosen yet: tile is OUTER, ARRAY, CELL (spatial, over `axis`) or
-    POINT."""
+    """A loop whose tile is not chosen yet.
+
+    The tile is OUTER, ARRAY, CELL (spatial, over `axis`) or POINT.
+    """
 
     dim: str
     tile: str
@@ -120,8 +124,7 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles of one mapping: x (outer), f (neighbours) and t (a neighbour's own) of every
-    dim."""
+    """The tiles of one mapping: x (outer), f (neighbours), t (a neighbour's own) of every dim."""
 
     outer: Mapping[str, int]
     spread: Mapping[str, int]
@@ -136,7 +139,9 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Options:
-    """mixed: an axis of the array may be shared by several dims (at most three dims), not only be
+    """Options of a space and of its costs.
+
+    mixed: an axis of the array may be shared by several dims (at most three dims), not only be
     given to one.
 
     convention: 'timeloop' leaves out what Timeloop does, reading sums to send them outwards and the
@@ -158,8 +163,9 @@ class SpaceSize:
 
 @dataclass(frozen=True)
 class Space:
-    """What may be chosen. outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use
-    of the array.
+    """What may be chosen.
+
+    outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use of the array.
 
     split: how a spread lies on the machine's axes, as {dim: ((axis, neighbours), ...)}. cycles: how
     time is modelled.
@@ -262,8 +268,9 @@ def find_space(stage: Stage, machine: Machine, placement: Placement, options: Op
 
 
 def cuts(bound: int, most: int) -> tuple[int, ...]:
-    """Tiles of a dim: bound / 1, / 2, / 3, ... rounded up; beyond `most` of them the first half and
-    bound / 4, / 8, / 16, ...
+    """Tiles of a dim: its bound over 1, 2, 3 and so on, rounded up.
+
+    Beyond `most` of them they are the first half and bound / 4, / 8, / 16, ...
 
     Between two of the full list no other tile makes fewer chunks, so none is worth its room.
     """
@@ -278,8 +285,9 @@ def cuts(bound: int, most: int) -> tuple[int, ...]:
 
 
 def orders(stage: Stage, dims: tuple[str, ...]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(innermost dim, next dim, order from the outside in) of a block's loops that can be best;
-    first the idle block.
+    """Orders of a block's loops that can be best; first the idle block.
+
+    Each is (innermost dim, next dim, order from the outside in).
 
     next: the innermost running dim outside those beside the innermost; told apart where there are
     few dims.

@@ -3,7 +3,8 @@
 hwsim.count.closed_form writes the words that cross into a level as
 
     at_end + sum over loops j of (prod_groups new_j - prod_groups kept_j)
- where a group is a dim, or the dims that share an axis (p and r of a convolution's rows). The
+
+where a group is a dim, or the dims that share an axis (p and r of a convolution's rows). The
 factors of a group depend on its own tiles only, so a few thousand of them describe every mapping; a
 mapping's cost is then a handful of products. The kernels repeat hwsim.count.closed_form's
 arithmetic on numbers instead of objects; the tests hold the two equal.
@@ -47,8 +48,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class OwnLoop:
-    """A loop of a group: which of its dims, and how it runs. column: number of the tile in a
-    candidate's chain."""
+    """A loop of a group: which of its dims, and how it runs.
+
+    column: number of the tile in a candidate's chain.
+    """
 
     dim: int
     column: int
@@ -57,8 +60,10 @@ class OwnLoop:
 
 
 def slot_count(loops: tuple[OwnLoop, ...]) -> int:
-    """Factors kept for loops above a level: at the end, at each own temporal loop, in each gap
-    between them."""
+    """Factors kept for loops above a level.
+
+    They are at the end, at each own temporal loop, in each gap between them.
+    """
     return 2 * sum(not loop.spatial for loop in loops) + 2
 
 
@@ -68,8 +73,10 @@ def own_slot(number: int) -> int:
 
 
 def gap_slot(loops: tuple[OwnLoop, ...], outside: int) -> int:
-    """The slot of an advance of another group's loop that has `outside` of this group's temporal
-    loops outside it."""
+    """The slot of an advance of another group's loop.
+
+    That loop has `outside` of this group's temporal loops outside it.
+    """
     return 1 + sum(not loop.spatial for loop in loops) + outside
 
 
@@ -82,8 +89,9 @@ def factors(
     tiles: Ints,
     mode: int,
 ) -> Floats:
-    """[candidates, slots, 2]: sums of |union| and |kept| of one axis (or of one dim's presence) for
-    every candidate.
+    """[candidates, slots, 2]: sums of |union| and |kept| of one axis for every candidate.
+
+    It is one axis, or one dim's presence.
 
     dims: the group's dims that the axis uses (presence: the one dim). tiles: [candidates, columns]
     of chains.
@@ -128,8 +136,9 @@ def factors(
 
 
 def _slots(loops: tuple[OwnLoop, ...], dims: int) -> tuple[Ints, Ints]:
-    """Per slot but the first, and per dim: temporal loops outside, and 1 where the advancing loop
-    is the dim's own.
+    """Per slot but the first, and per dim: temporal loops outside, and a flag.
+
+    The flag is 1 where the advancing loop is the dim's own.
 
     Loops of dims that the axis does not use are numbered -1: they take a slot and move nothing.
     """
@@ -146,8 +155,10 @@ def _slots(loops: tuple[OwnLoop, ...], dims: int) -> tuple[Ints, Ints]:
 
 @jit
 def _chunks(bound: int, tiles: Any, which: Any, spatial: Any, shared: Any, dim: int) -> Any:
-    """Every chunk of one dim: start, end [rows, columns], group of each column, ancestors [depth,
-    rows]."""
+    """Every chunk of one dim, as four arrays.
+
+    They are start and end [rows, columns], the group of each column, and ancestors [depth, rows].
+    """
     start = np.zeros((1, 1), np.int64)
     end = np.full((1, 1), bound, np.int64)
     group = np.zeros(1, np.int64)
@@ -319,8 +330,10 @@ def _window(
     then1: Any,
     first: bool,
 ) -> Any:
-    """Sums over all pairs of cases of |union over an asker's columns| and of what none of them
-    lacks."""
+    """Sums over all pairs of cases of |union over an asker's columns| and |kept|.
+
+    Kept is what none of the columns lacks.
+    """
     needed, kept = 0.0, 0.0
     groups0, groups1 = group0.max() + 1, group1.max() + 1
     columns0, columns1 = len(group0), len(group1)

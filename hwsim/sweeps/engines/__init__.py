@@ -25,8 +25,11 @@ class Crew:
 
 
 class Engine(Protocol):
-    """run: every block with its rows, in any order; at most a few blocks are taken ahead. What it
-    started ends with it, also when it is interrupted."""
+    """Who works on a sweep's blocks.
+
+    run: every block with its rows, in any order; at most a few blocks are taken ahead. What it
+    started ends with it, also when it is interrupted.
+    """
 
     summary: str
 

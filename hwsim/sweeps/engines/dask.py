@@ -1,5 +1,4 @@
-"""Blocks on a Dask cluster (extra `dask`): one of this machine's processes, or one that runs
-already."""
+"""Blocks on a Dask cluster (extra `dask`), of this machine's processes or running already."""
 
 from __future__ import annotations
 

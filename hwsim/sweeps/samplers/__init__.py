@@ -13,7 +13,9 @@ Blocks = Iterator[list[int]]
 
 
 class Sampler(Protocol):
-    """needs_trials: does it take a number of points? blocks: points to run, in lists of at most
+    """Which points of a sweep are run.
+
+    needs_trials: does it take a number of points? blocks: points to run, in lists of at most
     `size`; a sampler that learns is told every row by calling `told`'s result before it goes on.
 
     told: what is known of a point, None where it was not run.

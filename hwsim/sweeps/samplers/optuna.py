@@ -1,5 +1,7 @@
-"""Points that Optuna's tree-structured Parzen estimator proposes (extra `optuna`), for spaces too
-large to go through: what is known of points tells where to look next."""
+"""Points that Optuna proposes (extra `optuna`), for spaces too large to go through.
+
+Its tree-structured Parzen estimator tells by what is known of points where to look next.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +67,10 @@ def _number(sweep: Sweep, trial: Any) -> int:
 
 
 def _tell(study: Any, trial: Any, row: Row | None, sweep: Sweep, is_run: bool) -> bool:
-    """Tell the study what a trial came to, a failure where it was not allowed or did not run;
-    False where its row is to come."""
+    """Tell the study what a trial came to; False where its row is to come.
+
+    It is a failure where it was not allowed or did not run.
+    """
     import optuna
 
     if row is None and is_run:

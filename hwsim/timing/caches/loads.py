@@ -20,8 +20,10 @@ LOAD, STORE = 0, 1
 
 @dataclass(frozen=True)
 class Level:
-    """A cache: bytes, ways, bytes of a line, and which line leaves a full set (a name of
-    hwsim.describe.policies). A write is treated like a read."""
+    """A cache: bytes, ways, bytes of a line, and which line leaves a full set.
+
+    The last is a name of hwsim.describe.policies. A write is treated like a read.
+    """
 
     size: int
     ways: int
@@ -35,8 +37,11 @@ class Level:
 
 @dataclass(frozen=True)
 class Range:
-    """for name in range(bound); with `tile` in steps of it; with `of`, from the value of that loop
-    on, up to its step or the bound."""
+    """for name in range(bound).
+
+    With `tile` it goes in steps of that; with `of`, from the value of that loop on, up to its step
+    or the bound.
+    """
 
     name: str
     bound: int

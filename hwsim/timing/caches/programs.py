@@ -25,8 +25,11 @@ BEFORE, AFTER = 0, 1
 
 
 class Code(NamedTuple):
-    """A program as numbers. loops [loop, STEP ...]; of every reference coefficients [loop], base
-    and write; places [depth, BEFORE or AFTER, from and to]: which references come where."""
+    """A program as numbers.
+
+    loops [loop, STEP ...]; of every reference coefficients [loop], base and write; places [depth,
+    BEFORE or AFTER, from and to]: which references come where.
+    """
 
     loops: Ints
     coefficients: Ints
@@ -45,8 +48,10 @@ class Working(NamedTuple):
 
 @dataclass
 class Memory:
-    """Caches, the first level first, and what they missed so far: misses [level, load or store],
-    accesses [load or store]."""
+    """Caches, the first level first, and what they missed so far.
+
+    misses: [level, load or store]; accesses: [load or store].
+    """
 
     levels: Sequence[Level]
     misses: Ints = field(init=False)
@@ -101,8 +106,10 @@ class Memory:
         _run(code, work, self._tags, self._table, self.misses, self.accesses)
 
     def replay(self, addresses: Sequence[int], sizes: Sequence[int], writes: Sequence[int]) -> None:
-        """A trace: first byte, bytes, and whether it is a store, of every access in order. Lines
-        that an access crosses are looked up one after another."""
+        """A trace: first byte, bytes, and whether it is a store, of every access in order.
+
+        Lines that an access crosses are looked up one after another.
+        """
         about_to_run(_replay)
         _replay(
             np.array(addresses, np.int64),
@@ -160,8 +167,10 @@ def _some(
     misses: Any,
     accesses: Any,
 ) -> None:
-    """The references at a depth, before or after what is inside, with the loops around as they
-    are."""
+    """The references at a depth, before or after what is inside.
+
+    The loops around are as they are.
+    """
     for number in range(code.places[depth, side, 0], code.places[depth, side, 1]):
         address = code.bases[number]
         for loop in range(depth):
@@ -174,13 +183,11 @@ def _some(
 def _innermost(
     code: Code, work: Working, tags: Any, levels: Any, misses: Any, accesses: Any
 ) -> None:
-    """The innermost loop. Iterations in which every reference stays in its line of the first level
-    are passed over.
+    """The innermost loop, passing over iterations in which every reference stays in its line.
 
-    They change nothing where the first level is LRU: the lines of one iteration are no more than
-    the ways, so all are still
-    there in the next, which touches them in the same order, hits with each, and leaves the order of
-    use as it was.
+    The lines are those of the first level. Such iterations change nothing where it is LRU: the
+    lines of one iteration are no more than the ways, so all are still there in the next, which
+    touches them in the same order, hits with each, and leaves the order of use as it was.
     """
     inner = len(code.loops) - 1
     first, last = code.places[inner + 1, BEFORE, 0], code.places[inner + 1, BEFORE, 1]

@@ -39,8 +39,10 @@ def remembering() -> Iterator[None]:
 
 
 def once(walk: Callable[..., None], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-    """Call walk(*inputs), which changes the arrays `outputs` among them; or change them as it did
-    when it was called with equal inputs."""
+    """Call walk(*inputs), or change its outputs as it did when it was called with equal inputs.
+
+    outputs: the arrays among the inputs that it changes.
+    """
     if not _asking:
         walk(*inputs)
         return

@@ -16,8 +16,10 @@ ROUNDS = 16  # lines that come into it
 
 
 def compiled_for_all(compile_: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
-    """used, filled and room of hwsim.describe.policies, with the policy's number before the other
-    arguments."""
+    """used, filled and room of hwsim.describe.policies, for every policy.
+
+    The policy's number comes before the other arguments.
+    """
     used: Any = compile_(_nothing)
     filled: Any = compile_(_nothing)
     room: Any = compile_(_last_place)

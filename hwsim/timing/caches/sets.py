@@ -22,15 +22,14 @@ Ints = npt.NDArray[np.int64]
 
 # stats[window, level (DRAM last), tensor, kind]
 READS, WRITES, MISSES, WRITEBACKS = 0, 1, 2, 3
-# levels[level]: where it starts in tags, its sets and ways, log2 of the units that share a copy, a
-# write miss fetches?, copies,
-# are the sets a power of two? (64-bit division costs as much as the rest of a look-up),
-# the policy's number, words of a set: its lines and what the policy keeps
+# levels[level]: where it starts in tags, its sets and ways, log2 of the units that share a copy,
+# does a write miss fetch?, copies, are the sets a power of two? (64-bit division costs as much as
+# the rest of a look-up), the policy's number, words of a set: its lines and what the policy keeps
 OFFSET, SETS, WAYS, SHARING, FETCH, COPIES, IS_POWER, POLICY, WORDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 SHARED_BY_ALL = 62
 # crowds[copy of the first level]: its misses so far; how often a set was filled again after so many
-# misses (the last column: FAR or more), a dirty line that left counting as a fill; for each set
-# the number of its last miss
+# misses (the last column: FAR or more), a dirty line that left counting as a fill; for each set the
+# number of its last miss
 FAR, BY_DISTANCE = 16, 1
 LAST_MISS = BY_DISTANCE + FAR + 1
 EMPTY, FOUND = -1, -2
@@ -53,7 +52,9 @@ _used, _filled, _room = compiled_for_all(_part_of_a_kernel)
 
 
 class Caches(NamedTuple):
-    """tags: all levels' contents, line * 2 + dirty or EMPTY, the lines of a set in order of use,
+    """The state of all caches, and where tensors lie.
+
+    tags: all levels' contents, line * 2 + dirty or EMPTY, the lines of a set in order of use,
     youngest first, where the policy is LRU; then the policy's words.
 
     starts: each tensor's first line. line_shift: log2 of the bytes of a line. crowds: how soon sets
@@ -69,8 +70,9 @@ class Caches(NamedTuple):
 
 @inline
 def look_up(tags: Any, first: Any, ways: int, line: int, dirty: int) -> int:
-    """Look a line up in one set and make it the youngest; a set's places hold its lines in order of
-    use.
+    """Look a line up in one set and make it the youngest.
+
+    A set's places hold its lines in order of use.
 
     Returns FOUND, or what had to leave: the oldest, line * 2 + dirty, EMPTY if the set had room.
     Places are unsigned: a signed index costs a test for counting from the end.
@@ -184,8 +186,11 @@ def touch(
     stats: Any,
     window: int,
 ) -> None:
-    """One load or store of a line: found in the nearest level that has it, and then in all before
-    it. The caller counts it as a read or write of the first level."""
+    """One load or store of a line.
+
+    It is found in the nearest level that has it, and then in all before it. The caller counts it as
+    a read or write of the first level.
+    """
     victim = _look_up_in(levels, np.int64(0), slot, tags, line, write)
     if victim != FOUND:
         _missed(tags, levels, starts, crowds, slot, line, write, tensor, stats, window, victim)
@@ -230,8 +235,10 @@ def _missed(
 
 @jit
 def flush(caches: Any, stats: Any) -> None:
-    """Write every dirty line down to DRAM, first level first; lines stay, clean. stats [1, level,
-    tensor, kind]."""
+    """Write every dirty line down to DRAM, first level first; lines stay, clean.
+
+    stats [1, level, tensor, kind].
+    """
     window = np.int64(0)
     tags, levels, starts, _, _ = caches
     for level in range(len(levels)):

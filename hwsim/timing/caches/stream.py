@@ -1,5 +1,7 @@
-"""What a nest asks of the implicit memories below it: loops and accesses as arrays, tensors at
-addresses."""
+"""What a nest asks of the implicit memories below it, as arrays of loops and accesses.
+
+Tensors are at addresses.
+"""
 
 from __future__ import annotations
 
@@ -51,10 +53,8 @@ PAGE = 4096
 WIDEST_PANEL = 128  # words
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 SUM_BYTES = 4  # partial sums are at least this wide
-WHOLE_STRETCH, LONGEST_STRETCH = (
-    64,
-    1024,
-)  # steps that are recorded together at least, where loops allow, and at most
+# steps that are recorded together at least, where loops allow, and at most
+WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024
 KEPT_LOOKUPS = 1 << 20
 ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
 NOWHERE = -1  # axes of a tensor that this stage does not have
@@ -62,8 +62,10 @@ NOWHERE = -1  # axes of a tensor that this stage does not have
 
 @dataclass(frozen=True)
 class LevelTraffic:
-    """Lines of one tensor at one cache (or DRAM): looked up for reading and writing, missed,
-    written back."""
+    """Lines of one tensor at one cache (or DRAM).
+
+    They are looked up for reading and writing, missed, written back.
+    """
 
     reads: float
     writes: float
@@ -81,8 +83,9 @@ class LevelTraffic:
 
 @dataclass(frozen=True)
 class StreamResult:
-    """Lines by (level, tensor), levels from the first cache to 'dram' last; instruction counts of
-    the busiest unit.
+    """Lines by (level, tensor), and instruction counts of the busiest unit.
+
+    Levels go from the first cache to 'dram' last.
 
     steps: of the busiest unit, each with one tile of every tensor. entries: of all its loops.
     crowds: its fills of the first level by how many misses ago their set was filled.
@@ -104,16 +107,20 @@ def log2_of(value: int) -> int:
 
 
 def _room(tensor: Tensor) -> int:
-    """A tensor's bytes as it lies; for weights and blocks with room for a last panel that is not
-    full."""
+    """A tensor's bytes as it lies.
+
+    Weights and blocks have room for a last panel that is not full.
+    """
     rows = tensor.bytes // tensor.fastest.size
     ragged = max(tensor.block, WIDEST_PANEL if tensor.role == "weight" else 0)
     return rows * (tensor.row + ragged)
 
 
 class AddressSpace:
-    """A layer's tensors laid out one after another, page aligned, in the order in which they are
-    named; then their parts."""
+    """A layer's tensors one after another, page aligned, in the order they are named.
+
+    Parts of a tensor lie inside its buffer.
+    """
 
     def __init__(self, stages: Iterable[Stage]) -> None:
         tensors = [tensor for stage in stages for tensor in stage.tensors]
@@ -199,8 +206,11 @@ class ImplicitChain:
         )
 
     def crowds(self) -> tuple[int, ...]:
-        """[distance]: fills of a first-level cache, the busiest core's, whose set was filled
-        1, 2 ... FAR or more misses before; since the last call."""
+        """Fills of a first-level cache by how long before their set was filled.
+
+        [distance]: fills of the busiest core's cache, since the last call, whose set was filled 1,
+        2 ... FAR or more misses before.
+        """
         found = self.state.crowds[:, BY_DISTANCE + 1 : LAST_MISS]
         busiest = tuple(found[found.sum(axis=1).argmax()].tolist())
         found[:] = 0
@@ -232,9 +242,10 @@ class ImplicitChain:
 
 @dataclass(frozen=True)
 class Walkers:
-    """Who runs the nest: units that run at once, steps a turn, the width of a vector access, and
-    the steps that are walked: all up to `budget`; of more, a sample where many batches of units run
-    one after another.
+    """Who runs the nest: units at once, steps a turn, a vector access' width, steps walked.
+
+    All steps up to `budget` are walked; of more, a sample where many batches of units run one after
+    another.
     """
 
     parallel: int
@@ -295,8 +306,10 @@ def run_stream(
 
 
 def _units(nest: Nest, spatial: list[Loop]) -> Ints:
-    """[unit, dim, 2]: the chunk of every dim that each unit walks; units without work are left
-    out."""
+    """[unit, dim, 2]: the chunk of every dim that each unit walks.
+
+    Units without work are left out.
+    """
     dims = [dim for dim, _ in nest.stage.bounds]
     chunks = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
     for loop in spatial:
@@ -320,8 +333,7 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
 
 
 def _cut_long(temporal: list[Loop]) -> list[Loop]:
-    """The same steps in the same order, the innermost loop in pieces of at most LONGEST_STRETCH
-    steps."""
+    """The same steps in order, the innermost loop in pieces of at most LONGEST_STRETCH steps."""
     return (
         [*temporal[:-1], Loop(temporal[-1].dim, temporal[-1].tile * LONGEST_STRETCH), temporal[-1]]
         if temporal
@@ -351,8 +363,10 @@ def _entries(trips: list[int]) -> int:
 
 
 def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
-    """Stretches of as many inner loops as make WHOLE_STRETCH steps, or the next would make too
-    many."""
+    """Stretches of as many inner loops as make WHOLE_STRETCH steps.
+
+    They are fewer where the next would make too many.
+    """
     trips = _trips(nest, temporal, units)
     first, steps = len(temporal), 1
     while first > 0 and steps < WHOLE_STRETCH and steps * trips[first - 1] <= LONGEST_STRETCH:
@@ -377,8 +391,10 @@ def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
-    """(dim that vectors run along: the stated one, or the output dim with the longest tile;
-    elements a vector)."""
+    """(the dim that vectors run along, elements a vector).
+
+    The dim is the stated one, or the output dim with the longest tile.
+    """
     dims = [dim for dim, _ in nest.stage.bounds]
     if nest.code.vector == NO_VECTORS:
         return 0, 1
@@ -464,8 +480,10 @@ def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
 def _vector_iterations(
     nest: Nest, temporal: list[Loop], units: Ints, vector_dim: int, lanes: int
 ) -> Ints:
-    """Executions of the statement by every unit, a vector of one dim at a time: a chunk's last
-    vector may not be full."""
+    """Executions of the statement by every unit, a vector of one dim at a time.
+
+    A chunk's last vector may not be full.
+    """
     worth = {
         dim: (lambda length: -(-length // lanes)) if number == vector_dim else _itself
         for number, (dim, _) in enumerate(nest.stage.bounds)
@@ -484,8 +502,10 @@ def _itself(length: int) -> int:
 def _over_chunks(
     nest: Nest, temporal: list[Loop], units: Ints, worth: dict[str, Callable[[int], int]]
 ) -> Ints:
-    """For every unit the product over dims of the sum of worth(length) over the innermost chunks
-    its loops make."""
+    """For every unit the product over dims of the sum of worth(length).
+
+    The sum is over the innermost chunks that its loops make.
+    """
 
     def chunks(length: int, tiles: list[int], value: Callable[[int], int]) -> int:
         if not tiles:
@@ -513,8 +533,11 @@ def _stream_result(
 
 
 class _SamplePlan:
-    """Which batches of units are walked: all, or pairs of them evenly spaced, one to warm the
-    caches and one to count, where there are many more units than run at once."""
+    """Which batches of units are walked.
+
+    They are all, or pairs of them evenly spaced, one to warm the caches and one to count, where
+    there are many more units than run at once.
+    """
 
     MOST_PAIRS, FEWEST_PAIRS = 8, 4
 
@@ -538,8 +561,11 @@ class _SamplePlan:
     def result(
         self, chain: ImplicitChain, stats: Ints, counted: Ints, work: Ints, iterations: int
     ) -> StreamResult:
-        """Put windows together. iterations: of the busiest unit. Loads and stores that were not all
-        seen are as many to an iteration as those that were."""
+        """Put windows together.
+
+        iterations: of the busiest unit. Loads and stores that were not all seen are as many to an
+        iteration as those that were.
+        """
         if not self._sampled:
             return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
         lines, error = self._extrapolated(stats, counted)

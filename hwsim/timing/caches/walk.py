@@ -42,8 +42,8 @@ Flags = npt.NDArray[np.bool_]
 # lacks?
 DIM, TILE, PARENT, REDUCES = 0, 1, 2, 3
 # tensors[tensor]: first byte, the contiguous axis, bytes a word, output?, loaded in vectors?, axes;
-# a packed tensor is
-# cut along its contiguous axis into blocks of BLOCK words, BLOCK_STRIDE bytes apart
+# a packed tensor is cut along its contiguous axis into blocks of BLOCK words, BLOCK_STRIDE bytes
+# apart
 BASE, FAST, WIDTH, IS_OUTPUT, VECTORISED, AXES, BLOCK, BLOCK_STRIDE = 0, 1, 2, 3, 4, 5, 6, 7
 # axes[tensor, axis]: words, offset of the index, words touched at once, bytes a step, then (dim,
 # coefficient) pairs
@@ -66,8 +66,10 @@ TENSORS = 4096  # at most, in a look-up's code: (line from the tensor's first, t
 
 
 class Schedule(NamedTuple):
-    """The temporal loops outside the boundary, the innermost loop of each dim, and the chunks [lo,
-    hi) of every unit."""
+    """The temporal loops outside the boundary, and every unit's chunks [lo, hi).
+
+    Of each dim the innermost loop is known.
+    """
 
     loops: Ints
     deep: Ints
@@ -75,8 +77,11 @@ class Schedule(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """moves[tensor, axis, loop]: does any loop from here inwards move the tile along the axis
-    (last: along any)?"""
+    """The tensors, as the walk needs them.
+
+    moves[tensor, axis, loop]: does any loop from here inwards move the tile along the axis (last:
+    along any)?
+    """
 
     tensors: Ints
     axes: Ints
@@ -120,8 +125,9 @@ def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
 
 
 class Stretches(NamedTuple):
-    """What the loops from `first` inwards touch after their first step, by key; see `_key` for when
-    two are alike.
+    """What the loops from `first` inwards touch after their first step, by key.
+
+    See `_key` for when two are alike.
 
     places: rows by hash, -1 free. keys, rows: [row, column]. lookups: codes of all rows. runs: of
     equal steps. totals[row, tensor, store?]: look-ups of a whole body.
@@ -139,8 +145,10 @@ class Stretches(NamedTuple):
 
 
 def stretches(first: int, deep: Ints, key: int, tensors: int, room: int) -> Stretches:
-    """Working memory for stretches of the loops from `first` inwards; key: words of a key; room:
-    look-ups kept, 0 for none."""
+    """Working memory for stretches of the loops from `first` inwards.
+
+    key: words of a key; room: look-ups kept, 0 for none.
+    """
     rows = 1 << max(0, min(room >> 4, 1 << 14).bit_length() - 1)
     places, keys, table = (
         np.full(4 * rows, -1, np.int64),
@@ -162,8 +170,9 @@ def stretches(first: int, deep: Ints, key: int, tensors: int, room: int) -> Stre
 
 
 class Turns(NamedTuple):
-    """How units share the machine, how wide vectors are (log2 of bytes and of words), and which
-    steps count.
+    """How units share the machine, how wide vectors are, and which steps count.
+
+    Widths are log2 of bytes and of words.
 
     batch_window[batch]: SKIP_BATCH, or the window it counts in.
     """
@@ -240,8 +249,9 @@ def _touch_box(
     base: int,
     recording: bool,
 ) -> int:
-    """Every line of the tile boxes[box], one contiguous run at a time; returns the vector accesses
-    that takes.
+    """Every line of the tile boxes[box], run by run; returns the vector accesses that takes.
+
+    A run is contiguous.
 
     recording: the lines are kept, counted from base.
     """
@@ -360,8 +370,9 @@ def _key(
     bases: Any,
     first_base: int,
 ) -> int:
-    """Write what the stretch that begins here depends on into the free row of keys, and say in
-    which row it stands or would.
+    """Write what the stretch that begins here depends on into the free row of keys.
+
+    It says in which row the key stands or would.
 
     Two stretches look up the same lines, but for a shift of each tensor's, when the chunks that
     their loops cut are as long, outputs are at their first visit or not, tiles lie in their lines
@@ -447,8 +458,10 @@ def _begin(kept: Any, slot: int) -> None:
 
 @inline
 def _end_step(kept: Any, levels: Any) -> None:
-    """A step of the stretch being recorded is over: one more of the last run, or the first of a
-    new one."""
+    """A step of the stretch being recorded is over.
+
+    It is one more of the last run, or the first of a new one.
+    """
     used, row = kept.state[USED_RUNS], kept.state[RECORDED]
     first = kept.rows[row, RUNS]
     begin = kept.rows[row, LOOKUPS] if used == first else kept.runs[used - 1, END]
@@ -544,8 +557,10 @@ def walk(
     steps: Any,
     work: Any,
 ) -> None:
-    """Run every unit, `parallel` at a time, taking turns of `quantum` steps; adds to stats, steps
-    and work."""
+    """Run every unit, `parallel` at a time, taking turns of `quantum` steps.
+
+    It adds to stats, steps and work.
+    """
     tags, levels, starts, line_shift, crowds = caches
     loops, deep, units = schedule
     tensors, axes, moves = accesses
@@ -553,10 +568,8 @@ def walk(
     playing, passed = running_at.playing, running_at.passed
     total, count, parallel = units.shape[0], len(tensors), turns.parallel
     new = parallel * count
-    one, everything = (
-        np.int64(1),
-        np.int64(-1),
-    )  # typed, as each literal is a compilation of its own
+    # typed, as each literal is a compilation of its own
+    one, everything = np.int64(1), np.int64(-1)
     for batch in range(-(-total // parallel)):
         window = turns.batch_window[batch]
         slots = 0 if window == SKIP_BATCH else min(parallel, total - batch * parallel)

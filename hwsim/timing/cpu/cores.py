@@ -35,8 +35,10 @@ def core_walkers(core: Core) -> Walkers:
 
 
 def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings) -> Run:
-    """One stage on the cores; where the layer ends, dirty lines are written out. Raises TooLarge
-    for a stage that takes long, unless the user waits for it."""
+    """One stage on the cores; where the layer ends, dirty lines are written out.
+
+    Raises TooLarge for a stage that takes long, unless the user waits for it.
+    """
     core, chain = machine.compute, around.warm
     assert isinstance(core, Core)
     if not around.patient:
@@ -102,8 +104,10 @@ def with_flush(traffic: Traffic, chain: ImplicitChain, last: bool) -> Traffic:
 
 
 def _register_bytes(nest: Nest, counts: NestCounts) -> dict[str, tuple[int, int]]:
-    """Bytes of every buffer that come into the registers and go out of them: what loads and stores
-    move through the first cache's port, which is not whole lines."""
+    """Bytes of every buffer that come into the registers and go out of them.
+
+    They are what loads and stores move through the first cache's port, which is not whole lines.
+    """
     found: dict[str, tuple[int, int]] = {}
     for tensor in nest.stage.tensors:
         moved = counts.of(nest.holds[-1].level, tensor.name)
@@ -121,8 +125,10 @@ def _in_words(
     traffic: Traffic,
     chain: ImplicitChain,
 ) -> dict[str, Access]:
-    """The first cache's accesses: look-ups of lines, and the bytes of the words in them; what it
-    fetches comes in whole lines."""
+    """The first cache's accesses: look-ups of lines, and the bytes of the words in them.
+
+    What it fetches comes in whole lines.
+    """
     found = {}
     for buffer, access in lines.items():
         loaded, stored = words.get(buffer, (0, 0))

@@ -71,8 +71,11 @@ def cycles_of(
 
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) -> dict[str, float]:
-    """Cycles that every cache's port and DRAM need, over the copies in use: the bytes that are
-    asked of the first cache, and lines missed and written back inside of the others."""
+    """Cycles that every cache's port and DRAM need, over the copies in use.
+
+    They are of the bytes that are asked of the first cache, and of lines missed and written back
+    inside of the others.
+    """
     clock = machine.clock_hz
     caches = caches_of(machine)
     first = caches[0][1]
@@ -119,8 +122,10 @@ def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: f
 def _crowded_sets(
     nest: Nest, machine: Machine, stream: StreamResult, in_flight: float
 ) -> dict[str, float]:
-    """Cycles that fills take which go to few sets: a set is busy for `set_busy` cycles with each,
-    so one that comes d fills after the last of its set waits for a d-th of them.
+    """Cycles that fills take which go to few sets.
+
+    A set is busy for `set_busy` cycles with each, so one that comes d fills after the last of its
+    set waits for a d-th of them.
 
     Where the core has the next pass of the innermost loop in flight too, what that pass finds on
     its way is not filled again: with w steps in flight and passes of r, r / w of the fills stay.
@@ -171,8 +176,10 @@ def _misses_in_flight(machine: Machine, traffic: Traffic, units: int) -> dict[st
 def _one_after_another(
     resources: dict[str, float], between: dict[str, float], machine: Machine
 ) -> dict[str, float]:
-    """Where lines do not move while the core loads and stores, the times of its load and store
-    ports and of the caches add up; the longest of them is named."""
+    """What a core's work takes where lines do not move while it loads and stores.
+
+    The times of its load and store ports and of the caches add up; the longest of them is named.
+    """
     names = [PORTS, *(name for name in between if name != machine.dram_name)]
     longest = max(names, key=lambda name: resources[name])
     return {**resources, longest: sum(resources[name] for name in names)}

@@ -1,14 +1,14 @@
-"""A DRAM channel command by command: bursts in order, rows opened ahead, banks, bank groups and
-refresh.
+"""A DRAM channel command by command: bursts in order, rows opened ahead, and refreshes.
 
     address -> channel, then bank group (burst by burst), then column, bank, row:
 
     burst   0    1    2    3    4    5 ...
-    group   0    1    2    3    0    1            consecutive bursts go to different bank groups
-    column  0    0    0    0    1    1            until a row of every group is used up, then the
-    next bank's rows
- Every burst reads from an open row; a row is opened (activated) as soon as the banks' timings
-allow, up to QUEUE bursts ahead.
+    group   0    1    2    3    0    1        consecutive bursts go to different bank groups
+    column  0    0    0    0    1    1        until a row of every group is used up,
+                                              then the next bank's rows
+
+Every burst reads from an open row; a row is opened (activated) as soon as the banks' timings allow,
+up to QUEUE bursts ahead.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def _read(
     reads: Any,
     refreshing: bool,
 ) -> None:
-    """activates[i], reads[i]: the clocks of burst i's commands; activates -1 where its row is open
-    already.
+    """The clocks of burst i's commands, activates[i] and reads[i].
+
+    An activate is -1 where the burst's row is open already.
 
     t: latency, tRCD, tRP, tRAS, tRRD, tFAW, tCCD_S, tCCD_L, tRTP, tREFI, tRFC.
     """
@@ -75,9 +76,8 @@ def _read(
             when = max(ready, any_read + t[6], group_read[group] + t[7], blocked)
             if not refreshing or when < next_refresh:
                 break
-            blocked = (
-                max(next_refresh, any_read + t[8]) + t[2] + t[10]
-            )  # all rows closed, then refreshed
+            # all rows closed, then refreshed
+            blocked = max(next_refresh, any_read + t[8]) + t[2] + t[10]
             row_of[:] = -1
             next_refresh += t[9]
         if row_of[bank] != row:
@@ -89,8 +89,10 @@ def _read(
 
 
 def commands(timing: DramTiming, bursts: int, refreshing: bool = True) -> tuple[Ints, Ints]:
-    """(activate, read) clocks of each burst of a contiguous read from one idle channel; activate is
-    -1 for an open row."""
+    """(activate, read) clocks of each burst of a contiguous read from one idle channel.
+
+    An activate is -1 for an open row.
+    """
     about_to_run(_read)
     t = np.array(
         [
@@ -124,15 +126,18 @@ def commands(timing: DramTiming, bursts: int, refreshing: bool = True) -> tuple[
 
 @lru_cache(maxsize=4096)
 def _busy_ns(timing: DramTiming, bursts: int) -> float:
-    """A transfer's time on one channel's data bus, first to last burst, rows opened ahead of their
-    first reads."""
+    """A transfer's time on one channel's data bus, from its first burst to its last.
+
+    Rows are opened ahead of their first reads.
+    """
     _, reads = commands(timing, bursts, refreshing=False)
     return float(reads[-1] - reads[0] + timing.read_to_read) * timing.clock_ns
 
 
 def transfer_ns(timing: DramTiming, channels: int, sizes: Ints) -> Floats:
-    """Times of contiguous transfers of so many bytes, spread over the channels; refreshes take
-    their share of the time.
+    """Times of contiguous transfers of so many bytes, spread over the channels.
+
+    Refreshes take their share of the time.
 
     Turning the bus between reads and writes is not charged.
     """

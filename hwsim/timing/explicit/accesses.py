@@ -1,5 +1,4 @@
-"""What every explicit level does in a nest: accesses and footprints from the closed form, with
-their widths."""
+"""What every explicit level does in a nest: accesses and footprints in closed form."""
 
 from __future__ import annotations
 
@@ -18,8 +17,10 @@ Footprint = dict[str, dict[str, int]]
 def word_bytes(
     machine: Machine, nest: Nest, counts: NestCounts, level: str, name: str, accumulator_bytes: int
 ) -> int:
-    """Bytes a word takes at a level: accumulators and spilled partial sums of products are wider
-    than finished outputs."""
+    """Bytes a word takes at a level.
+
+    Accumulators and spilled partial sums of products are wider than finished outputs.
+    """
     tensor = nest.stage.tensor(name)
     own = machine.memories[level].word_bytes
     if tensor.role != "output" or not nest.stage.reduction or nest.stage.view is None:
@@ -32,8 +33,10 @@ def word_bytes(
 def port_words_bytes(
     machine: Machine, nest: Nest, counts: NestCounts, name: str, accumulator_bytes: int
 ) -> float:
-    """Bytes a word of a tensor takes at DRAM's port: coded where the machine compresses it, but for
-    partial sums."""
+    """Bytes a word of a tensor takes at DRAM's port.
+
+    It is coded where the machine compresses it, but for partial sums.
+    """
     width = word_bytes(machine, nest, counts, machine.dram_name, name, accumulator_bytes)
     tensor = nest.stage.tensor(name)
     summing = tensor.role == "output" and counts.of(machine.dram_name, name).serves
@@ -67,16 +70,16 @@ def accesses(
 def footprints(
     machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int, copies: dict[str, int]
 ) -> Footprint:
-    """Peak bytes per part and tensor, buffers included; `copies`: instances that share one part
-    (threads, blocks).
+    """Peak bytes per part and tensor, buffers included.
+
+    copies: instances that share one part (threads, blocks).
 
     Raises HwsimError naming the level that overflows, by how much, and for which tensors.
     """
     found: Footprint = {}
     for hold in nest.holds:
-        if (
-            hold.level == machine.dram_name or hold.level not in machine.memories
-        ):  # cells of an array are no memory
+        # cells of an array are no memory
+        if hold.level == machine.dram_name or hold.level not in machine.memories:
             continue
         for name in hold.tensors:
             backing = nest.chain(name)[0] == hold
@@ -96,8 +99,7 @@ def footprints(
 def comments(
     machine: Machine, nest: Nest, counts: NestCounts, accumulator_bytes: int
 ) -> dict[tuple[str, str], str]:
-    """Beside each level and tensor: what one instance holds, and what all of them read and
-    write."""
+    """Beside each level and tensor: what one instance holds, what all read and write."""
     found = {}
     for (level, name), traffic in counts.traffic.items():
         if level not in machine.memories:

@@ -1,5 +1,7 @@
-"""A stage on an array of cells, tile by tile: folds or passes in closed form, tiles by DMA as
-events."""
+"""A stage on an array of cells, tile by tile: tiles by DMA as events.
+
+Folds or passes are in closed form.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,10 @@ ENDS = "array fill and drain"
 
 @dataclass(frozen=True)
 class ArrayRun(Run):
-    """A run on an array. work, played: its pipeline and when what happened; ends: array fill and
-    drain."""
+    """A run on an array.
+
+    work, played: its pipeline and when what happened; ends: array fill and drain.
+    """
 
     work: Work = field(kw_only=True)
     played: Played = field(kw_only=True)
@@ -39,8 +43,9 @@ class ArrayRun(Run):
 
 
 def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> ArrayRun:
-    """Tiles double-buffered through DMA as events; between them the array at its own pace, in
-    closed form.
+    """Tiles double-buffered through DMA as events, the array between them in closed form.
+
+    It goes at its own pace.
 
     pace_of: how long each step computes, by kind of array.
     """
@@ -68,9 +73,8 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
     memory = dram_port(machine, machine.part(machine.dram_name, Dram))
     work = Work(streams, paced + exchange / steps.count, pace.gaps, memory, pace.results, idle)
     played = run_pipeline(work)
-    ends = max(
-        0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams)
-    )  # the first tile shifts in once it has come
+    # the first tile shifts in once it has come
+    ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))
     cycles = played.cycles + Cycles(0.0, {ENDS: ends} if ends > 0 else {})
     return ArrayRun(
         nest,
@@ -116,8 +120,10 @@ def _vector_cycles(nest: Nest, machine: Machine, steps: Steps) -> Floats:
 def _port_cycles(
     nest: Nest, machine: Machine, counts: NestCounts, accumulator_bytes: int
 ) -> tuple[str, float]:
-    """The busiest on-chip port and the cycles it takes over the whole stage, its reads and writes
-    side by side."""
+    """The busiest on-chip port and the cycles it takes over the whole stage.
+
+    Its reads and writes go side by side.
+    """
     slowest = ("", 0.0)
     for name, part in machine.memories.items():
         if isinstance(part, Scratchpad) and part.per == "chip" and not part.phases:
@@ -159,8 +165,7 @@ def _busy_cycles(
 def _unstreamed(
     nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream], accumulator_bytes: int
 ) -> tuple[str, float]:
-    """DRAM's port busy with tensors that pass the chip's memories by and stream straight to the
-    array."""
+    """DRAM's port busy with tensors that go past the chip's memories straight to the array."""
     moved = 0.0
     for tensor in nest.stage.tensors:
         if tensor.name not in {stream.tensor for stream in streams}:
@@ -174,8 +179,10 @@ def _unstreamed(
 
 
 def _copied(nest: Nest, machine: Machine, tile: Tiles) -> bool:
-    """True for a tile that is not needed once its step has begun: filters that PEs keep in their
-    scratchpads for a pass."""
+    """True for a tile that is not needed once its step has begun.
+
+    Such are filters that PEs keep in their scratchpads for a pass.
+    """
     return nest.stage.tensor(tile.tensor).role == "weight" and keeps_filters(nest, machine)
 
 
@@ -187,8 +194,10 @@ def _streams(
     accumulator_bytes: int,
     shifting: Floats | None,
 ) -> list[Stream]:
-    """The tiles that come from DRAM or go there. shifting: at every step, cycles in which its
-    stationary tile shifts in."""
+    """The tiles that come from DRAM or go there.
+
+    shifting: at every step, cycles in which its stationary tile shifts in.
+    """
     streams = []
     for tile in tiles:
         chain = nest.chain(tile.tensor)

@@ -1,9 +1,9 @@
-"""The engine's events in compiled code: the same processes, resumed in the same order as SimPy
-resumes them.
- hwsim.timing.explicit.pipeline is the definition, written in SimPy's words; this is what runs
-layers of many thousands of tiles. Events wait in a heap by (time, urgent first, order of
-scheduling); an event that has happened is not waited for; a request of the bus is granted at once
-when nobody holds it, else when the holder's release is processed, first come first served.
+"""The engine's events in compiled code, resumed in the same order as SimPy resumes them.
+
+hwsim.timing.explicit.pipeline is the definition, written in SimPy's words; this is what runs layers
+of many thousands of tiles. Events wait in a heap by (time, urgent first, order of scheduling); an
+event that has happened is not waited for; a request of the bus is granted at once when nobody holds
+it, else when the holder's release is processed, first come first served.
 """
 
 from __future__ import annotations
@@ -16,24 +16,13 @@ from hwsim.compiled import kernel
 
 LOADED, USED, FREE = 0, 1, 2  # a tile's events
 TRIGGERED, PROCESSED = 1, 2  # what has become of an event
-BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-)  # what an entry of the heap does
+# what an entry of the heap does
+BEGIN, RESUME, DEPART, ARRIVE, HAPPEN, GRANT, RELEASE = 0, 1, 2, 3, 4, 5, 6
 SIZE, ORDER, INDEX = 0, 1, 2  # of the heap, of schedulings, of what is waited for
 HEAD, LENGTH, HELD = 0, 1, 2  # of a bus' queue; whether somebody has the bus
 SLOT, MOVED = 0, 1  # what a load or store is before: its slot or tile, or the end of its transfer
-TILES, SPAN, DRAIN, GAP = (
-    0,
-    1,
-    2,
-    3,
-)  # what the steps are before: a mark's tiles, its end, the last writes, the end of a gap
+# what the steps are before: a mark's tiles, its end, the last writes, the end of a gap
+TILES, SPAN, DRAIN, GAP = 0, 1, 2, 3
 NOBODY = -1
 URGENT = 1 << 60  # entries without it come before all others of their time
 
@@ -226,8 +215,11 @@ def _step(
     earliest: Any,
     began_at: Any,
 ) -> bool:
-    """for mark: wait for its tiles, compute, let go of the tiles used up; then wait for the last
-    writes. True at the end."""
+    """The steps' process: mark by mark, what it waits for and what it lets go of.
+
+    For each mark, wait for its tiles, compute, let go of the tiles used up; then wait for the last
+    writes. True at the end.
+    """
     while True:
         mark = at[process]
         if phase[process] == DRAIN:
@@ -313,9 +305,8 @@ def replay(
     )
     most = 64
     for lane in range(lanes):
-        most += (
-            4 * min(buffers[lane], base[lane + 1] - base[lane]) + 8
-        )  # a slot holds one tile, whose events are few
+        # a slot holds one tile, whose events are few
+        most += 4 * min(buffers[lane], base[lane + 1] - base[lane]) + 8
     times, heap = np.zeros(most), np.zeros((most, 4), np.int64)
     for lane in range(lanes):
         at[lane] = at[lanes + lane] = base[lane]

@@ -1,8 +1,9 @@
 """Why a pipeline took as long as it did: its critical path, walked backwards from the end.
 
-    end <- last step <- tile ready <- settling, latency, transfer <- the bus was busy, or the slot
-    was not free <- ...
- At every moment just one thing was critical: had it been sooner done, so had everything. While the
+    end <- last step <- tile ready <- settling, latency, transfer
+        <- the bus was busy, or the slot was not free <- ...
+
+At every moment just one thing was critical: had it been sooner done, so had everything. While the
 array does not multiply, the time is the critical thing's. So a stall carries the name of what
 removes it when sped up.
 """
@@ -22,20 +23,16 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 jit: Any = kernel()
-STEP, READY, LOAD, FREE, STORE = (
-    0,
-    1,
-    2,
-    3,
-    4,
-)  # what happened: a step ended, a tile was ready, had come, its slot was free, it was written
+# what happened: a step ended, a tile was ready, had come, its slot was free, it was written
+STEP, READY, LOAD, FREE, STORE = 0, 1, 2, 3, 4
 NONE = -1
 
 
 @dataclass(frozen=True)
 class Log:
-    """When things happened, in cycles: for each tile, lane after lane, and each mark (a run of
-    steps that needs no new tile).
+    """When things happened, in cycles, for each tile and each mark.
+
+    Tiles stand lane after lane; a mark is a run of steps that needs no new tile.
 
     began_in, began_out: its transfers (0 where nothing moves). ready: the steps may use it. freed:
     its slot is free again. began: each mark's first step. end: of everything.
@@ -51,8 +48,10 @@ class Log:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was to be done. lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans
-    [mark]: to the end of its last step.
+    """What was to be done.
+
+    lane_of [tile], base [lane + 1]: tiles of all lanes in one row. spans [mark]: to the end of its
+    last step.
 
     waits[wait_at[mark]: wait_at[mark + 1]]: tiles waited for at a mark. done[done_at[mark]:
     done_at[mark + 1]]: tiles used up at its end.
@@ -77,9 +76,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Critical:
-    """cycles [cause]: in which the array did not multiply and this was critical: a lane's
-    transfers, and behind the lanes latency and settling. steps [mark]: was it critical? path [n,
-    2]: from when to when something but a step was; causes [n]: what.
+    """What was critical, and for how long.
+
+    cycles [cause]: in which the array did not multiply and this was critical: a lane's transfers,
+    and behind the lanes latency and settling. steps [mark]: was it critical? path [n, 2]: from when
+    to when something but a step was; causes [n]: what.
     """
 
     cycles: Floats
@@ -89,8 +90,11 @@ class Critical:
 
 
 def critical(plan: Plan, log: Log, idle: Floats) -> Critical:
-    """idle [mark]: of each mark's span the cycles without a multiplication, spread evenly; between
-    marks there is none at all."""
+    """What was critical in a pipeline whose events are known.
+
+    idle [mark]: of each mark's span the cycles without a multiplication, spread evenly; between
+    marks there is none at all.
+    """
     lanes, tiles = len(plan.buffers), len(plan.lane_of)
     used = np.zeros(tiles, np.int64)
     used[plan.done] = np.repeat(np.arange(len(plan.spans)), np.diff(plan.done_at))
@@ -140,8 +144,10 @@ def critical(plan: Plan, log: Log, idle: Floats) -> Critical:
 
 
 def _before(plan: Plan, log: Log) -> tuple[Ints, Ints]:
-    """For each tile's transfer in and out the one before it on its bus; tiles + i is the transfer
-    out of tile i."""
+    """For each tile's transfer in and out the one before it on its bus.
+
+    tiles + i is the transfer out of tile i.
+    """
     tiles = len(plan.lane_of)
     moving = np.flatnonzero(np.concatenate([plan.moves_in, plan.moves_out]))
     began = np.concatenate([log.began_in, log.began_out])[moving]
@@ -182,8 +188,10 @@ def _walk_back(
     cause: Any,
     on_path: Any,
 ) -> int:
-    """Write the critical path's segments outside steps, last first, and mark the steps on it;
-    returns how many segments."""
+    """Write the critical path's segments outside steps, last first; returns how many.
+
+    It marks the steps on the path.
+    """
     lanes, tiles, count = len(buffers), len(lane_of), 0
     what, which = STEP, len(spans) - 1
     if began[which] + spans[which] < finish:

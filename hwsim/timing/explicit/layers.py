@@ -1,5 +1,6 @@
-"""Stages one after another on one machine, what comes from DRAM fetched ahead across their borders
-(decoupled access and execute).
+"""Stages one after another on one machine, with what comes from DRAM fetched ahead.
+
+It is fetched across the stages' borders (decoupled access and execute).
 
 stage 0:  load load load          stage 1:  load load
           work work work                    work work
@@ -20,8 +21,9 @@ from hwsim.timing.explicit.pipeline import Stream, Work
 
 
 def chained(works: Sequence[Work], ends: Sequence[float]) -> Work:
-    """One pipeline of all the stages' steps; the tiles of a memory and role follow each other
-    through its buffers.
+    """One pipeline of all the stages' steps.
+
+    The tiles of a memory and role follow each other through its buffers.
 
     ends: cycles after each stage's last step until its results are there, which the next stage
     waits for; a step of its own.

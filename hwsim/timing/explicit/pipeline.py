@@ -1,5 +1,4 @@
-"""Tiles through a DMA engine into buffers, as SimPy events: what waits for what, and for how
-long."""
+"""Tiles through a DMA engine into buffers, as SimPy events: what waits for what, how long."""
 
 from __future__ import annotations
 
@@ -28,8 +27,9 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Port:
-    """A memory port that serves one transfer after another, or with `separate`, one for every
-    tensor.
+    """A memory port that serves one transfer after another.
+
+    With `separate`, there is one for every tensor.
 
     burst_bytes: a transfer moves whole bursts. timed: cycles of transfers of so many bytes, where
     rows and refreshes matter; bytes_per_cycle otherwise.
@@ -50,8 +50,9 @@ class Port:
 
 @dataclass(frozen=True)
 class Stream:
-    """One tensor's tiles through a port: bytes in before step first[i], bytes out after step
-    last[i].
+    """One tensor's tiles through a port.
+
+    Bytes come in before step first[i], bytes go out after step last[i].
 
     buffers: a tile's slot is free for the tile `buffers` later, once it has been used and written
     out. settle: cycles from each tile's arrival until it can be used (a stationary tile shifting
@@ -75,8 +76,9 @@ class Stream:
 
 @dataclass(frozen=True)
 class Work:
-    """What a pipeline runs. cycles: of each step when nothing is missing. gaps: after each step,
-    until the next may begin.
+    """What a pipeline runs.
+
+    cycles: of each step when nothing is missing. gaps: after each step, until the next may begin.
 
     idle: of the steps' cycles, what is no multiplying, by cause. results: cycles after a step in
     which its results are still on their way through the array.
@@ -104,8 +106,11 @@ class Work:
         return np.flatnonzero(marked)
 
     def spans(self, marks: Ints) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """(cycles from each mark to the end of the last step before the next, the gap after that
-        step)."""
+        """(spans, gaps) of the marks, in cycles.
+
+        A span goes from a mark to the end of the last step before the next, a gap is what follows
+        that step.
+        """
         elapsed = np.concatenate([[0.0], np.cumsum(self.cycles + self.gaps)])
         gaps = self.gaps[marks[1:] - 1]
         return elapsed[marks[1:]] - elapsed[marks[:-1]] - gaps, gaps
@@ -242,8 +247,11 @@ def _played(work: Work, plan: Plan, log: Log) -> Played:
 
 
 def _share_latency(work: Work, plan: Plan, log: Log, stall: dict[str, float]) -> None:
-    """Blame latency for no more than would be saved without it: the steps, and the transfers of a
-    bus, take their time all the same. What is left goes only if both are better."""
+    """Blame latency for no more than would be saved without it.
+
+    The steps, and the transfers of a bus, take their time all the same. What is left goes only if
+    both are better.
+    """
     latency = f"{work.port.name} latency"
     steps = plan.spans.sum() + work.spans(work.marks)[1].sum()
     buses = plan.lane_of if plan.separate else np.zeros_like(plan.lane_of)
@@ -255,8 +263,10 @@ def _share_latency(work: Work, plan: Plan, log: Log, stall: dict[str, float]) ->
 
 
 def _idle(work: Work, plan: Plan) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """(causes, [cause, mark]: cycles of each mark's span without multiplying): the steps' own, and
-    gaps between steps of a mark."""
+    """(causes, [cause, mark]: cycles of each mark's span without multiplying).
+
+    They are the steps' own, and gaps between steps of a mark.
+    """
     marks = work.marks[:-1]
     causes = [*work.idle, SETTLING]
     rows = [np.add.reduceat(cycles, marks) for cycles in work.idle.values()]
@@ -294,8 +304,10 @@ ROUNDING = 1e-12  # a stall below this share of the time is rounding
 
 @dataclass
 class _Lane:
-    """A stream's progress: events that say a tile is loaded, used up, and that its slot is free
-    again; and when things happened."""
+    """A stream's progress, as events, and when things happened.
+
+    Events say that a tile is loaded, used up, and that its slot is free again.
+    """
 
     stream: Stream
     bus: simpy.Resource

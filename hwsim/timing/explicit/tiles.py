@@ -1,5 +1,6 @@
 """Explicit memories, step by step: which tiles come and go at every step of a nest's outer loops.
- This walks the steps in time, as the DMA engine would, where hwsim.count.closed_form sums them in
+
+This walks the steps in time, as the DMA engine would, where hwsim.count.closed_form sums them in
 closed form; the two agree to the word.
 """
 
@@ -26,8 +27,9 @@ MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of one tensor in one level, one after another, between steps first[i] and last[i]
-    inclusive.
+    """The tiles of one tensor in one level, one after another.
+
+    A tile is there between steps first[i] and last[i] inclusive.
 
     entering: words new in the tile. returning: those of them that carry an earlier partial sum
     (outputs). leaving: words of the tile that the next one lacks.
@@ -65,8 +67,9 @@ class Steps:
 
 
 def walk_steps(nest: Nest, boundary: int) -> tuple[Steps, list[Tiles]]:
-    """Every step outside item number `boundary`, and the tiles of every level there (temporal loops
-    only).
+    """Every step outside item number `boundary`, and the tiles of every level there.
+
+    Loops are the temporal ones only.
 
     What was walked lately is kept, as machines that differ in their DRAM share schedules. Raises
     TooLarge for more steps than there is memory for.
@@ -150,8 +153,9 @@ def _tiles(tensor: Tensor, hold: Hold, steps: Steps, origin: Ints) -> Tiles:
 
 
 def _in_parts(tiles: Tiles, hold: Hold, nest: Nest, steps: Steps) -> Tiles:
-    """Tiles of a level that are used as they arrive: one tile a part, from the step that first
-    touches it to the last of the whole tile's.
+    """Tiles of a level that are used as they arrive: one tile a part.
+
+    A part is there from the step that first touches it to the last of the whole tile's.
 
     [tile 0, steps 0 to 5]    ->    [part, steps 0 to 5] [part, 2 to 5] [part, 4 to 5]
     """
@@ -272,8 +276,10 @@ def _distinct(chunks: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
 
 
 def _gapless(axis: Axis, chunks: list[tuple[Ints, Ints]]) -> bool:
-    """True when every chunk touches a run of coordinates: each step is no longer than the run it
-    repeats."""
+    """True when every chunk touches a run of coordinates.
+
+    Each step is then no longer than the run it repeats.
+    """
     repeats = [
         (coefficient, end - start)
         for (_, coefficient), (start, end) in zip(axis.terms, chunks, strict=True)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 
 class Blocks:
-    """Registers and shared memory in closed form, the L2 sector by sector in wave order, waves of
-    blocks in time."""
+    """Waves of blocks in time; registers and shared memory in closed form.
+
+    The L2 is looked up sector by sector in wave order.
+    """
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """Tiles go through shared memory."""

@@ -35,8 +35,11 @@ FILLS = 2  # waits for DRAM of a block before its first step: for its queries, t
 def attention_cycles(
     nest: Nest, machine: Machine, dtype: str, l2_bytes: float, dram_bytes: float
 ) -> Cycles:
-    """One call; with too few blocks for the SMs, keys are split among more of them, and a second
-    call adds the parts."""
+    """Cycles of one call of fused attention.
+
+    With too few blocks for the SMs, keys are split among more of them, and a second call adds the
+    parts.
+    """
     sm, chip, stage = machine.compute, Chip.of(machine), nest.stage
     assert isinstance(sm, StreamingMultiprocessor)
     extents, width = stage.extents, head_width(stage)

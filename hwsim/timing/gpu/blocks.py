@@ -1,5 +1,4 @@
-"""GPU timing: thread blocks on SMs in waves, shared-memory tiles explicit, L2 as a cache, DRAM
-behind it."""
+"""GPU timing: thread blocks on SMs in waves, shared memory explicit, L2 a cache."""
 
 from __future__ import annotations
 
@@ -93,8 +92,10 @@ def run_on_blocks(
 def _of_tensor_cores(
     nest: Nest, sm: StreamingMultiprocessor, registers: dict[str, Access]
 ) -> dict[str, Access]:
-    """Tensor cores take operands from shared memory; a register's sum is read and written once an
-    instruction, not once a product."""
+    """Register accesses under tensor cores, which take operands from shared memory.
+
+    A register's sum is read and written once an instruction, not once a product.
+    """
     output = nest.stage.output
     deep = max(1, sm.tensor_depth // output.width)
     sums = registers[output.buffer]

@@ -101,8 +101,7 @@ class Room:
         return min(self.blocks, self.threads // threads, self.register_bytes // (each * threads))
 
     def resident(self, tile: Tile, width: int) -> int:
-        """Blocks of a tile that fit at a time, operands `width` bytes a word; 0 where not even one
-        fits."""
+        """Blocks of a tile that fit at a time, words of `width` bytes; 0 where none fits."""
         shared = tile.shared_bytes(width)
         too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
         if too_large or tile.m * tile.n * SUM_BYTES > self.register_bytes:
@@ -178,8 +177,11 @@ def slower_port(
 
 @dataclass(frozen=True)
 class Candidates:
-    """Kernels of one family, one a row: the tile's fields, parts of a split reduction, blocks of a
-    cluster along m and n, and blocks that an SM holds."""
+    """Kernels of one family, one a row.
+
+    A row is the tile's fields, parts of a split reduction, blocks of a cluster along m and n, and
+    blocks that an SM holds.
+    """
 
     m: Floats
     n: Floats
@@ -238,8 +240,10 @@ def times_of(
     dram_bytes: int | None = None,
     without: str = "",
 ) -> Times:
-    """What calls of a family's kernels take. dram_bytes: what the DRAM moves, where it is known;
-    else estimated from the tiles in flight. without: a limit of a step that is lifted."""
+    """What calls of a family's kernels take.
+
+    dram_bytes: what the DRAM moves; None: an estimate. without: a limit of a step that is lifted.
+    """
     clock = chip.clock_hz
     if family.most_n:  # a thread an output, whichever group it is of
         product = replace(product, m=product.m * product.batch, batch=1)
@@ -338,8 +342,11 @@ class _Limits:
 
 
 def _operand_reads(family: Family, found: Candidates, width: int) -> Floats:
-    """Bytes that the threads of a block read of shared memory a step: each holds a square of sums,
-    or a group of threads together, and reads its rows of A and columns of B."""
+    """Bytes that the threads of a block read of shared memory a step.
+
+    Each thread holds a square of sums, or a group of threads together, and reads its rows of A and
+    columns of B.
+    """
     if family.from_shared:
         rows = np.minimum(found.n, 64)
         return np.maximum(1, found.n // 64) * (rows + found.m) * found.k * width
@@ -352,8 +359,10 @@ def _operand_reads(family: Family, found: Candidates, width: int) -> Floats:
 
 @dataclass(frozen=True)
 class Passes:
-    """How often each operand comes from the DRAM; by_column: where blocks follow each other along m
-    rather than along n."""
+    """How often each operand comes from the DRAM.
+
+    by_column: where blocks follow each other along m rather than along n.
+    """
 
     a: Floats
     b: Floats
@@ -363,8 +372,11 @@ class Passes:
 def _passes(
     product: Product, along_m: Floats, along_n: Floats, at_a_time: Floats, chip: Chip
 ) -> Passes:
-    """Operands that the L2 holds come once. Else the blocks in flight share what they load, and an
-    operand comes again for every band of blocks that needs it."""
+    """Operands that the L2 holds come once.
+
+    Else the blocks in flight share what they load, and an operand comes again for every band of
+    blocks that needs it.
+    """
     once = np.ones_like(along_m)
     a, b, room = product.a_bytes, product.b_bytes, chip.l2_bytes
     if a + b <= room:

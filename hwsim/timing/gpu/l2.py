@@ -24,8 +24,10 @@ Traffic = dict[tuple[str, str], LevelTraffic]
 
 @dataclass(frozen=True)
 class Touched:
-    """When a buffer was last passed over: bytes that all stages had touched before its first word,
-    and after its last one."""
+    """When a buffer was last passed over.
+
+    It is in bytes that all stages had touched before its first word, and after its last one.
+    """
 
     first: float
     last: float
@@ -49,8 +51,11 @@ class L2Buffers:
     def run(
         self, nest: Nest, counts: NestCounts, boundary: Hold, passes: dict[str, float], last: bool
     ) -> Traffic:
-        """A stage's lines at the L2 and the DRAM. passes: how often an operand that the L2 does not
-        hold comes. last: the layer ends, and what is dirty is written."""
+        """A stage's lines at the L2 and the DRAM.
+
+        passes: how often an operand that the L2 does not hold comes. last: the layer ends, and what
+        is dirty is written.
+        """
         stage, found = nest.stage, Traffic()
         before = self.clock
         after = before + sum({tensor.name: tensor.bytes for tensor in stage.tensors}.values())
@@ -93,8 +98,10 @@ class L2Buffers:
         return min(1.0, max(0.0, share))
 
     def waste(self, nest: Nest, boundary: Hold, tensor: Tensor) -> float:
-        """Lines that a tile touches over those that its words fill: its runs of neighbouring words
-        begin and end anywhere."""
+        """Lines that a tile touches over those that its words fill.
+
+        Its runs of neighbouring words begin and end anywhere.
+        """
         sizes = tile_sizes(nest, boundary)
         run, order = tensor.width, [tensor.axes[number] for number in reversed(tensor.order)]
         for axis in order:

@@ -31,8 +31,9 @@ def kernel_cycles(
     traffic: dict[tuple[str, str], LevelTraffic],
     line: int,
 ) -> Cycles:
-    """A library's kernel in closed form (hwsim.timing.gpu.kernel_time), but for what the L2 and the
-    DRAM move, which was simulated.
+    """A library's kernel in closed form, with the traffic that was simulated.
+
+    The form is hwsim.timing.gpu.kernel_time; the traffic is what the L2 and the DRAM move.
 
     A resource's stall is what would be saved if it took no time; what is left, nobody removes
     alone: barriers, results that leave, SMs that idle behind the last wave, and other resources
@@ -82,8 +83,10 @@ def passes(nest: Nest, machine: Machine, kernel: Kernel | None) -> dict[str, flo
 def shared_by_clusters(
     nest: Nest, traffic: dict[tuple[str, str], LevelTraffic], l2: str, kernel: Kernel
 ) -> dict[tuple[str, str], LevelTraffic]:
-    """Blocks of a cluster load what they share once: an operand is asked for by one of those along
-    the other's dims."""
+    """Blocks of a cluster load what they share once.
+
+    An operand is asked for by one of those along the other's dims.
+    """
     view = nest.stage.view
     assert view is not None
     found = dict(traffic)

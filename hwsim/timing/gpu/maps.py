@@ -16,8 +16,10 @@ LETTERS = {"n": ("n",), "c": ("c",), "rows": ("p", "h"), "columns": ("q", "w")}
 
 @dataclass(frozen=True)
 class MapKernel:
-    """A kernel on the maps of a stage: blocks of so many steps, so many on an SM; taps of the
-    window."""
+    """A kernel on the maps of a stage.
+
+    It has blocks of so many steps, so many on an SM, and taps of the window.
+    """
 
     name: str
     family: MapFamily

@@ -23,8 +23,10 @@ HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Blocks of a kernel on one SM at a time, and what stops more. holders: threads or tensor
-    groups of a block."""
+    """Blocks of a kernel on one SM at a time, and what stops more.
+
+    holders: threads or tensor groups of a block.
+    """
 
     blocks: int
     holders: int
@@ -105,8 +107,10 @@ def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
 
 
 def _of_attention(nest: Nest) -> Occupancy:
-    """Two blocks of four warps, whose registers are all in use; queries and a tile of keys and of
-    values in shared memory."""
+    """Two blocks of four warps, whose registers are all in use.
+
+    Queries and a tile of keys and of values are in shared memory.
+    """
     queries, keys = tile_of(nest.stage)
     row = head_width(nest.stage) * nest.stage.output.width
     registers = 255  # of a thread: with two blocks' threads, all that an SM has

@@ -1,5 +1,7 @@
-"""Time of blocks in waves, where no library's kernel says better: steps that load a tile, meet at a
-barrier and compute, or the memories where they take longer."""
+"""Time of blocks in waves, where no library's kernel says better.
+
+Steps load a tile, meet at a barrier and compute; or the memories decide where they take longer.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,9 @@ def _wave_cycles(
     room: Occupancy,
     dtype: str,
 ) -> tuple[float, float, float]:
-    """(cycles of arithmetic on the busiest SM, what its shared memory takes beyond them, cycles in
-    which latency is not hidden).
+    """(cycles of arithmetic, shared memory's beyond them, cycles in which latency shows).
+
+    Arithmetic is the busiest SM's.
 
     A block's step loads a tile (L2 latency), stores it to shared memory, meets two barriers and
     computes. With b blocks on an SM a step of all of them takes max(b * work, alone): the others'
@@ -89,8 +92,11 @@ def _step(
     iterations: float,
     dtype: str,
 ) -> Step:
-    """A step of a block that does so many iterations in all: arithmetic, or shared memory's traffic
-    where that takes longer, and alone on its SM a tile's latency besides."""
+    """A step of a block that does so many iterations in all.
+
+    It takes arithmetic, or shared memory's traffic where that takes longer, and alone on its SM a
+    tile's latency besides.
+    """
     each, clock = nest.stage.per_iteration, machine.clock_hz
     tensor_cores = sm.on_tensor_cores(nest.stage)
     operations = iterations * (each.multiplies or max(1, each.vector_operations))
@@ -119,8 +125,10 @@ def _step(
 
 
 def _padded(nest: Nest, dim: str) -> int:
-    """Iterations of a dim with its block tile whole: threads outside a ragged edge idle in step
-    with the others."""
+    """Iterations of a dim with its block tile whole.
+
+    Threads outside a ragged edge idle in step with the others.
+    """
     extent = nest.stage.extents[dim]
     tile = next(
         (loop.tile for loop in nest.loops if loop.dim == dim and loop.spatial == "block"), extent
@@ -129,8 +137,10 @@ def _padded(nest: Nest, dim: str) -> int:
 
 
 def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
-    """Words shared memory delivers: threads of a warp that read the same word get it in one
-    broadcast."""
+    """Words shared memory delivers.
+
+    Threads of a warp that read the same word get it in one broadcast.
+    """
     tensor = nest.stage.tensor(name)
     same, lanes = 1, WARP
     for loop in reversed([loop for loop in nest.loops if loop.spatial == "thread"]):

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 class Passes:
-    """PEs in lockstep; the ramps and busses of row-stationary passes each by itself, of others the
-    busses' mean."""
+    """PEs in lockstep, pass by pass.
+
+    Of row-stationary passes each counts by itself, with its ramps and busses; of others the busses'
+    mean.
+    """
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """PEs take any nest that fits."""

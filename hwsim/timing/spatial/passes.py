@@ -1,13 +1,13 @@
-"""Passes of a PE array: how long the PEs multiply, and how long they wait for the busses that feed
-them.
+"""Passes of a PE array: how long the PEs multiply, and how long they wait for their busses.
 
     for each pass:
-        filters into the PEs' scratchpads       nothing is multiplied: the scratchpads hold one
-        pass' filters
-        the first window of every input row     nor now
+        filters into the PEs' scratchpads         nothing is multiplied, as the scratchpads hold
+                                                  the filters of one pass
+        the first window of every input row       nor now
         multiply; inputs and sums come, sums go   the slowest of the PEs and of the three busses
         the last position's sums out
- A bus delivers a word in one cycle to every PE that wants it (multicast), so a word crosses it once
+
+A bus delivers a word in one cycle to every PE that wants it (multicast), so a word crosses it once
 a pass. Chen, Krishna, Emer, Sze, "Eyeriss", JSSC 52(1), 2017, sections IV-A and V-B; section VI-A
 names these ramps as a reason for lost throughput.
 """
@@ -106,8 +106,9 @@ def _ramps(
 
 
 def _position(steps: Steps, nest: Nest, which: int) -> Steps:
-    """The steps with one column of one image left: one away from the padding at the first end (0),
-    or the last (-1).
+    """The steps with one column of one image left.
+
+    It is one away from the padding at the first end (0), or the last (-1).
 
     Images follow each other without a gap, so the ramps are of one.
     """
@@ -120,8 +121,10 @@ def _position(steps: Steps, nest: Nest, which: int) -> Steps:
 
 
 def _mean_bus_cycles(nest: Nest, machine: Machine, array: PeArray, counts: NestCounts) -> float:
-    """The slowest of the three busses over the whole stage, every word crossing once however many
-    PEs it goes to."""
+    """The slowest of the three busses over the whole stage.
+
+    Every word crosses once however many PEs it goes to.
+    """
     widths = {
         "activation": array.activation_bus,
         "weight": array.weight_bus,

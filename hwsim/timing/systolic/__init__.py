@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 class SystolicFolds:
-    """Folds of a systolic array in closed form. Nests whose sums cannot run down its columns run as
-    passes, in which every cell is fed by itself."""
+    """Folds of a systolic array in closed form.
+
+    Nests whose sums cannot run down its columns run as passes, in which every cell is fed by
+    itself.
+    """
 
     def refuses(self, nest: Nest, machine: Machine) -> str | None:
         """Cells take any nest that fits."""

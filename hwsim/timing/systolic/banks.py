@@ -1,11 +1,11 @@
-"""Bank conflicts: words that the rows of an array want in the same cycle from a buffer of several
-banks.
+"""Bank conflicts: words that an array's rows want in the same cycle from a buffer of several banks.
 
     bank = address mod banks, one word a bank and cycle
 
-    cycle t:  row 0 reads the word of vector t, row 1 that of vector t - 1, row 2 that of vector t -
-    2 ...   (skewed)
- A cycle in which three rows want words of one bank takes three. Rows that want the same word get it
+    cycle t:  row 0 reads the word of vector t, row 1 that of vector t - 1,
+              row 2 that of vector t - 2 ...                                 (skewed)
+
+A cycle in which three rows want words of one bank takes three. Rows that want the same word get it
 together; padding is not read.
 """
 
@@ -23,8 +23,9 @@ MOST_VECTORS = 4096  # of a fold, looked at; a longer stream goes on alike
 
 
 def conflict_cycles(addresses: Ints, banks: int) -> int:
-    """Cycles in which all words are read, fold following fold: the first rows are a fold ahead of
-    the last.
+    """Cycles in which all words are read, fold following fold.
+
+    The first rows are a fold ahead of the last.
 
     addresses [vectors, rows], PADDING where there is none.
     """

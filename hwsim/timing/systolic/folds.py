@@ -2,12 +2,13 @@
 
 A product does not fit the array at once; its pieces, folds, follow each other:
 
-    for each fold:                       stationary weights (or inputs)      stationary outputs
-        r rows x c columns stay          weights shift in from the top        sums, which shift out
-        at the bottom
-        T vectors stream through them    inputs from the left                 inputs from the left,
-        weights from the top
- The first vector needs r L + c - 1 cycles through the cells (L: the stages of a
+    for each fold:                      stationary weights (or inputs)   stationary outputs
+        r rows x c columns stay         weights shift in from the top    sums, which shift out at
+                                                                         the bottom
+        T vectors stream through them   inputs from the left             inputs from the left,
+                                                                         weights from the top
+
+The first vector needs r L + c - 1 cycles through the cells (L: the stages of a
 multiply-accumulate), each later one a cycle more. hwsim.oracle.registers steps every register of
 the same array; the two agree to the cycle.
 """
@@ -47,8 +48,10 @@ class FoldRules:
 
 @dataclass(frozen=True)
 class Folds:
-    """Folds in the order in which they run: rows and columns of cells in use, vectors that stream
-    past; arrays of one length."""
+    """Folds in the order in which they run, as arrays of one length.
+
+    They say rows and columns of cells in use, and vectors that stream past.
+    """
 
     rows: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int64]
@@ -57,8 +60,11 @@ class Folds:
 
 @dataclass(frozen=True)
 class Schedule:
-    """starts: the cycle in which each fold's first vector enters. cycles: until the last result has
-    left."""
+    """When folds run.
+
+    starts: the cycle in which each fold's first vector enters. cycles: until the last result has
+    left.
+    """
 
     starts: Floats
     cycles: float
@@ -78,9 +84,8 @@ def intervals(folds: Folds, timing: FoldRules, stationary: Stays) -> Floats:
     if stationary == "os":
         if not timing.overlap:
             return ends
-        busy = _draining(rows, timing) - (
-            folds.stream[1:] if timing.hidden else 1
-        )  # until a cell has a register free again
+        # until a cell has a register free again
+        busy = _draining(rows, timing) - (folds.stream[1:] if timing.hidden else 1)
         return np.maximum(stream, stream + busy)
     if not timing.overlap:
         return (
@@ -97,19 +102,18 @@ def intervals(folds: Folds, timing: FoldRules, stationary: Stays) -> Floats:
 def _shifting(
     rows: npt.NDArray[np.int64], after: npt.NDArray[np.int64], stages: int
 ) -> npt.NDArray[np.int64]:
-    """Cycles in which the next tile shifts in, row by row as the fold before lets go of its
-    rows."""
+    """Cycles of the next tile shifting in, row by row as the fold before lets go of its rows."""
     return np.asarray((np.minimum(rows, after) - 1) * stages + 1 + np.maximum(0, after - rows))
 
 
 def _behind_each_other(folds: Folds, timing: FoldRules) -> Floats:
-    """The same where cells take several cycles: vectors sink slower than tiles, so rows that
-    earlier folds hold are in the way."""
+    """The same where cells take several cycles.
+
+    Vectors sink slower than tiles, so rows that earlier folds hold are in the way.
+    """
     most = int(folds.rows.max())
-    depth, free = (
-        np.arange(most),
-        np.full(most, -np.inf),
-    )  # free: when a row has last been needed, from the current fold's start
+    # free: when a row has last been needed, from the current fold's start
+    depth, free = np.arange(most), np.full(most, -np.inf)
     found = np.zeros(len(folds.rows) - 1)
     for number, (rows, after, stream) in enumerate(
         zip(folds.rows[:-1], folds.rows[1:], folds.stream[:-1], strict=True)
@@ -121,8 +125,10 @@ def _behind_each_other(folds: Folds, timing: FoldRules) -> Floats:
 
 
 def latency(folds: Folds, timing: FoldRules, stationary: Stays) -> Floats:
-    """From a fold's first vector to its last result: skewed in, row by row, and out, column by
-    column."""
+    """From a fold's first vector to its last result.
+
+    Vectors are skewed in, row by row, and out, column by column.
+    """
     if stationary == "os":
         return (
             folds.stream
@@ -142,8 +148,10 @@ def _draining(rows: npt.NDArray[np.int64], timing: FoldRules) -> npt.NDArray[np.
 
 @dataclass(frozen=True)
 class Product:
-    """How a product M x N x K falls on an array: rows and columns hold two of the dims, the third
-    streams past."""
+    """How a product M x N x K falls on an array.
+
+    Rows and columns hold two of the dims, the third streams past.
+    """
 
     rows: int
     columns: int
@@ -151,8 +159,9 @@ class Product:
 
 
 def mapped(m: int, n: int, k: int, stationary: str) -> Product:
-    """Which dims stand still: outputs (M x N, K streams), weights (K x N, M streams) or inputs (K x
-    M, N streams).
+    """Which dims stand still, and which streams, by what stays.
+
+    Outputs are M x N, K streams; weights K x N, M streams; inputs K x M, N streams.
 
     Raises HwsimError for a letter pair that is none of os, ws, is.
     """
@@ -173,8 +182,9 @@ def product_folds(
     whole: bool = False,
     depth: int | None = None,
 ) -> Folds:
-    """The folds of a product on rows x columns cells: for column pieces: for strips of the stream:
-    for row pieces.
+    """The folds of a product on rows x columns cells.
+
+    They go for column pieces: for strips of the stream: for row pieces.
 
     whole: a partial fold takes as long as a full one. depth: vectors whose sums the accumulators
     hold (ws, is); the stream is cut into strips of it.

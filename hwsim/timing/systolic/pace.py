@@ -1,5 +1,4 @@
-"""A stage's folds on a systolic array: how long each step streams, what follows it, and what it
-waits for."""
+"""A stage's folds on a systolic array: how long a step streams, what follows, what it waits for."""
 
 from __future__ import annotations
 
@@ -25,16 +24,19 @@ Floats = npt.NDArray[np.float64]
 
 
 def run_folds(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
-    """Folds where the nest lies on the cells as they pass operands on; else passes, every cell fed
-    by itself."""
+    """Folds where the nest lies on the cells as they pass operands on.
+
+    Else passes, every cell fed by itself.
+    """
     if not is_systolic(nest, machine.compute_name):
         return run_on_array(nest, machine, dtype, pass_pace)
     return run_on_array(in_cells(nest, machine), machine, dtype, fold_pace)
 
 
 def in_cells(nest: Nest, machine: Machine) -> Nest:
-    """The nest with the tensor that stays in a systolic array's cells held there, where the nest
-    does not say so itself.
+    """The nest with the tensor that stays in a systolic array's cells held there.
+
+    It is added where the nest does not say so itself.
 
     par k on row, par n on column:        par k on row, par n on column:
       for m:                        ->      hold array: weights
@@ -125,8 +127,10 @@ def _rows(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps) -> F
 def _folds(
     nest: Nest, machine: Machine, array: SystolicArray, steps: Steps, dtype: str, short: Stays
 ) -> tuple[Folds, npt.NDArray[np.int64]]:
-    """The folds of a nest's steps, and the last step of each: slices of a reduction whose sums stay
-    are one fold."""
+    """The folds of a nest's steps, and the last step of each.
+
+    Slices of a reduction whose sums stay are one fold.
+    """
     view = nest.stage.view
     assert view is not None
     down, across = {"ws": (view.k, view.n), "is": (view.k, view.m), "os": (view.m, view.n)}[short]

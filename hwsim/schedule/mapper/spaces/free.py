@@ -37,8 +37,13 @@ MIXED_DIMS = 3  # beyond so many dims an axis is given to one dim at a time
 
 @FAMILIES.register("free")
 class FreeSpace:
-    """for <dims>: [first buffer] for <dims>: [other buffers] par <dims> on rows, columns: [PE
-    scratchpads] for <dims>."""
+    """Dims in any order, on either axis; a tensor may pass the memories that let it by.
+
+    for <dims>:                          [first buffer]
+      for <dims>:                        [other buffers]
+        par <dims> on rows, columns:     [PE scratchpads]
+          for <dims>
+    """
 
     rank = 2
     quick = False
@@ -93,8 +98,10 @@ class FreeSpace:
 def _skeletons(
     stage: Stage, machine: Machine, placement: Placement, dims: tuple[str, ...]
 ) -> Iterator[Skeleton]:
-    """Every choice of orders and bypasses: memories of the chip around the inner block, the PEs'
-    own inside."""
+    """Every choice of orders and bypasses.
+
+    Memories of the chip lie around the inner block, the PEs' own inside.
+    """
     first, *others = _memories(machine, "chip")
     cells = _memories(machine, "pe")
     windows = {
@@ -194,8 +201,7 @@ def _spreads(
 def _shares(
     stage: Stage, running: tuple[str, ...], size: int, mixed: bool
 ) -> Iterator[dict[str, int]]:
-    """Ways to give an axis of `size` to dims, whole or in even parts: to one, or to several at
-    once."""
+    """Ways to give an axis of `size` to one dim or several, whole or in even parts."""
     parts = {dim: {min(part, stage.extents[dim]) for part in cuts(size, size)} for dim in running}
     ways = (
         itertools.product(*(parts[dim] for dim in running))

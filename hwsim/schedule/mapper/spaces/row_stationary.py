@@ -1,12 +1,14 @@
-"""Row-stationary PE arrays: filter rows along the array's rows, output rows along its columns, sets
-of both beside.
+"""Row-stationary PE arrays: filter rows along the array's rows, output rows along its columns.
+
+Sets of both lie beside each other.
 
     for n, k, p, c tiles x:        outer block: input rows and sums in the global buffer
       for n, k, p, c folds:        [filter buffer]
         par c, k in sets, r on rows, p on columns
           for q:                   windows slide in the PEs' scratchpads
             for c, s, k            q channels and p filters of a PE, in the letters of Eyeriss
- Chen, Emer, Sze, "Eyeriss", ISCA 2016: e = p's spread, r and t = c's and k's, q and p = c's and k's
+
+Chen, Emer, Sze, "Eyeriss", ISCA 2016: e = p's spread, r and t = c's and k's, q and p = c's and k's
 cells.
 """
 
@@ -41,8 +43,10 @@ MOST_CUTS = 10
 
 @FAMILIES.register("row-stationary")
 class RowStationarySpace:
-    """Every e, r, t that fits the array; every q and p that fits a PE; tiles of n, k, p, c in the
-    buffer."""
+    """Every e, r, t that fits the array; every q and p that fits a PE; tiles in the buffer.
+
+    Tiles in the buffer are of n, k, p, c.
+    """
 
     rank = 1
     quick = True
@@ -118,8 +122,10 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
 def _spreads(
     stage: Stage, array: PeArray
 ) -> Iterator[tuple[tuple[int, ...], dict[str, tuple[tuple[str, int], ...]]]]:
-    """(e, r, t) as spreads of p, c and k: every e that leaves another number of sets, its sets
-    shared out to the full."""
+    """(e, r, t) as spreads of p, c and k.
+
+    There is every e that leaves another number of sets, its sets shared out to the full.
+    """
     size = stage.extents
     widest = {
         sets_of(array, size["r"], e): e

@@ -1,12 +1,12 @@
-"""Systolic arrays: a tile of weights in the cells, rows of activations streaming past, sums in
-accumulators.
+"""Systolic arrays: weights stay in the cells, activations stream past, accumulators take the sums.
 
     for m, n tiles x:              outer block: activations and outputs in the chip's buffer
       for m strips, n folds:       [accumulators]
         for taps, k folds:         [weight buffer]
           par k on rows, n on columns
             for m: one row a cycle
- The reduction is never cut outside the buffer, since sums that have left the accumulators do not
+
+The reduction is never cut outside the buffer, since sums that have left the accumulators do not
 come back.
 """
 
