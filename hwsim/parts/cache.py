@@ -1,11 +1,13 @@
 """An implicit memory: a set-associative cache that sees line addresses and decides by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from hwsim.describe import prefetchers
 from hwsim.describe.machine import PARTS, Machine, Memory
 from hwsim.describe.policies import POLICIES, names
+from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import Bandwidth, Duration, size_text
 from hwsim.errors import nearest
@@ -17,8 +19,13 @@ MOST_SHARERS = 1 << 20
 @PARTS.register("cache")
 @dataclass(frozen=True)
 class Cache(Memory):
-    """Write-allocate, write-back. `per: core` gives every core its own; capacity and bandwidth
-    are those of one instance.
+    """Lines of memory that were used last. `per: core` gives every core its own; capacity and
+    bandwidth are those of one instance.
+
+    writes: back, when a line leaves, or through, with every store. write_allocate: a store that
+    misses brings its line; else it passes by. inclusion: inclusive of the levels before it, whose
+    lines it all has; exclusive, with what left the level before it; or neither. prefetcher: which
+    lines it fetches before they are asked for (hwsim.describe.prefetchers).
 
     shared_by: so many cores share an instance of a cache of the chip, a power of two; 0 for all.
     core_bandwidth: what one core gets of a shared cache, None for all of it. ports: one for lines
@@ -42,6 +49,10 @@ class Cache(Memory):
     in_flight: int = count(default=0, least=0)
     set_busy: int = count(default=0, least=0)
     policy: str = "lru"
+    writes: Literal["back", "through"] = "back"
+    write_allocate: bool = True
+    inclusion: Literal["neither", "inclusive", "exclusive"] = "neither"
+    prefetcher: str = NONE
     energy: float | None = quantity("energy_pj_per_byte", default=None)
 
     @property
@@ -75,6 +86,14 @@ class Cache(Memory):
                 f"no policy {self.policy!r}; expected one of {', '.join(names())}"
                 f"{nearest(self.policy, names())}",
             )
+        elif self.prefetcher != NONE and self.prefetcher not in PREFETCHERS:
+            yield (
+                "prefetcher",
+                f"no prefetcher {self.prefetcher!r}; expected one of "
+                f"{', '.join(prefetchers.names())}{nearest(self.prefetcher, PREFETCHERS)}",
+            )
+        elif self.prefetcher != NONE and self.inclusion == "exclusive":
+            yield "prefetcher", "an exclusive cache has only what left another; expected none"
         elif refusal := POLICIES[self.policy].refuses(self.ways):
             yield "policy", f"{refusal}; expected that or another policy"
         elif self.capacity > LARGEST:
@@ -110,3 +129,26 @@ def caches_of(machine: Machine) -> list[tuple[str, Cache]]:
         for name in machine.chain("activation")[::-1]
         if isinstance(part := machine.parts[name], Cache)
     ]
+
+
+def faults_of_chain(caches: Sequence[tuple[str, Cache]]) -> Iterator[tuple[str, str]]:
+    """What does not go together along a chain, the first level first: (cache, what)."""
+    through = True
+    for number, (name, cache) in enumerate(caches):
+        above = caches[number - 1][1] if number else None
+        if cache.inclusion == "exclusive":
+            if above is None:
+                yield name, "exclusive of nothing: it is the first level; expected it further out"
+            elif above.writes == "through" or not above.write_allocate:
+                yield (
+                    name,
+                    f"exclusive, behind {caches[number - 1][0]} that passes stores on; expected it "
+                    f"behind one that writes back and allocates",
+                )
+        if cache.writes == "through" and not through:
+            yield (
+                name,
+                "writes through, behind a level that writes back; expected writes: back, or "
+                "through in all levels before it",
+            )
+        through = through and cache.writes == "through"

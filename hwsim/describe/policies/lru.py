@@ -1,7 +1,7 @@
 """LRU: the line that was used longest ago leaves.
 
 A set's places hold its lines in order of use, youngest first, so the policy keeps no words: the
-look-up moves the lines (hwsim.timing.caches.sets.look_up).
+look-up moves the lines (hwsim.timing.caches.look_ups.look_up).
 """
 
 from __future__ import annotations

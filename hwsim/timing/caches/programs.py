@@ -15,7 +15,7 @@ import numpy as np
 from hwsim.compiled import about_to_run
 from hwsim.describe.policies import POLICIES, names
 from hwsim.timing.caches.loads import Level, Program, Range, Reference
-from hwsim.timing.caches.sets import EMPTY, FOUND, Ints, inline, jit, look_up_by
+from hwsim.timing.caches.look_ups import EMPTY, FOUND, Ints, inline, jit, look_up_by
 
 # levels[level]: where it starts in tags, sets, ways, log2 of a line's bytes, the policy's number,
 # words of a set

@@ -13,29 +13,33 @@ from math import prod
 import numpy as np
 
 from hwsim.compiled import about_to_run
+from hwsim.describe import prefetchers
 from hwsim.describe.policies import POLICIES, names
+from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import NO_VECTORS, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
-from hwsim.parts.cache import Cache
+from hwsim.parts.cache import Cache, faults_of_chain
 from hwsim.results.result import Sampling
-from hwsim.timing.caches.remembered import once
-from hwsim.timing.caches.sets import (
+from hwsim.timing.caches.look_ups import (
     BY_DISTANCE,
     FAR,
+    KINDS,
     LAST_MISS,
     MISSES,
+    NEITHER,
+    PREFETCHES,
     READS,
     SHARED_BY_ALL,
     WORDS,
     WRITEBACKS,
     WRITES,
-    Caches,
     Ints,
-    flush,
 )
+from hwsim.timing.caches.remembered import once
+from hwsim.timing.caches.sets import Caches, flush
 from hwsim.timing.caches.walk import (
     ITERATIONS,
     SKIP_BATCH,
@@ -57,6 +61,7 @@ SUM_BYTES = 4  # partial sums are at least this wide
 WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024
 KEPT_LOOKUPS = 1 << 20
 ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
+INCLUSIONS = ("neither", "inclusive", "exclusive")  # by NEITHER, INCLUSIVE, EXCLUSIVE
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
@@ -64,13 +69,15 @@ NOWHERE = -1  # axes of a tensor that this stage does not have
 class LevelTraffic:
     """Lines of one tensor at one cache (or DRAM).
 
-    They are looked up for reading and writing, missed, written back.
+    They are looked up for reading and writing, missed, written back (or handed down to an exclusive
+    cache), and brought before they were asked for.
     """
 
     reads: float
     writes: float
     misses: float
     writebacks: float
+    prefetches: float = 0.0
 
     def __add__(self, other: LevelTraffic) -> LevelTraffic:
         return LevelTraffic(
@@ -78,6 +85,7 @@ class LevelTraffic:
             self.writes + other.writes,
             self.misses + other.misses,
             self.writebacks + other.writebacks,
+            self.prefetches + other.prefetches,
         )
 
 
@@ -156,6 +164,17 @@ class AddressSpace:
         return self.names.index(name)
 
 
+def _is_plain(cache: Cache) -> bool:
+    """Does it write back what it allocates, and nothing else (hwsim.timing.caches.sets)?"""
+    others = (cache.writes, cache.write_allocate, cache.inclusion, cache.prefetcher)
+    return others == ("back", True, INCLUSIONS[NEITHER], NONE)
+
+
+def _notes(cache: Cache, streams: int) -> int:
+    """Words that its prefetcher keeps."""
+    return 0 if cache.prefetcher == NONE else PREFETCHERS[cache.prefetcher].words(streams)
+
+
 class ImplicitChain:
     """A machine's caches, first level first, warm from one stage of a layer to the next."""
 
@@ -168,6 +187,8 @@ class ImplicitChain:
                 f"caches with lines of {sorted(lines)} bytes; expected one line size along the "
                 f"chain"
             )
+        for name, what in faults_of_chain(caches):
+            raise HwsimError(f"{name}: {what}")
         self.names = [name for name, _ in caches]
         self.space = space
         self.line = lines.pop()
@@ -185,9 +206,17 @@ class ImplicitChain:
                     int(cache.sets & (cache.sets - 1) == 0),
                     names().index(cache.policy),
                     cache.ways + POLICIES[cache.policy].words(cache.ways),
+                    int(all(_is_plain(one) for _, one in caches)),
+                    int(cache.writes == "through"),
+                    int(cache.write_allocate),
+                    INCLUSIONS.index(cache.inclusion),
+                    prefetchers.names().index(cache.prefetcher),
                 ]
             )
             offset += copies * cache.sets * rows[-1][WORDS]
+            words = _notes(cache, len(space.names))
+            rows[-1] += [offset, words]
+            offset += copies * words
         if space.end // self.line >= 1 << 30:
             raise HwsimError(
                 f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines "
@@ -218,7 +247,7 @@ class ImplicitChain:
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
-        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), 4), np.int64)
+        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), KINDS), np.int64)
         flush(self.state, stats)
         return self.traffic(stats[0].astype(float))
 
@@ -233,6 +262,7 @@ class ImplicitChain:
                         float(row[WRITES]),
                         float(row[MISSES]),
                         float(row[WRITEBACKS]),
+                        float(row[PREFETCHES]),
                     )
                     found[name, buffer] = (
                         found[name, buffer] + lines if (name, buffer) in found else lines
@@ -286,7 +316,7 @@ def run_stream(
         log2_of(lanes),
         plan.batches,
     )
-    stats = np.zeros((plan.count, len(chain.names) + 1, len(chain.space.names), 4), np.int64)
+    stats = np.zeros((plan.count, len(chain.names) + 1, len(chain.space.names), KINDS), np.int64)
     counted, work = np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     about_to_run(walk)

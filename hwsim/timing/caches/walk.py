@@ -25,16 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.sets import (
-    POLICY,
-    READS,
-    WAYS,
-    WRITES,
-    Ints,
-    inline,
-    jit,
-    touch,
-)
+from hwsim.timing.caches.look_ups import PLAIN, POLICY, READS, WAYS, WRITES, Ints, inline, jit
+from hwsim.timing.caches.sets import touch
 
 Flags = npt.NDArray[np.bool_]
 
@@ -279,7 +271,19 @@ def _touch_box(
             vectors += -(-run >> vector_shift)
             for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
                 stats[window, 0, tensor, WRITES if write else READS] += 1
-                touch(tags, levels, starts, crowds, slot, line, write, tensor, stats, window)
+                touch(
+                    tags,
+                    levels,
+                    starts,
+                    crowds,
+                    line_shift,
+                    slot,
+                    line,
+                    write,
+                    tensor,
+                    stats,
+                    window,
+                )
                 if recording:
                     _keep(kept, line - base, tensor, write)
             start = end
@@ -469,7 +473,8 @@ def _end_step(kept: Any, levels: Any) -> None:
     kept.state[RECORDED_STEPS] += 1
     if used > first:
         before = kept.rows[row, LOOKUPS] if used == first + 1 else kept.runs[used - 2, END]
-        same = length == begin - before and length <= levels[0, WAYS] and levels[0, POLICY] == 0
+        same = length == begin - before and length <= levels[0, WAYS]
+        same = same and levels[0, POLICY] == 0 and levels[0, PLAIN] == 1
         for number in range(length if same else 0):
             same = same and kept.lookups[begin + number] == kept.lookups[before + number]
         if same:
@@ -494,6 +499,7 @@ def _replay(
     levels: Any,
     starts: Any,
     crowds: Any,
+    line_shift: int,
     stats: Any,
     window: int,
     count: int,
@@ -518,7 +524,19 @@ def _replay(
             code = kept.lookups[lookup]
             tensor = code >> 1 & (TENSORS - 1)
             line = (code >> 13) + bases[slot * count + tensor]
-            touch(tags, levels, starts, crowds, slot, line, code & 1, tensor, stats, window)
+            touch(
+                tags,
+                levels,
+                starts,
+                crowds,
+                line_shift,
+                slot,
+                line,
+                code & 1,
+                tensor,
+                stats,
+                window,
+            )
             if not whole:
                 stats[window, 0, tensor, WRITES if code & 1 else READS] += times
         todo -= times
@@ -601,6 +619,7 @@ def walk(
                             levels,
                             starts,
                             crowds,
+                            line_shift,
                             stats,
                             window,
                             count,

@@ -89,7 +89,7 @@ def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
     found: Accesses = {}
     for (level, tensor), lines in traffic.items():
         name = machine.dram_name if level == "dram" else level
-        filled = 0 if level == "dram" else lines.misses
+        filled = 0 if level == "dram" else lines.misses + lines.prefetches
         reads, writes = round(lines.reads), round(lines.writes + filled)
         found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
     return found

@@ -10,7 +10,6 @@ for i:
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import prod
 
 from hwsim.describe.machine import Machine
@@ -80,9 +79,9 @@ def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) 
     caches = caches_of(machine)
     first = caches[0][1]
     needed = {caches[0][0]: asked / first.copies(units) / first.bandwidth.bytes_per_cycle(clock)}
-    for (inner, _), (name, cache) in pairwise(caches):
-        rows = [lines for (level, _), lines in traffic.items() if level == inner]
-        ways = (sum(row.misses for row in rows), sum(row.writebacks for row in rows))
+    for name, cache in caches[1:]:
+        rows = [lines for (level, _), lines in traffic.items() if level == name]
+        ways = (sum(row.reads for row in rows), sum(row.writes for row in rows))
         moved = cache.line * (max(ways) if cache.ports == "separate" else sum(ways))
         needed[name] = moved / cache.copies(units) / cache.bandwidth.bytes_per_cycle(clock)
         if cache.core_bandwidth is not None:

@@ -1,0 +1,299 @@
+"""Caches that do more than write back what they allocate, compiled with Numba.
+
+    write-through   a store passes on to the next level; lines are never dirty
+    no allocation   a store that misses passes by
+    inclusive       has every line of the levels above: what leaves it leaves them
+    exclusive       has what left the level above, clean or dirty; a hit moves the line up again,
+                    and what another core's caches above it have comes from there
+    prefetcher      brings lines before they are asked for (hwsim.describe.prefetchers)
+
+What arrives at a level is a load, a store or a line that left the level above:
+
+    load(level):   found, or brought from below; what had to leave goes down
+    store(level):  a load that makes the line dirty, or passes on, or both
+    leave(level):  a line goes down, as far as somebody keeps it
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.describe.prefetchers import PAGE
+from hwsim.timing.caches.look_ups import (
+    ALLOCATE,
+    COPIES,
+    EMPTY,
+    EXCLUSIVE,
+    FETCH,
+    FOUND,
+    INCLUSION,
+    INCLUSIVE,
+    MISSES,
+    NOTE_WORDS,
+    NOTES,
+    POLICY,
+    PREFETCHER,
+    PREFETCHES,
+    READS,
+    SHARING,
+    THROUGH,
+    WAYS,
+    WRITEBACKS,
+    WRITES,
+    inline,
+    jit,
+    look_up_in,
+    owner,
+    part_of_a_kernel,
+    set_of,
+)
+from hwsim.timing.caches.prefetching import compiled_for_all
+
+_ahead = compiled_for_all(part_of_a_kernel)
+
+
+@jit
+def load(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    slot: int,
+    level: int,
+    line: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+    line_shift: int,
+) -> int:
+    """A load of a line; returns the level that had it.
+
+    The caller counts it as a read of `level`.
+    """
+    found = _bring(tags, levels, starts, slot, level, line, 0, 1, tensor, stats, window)
+    _prefetch(
+        tags, levels, starts, slot, level, found, line, found, tensor, stats, window, line_shift
+    )
+    return int(found)
+
+
+@jit
+def store(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    slot: int,
+    level: int,
+    line: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+    line_shift: int,
+) -> int:
+    """A store to a line; returns the level that had it, the number of levels for DRAM.
+
+    The caller counts it as a write of `level`.
+    """
+    last, first = len(levels), -1
+    while level < last:
+        through = levels[level, THROUGH]
+        if levels[level, ALLOCATE] or _place(tags, levels, slot, level, line) >= 0:
+            dirty, fetch = 0 if through else 1, levels[level, FETCH]
+            found = _bring(
+                tags, levels, starts, slot, level, line, dirty, fetch, tensor, stats, window
+            )
+            asked = found if fetch else level
+            _prefetch(
+                tags,
+                levels,
+                starts,
+                slot,
+                level,
+                asked,
+                line,
+                found,
+                tensor,
+                stats,
+                window,
+                line_shift,
+            )
+            first = found if first < 0 else first
+            if not through:
+                return int(first)
+        else:
+            stats[window, level, tensor, MISSES] += 1
+        level += 1
+        stats[window, level, tensor, WRITES] += 1
+    return int(last if first < 0 else first)
+
+
+@jit
+def _bring(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    slot: int,
+    level: int,
+    line: int,
+    dirty: int,
+    fetch: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+) -> int:
+    """Put a line into a level, and into all that are asked for it on the way down.
+
+    fetch: is it loaded from below where the level lacks it? Returns the level that had it, or that
+    was not asked for it.
+    """
+    last = len(levels)
+    while True:
+        victim = look_up_in(levels, level, slot, tags, line, dirty)
+        if victim == FOUND:
+            return level
+        stats[window, level, tensor, MISSES] += 1
+        below = level + 1
+        if fetch and below < last and levels[below, INCLUSION] == EXCLUSIVE:
+            # the line makes room for the one that takes its place
+            stats[window, below, tensor, READS] += 1
+            tag = take_out(tags, levels, slot, below, line)
+            leave(tags, levels, starts, slot, level, victim, stats, window)
+            if tag >= 0:
+                if tag & 1:
+                    tags[_place(tags, levels, slot, level, line)] |= 1
+                return below
+            if _a_peer_has(tags, levels, slot, below, line):
+                return below
+            stats[window, below, tensor, MISSES] += 1
+            below += 1
+        else:
+            leave(tags, levels, starts, slot, level, victim, stats, window)
+        if not fetch:
+            return below
+        stats[window, below, tensor, READS] += 1
+        if below == last:
+            return last
+        level, dirty = below, 0
+
+
+@jit
+def leave(
+    tags: Any, levels: Any, starts: Any, slot: int, level: int, victim: int, stats: Any, window: int
+) -> None:
+    """What left a level, line * 2 + dirty, goes down; nothing for EMPTY."""
+    last = len(levels)
+    while victim >= 0:
+        line, dirty = victim >> 1, victim & 1
+        tensor = owner(starts, line)
+        if levels[level, INCLUSION] == INCLUSIVE:
+            dirty |= _withdraw(tags, levels, starts, slot, level, line, stats, window)
+        below = level + 1
+        kept = below < last and levels[below, INCLUSION] == EXCLUSIVE
+        if not dirty and not kept:
+            return
+        stats[window, level, tensor, WRITEBACKS] += 1
+        stats[window, below, tensor, WRITES] += 1
+        if below == last:
+            return
+        passes = not kept and not levels[below, ALLOCATE]
+        level = below
+        if passes and _place(tags, levels, slot, below, line) < 0:
+            victim = line << 1 | dirty
+        else:
+            victim = look_up_in(levels, below, slot, tags, line, dirty)
+
+
+@jit
+def _a_peer_has(tags: Any, levels: Any, slot: int, level: int, line: int) -> bool:
+    """Does a cache of another core have a line, above the same exclusive one?
+
+    That one knows, and the line comes from there. It stays there too.
+    """
+    group = slot >> levels[level, SHARING]
+    for upper in range(level):
+        for copy in range(levels[upper, COPIES]):
+            other = copy << levels[upper, SHARING]
+            if other >> levels[level, SHARING] != group or copy == slot >> levels[upper, SHARING]:
+                continue
+            if _place(tags, levels, other, np.int64(upper), line) >= 0:
+                return True
+    return False
+
+
+@jit
+def _withdraw(
+    tags: Any, levels: Any, starts: Any, slot: int, level: int, line: int, stats: Any, window: int
+) -> int:
+    """Take a line out of every cache above one that has to have it; was it dirty there?"""
+    dirty, group = 0, slot >> levels[level, SHARING]
+    for upper in range(level):
+        for copy in range(levels[upper, COPIES]):
+            other = copy << levels[upper, SHARING]
+            if other >> levels[level, SHARING] == group:
+                tag = take_out(tags, levels, other, np.int64(upper), line)
+                if tag >= 0 and tag & 1:
+                    stats[window, upper, owner(starts, line), WRITEBACKS] += 1
+                    dirty = 1
+    return dirty
+
+
+@jit
+def _prefetch(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    slot: int,
+    level: int,
+    asked: int,
+    line: int,
+    found: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+    line_shift: int,
+) -> None:
+    """Every level that was asked, from `level` to `asked`, may bring another line.
+
+    found: the level that had this one.
+    """
+    for at in range(level, min(asked + 1, len(levels))):
+        prefetcher = levels[at, PREFETCHER]
+        if prefetcher == 0:
+            continue
+        copy = slot >> levels[at, SHARING]
+        first = levels[at, NOTES] + copy * levels[at, NOTE_WORDS]
+        other = _ahead(prefetcher, tags, first, tensor, line, 1 if at < found else 0)
+        lines = PAGE >> line_shift
+        if other < 0 or other // lines != line // lines:
+            continue
+        if _place(tags, levels, slot, at, other) < 0:
+            stats[window, at, tensor, PREFETCHES] += 1
+            stats[window, at, tensor, MISSES] -= 1  # _bring counts one, which nobody waited for
+            _bring(tags, levels, starts, slot, at, other, 0, 1, tensor, stats, window)
+
+
+@inline
+def _place(tags: Any, levels: Any, slot: int, level: int, line: int) -> int:
+    """Where a line stands in its set of a level, -1 where it does not."""
+    first = np.int64(set_of(levels, level, slot, line))
+    for place in range(first, first + levels[level, WAYS]):
+        if tags[place] >> 1 == line:
+            return place
+    return -1
+
+
+@jit
+def take_out(tags: Any, levels: Any, slot: int, level: int, line: int) -> int:
+    """Take a line out of its set of a level; its tag, EMPTY where it is not there."""
+    place = _place(tags, levels, slot, level, line)
+    if place < 0:
+        return EMPTY
+    tag = int(tags[place])
+    if levels[level, POLICY] == 0:  # places are in order of use: those behind it move up
+        end = np.int64(set_of(levels, level, slot, line)) + levels[level, WAYS] - 1
+        for other in range(place, end):
+            tags[other] = tags[other + 1]
+        place = end
+    tags[place] = EMPTY
+    return tag

@@ -1,0 +1,296 @@
+"""Caches that write through, include, exclude or prefetch, beside each written plainly."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+import hwsim
+from hwsim.describe.machine import load_machine
+from hwsim.describe.prefetchers import NONE, PREFETCHERS
+from hwsim.describe.settings import read_settings
+from hwsim.errors import HwsimError
+from hwsim.parts.cache import Cache
+from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
+from tests.test_caches import accesses, cache, one_core, product_nest
+
+STREAM = 0
+
+
+class Plain:
+    """Levels of LRU sets, each a list of lines, the oldest first, and which of its lines are dirty.
+
+    A load asks level after level, recursively, and a line that has to go is handed to the next.
+    """
+
+    def __init__(self, levels: list[Cache]) -> None:
+        self.levels = levels
+        self.sets = [[list[int]() for _ in range(level.sets)] for level in levels]
+        self.dirty = [set[int]() for _ in levels]
+        self.misses, self.back, self.ahead = ([0] * len(levels) for _ in range(3))
+        self.reads = self.writes = 0
+        self.ahead_of = [GUESSES[level.prefetcher]() for level in levels]
+
+    def touch(self, line: int, write: bool, stream: int) -> None:
+        if write:
+            self.store(0, line, stream)
+        else:
+            self.load(0, line, stream)
+
+    def holds(self, at: int, line: int) -> bool:
+        return line in self.set_of(at, line)
+
+    def set_of(self, at: int, line: int) -> list[int]:
+        return self.sets[at][line % self.levels[at].sets]
+
+    def store(self, at: int, line: int, stream: int) -> None:
+        if at == len(self.levels):
+            self.writes += 1
+            return
+        level, through = self.levels[at], self.levels[at].writes == "through"
+        if level.write_allocate or self.holds(at, line):
+            self.load(at, line, stream, fetches=level.write_fetch)
+            if not through:
+                self.dirty[at].add(line)
+                return
+        else:
+            self.misses[at] += 1
+        self.store(at + 1, line, stream)
+
+    def load(self, at: int, line: int, stream: int, fetches: bool = True) -> None:
+        asked: list[tuple[int, bool]] = []
+        self.bring(at, line, fetches, asked)
+        for level, missed in asked:
+            other = self.ahead_of[level](stream, line, missed)
+            same_page = other is not None and other // 256 == line // 256  # 4096 / 16
+            if other is not None and other >= 0 and same_page and not self.holds(level, other):
+                self.ahead[level] += 1
+                self.misses[level] -= 1
+                self.bring(level, other, True, [])
+
+    def bring(self, at: int, line: int, fetches: bool, asked: list[tuple[int, bool]]) -> None:
+        if at == len(self.levels):
+            self.reads += 1
+            return
+        held = self.holds(at, line)
+        asked.append((at, not held))
+        if held:
+            self.set_of(at, line).remove(line)
+            self.set_of(at, line).append(line)
+            return
+        self.misses[at] += 1
+        swaps = at + 1 < len(self.levels) and self.levels[at + 1].inclusion == "exclusive"
+        if fetches and swaps:
+            taken = self.holds(at + 1, line)
+            was_dirty = self.take_out(at + 1, line)
+            self.insert(at, line)
+            if was_dirty:
+                self.dirty[at].add(line)
+            if not taken:
+                self.misses[at + 1] += 1
+                self.bring(at + 2, line, True, asked)
+            return
+        self.insert(at, line)
+        if fetches:
+            self.bring(at + 1, line, True, asked)
+
+    def take_out(self, at: int, line: int) -> bool:
+        """Was the line dirty?"""
+        if self.holds(at, line):
+            self.set_of(at, line).remove(line)
+        dirty = line in self.dirty[at]
+        self.dirty[at].discard(line)
+        return dirty
+
+    def insert(self, at: int, line: int) -> None:
+        lines = self.set_of(at, line)
+        lines.append(line)
+        if len(lines) > self.levels[at].ways:
+            victim = lines.pop(0)
+            self.leave(at, victim, victim in self.dirty[at])
+
+    def leave(self, at: int, line: int, dirty: bool) -> None:
+        self.dirty[at].discard(line)
+        if self.levels[at].inclusion == "inclusive":
+            for upper in range(at):
+                was_dirty = self.take_out(upper, line)
+                self.back[upper] += was_dirty
+                dirty = dirty or was_dirty
+        below = at + 1
+        kept = below < len(self.levels) and self.levels[below].inclusion == "exclusive"
+        if not dirty and not kept:
+            return
+        self.back[at] += 1
+        if below == len(self.levels):
+            self.writes += 1
+            return
+        if self.holds(below, line):
+            self.set_of(below, line).remove(line)
+            self.set_of(below, line).append(line)
+        elif not kept and not self.levels[below].write_allocate:
+            self.leave(below, line, dirty)
+            return
+        else:
+            if dirty:
+                self.dirty[below].add(line)
+            self.insert(below, line)
+        if dirty:
+            self.dirty[below].add(line)
+
+
+class Nobody:
+    def __call__(self, stream: int, line: int, missed: bool) -> int | None:
+        return None
+
+
+class NextLine:
+    def __call__(self, stream: int, line: int, missed: bool) -> int | None:
+        return line + 1 if missed else None
+
+
+class Stride:
+    """By stream the lines it went to, without repeats."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, list[int]] = {}
+
+    def __call__(self, stream: int, line: int, missed: bool) -> int | None:
+        path = self.seen.setdefault(stream, [])
+        if path[-1:] == [line]:
+            return None
+        path.append(line)
+        steps = [after - before for before, after in pairwise(path)]
+        even = len(steps) > 1 and steps[-1] == steps[-2]
+        return line + steps[-1] if even else None
+
+
+GUESSES: dict[str, Any] = {NONE: Nobody, "next-line": NextLine, "stride": Stride}
+
+
+def some_chain(dice: random.Random) -> list[Cache]:
+    """Two or three levels, whose features go together."""
+    levels: list[Cache] = []
+    through = True
+    for number in range(dice.choice((2, 3))):
+        through = through and dice.random() < 0.4
+        allocates = dice.random() < 0.7
+        above = levels[-1] if levels else None
+        may_exclude = above is not None and above.writes == "back" and above.write_allocate
+        kinds = ["neither", "inclusive", *(["exclusive"] if may_exclude else [])]
+        inclusion = dice.choice(kinds) if number else "neither"
+        prefetcher = NONE if inclusion == "exclusive" else dice.choice(sorted(GUESSES))
+        levels.append(
+            cache(
+                16 * dice.choice((4, 8)) << 2 * number,
+                16,
+                dice.choice((2, 4)),
+                fetch=dice.random() < 0.8,
+                writes="through" if through else "back",
+                write_allocate=allocates,
+                inclusion=inclusion,
+                prefetcher=prefetcher,
+            )
+        )
+    return levels
+
+
+@pytest.mark.slow(keep=40)
+@pytest.mark.parametrize("seed", range(400))
+def test_equal_to_plain_levels(seed: int) -> None:
+    """Misses, lines handed down and lines fetched ahead of every level, DRAM, and what is left."""
+    dice = random.Random(seed)
+    nest = product_nest(dice.randint(3, 17), dice.randint(3, 24), dice.randint(3, 12), 3, 4)
+    levels = some_chain(dice)
+    traffic, chain = one_core(nest, levels)
+    plain = Plain(levels)
+    starts = chain.state.starts.tolist()
+    for line, write in accesses(nest, 16, chain.space):
+        stream = sum(line >= start for start in starts) - 1
+        plain.touch(line, write, stream)
+
+    def total(level: int, what: str) -> float:
+        return sum(
+            getattr(row, what) for (name, _), row in traffic.items() if name == f"l{level + 1}"
+        )
+
+    for at in range(len(levels)):
+        assert total(at, "misses") == plain.misses[at]
+        assert total(at, "writebacks") == plain.back[at]
+        assert total(at, "prefetches") == plain.ahead[at]
+    dram = [row for (name, _), row in traffic.items() if name == "dram"]
+    assert sum(row.reads for row in dram) == plain.reads  # type: ignore[attr-defined]
+    assert sum(row.writes for row in dram) == plain.writes  # type: ignore[attr-defined]
+    flushed = chain.flush()
+    distinct = set().union(*plain.dirty)
+    written = sum(row.writes for (name, _), row in flushed.items() if name == "dram")
+    assert written == len(distinct)
+
+
+def test_every_prefetcher_has_a_plain_twin() -> None:
+    assert set(GUESSES) == {NONE, *PREFETCHERS}
+
+
+def test_a_stream_that_is_fetched_ahead_misses_less_and_moves_no_less() -> None:
+    nest = product_nest(64, 64, 4, 1, 64)
+    plain, _ = one_core(nest, [cache(1024, 64, 4)])
+    ahead, _ = one_core(nest, [cache(1024, 64, 4, prefetcher="stride")])
+    misses = [
+        sum(row.misses for (at, _), row in one.items() if at == "l1") for one in (plain, ahead)
+    ]
+    reads = [
+        sum(row.reads for (at, _), row in one.items() if at == "dram") for one in (plain, ahead)
+    ]
+    assert misses[1] < misses[0] and reads[1] >= reads[0]
+
+
+def test_an_exclusive_level_adds_its_room_and_an_inclusive_one_does_not() -> None:
+    """12 lines in a loop fit 4 + 8 ways that hold different lines, and no others."""
+    found = {}
+    for inclusion in ("neither", "inclusive", "exclusive"):
+        levels = [cache(4 * 64, 64, 4), cache(8 * 64, 64, 8, inclusion=inclusion)]
+        nest = product_nest(1, 12 * 16, 20, 1, 16)
+        traffic, _ = one_core(nest, levels)
+        found[inclusion] = sum(row.reads for (at, _), row in traffic.items() if at == "dram")
+    assert found["exclusive"] < found["neither"] <= found["inclusive"]
+
+
+def test_cores_that_share_an_exclusive_level_bring_a_line_once() -> None:
+    """All 64 cores read B; the eight of an L3 get it from each other."""
+    settings = read_settings(["parts.l3.inclusion=exclusive"])
+    moved = [
+        hwsim.simulate("gemm:512,256,256", machine, "direct").layers[0].dram_read_bytes
+        for machine in (load_machine("epyc-7763"), load_machine("epyc-7763", settings))
+    ]
+    assert moved[1] == pytest.approx(moved[0], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ([{"inclusion": "exclusive"}], "exclusive of nothing"),
+        ([{"writes": "through"}, {"inclusion": "exclusive"}], "passes stores on"),
+        ([{}, {"writes": "through"}], "behind a level that writes back"),
+    ],
+)
+def test_what_does_not_go_together_is_named(levels: list[dict[str, str]], expected: str) -> None:
+    nest = product_nest(4, 4, 4, 2, 2)
+    caches = [(f"l{number}", cache(256, 16, 2, **level)) for number, level in enumerate(levels)]
+    with pytest.raises(HwsimError, match=expected):
+        ImplicitChain(caches, 1, AddressSpace([nest.stage]))
+
+
+def test_a_cpu_with_a_prefetcher_waits_less_for_a_stream() -> None:
+    plain = load_machine("toy-cpu")
+    first = next(name for name, part in plain.parts.items() if isinstance(part, Cache))
+    one = f"parts.{first}.in_flight=1"
+    plain = load_machine("toy-cpu", read_settings([one]))
+    ahead = load_machine("toy-cpu", read_settings([one, f"parts.{first}.prefetcher=next-line"]))
+    layer = "gemm:4,256,64"
+    times = [
+        hwsim.simulate(layer, machine, "direct", dataflow="loops:order=ikj").seconds
+        for machine in (plain, ahead)
+    ]
+    assert times[1] < times[0]
