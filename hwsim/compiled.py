@@ -15,7 +15,8 @@ from typing import Any
 
 from hwsim import private
 
-CACHES, POLICIES = "caches", "policies"  # folders whose functions are compiled into kernels
+# folders whose functions are compiled into kernels
+CACHES, POLICIES, PREFETCHERS = "caches", "policies", "prefetchers"
 _lock = threading.Lock()
 _locating = threading.Lock()
 _say: list[Callable[[str], None]] = []
@@ -116,14 +117,15 @@ def _digest() -> str:
     found = hashlib.sha256(numba.__version__.encode())
     for path in sorted(private.PACKAGE.rglob("*.py")):
         content = path.read_bytes()
-        if b"\n@jit\n" in content or path.parent.name in (CACHES, POLICIES):
+        if b"\n@jit\n" in content or path.parent.name in (CACHES, POLICIES, PREFETCHERS):
             found.update(content)
-    for source in sources_of_strangers():
-        found.update(source)
+    for folder in (POLICIES, PREFETCHERS):
+        for source in sources_of_strangers(f"hwsim.describe.{folder}"):
+            found.update(source)
     return found.hexdigest()[:16]
 
 
-def sources_of_strangers(groups: str = f"hwsim.describe.{POLICIES}") -> Iterator[bytes]:
+def sources_of_strangers(groups: str) -> Iterator[bytes]:
     """Installed packages with entry points in groups that begin so.
 
     They come with their entry points and all their modules. Unless others are asked for, those

@@ -63,6 +63,7 @@ def test_the_objective_is_one_of_autos() -> None:
         ("dataflows", "rows-first"),
         ("algorithms", "textbook"),
         ("policies", "youngest-leaves"),
+        ("prefetchers", "two-lines"),
         ("formats", "pairs"),
         ("references", "by-hand"),
         ("lessons", "halving"),
@@ -119,6 +120,15 @@ def test_a_strangers_engine_and_sampler_run_a_sweep(tmp_path: Path) -> None:
     run = hwsim("sweep", str(sweep), "--engine", "backwards", "--sampler", "every-other", "--json")
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["points"] == 3
+
+
+def test_a_strangers_prefetcher_is_compiled_into_the_caches(tmp_path: Path) -> None:
+    """Every second of eight lines in a row misses: it brings the one two behind it."""
+    trace = tmp_path / "row.din"
+    trace.write_text("".join(f"0 {64 * line:x}\n" for line in range(8)))
+    words = ("cache", "--trace", str(trace), "--level", "1KiB:2:64,two-lines", "--json", "-")
+    (level,) = json.loads(hwsim(*words).stdout)["levels"]
+    assert (level["misses"], level["prefetches"]) == (4, 4)
 
 
 def test_a_strangers_collective_moves_what_it_says() -> None:

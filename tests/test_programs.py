@@ -149,6 +149,9 @@ def test_a_trace_of_either_kind(tmp_path: Path) -> None:
         ("0 10\n", "1KiB:2", "expected SIZE:WAYS:LINE"),
         ("0 10\n", "1KiB:2:60", "a power of two"),
         ("0 10\n", "1000 B:2:64", "no whole sets"),
+        ("0 10\n", "1KiB:2:64,strid", "did you mean 'stride'"),
+        ("0 10\n", "1KiB:2:64,stride,next-line", "expected one"),
+        ("0 10\n", "1KiB:2:64,exclusive", "exclusive of nothing"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, level: str, expected: str, tmp_path: Path) -> None:
@@ -157,6 +160,75 @@ def test_what_is_wrong_is_named(text: str, level: str, expected: str, tmp_path: 
     result = CliRunner().invoke(main, ["cache", "--trace", str(path), "--level", level])
     assert result.exit_code == 2
     assert expected in result.output
+
+
+@pytest.mark.slow(keep=10)
+@pytest.mark.parametrize("seed", range(60))
+def test_pycachesims_convention_as_it_was_seen(seed: int, tmp_path: Path) -> None:
+    """Plainly: a store that misses is a load first; a store that hits does not count as a use.
+
+    benchmarks/pycachesim.py compares with the tool itself.
+    """
+    dice = random.Random(seed)
+    shapes = [(4, 2), (8, 4), (16, 4)][: dice.choice((1, 2, 3))]
+    trace = [
+        (dice.randrange(3000), dice.choice((1, 8, 40)), dice.random() < 0.4) for _ in range(900)
+    ]
+    sets = [[list[int]() for _ in range(count)] for count, _ in shapes]
+    dirty, counts = [set[int]() for _ in shapes], [[0, 0, 0] for _ in shapes]
+
+    def load(level: int, line: int) -> None:
+        if level == len(shapes):
+            return
+        own = sets[level][line % shapes[level][0]]
+        if line in own:
+            counts[level][0] += 1
+            own.append(own.pop(own.index(line)))
+            return
+        counts[level][1] += 1
+        load(level + 1, line)
+        own.append(line)
+        victim = own.pop(0) if len(own) > shapes[level][1] else None
+        if victim in dirty[level]:
+            dirty[level].discard(victim)
+            counts[level][2] += 1
+            store(level + 1, victim)
+
+    def store(level: int, line: int) -> None:
+        if level < len(shapes):
+            if line not in sets[level][line % shapes[level][0]]:
+                load(level, line)
+            dirty[level].add(line)
+
+    for address, size, write in trace:
+        for line in range(address // 16, (address + size - 1) // 16 + 1):
+            (store if write else load)(0, line)
+    path = tmp_path / "trace"
+    path.write_text(
+        "".join(f" {'S' if write else 'L'} {at:x},{size}\n" for at, size, write in trace)
+    )
+    levels = [f"--level={16 * count * ways}B:{ways}:16" for count, ways in shapes]
+    words = ["cache", "--trace", str(path), "--convention", "pycachesim", "--json", "-", *levels]
+    found = json.loads(CliRunner().invoke(main, words).stdout)["levels"]
+    assert [[row["hits"], row["misses"], row["evicted"]] for row in found] == counts
+
+
+def test_words_of_a_level_are_features_of_a_cache(tmp_path: Path) -> None:
+    """A row of eight lines, stored twice: 8 misses, of which next-line saves every second one; with
+    no-allocate none is ever there."""
+    path = tmp_path / "trace"
+    path.write_text("".join(f"1 {64 * (line % 8):x}\n" for line in range(16)))
+
+    def level(word: str) -> dict[str, int]:
+        words = ["cache", "--trace", str(path), "--level", f"1KiB:16:64{word}", "--json", "-"]
+        words += ["--convention", "hwsim"]
+        (row,) = json.loads(CliRunner().invoke(main, words).stdout)["levels"]
+        return dict(row)
+
+    assert level("")["misses"] == 8
+    ahead = level(",next-line")
+    assert (ahead["misses"], ahead["prefetches"]) == (4, 4)
+    assert level(",no-allocate")["misses"] == 16
 
 
 def test_a_device_is_no_trace() -> None:

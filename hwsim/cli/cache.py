@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hwsim.cli.terminal import check_outputs, progress_bar, show, user_errors
-from hwsim.errors import HwsimError, UnknownName
+from hwsim.errors import HwsimError, UnknownName, nearest
 
 if TYPE_CHECKING:
-    from hwsim.timing.caches.loads import Level
+    from hwsim.parts.cache import Cache
+    from hwsim.results.json_documents import CacheDocument, LevelDocument
+
+DEFAULT = ("32KiB:8:64", "1MiB:16:64")
+CONVENTIONS = ("cachegrind", "pycachesim", "hwsim")
 
 
 @click.command("cache")
@@ -20,65 +24,90 @@ if TYPE_CHECKING:
     "--level",
     "levels",
     multiple=True,
-    metavar="SIZE:WAYS:LINE[:POLICY]",
+    metavar="SIZE:WAYS:LINE[:POLICY][,WORD]...",
     help="A cache, the first level first. [default: 32KiB:8:64 and 1MiB:16:64]",
+)
+@click.option(
+    "--convention",
+    type=click.Choice(CONVENTIONS),
+    help="Whose rules count. [default: hwsim where a level has a WORD, else cachegrind]",
 )
 @click.option("--json", "json_to", metavar="FILE", help="Write JSON; - for standard output.")
 @user_errors
-def command(trace: Path, levels: tuple[str, ...], json_to: str | None) -> None:
-    """Misses of a trace, in cachegrind's convention.
+def command(
+    trace: Path, levels: tuple[str, ...], convention: str | None, json_to: str | None
+) -> None:
+    """What a trace hits and misses.
 
-    A write is treated like a read, and a level is looked up where the one before it misses. An
-    access that crosses a line looks up both. POLICY is lru (where none is given), fifo, plru, srrip
-    or random.
+    An access that crosses a line looks up both. POLICY is lru (where none is given), fifo, plru,
+    srrip or random. WORD is through, no-allocate, inclusive, exclusive, next-line or stride.
+
+    cachegrind: a write is treated like a read, and a level is looked up where the one before it
+    misses. pycachesim: as that counts LRU caches. hwsim: as caches of machines do, with what the
+    WORDs say.
 
     \b
     valgrind --tool=lackey --trace-mem=yes --log-file=trace.txt ./program
     hwsim cache --trace trace.txt --level 32KiB:8:64 --level 1MiB:16:64
-    hwsim cache --trace trace.txt --level 32KiB:8:64:plru
+    hwsim cache --trace trace.txt --level 32KiB:8:64:plru,stride --level 1MiB:16:64,exclusive
     """
     from hwsim.foreign.traces import read_trace
-    from hwsim.report.text_table import text_table
-    from hwsim.results.json_documents import CacheDocument, MissesDocument
     from hwsim.timing.caches.programs import Memory
+    from hwsim.timing.caches.traces import Hierarchy, Pycachesim
 
     check_outputs(json_to)
-    sizes = [_level(text) for text in levels or ("32KiB:8:64", "1MiB:16:64")]
-    memory = Memory(sizes)
+    caches = [_level(text) for text in levels or DEFAULT]
+    plain = not any("," in text for text in levels)
+    convention = convention or ("cachegrind" if plain else "hwsim")
+    if convention != "hwsim" and not plain:
+        raise HwsimError(
+            f"--convention {convention} has plain caches; expected no --level with words"
+        )
+    kinds: dict[str, Any] = {"cachegrind": Memory, "pycachesim": Pycachesim, "hwsim": Hierarchy}
+    memory = kinds[convention](caches)
+    accesses = [0, 0]
     with progress_bar("reading") as progress:
         for number, some in enumerate(read_trace(trace)):
             memory.replay(some.address, some.size, some.write)
+            accesses[0] += len(some.write) - sum(some.write)
+            accesses[1] += sum(some.write)
             progress(number + 1, number + 2)
-    loads, stores = (int(count) for count in memory.accesses)
-    rows: list[MissesDocument] = [
-        {
-            "level": number + 1,
-            "load_misses": int(memory.misses[number, 0]),
-            "store_misses": int(memory.misses[number, 1]),
-        }
-        for number in range(len(sizes))
+    rows: list[LevelDocument] = [
+        {"level": number + 1, **counts}  # type: ignore[typeddict-item]
+        for number, counts in enumerate(memory.counts())
     ]
     document: CacheDocument = {
         "schema": "hwsim.cache/1",
-        "loads": loads,
-        "stores": stores,
+        "convention": convention,
+        "loads": accesses[0],
+        "stores": accesses[1],
         "levels": rows,
     }
-    head = ["level", "load misses", "store misses"]
-    table = [
-        [f"L{row['level']}", f"{row['load_misses']:,}", f"{row['store_misses']:,}"] for row in rows
+    show(json_to, document, _text(document))
+
+
+def _text(document: CacheDocument) -> str:
+    """A line a level."""
+    from hwsim.report.text_table import text_table
+
+    title = f"{document['loads']:,} loads, {document['stores']:,} stores"
+    head = [name.replace("_", " ") for name in document["levels"][0]]
+    rows = [
+        [f"L{row['level']}", *(f"{value:,}" for name, value in row.items() if name != "level")]
+        for row in document["levels"]
     ]
-    title = f"{loads:,} loads, {stores:,} stores"
-    show(json_to, document, f"{title}\n\n{text_table(head, table, left=1)}")
+    return f"{title}, as {document['convention']} counts\n\n{text_table(head, rows, left=1)}"
 
 
-def _level(text: str) -> Level:
-    """'32KiB:8:64' or '32KiB:8:64:plru'. Raises HwsimError for what is no cache."""
+def _level(text: str) -> Cache:
+    """'32KiB:8:64', '32KiB:8:64:plru' or '32KiB:8:64,stride'. Raises HwsimError for what is no
+    cache."""
     from hwsim.describe.policies import LRU, POLICIES, names
-    from hwsim.describe.units import parse_bytes
-    from hwsim.timing.caches.loads import Level
+    from hwsim.describe.units import Bandwidth, Duration, parse_bytes
+    from hwsim.parts.cache import Cache
 
-    *parts, policy = text.split(":") if text.count(":") == 3 else [*text.split(":"), LRU]
+    sizes, *words = text.split(",")
+    *parts, policy = sizes.split(":") if sizes.count(":") == 3 else [*sizes.split(":"), LRU]
     expected = "expected SIZE:WAYS:LINE such as 32KiB:8:64"
     if policy not in POLICIES:
         raise UnknownName("replacement policy", policy, names())
@@ -96,7 +125,35 @@ def _level(text: str) -> Level:
         )
     if size % (ways * line) or not size or size > 1 << 32:
         raise HwsimError(f"--level {text!r}: {size} bytes are no whole sets of {ways} x {line}")
-    refusal = POLICIES[policy].refuses(ways)
-    if refusal is not None:
-        raise HwsimError(f"--level {text!r}: {refusal}")
-    return Level(size, ways, line, policy)
+    fast, soon = Bandwidth(line, per_cycle=True), Duration(1, in_cycles=True)
+    cache = Cache(size, line, ways, fast, soon, policy=policy, **_said(text, words))
+    for _, what in cache.faults():
+        raise HwsimError(f"--level {text!r}: {what}")
+    return cache
+
+
+def _said(text: str, words: list[str]) -> dict[str, Any]:
+    """The fields of a cache that words state."""
+    from hwsim.describe.prefetchers import PREFETCHERS
+
+    known: dict[str, tuple[str, Any]] = {
+        "through": ("writes", "through"),
+        "no-allocate": ("write_allocate", False),
+        "inclusive": ("inclusion", "inclusive"),
+        "exclusive": ("inclusion", "exclusive"),
+        **{name: ("prefetcher", name) for name in PREFETCHERS},
+    }
+    found: dict[str, Any] = {}
+    for word in words:
+        if word not in known:
+            raise HwsimError(
+                f"--level {text!r}: {word!r}; expected one of {', '.join(known)}"
+                f"{nearest(word, known)}"
+            )
+        field, value = known[word]
+        if field in found:
+            raise HwsimError(
+                f"--level {text!r}: {word} beside {found[field]}; expected one of them"
+            )
+        found[field] = value
+    return found

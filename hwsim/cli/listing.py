@@ -19,6 +19,7 @@ from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import PARTS, Machine, load_machine
 from hwsim.describe.networks import load_workload
 from hwsim.describe.policies import POLICIES
+from hwsim.describe.prefetchers import PREFETCHERS
 from hwsim.describe.reading import fields_of
 from hwsim.describe.system import System, list_systems, load_system
 from hwsim.describe.units import Bandwidth, Duration, si, size_text
@@ -48,6 +49,7 @@ def listing(kind: str | None) -> str:
         "parts": _parts,
         "timings": _timings,
         "policies": _policies,
+        "prefetchers": _prefetchers,
         "formats": _formats,
         "references": _references,
         "lessons": _lessons,
@@ -96,6 +98,10 @@ def _formats() -> list[tuple[str, str]]:
 
 def _policies() -> list[tuple[str, str]]:
     return [(name, f"of a cache: {POLICIES[name].summary}") for name in POLICIES]
+
+
+def _prefetchers() -> list[tuple[str, str]]:
+    return [(name, f"of a cache: {PREFETCHERS[name].summary}") for name in PREFETCHERS]
 
 
 def _machines() -> list[tuple[str, str]]:

@@ -419,21 +419,28 @@ class ErrorsDocument(TypedDict):
     layers: dict[str, list[RoundingDocument]]
 
 
-class MissesDocument(TypedDict):
-    """Of one level, 1 next to the core."""
+class LevelDocument(TypedDict):
+    """Of one level, 1 next to the core: what the convention counts."""
 
     level: Whole
-    load_misses: Whole
-    store_misses: Whole
+    load_misses: NotRequired[Whole]
+    store_misses: NotRequired[Whole]
+    loads: NotRequired[Whole]
+    stores: NotRequired[Whole]
+    hits: NotRequired[Whole]
+    misses: NotRequired[Whole]
+    prefetches: NotRequired[Whole]
+    evicted: NotRequired[Whole]
 
 
 class CacheDocument(TypedDict):
     """A trace through caches: cache --json."""
 
     schema: Literal["hwsim.cache/1"]
+    convention: str
     loads: Whole
     stores: Whole
-    levels: list[MissesDocument]
+    levels: list[LevelDocument]
 
 
 class ScoreDocument(TypedDict):

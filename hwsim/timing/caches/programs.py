@@ -14,6 +14,7 @@ import numpy as np
 
 from hwsim.compiled import about_to_run
 from hwsim.describe.policies import POLICIES, names
+from hwsim.parts.cache import Cache
 from hwsim.timing.caches.loads import Level, Program, Range, Reference
 from hwsim.timing.caches.look_ups import EMPTY, FOUND, Ints, inline, jit, look_up_by
 
@@ -53,7 +54,7 @@ class Memory:
     misses: [level, load or store]; accesses: [load or store].
     """
 
-    levels: Sequence[Level]
+    levels: Sequence[Level | Cache]
     misses: Ints = field(init=False)
     accesses: Ints = field(init=False)
     _tags: Any = field(init=False)
@@ -71,6 +72,13 @@ class Memory:
         self._table = np.array(rows, np.int64)
         self.misses = np.zeros((len(rows), 2), np.int64)
         self.accesses = np.zeros(2, np.int64)
+
+    def counts(self) -> list[dict[str, int]]:
+        """Misses of every level."""
+        return [
+            {"load_misses": int(loads), "store_misses": int(stores)}
+            for loads, stores in self.misses
+        ]
 
     def run(self, program: Program) -> None:
         """Every access of a program, in order."""

@@ -13,33 +13,27 @@ from math import prod
 import numpy as np
 
 from hwsim.compiled import about_to_run
-from hwsim.describe import prefetchers
-from hwsim.describe.policies import POLICIES, names
-from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import NO_VECTORS, Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
-from hwsim.parts.cache import Cache, faults_of_chain
+from hwsim.parts.cache import Cache
 from hwsim.results.result import Sampling
 from hwsim.timing.caches.look_ups import (
     BY_DISTANCE,
-    FAR,
     KINDS,
     LAST_MISS,
     MISSES,
-    NEITHER,
     PREFETCHES,
     READS,
-    SHARED_BY_ALL,
-    WORDS,
     WRITEBACKS,
     WRITES,
     Ints,
 )
 from hwsim.timing.caches.remembered import once
-from hwsim.timing.caches.sets import Caches, flush
+from hwsim.timing.caches.sets import flush
+from hwsim.timing.caches.state import empty_caches, log2_of, one_line
 from hwsim.timing.caches.walk import (
     ITERATIONS,
     SKIP_BATCH,
@@ -61,7 +55,6 @@ SUM_BYTES = 4  # partial sums are at least this wide
 WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024
 KEPT_LOOKUPS = 1 << 20
 ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
-INCLUSIONS = ("neither", "inclusive", "exclusive")  # by NEITHER, INCLUSIVE, EXCLUSIVE
 NOWHERE = -1  # axes of a tensor that this stage does not have
 
 
@@ -107,11 +100,6 @@ class StreamResult:
     steps: int = 0
     entries: int = 0
     crowds: tuple[int, ...] = ()
-
-
-def log2_of(value: int) -> int:
-    """log2 of a power of two."""
-    return value.bit_length() - 1
 
 
 def _room(tensor: Tensor) -> int:
@@ -164,75 +152,21 @@ class AddressSpace:
         return self.names.index(name)
 
 
-def _is_plain(cache: Cache) -> bool:
-    """Does it write back what it allocates, and nothing else (hwsim.timing.caches.sets)?"""
-    others = (cache.writes, cache.write_allocate, cache.inclusion, cache.prefetcher)
-    return others == ("back", True, INCLUSIONS[NEITHER], NONE)
-
-
-def _notes(cache: Cache, streams: int) -> int:
-    """Words that its prefetcher keeps."""
-    return 0 if cache.prefetcher == NONE else PREFETCHERS[cache.prefetcher].words(streams)
-
-
 class ImplicitChain:
     """A machine's caches, first level first, warm from one stage of a layer to the next."""
 
     def __init__(
         self, caches: Sequence[tuple[str, Cache]], units: int, space: AddressSpace
     ) -> None:
-        lines = {cache.line for _, cache in caches}
-        if len(lines) != 1:
-            raise HwsimError(
-                f"caches with lines of {sorted(lines)} bytes; expected one line size along the "
-                f"chain"
-            )
-        for name, what in faults_of_chain(caches):
-            raise HwsimError(f"{name}: {what}")
-        self.names = [name for name, _ in caches]
-        self.space = space
-        self.line = lines.pop()
-        rows, offset = [], 0
-        for _, cache in caches:
-            copies = cache.copies(units)
-            rows.append(
-                [
-                    offset,
-                    cache.sets,
-                    cache.ways,
-                    log2_of(cache.sharers) if cache.sharers else SHARED_BY_ALL,
-                    int(cache.write_fetch),
-                    copies,
-                    int(cache.sets & (cache.sets - 1) == 0),
-                    names().index(cache.policy),
-                    cache.ways + POLICIES[cache.policy].words(cache.ways),
-                    int(all(_is_plain(one) for _, one in caches)),
-                    int(cache.writes == "through"),
-                    int(cache.write_allocate),
-                    INCLUSIONS.index(cache.inclusion),
-                    prefetchers.names().index(cache.prefetcher),
-                ]
-            )
-            offset += copies * cache.sets * rows[-1][WORDS]
-            words = _notes(cache, len(space.names))
-            rows[-1] += [offset, words]
-            offset += copies * words
-        if space.end // self.line >= 1 << 30:
+        if space.end // one_line(caches) >= 1 << 30:
             raise HwsimError(
                 f"tensors of {size_text(space.end)} in one layer; expected fewer than 2^30 lines "
-                f"of {self.line} bytes"
+                f"of {one_line(caches)} bytes"
             )
-        first = caches[0][1]
-        watched = first.sets if first.set_busy else 0
-        crowds = np.zeros((first.copies(units), LAST_MISS + watched), np.int64)
-        crowds[:, LAST_MISS:] = -FAR
-        self.state = Caches(
-            np.full(offset, -1, np.int32),
-            np.array(rows, np.int64),
-            np.array([start // self.line for start in space.starts], np.int64),
-            log2_of(self.line),
-            crowds,
-        )
+        self.names = [name for name, _ in caches]
+        self.space = space
+        self.line = one_line(caches)
+        self.state = empty_caches(caches, units, space.starts, np.int32)
 
     def crowds(self) -> tuple[int, ...]:
         """Fills of a first-level cache by how long before their set was filled.

@@ -1,0 +1,94 @@
+"""The state of a chain of caches, as the compiled look-ups want it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hwsim.describe import prefetchers
+from hwsim.describe.policies import POLICIES, names
+from hwsim.describe.prefetchers import NONE, PREFETCHERS
+from hwsim.errors import HwsimError
+from hwsim.parts.cache import Cache, faults_of_chain
+from hwsim.timing.caches.look_ups import EMPTY, FAR, LAST_MISS, NEITHER, SHARED_BY_ALL
+from hwsim.timing.caches.sets import Caches
+
+INCLUSIONS = ("neither", "inclusive", "exclusive")  # by NEITHER, INCLUSIVE, EXCLUSIVE
+Chain = Sequence[tuple[str, Cache]]  # the first level first
+
+
+def log2_of(value: int) -> int:
+    """log2 of a power of two."""
+    return value.bit_length() - 1
+
+
+def one_line(caches: Chain) -> int:
+    """The bytes of a line, the same in all. Raises HwsimError where they differ."""
+    lines = {cache.line for _, cache in caches}
+    if len(lines) != 1:
+        raise HwsimError(
+            f"caches with lines of {sorted(lines)} bytes; expected one line size along the chain"
+        )
+    return lines.pop()
+
+
+def empty_caches(caches: Chain, units: int, starts: Sequence[int], words: Any) -> Caches:
+    """Empty caches of so many cores.
+
+    starts: the first byte of every tensor. words: NumPy's type of a line's number and its dirty
+    bit. Raises HwsimError for caches that do not go together.
+    """
+    line = one_line(caches)
+    for name, what in faults_of_chain(caches):
+        raise HwsimError(f"{name}: {what}")
+    rows, offset = [], 0
+    plain = all(_is_plain(cache) for _, cache in caches)
+    for _, cache in caches:
+        copies = cache.copies(units)
+        own = cache.ways + POLICIES[cache.policy].words(cache.ways)
+        notes, noted = offset + copies * cache.sets * own, _notes(cache, max(1, len(starts)))
+        rows.append(
+            [
+                offset,
+                cache.sets,
+                cache.ways,
+                log2_of(cache.sharers) if cache.sharers else SHARED_BY_ALL,
+                int(cache.write_fetch),
+                copies,
+                int(cache.sets & (cache.sets - 1) == 0),
+                names().index(cache.policy),
+                own,
+                int(plain),
+                int(cache.writes == "through"),
+                int(cache.write_allocate),
+                INCLUSIONS.index(cache.inclusion),
+                prefetchers.names().index(cache.prefetcher),
+                notes,
+                noted,
+            ]
+        )
+        offset = notes + copies * noted
+    first = caches[0][1]
+    watched = first.sets if first.set_busy else 0
+    crowds = np.zeros((first.copies(units), LAST_MISS + watched), np.int64)
+    crowds[:, LAST_MISS:] = -FAR
+    return Caches(
+        np.full(offset, EMPTY, words),
+        np.array(rows, np.int64),
+        np.array([start // line for start in starts], np.int64),
+        log2_of(line),
+        crowds,
+    )
+
+
+def _is_plain(cache: Cache) -> bool:
+    """Does it write back what it allocates, and nothing else (hwsim.timing.caches.sets)?"""
+    others = (cache.writes, cache.write_allocate, cache.inclusion, cache.prefetcher)
+    return others == ("back", True, INCLUSIONS[NEITHER], NONE)
+
+
+def _notes(cache: Cache, streams: int) -> int:
+    """Words that its prefetcher keeps."""
+    return 0 if cache.prefetcher == NONE else PREFETCHERS[cache.prefetcher].words(streams)
