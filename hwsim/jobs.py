@@ -38,6 +38,7 @@ from hwsim.ir.tensor import Array
 from hwsim.results.result import LayerResult, Result
 from hwsim.rewrite.arrays import place_arrays
 from hwsim.rewrite.placement import captured, with_weights_that_fit
+from hwsim.rewrite.residency import NOTHING, Residency, residencies
 from hwsim.schedule.dataflows import find_dataflow, full_name
 
 Progress = Callable[[int, int], None]
@@ -129,6 +130,7 @@ class _Task:
     may_fall_back: bool
     choice: Choice
     arrays: Arrays = ()
+    residency: Residency = NOTHING
 
     def plan(self) -> Plan:
         return lower(self.layer, self.algorithm)
@@ -143,6 +145,7 @@ class _Task:
             plan.fused_over,
             self.choice,
             self.arrays,
+            self.residency,
         )
 
 
@@ -167,6 +170,7 @@ class _Work:
     fused_over: tuple[str, ...]
     choice: Choice
     arrays: Arrays
+    residency: Residency
 
 
 def run_jobs(
@@ -218,9 +222,9 @@ def _layer_by_layer(
     So what is alike among machines comes together.
     """
     numbered = [
-        (number, job, _tasks(job, layer))
+        (number, job, tasks)
         for job, work in zip(jobs, workloads, strict=True)
-        for number, layer in enumerate(work.layers.values())
+        for number, tasks in enumerate(_tasks_of(job, work).values())
     ]
     numbered.sort(key=lambda entry: entry[0])
     return [(job, tasks) for _, job, tasks in numbered]
@@ -228,11 +232,20 @@ def _layer_by_layer(
 
 def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
     return isinstance(first, LayerResult) and cannot_win(
-        task.layer, task.algorithm, job.machine, job.objective, first
+        task.layer, task.algorithm, job.machine, job.objective, first, task.residency
     )
 
 
-def _tasks(job: Job, layer: Layer) -> list[_Task]:
+def _tasks_of(job: Job, workload: Workload) -> dict[str, list[_Task]]:
+    """Of every layer."""
+    found = residencies(workload, job.machine) if job.is_network else {}
+    return {
+        name: _tasks(job, layer, found.get(name, NOTHING))
+        for name, layer in workload.layers.items()
+    }
+
+
+def _tasks(job: Job, layer: Layer, residency: Residency) -> list[_Task]:
     """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
     objective = job.objective if job.objective in MEASURES else "latency"
     choice = Choice(job.dataflow, objective, job.timeline, job.patient)
@@ -246,6 +259,7 @@ def _tasks(job: Job, layer: Layer) -> list[_Task]:
             job.algorithm != AUTO,
             choice,
             job.arrays,
+            residency,
         )
         for name in names
     ]
@@ -331,14 +345,14 @@ def _kept_task(task: _Task, site: _Site) -> LayerResult:
 
 def _run_task(task: _Task, site: _Site) -> LayerResult:
     reference = lower(task.layer, DIRECT)
-    return simulate_layer(
-        "",  # equal layers run once: best_result gives each its name
+    return simulate_layer(  # equal layers run once: best_result gives each its name
         task.layer,
         place_arrays(replace(task.plan(), notes=()), dict(task.arrays), site.machine),
         reference,
         site.machine,
         task.choice,
         planned=site.planned,
+        residency=task.residency,
     )
 
 
@@ -346,11 +360,11 @@ def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | Hws
     layers = tuple(
         best_result(
             name,
-            [done[task] for task in _tasks(job, layer) if task in done],
+            [done[task] for task in tasks if task in done],
             job.objective,
             job.algorithm == AUTO,
         )
-        for name, layer in workload.layers.items()
+        for name, tasks in _tasks_of(job, workload).items()
     )
     return gather(replace(job, workload=workload), layers)
 

@@ -16,7 +16,8 @@ from hwsim.describe.settings import read_settings
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
-from hwsim.timing.gpu.l2 import L2Buffers, Touched
+from hwsim.rewrite.residency import Pass
+from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.validate import run_check
 
 H100 = load_machine("h100")
@@ -130,7 +131,7 @@ def test_the_l2_in_closed_form_is_near_the_walk(
 
 def test_what_is_still_in_the_l2() -> None:
     l2 = L2Buffers("l2", capacity=100, line=1)
-    l2.touched = {"a": Touched(0, 60), "b": Touched(60, 160)}
+    l2.touched = {"a": Pass(0, 60), "b": Pass(60, 160)}
     assert l2.still_there("c", 160, 200) == 0.0
     assert l2.still_there("b", 160, 260) == 1.0  # 100 bytes lie between, all along
     assert l2.still_there("b", 170, 270) == 0.0  # 110

@@ -50,7 +50,7 @@ def outcome(machine: hwsim.Machine, layer: ConvLayer | GemmLayer, nest: Nest) ->
     """Everything that a simulation says of a nest but its label, or why it does not run."""
     plan = lower(replace(layer, dtype=machine.dtype), "direct")
     try:
-        result = simulate_layer("", layer, plan, plan, machine, nests={plan.stages[0].name: nest})
+        result = simulate_layer(layer, plan, plan, machine, nests={plan.stages[0].name: nest})
     except HwsimError as error:
         return str(error).replace(nest.dataflow, "LABEL")
     return [replace(stage, dataflow="") for stage in result.stages]

@@ -173,7 +173,7 @@ def test_channels_whose_skewed_words_share_a_bank_collide() -> None:
         outside = [item for item in nest.items[:array] if isinstance(item, Hold)]
         inside = [item for item in nest.items[array:] if item not in points("pq")]
         whole = replace(nest, items=(*outside, *inside, *points("pq")))
-        result = simulate_layer("", layer, plan, plan, banked, nests={stage.name: whole})
+        result = simulate_layer(layer, plan, plan, banked, nests={stage.name: whole})
         return result.stages[0].cycles
 
     collide, apart = cycles(9), cycles(8)

@@ -117,7 +117,8 @@ def test_a_strangers_engine_and_sampler_run_a_sweep(tmp_path: Path) -> None:
     sweep.write_text(
         "machine: toy-8x8\nworkload: gemm:16,16,16\nmodel: bound\naxes:\n  batch: [1, 2, 3, 4, 5]\n"
     )
-    run = hwsim("sweep", str(sweep), "--engine", "backwards", "--sampler", "every-other", "--json")
+    words = ("--engine", "backwards", "--sampler", "every-other", "--json")
+    run = hwsim("sweep", str(sweep), *words, "--out", str(tmp_path / "out"))
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["points"] == 3
 

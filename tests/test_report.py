@@ -226,7 +226,7 @@ def test_the_specification_stands_alone(comparison: Comparison) -> None:
 
 def test_layers_alike_are_one_line_and_no_reason_is_cut() -> None:
     names = ("conv2_1a", "conv2_1b", "conv2_2a", "conv2_2b", "add2_1", "add2_2", "fc")
-    result = hwsim.simulate(hwsim.load_workload("resnet18").only(names), "h200", "direct")
+    result = hwsim.simulate(hwsim.load_workload("resnet18").only(names), "tpu-v4", "direct")
     groups = alike(result.layers)
     assert sum(map(len, groups)) == len(result.layers)
     assert len(groups) < len(result.layers)

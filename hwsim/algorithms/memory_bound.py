@@ -101,19 +101,19 @@ def _elementwise(layer: ElementwiseLayer) -> Stage:
 def _move(layer: MoveLayer) -> Stage:
     """A copy in which each word of the shorter side meets several of the longer.
 
-    for n, o, i:  out[n][o] = in[n][o*steps + i]     where more is read than written
-    for n, i, o:  out[n][i*steps + o] = in[n][i]     where more is written
+    for n, e:  out[n][e] = in[n][e*steps : (e+1)*steps]     where more is read than written
+    for n, e:  out[n][e*steps : (e+1)*steps] = in[n][e]     where more is written
     """
     bytes_ = width(layer.dtype)
     few, many = sorted((layer.reads, layer.writes))
     steps = -(-many // few)
-    longer = Axis((("e", steps), ("t", 1)), many) if steps > 1 else along("e", many)
+    longer = Axis((("e", steps),), many, extent=steps)
     shorter = along("e", few)
     came, left = (longer, shorter) if layer.reads >= layer.writes else (shorter, longer)
     image = along("n", layer.n)
     return Stage(
         layer.op,
-        (("n", layer.n), ("e", -(-many // steps)), ("t", steps)),
+        (("n", layer.n), ("e", -(-many // steps))),
         (
             Tensor("ifmap", "activation", (image, came), bytes_),
             Tensor("ofmap", "output", (image, left), bytes_),

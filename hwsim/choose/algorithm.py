@@ -17,6 +17,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.vector import VectorUnit
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.fusion import number_of_blocks
+from hwsim.rewrite.residency import NOTHING, Residency
 
 # the first is always simulated; a fixed list, so that what a plug-in registers does not change what
 # auto does
@@ -46,7 +47,12 @@ def candidates(layer: Layer) -> list[str]:
 
 
 def cannot_win(
-    layer: Layer, algorithm: str, machine: Machine, objective: str, best: LayerResult
+    layer: Layer,
+    algorithm: str,
+    machine: Machine,
+    objective: str,
+    best: LayerResult,
+    residency: Residency = NOTHING,
 ) -> bool:
     """True when the least that an algorithm can take is more than what another took.
 
@@ -73,8 +79,12 @@ def cannot_win(
         for stage in stages
     )
     dram: Dram = machine.part(machine.dram_name, Dram)
-    keeps = tuple(sorted({role for part in machine.memories.values() for role in part.keeps}))
-    moved = compulsory_bytes(plan, keeps) / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+    keeps = {role for part in machine.memories.values() for role in part.keeps}
+    if residency != NOTHING:
+        keeps |= {"activation", "output"}
+    moved = compulsory_bytes(plan, tuple(sorted(keeps))) / dram.bandwidth.bytes_per_cycle(
+        machine.clock_hz
+    )
     launches = machine.compute.launch_cycles(machine.clock_hz) * _kernels(plan, machine)
     return (launches + max(cycles, moved)) / machine.clock_hz > best.seconds * (1 + EQUAL)
 

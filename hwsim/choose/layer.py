@@ -28,6 +28,7 @@ from hwsim.rewrite.fusion import Block, blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
+from hwsim.rewrite.residency import NOTHING, Residency, maps_of
 from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows.library_kernel import runs_library
 from hwsim.timing import TIMINGS, Run, Surroundings
@@ -46,7 +47,6 @@ PLAIN = Choice()
 
 
 def simulate_layer(
-    name: str,
     layer: Layer,
     plan: Plan,
     reference: Plan,
@@ -54,14 +54,16 @@ def simulate_layer(
     choice: Choice = PLAIN,
     nests: Mapping[str, Nest] | None = None,
     planned: Machine | None = None,
+    residency: Residency = NOTHING,
 ) -> LayerResult:
-    """Run a layer's plan, from its data in DRAM to its output there.
+    """Run a layer's plan, from its data in DRAM to its output there. The result has no name yet.
 
     What an explicit memory keeps need not come from there, or go.
 
     reference: the layer lowered directly, whose tensors are what must move at least once. nests: by
     stage, nests to run instead of what a dataflow or the mapper would schedule. planned: a
-    machine for which quick schedules are made; None for the best ones.
+    machine for which quick schedules are made; None for the best ones. residency: what a GPU's L2
+    has of the layer's maps.
     """
     dtype = _dtype(layer, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
@@ -69,18 +71,17 @@ def simulate_layer(
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    under = _Conditions(
-        machine, dtype, choice, nests or {}, _caches(blocks, machine, choice, nests), planned
-    )
+    caches = _caches(blocks, machine, choice, nests, residency)
+    under = _Conditions(machine, dtype, choice, nests or {}, caches, planned)
     runs = [_run_stages(block.plan, under, block is blocks[-1]) for block in blocks]
     stages = _put_together(plan, asked, blocks, runs, under)
     kept = frozenset(role for block in blocks for role in kept_roles(block.plan, machine))
     result = LayerResult(
-        name,
+        "",
         layer.summary,
         plan.algorithm,
         stages,
-        compulsory_of(reference, plan, tuple(sorted(kept))),
+        compulsory_of(reference, plan, tuple(sorted(kept)), residency.inputs, residency.output),
         (
             *remarks,
             *plan.notes[len(asked.notes) :],
@@ -119,13 +120,20 @@ def _dtype(layer: Layer, machine: Machine) -> str:
 
 
 def _caches(
-    blocks: Sequence[Block], machine: Machine, choice: Choice, nests: Mapping[str, Nest] | None
+    blocks: Sequence[Block],
+    machine: Machine,
+    choice: Choice,
+    nests: Mapping[str, Nest] | None,
+    residency: Residency,
 ) -> ImplicitChain | L2Buffers | None:
     """The caches that the stages of all blocks share, empty."""
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
     plain = runs_library(choice.dataflow) and not nests and not choice.patient
     formula = l2_in_closed_form(machine, timed) if plain else None
-    return formula or implicit_chain(machine, timed)
+    found = formula or implicit_chain(machine, timed)
+    if found is not None and residency != NOTHING:
+        found.begin_with(*maps_of(timed, residency))
+    return found
 
 
 def _run_stages(plan: Plan, under: _Conditions, ends: bool) -> dict[str, StageResult]:

@@ -63,17 +63,15 @@ def simulate_nests(
         plan = _laid_out(own, name, whole_stages(lower(layer, own.file.algorithm)))
         nests = _nests_of(own, name, plan)
         try:
-            done.append(
-                simulate_layer(
-                    name,
-                    layer,
-                    plan,
-                    lower(layer, DIRECT),
-                    own.machine,
-                    Choice(patient=patient),
-                    nests,
-                )
+            result = simulate_layer(
+                layer,
+                plan,
+                lower(layer, DIRECT),
+                own.machine,
+                Choice(patient=patient),
+                nests,
             )
+            done.append(replace(result, name=name))
         except HwsimError as error:
             raise HwsimError(f"{own.path}: {name}: {error}") from None
         if progress is not None:

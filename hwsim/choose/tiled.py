@@ -42,7 +42,7 @@ def run_tiled(tiled: Tiled, machine: Machine) -> LayerResult:
         else _on_core(tiled, machine)
     )
     nest = Nest(stage, drop_idle(stage, items), "tiled")
-    return simulate_layer("tiled", layer, plan, plan, machine, nests={stage.name: nest})
+    return simulate_layer(layer, plan, plan, machine, nests={stage.name: nest})
 
 
 def fits_registers(tiled: Tiled, machine: Machine) -> bool:

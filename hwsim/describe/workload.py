@@ -49,7 +49,7 @@ class Workload:
 
     batch: images at once. notes: what to know of it, as which operators of a model are not
     modelled. riding: operators that a layer's outputs go through while they are on the chip, by its
-    name.
+    name. types: data types of layers that keep theirs, whatever a run's is.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Workload:
     batch: int = 1
     notes: tuple[str, ...] = ()
     riding: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
     @property
     def graph(self) -> networkx.DiGraph[str]:
@@ -132,8 +133,13 @@ class Workload:
         )
 
     def with_dtype(self, dtype: str) -> Workload:
+        """The same workload in a data type, but for layers that keep their own."""
         return replace(
-            self, layers={name: replace(layer, dtype=dtype) for name, layer in self.layers.items()}
+            self,
+            layers={
+                name: replace(layer, dtype=self.types.get(name, dtype))
+                for name, layer in self.layers.items()
+            },
         )
 
     def with_batch(self, batch: int) -> Workload:

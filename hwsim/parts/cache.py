@@ -33,6 +33,8 @@ class Cache(Memory):
     of its line (false where whole sectors are written). in_flight: misses of an instance that wait
     at a time, 0 for any number. set_busy: cycles that a fill keeps its set; misses that follow each
     other in few sets wait for that. policy: which line leaves a full set (hwsim.describe.policies).
+    reach: of a GPU's L2, bytes that may be touched between two uses of a line that is still found,
+    where that was measured; its capacity where it was not.
     """
 
     kind: ClassVar[str] = "cache"
@@ -53,6 +55,7 @@ class Cache(Memory):
     write_allocate: bool = True
     inclusion: Literal["neither", "inclusive", "exclusive"] = "neither"
     prefetcher: str = NONE
+    reach: int | None = quantity("bytes", default=None)
     energy: float | None = quantity("energy_pj_per_byte", default=None)
 
     @property

@@ -159,6 +159,15 @@ def _missed(
 
 
 @jit
+def fill(caches: Any, first: int, last: int, stats: Any) -> None:
+    """Load the lines from first on, up to last, for the first core."""
+    zero = np.int64(0)
+    tags, levels, starts, line_shift, crowds = caches
+    for line in range(first, last):
+        touch(tags, levels, starts, crowds, line_shift, zero, line, zero, zero, stats, zero)
+
+
+@jit
 def _clean_below(
     tags: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int
 ) -> None:

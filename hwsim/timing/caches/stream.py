@@ -6,9 +6,9 @@ Tensors are at addresses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from hwsim.timing.caches.look_ups import (
     Ints,
 )
 from hwsim.timing.caches.remembered import once
-from hwsim.timing.caches.sets import flush
+from hwsim.timing.caches.sets import fill, flush
 from hwsim.timing.caches.state import empty_caches, log2_of, one_line
 from hwsim.timing.caches.walk import (
     ITERATIONS,
@@ -71,6 +71,16 @@ class LevelTraffic:
     misses: float
     writebacks: float
     prefetches: float = 0.0
+
+    def times(self, share: float) -> LevelTraffic:
+        """So large a share of it."""
+        return LevelTraffic(
+            self.reads * share,
+            self.writes * share,
+            self.misses * share,
+            self.writebacks * share,
+            self.prefetches * share,
+        )
 
     def __add__(self, other: LevelTraffic) -> LevelTraffic:
         return LevelTraffic(
@@ -124,6 +134,7 @@ class AddressSpace:
         for tensor in tensors:
             whole = tensor.bytes * (tensor.part_of[1] + 1) if tensor.part_of else _room(tensor)
             sizes[tensor.buffer] = max(sizes.get(tensor.buffer, 0), whole)
+        self._sizes = sizes
         self._base: dict[str, int] = {}
         self.end = PAGE
         for name, size in sizes.items():
@@ -144,6 +155,10 @@ class AddressSpace:
         return [
             self._base[name] if buffer == name else 1 << 62 for name, buffer in self.buffers.items()
         ]
+
+    def size(self, buffer: str) -> int:
+        """Bytes of a buffer."""
+        return self._sizes[buffer]
 
     def base(self, name: str) -> int:
         return self._base[name]
@@ -167,6 +182,19 @@ class ImplicitChain:
         self.space = space
         self.line = one_line(caches)
         self.state = empty_caches(caches, units, space.starts, np.int32)
+        self._stays: Mapping[str, float] = {}
+
+    def begin_with(self, found: Mapping[str, float], stays: Mapping[str, float]) -> None:
+        """Load the last of some buffers' lines before a layer begins, so large a share of each.
+
+        stays: shares of buffers that need not be written when it ends.
+        """
+        self._stays = stays
+        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), KINDS), np.int64)
+        for buffer, share in found.items():
+            first, size = self.space.base(buffer), self.space.size(buffer)
+            begin = first + ceil(size * (1 - share))
+            fill(self.state, -(-begin // self.line), (first + size) // self.line, stats)
 
     def crowds(self) -> tuple[int, ...]:
         """Fills of a first-level cache by how long before their set was filled.
@@ -183,7 +211,10 @@ class ImplicitChain:
         """Lines written back when the layer ends."""
         stats = np.zeros((1, len(self.names) + 1, len(self.space.names), KINDS), np.int64)
         flush(self.state, stats)
-        return self.traffic(stats[0].astype(float))
+        return {
+            (level, buffer): lines.times(1 - self._stays.get(buffer, 0.0))
+            for (level, buffer), lines in self.traffic(stats[0].astype(float)).items()
+        }
 
     def traffic(self, stats: Floats) -> dict[tuple[str, str], LevelTraffic]:
         found: dict[tuple[str, str], LevelTraffic] = {}

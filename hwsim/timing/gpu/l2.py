@@ -11,42 +11,43 @@ hwsim.timing.caches walks the same lines one by one; tests compare the two.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.ir.tensor import Tensor
+from hwsim.rewrite.residency import Pass
 from hwsim.timing.caches.stream import LevelTraffic
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 
 
-@dataclass(frozen=True)
-class Touched:
-    """When a buffer was last passed over.
-
-    It is in bytes that all stages had touched before its first word, and after its last one.
-    """
-
-    first: float
-    last: float
-
-
 @dataclass
 class L2Buffers:
-    """What the stages of a layer have touched, by buffer. name: the L2's part."""
+    """What the stages of a layer have touched, by buffer.
+
+    name: the L2's part. found, stays: shares of buffers that are there when the layer begins, and
+    that need not be written when it ends (hwsim.rewrite.residency).
+    """
 
     name: str
     capacity: int
     line: int
     clock: float = 0.0
-    touched: dict[str, Touched] = field(default_factory=dict)
+    found: Mapping[str, float] = field(default_factory=dict)
+    stays: Mapping[str, float] = field(default_factory=dict)
+    touched: dict[str, Pass] = field(default_factory=dict)
     dirty: dict[str, float] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         return [self.name]
+
+    def begin_with(self, found: Mapping[str, float], stays: Mapping[str, float]) -> None:
+        """Of these shares of buffers, see above."""
+        self.found, self.stays = found, stays
 
     def run(
         self, nest: Nest, counts: NestCounts, boundary: Hold, passes: dict[str, float], last: bool
@@ -75,27 +76,16 @@ class L2Buffers:
         self._add(found, self.name, output.buffer, LevelTraffic(0, lines, own, 0))
         self.clock = after
         for buffer in {tensor.buffer for tensor in stage.tensors}:
-            self.touched[buffer] = Touched(before, after)
+            self.touched[buffer] = Pass(before, after)
         self.dirty[output.buffer] = self.dirty.get(output.buffer, 0.0) + own * self.line
         self._write_back(found, after - before, last)
         return found
 
     def still_there(self, buffer: str, before: float, after: float) -> float:
-        """The share of a buffer that the L2 still holds when a stage passes over it.
-
-        Of a buffer touched from byte a on to byte b of all that was touched, and now again from c
-        to d, the word at share x was left c - a + x ((d - c) - (b - a)) bytes ago.
-        """
+        """The share of a buffer that the L2 still holds when a stage passes over it."""
         if buffer not in self.touched:
-            return 0.0
-        then = self.touched[buffer]
-        begin = before - then.first
-        slope = (after - before) - (then.last - then.first)
-        if slope == 0:
-            return float(begin <= self.capacity)
-        where = (self.capacity - begin) / slope
-        share = where if slope > 0 else 1 - where
-        return min(1.0, max(0.0, share))
+            return self.found.get(buffer, 0.0)
+        return self.touched[buffer].still_there(Pass(before, after), self.capacity)
 
     def waste(self, nest: Nest, boundary: Hold, tensor: Tensor) -> float:
         """Lines that a tile touches over those that its words fill.
@@ -124,6 +114,8 @@ class L2Buffers:
             out = min(self.dirty[buffer], leaving)
             leaving -= out
             self.dirty[buffer] -= out
+            if last:
+                out *= 1 - self.stays.get(buffer, 0.0)
             if out:
                 self._add(found, "dram", buffer, LevelTraffic(0, out / self.line, 0, 0))
             if not self.dirty[buffer]:
