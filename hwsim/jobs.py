@@ -51,7 +51,8 @@ class Job:
 
     planned: the machine for which quick schedules are made (hwsim.choose.quick), None for the best
     ones. placed: the machine is already one that keeps weights or loads them, whatever the
-    workload's come to.
+    workload's come to. residencies: what a GPU's L2 has of layers' maps, where the workload's order
+    does not say it.
     """
 
     workload: Workload
@@ -65,6 +66,7 @@ class Job:
     patient: bool = False
     planned: Machine | None = None
     placed: bool = False
+    residencies: tuple[tuple[str, Residency], ...] | None = None
 
     def __post_init__(self) -> None:
         if self.dataflow is not None:
@@ -238,7 +240,10 @@ def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
 
 def _tasks_of(job: Job, workload: Workload) -> dict[str, list[_Task]]:
     """Of every layer."""
-    found = residencies(workload, job.machine) if job.is_network else {}
+    if job.residencies is not None:
+        found = dict(job.residencies)
+    else:
+        found = residencies(workload, job.machine) if job.is_network else {}
     return {
         name: _tasks(job, layer, found.get(name, NOTHING))
         for name, layer in workload.layers.items()

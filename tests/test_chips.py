@@ -276,7 +276,12 @@ def test_the_ways_found_are_the_best_of_all_ways() -> None:
             return total
 
         every = itertools.product(*(ways_of(layer, chips) for layer in layers.values()))
-        found = split_layers(workload, chips, times, lambda kind, _, price=price: price[kind])  # type: ignore[misc]
+        found = split_layers(
+            workload,
+            chips,
+            lambda _, part, own=times: own[part],
+            lambda kind, _, price=price: price[kind],
+        )  # type: ignore[misc]
         assert sum(one.seconds for one in found) == pytest.approx(min(map(cost, every)))
 
 

@@ -23,8 +23,11 @@ from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.jobs import Job, Progress, run_jobs
 from hwsim.rewrite.placement import keeper_of_weights, loading_weights, weight_bytes
+from hwsim.rewrite.residency import NOTHING, Residency, residencies
 
 Layout = tuple[int, int, int, int]  # chips along tensor, pipeline and data, microbatches
+
+Part = tuple[Layer, Residency]  # what one chip computes of a layer, and finds in its L2
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class _Chip:
     keys and values too?
     """
 
-    times: Mapping[Layer, float]
+    times: Mapping[Part, float]
     room: float
     caches: bool
 
@@ -182,12 +185,15 @@ def _chips(
     the DRAM; one has weights that need not.
     """
     machine, batch = run.machine, typed.batch
-    parts = {
-        way.layer
-        for t, images in {(t, _images(batch, d, m)) for t, _, d, m in layouts}
-        for layer in typed.with_batch(images).layers.values()
-        for way in ways_of(layer, t)
-    }
+    parts: set[Part] = set()
+    for t, images in {(t, _images(batch, d, m)) for t, _, d, m in layouts}:
+        network = typed.with_batch(images)
+        found = residencies(network, machine)
+        parts |= {
+            (way.layer, found.get(name, NOTHING))
+            for name, layer in network.layers.items()
+            for way in ways_of(layer, t)
+        }
     capacity = float(machine.memories[machine.dram_name].capacity)
     times = _times(run, parts, progress)
     keeper = keeper_of_weights(machine)
@@ -237,7 +243,12 @@ class _Planner:
         key = (t, images, id(chip.times))
         if key not in self._chosen:
             layers = self.typed.with_batch(images)
-            self._chosen[key] = tuple(split_layers(layers, t, chip.times, moves))
+            found = residencies(layers, self.machine)
+
+            def times(name: str, part: Layer) -> float:
+                return chip.times[part, found.get(name, NOTHING)]
+
+            self._chosen[key] = tuple(split_layers(layers, t, times, moves))
         return self._chosen[key]
 
 
@@ -265,12 +276,15 @@ def _divisors(number: int) -> list[int]:
     return [part for part in range(1, number + 1) if number % part == 0]
 
 
-def _times(run: Job, parts: set[Layer], progress: Progress | None) -> dict[Layer, float]:
-    """Seconds of every distinct layer on one chip, beginning and ending in its memory."""
-    ordered = sorted(parts, key=repr)
-    named = {f"{number}": layer for number, layer in enumerate(ordered)}
-    workload = replace(run.workload, layers=named, inputs={})
-    result = run_jobs([replace(run, workload=workload, placed=True)], progress, keeps=True)[0]
+def _times(run: Job, parts: set[Part], progress: Progress | None) -> dict[Part, float]:
+    """Seconds of every distinct part of a layer on one chip."""
+    named = {f"{number}": part for number, part in enumerate(sorted(parts, key=repr))}
+    workload = replace(
+        run.workload, layers={name: layer for name, (layer, _) in named.items()}, inputs={}
+    )
+    found = tuple((name, residency) for name, (_, residency) in named.items())
+    job = replace(run, workload=workload, placed=True, residencies=found)
+    result = run_jobs([job], progress, keeps=True)[0]
     return {named[layer.name]: layer.seconds for layer in result.layers}
 
 

@@ -19,6 +19,7 @@ from hwsim.describe.layer import Layer
 from hwsim.describe.workload import Workload
 
 MOST_STATES = 128  # of the maps still needed, kept at a time
+Times = Callable[[str, Layer], float]  # (layer, its part) -> seconds
 Moves = Callable[[str, int], float]  # (collective, bytes of the whole buffer) -> seconds
 
 
@@ -59,10 +60,8 @@ class _Path:
 _States = tuple[tuple[str, State], ...]
 
 
-def split_layers(
-    workload: Workload, chips: int, times: Mapping[Layer, float], moves: Moves
-) -> list[Chosen]:
-    """A way for every layer, in order. times: seconds of every part of `ways_of`."""
+def split_layers(workload: Workload, chips: int, times: Times, moves: Moves) -> list[Chosen]:
+    """A way for every layer, in order. times: seconds of a layer's part, see `ways_of`."""
     last_use = _last_uses(workload)
     paths: dict[_States, _Path] = {(): _Path(0.0)}
     for name, layer in workload.layers.items():
@@ -97,7 +96,7 @@ def _steps(
     layer: Layer,
     chips: int,
     states: Mapping[str, State],
-    times: Mapping[Layer, float],
+    times: Times,
     moves: Moves,
 ) -> Iterator[tuple[dict[str, State], Chosen]]:
     """Every way of a layer from one state: the state behind it, and what it takes."""
@@ -113,4 +112,4 @@ def _steps(
         if way.collective:
             moving += moves(way.collective, output_bytes(layer))
         after[name] = way.gives
-        yield after, Chosen(name, way, times[way.layer], moving, 0)
+        yield after, Chosen(name, way, times(name, way.layer), moving, 0)
