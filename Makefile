@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test test-quick test-slow kernels lint bench bench-caches bench-scalesim bench-sweeps digits oracle fuzz sample examples lessons docs clean
+.PHONY: demo test test-quick test-slow test-python kernels lint bench bench-caches bench-scalesim bench-sweeps digits oracle fuzz sample examples lessons docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
@@ -18,6 +18,10 @@ test-quick: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# the quick tests on another Python: make test-python PYTHON=python3.13
+test-python:
+	$(MAKE) VENV=.venv-$(notdir $(PYTHON)) test-quick
 
 kernels: $(VENV)/.dev
 	$(BIN)/python -m tests.kernels
