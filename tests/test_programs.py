@@ -231,6 +231,17 @@ def test_words_of_a_level_are_features_of_a_cache(tmp_path: Path) -> None:
     assert level(",no-allocate")["misses"] == 16
 
 
+@pytest.mark.parametrize(
+    ("lines", "ahead"), [([0, 1], 0), ([0, 1, 2], 1), ([1, 0], 0), ([5, 4], 0), ([5, 4, 3], 1)]
+)
+def test_a_stride_is_two_steps_alike(lines: list[int], ahead: int, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_text("".join(f"0 {64 * line:x}\n" for line in lines))
+    words = ["cache", "--trace", str(path), "--level", "1KiB:2:64,stride", "--json", "-"]
+    (row,) = json.loads(CliRunner().invoke(main, words).stdout)["levels"]
+    assert row["prefetches"] == ahead
+
+
 def test_a_device_is_no_trace() -> None:
     result = CliRunner().invoke(main, ["cache", "--trace", "/dev/zero"])
     assert result.exit_code == 2

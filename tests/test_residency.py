@@ -87,6 +87,14 @@ def test_layers_alone_and_other_machines_begin_in_dram() -> None:
     assert alone.dram_read_bytes == 64 * 64 * 64 * 4
 
 
+def test_copies_of_a_layer_stay_in_the_l2_too() -> None:
+    """Between layers, maps that are copied to channels last and back cost no DRAM traffic."""
+    network = hwsim.load_workload("resnet18", 16)
+    result = hwsim.simulate(network, "h100", "implicit-gemm", dtype="fp16")
+    (layer,) = (layer for layer in result.layers if layer.name == "conv3_s")
+    assert layer.dram_bytes == layer.compulsory_bytes == 64 * 128 * 2
+
+
 def test_an_l2_that_reaches_further_is_no_slower() -> None:
     network = hwsim.load_workload("resnet18", 16)
     times = [

@@ -68,7 +68,7 @@ def _summary(found: Split) -> Iterator[str]:
     )
     yield (
         f"Quickest: {_name(best)}: {seconds_text(best.seconds)}, "
-        f"{found.speedup(best):.3g} times as quick as one chip on {system.chips} ({alone}{fits})."
+        f"{found.speedup(best):.3g} times as quick as one chip ({alone}{fits})."
     )
 
 

@@ -44,7 +44,7 @@ def command(
 
     cachegrind: a write is treated like a read, and a level is looked up where the one before it
     misses. pycachesim: as that counts LRU caches. hwsim: as caches of machines do, with what the
-    WORDs say.
+    WORDs say; evicted are dirty lines, and all lines that an exclusive level takes.
 
     \b
     valgrind --tool=lackey --trace-mem=yes --log-file=trace.txt ./program
@@ -144,7 +144,7 @@ def _said(text: str, words: list[str]) -> dict[str, Any]:
         **{name: ("prefetcher", name) for name in PREFETCHERS},
     }
     found: dict[str, Any] = {}
-    for word in words:
+    for word in dict.fromkeys(words):
         if word not in known:
             raise HwsimError(
                 f"--level {text!r}: {word!r}; expected one of {', '.join(known)}"

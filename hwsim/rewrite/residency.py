@@ -31,11 +31,13 @@ class Residency:
     """Shares of a layer's maps.
 
     inputs: what the L2 has of what it reads. output: what it still has of what the layer writes
-    when that is read.
+    when that is read. follows: other layers come before and behind, so that the memory of its
+    temporaries is used again.
     """
 
     inputs: float = 0.0
     output: float = 0.0
+    follows: bool = False
 
 
 NOTHING = Residency()
@@ -82,7 +84,7 @@ def residencies(workload: Workload, machine: Machine) -> dict[str, Residency]:
             if there:
                 kept[source].append(share)
     return {
-        name: Residency(_mean(shares[name]), _steps(min(kept[name], default=0.0)))
+        name: Residency(_mean(shares[name]), _steps(min(kept[name], default=0.0)), True)
         for name in passes
     }
 
@@ -90,8 +92,10 @@ def residencies(workload: Workload, machine: Machine) -> dict[str, Residency]:
 def maps_of(
     stages: Sequence[Stage], residency: Residency
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Shares of the maps that a layer's stages are given, and of those that they give, by
-    buffer."""
+    """By buffer, shares of the maps that stages are given, and of what need not be written.
+
+    That is of the maps that they give; and of temporaries what the L2 has of them at the end.
+    """
     written = {stage.output.buffer for stage in stages}
     read = {tensor.buffer for stage in stages for tensor in stage.inputs}
     given = {
@@ -102,7 +106,10 @@ def maps_of(
     }
     return (
         dict.fromkeys(sorted(given), residency.inputs),
-        dict.fromkeys(sorted(written - read), residency.output),
+        {
+            **dict.fromkeys(sorted(written - read), residency.output),
+            **dict.fromkeys(sorted(written & read), float(residency.follows)),
+        },
     )
 
 

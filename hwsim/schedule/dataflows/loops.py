@@ -1,12 +1,19 @@
 """The textbook's loops on a CPU: one word a step, in the order that is asked for, in tiles or not.
 
-    loops:order=ikj                    loops:order=ijk,tile=32x32x32      loops:order=ikj,vector=j
+    loops:order=ikj                  loops:order=ijk,tile=32x32x32
 
-    for i:                             for i, j, k in tiles of 32:        for i:
-      for k:                             for i in a tile:                   for k:
-        for j:                             for j in a tile:                   for j, 8 at a time:
-          C[i,j] += A[i,k] * B[k,j]          for k in a tile:                   C += A * B
-                                               C[i,j] += A[i,k] * B[k,j]
+    for i:                           for i, j, k in tiles of 32:
+      for k:                           for i in a tile:
+        for j:                           for j in a tile:
+          C[i,j] += A[i,k] * B[k,j]        for k in a tile:
+                                             C[i,j] += A[i,k] * B[k,j]
+
+    loops:order=ikj,vector=j
+
+    for i:
+      for k:
+        for j, 8 at a time:
+          C[i,j] += A[i,k] * B[k,j]
 
 `registers=4x4x1` does so many at a step, sums and words of which stay in registers; `lanes=4`
 makes vectors of so many words. What a compiler makes of the loops can be said too: `fused=no`
