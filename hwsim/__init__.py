@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwsim.api import compare, map_layers, run_nests, simulate, split, sweep
+    from hwsim.api import compare, run_nests, simulate
     from hwsim.choose.mappings import Mappings
     from hwsim.describe.layer import (
         AttentionLayer,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hwsim.errors import ConfigError, HwsimError, PhysicsError
     from hwsim.results.comparison import Comparison
     from hwsim.results.result import LayerResult, Result
+    from hwsim.searches import map_layers, split, sweep
     from hwsim.sweeps.result import SweepResult
     from hwsim.teach.questions import check, question
 
@@ -36,10 +37,10 @@ _HOMES = {
     "compare": "hwsim.api",
     "simulate": "hwsim.api",
     "Mappings": "hwsim.choose.mappings",
-    "map_layers": "hwsim.api",
+    "map_layers": "hwsim.searches",
     "run_nests": "hwsim.api",
-    "split": "hwsim.api",
-    "sweep": "hwsim.api",
+    "split": "hwsim.searches",
+    "sweep": "hwsim.searches",
     "SweepResult": "hwsim.sweeps.result",
     "AttentionLayer": "hwsim.describe.layer",
     "ConfigError": "hwsim.errors",

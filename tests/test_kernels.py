@@ -10,7 +10,6 @@ import pytest
 
 import hwsim
 from hwsim.algorithms import lower
-from hwsim.api import kernel_choices
 from hwsim.choose.kernels import best_kernels
 from hwsim.cli import main
 from hwsim.describe.catalog import data_folder
@@ -21,6 +20,7 @@ from hwsim.describe.units import Bandwidth
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
 from hwsim.rewrite.gpu_library import as_library_runs
+from hwsim.searches import kernel_choices
 from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
 from hwsim.validate.gpu_products import kernel_of, launched
 

@@ -116,8 +116,8 @@ def test_what_cannot_be_written_is_refused_before_any_work(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("worked before it looked")
 
-    for name in ("simulate", "compare", "map_layers"):
-        monkeypatch.setattr(f"hwsim.api.{name}", never)
+    for name in ("api.simulate", "api.compare", "searches.map_layers"):
+        monkeypatch.setattr(f"hwsim.{name}", never)
     result = CliRunner().invoke(main, [*command, str(tmp_path / place)])
     assert result.exit_code == 2, result.output
     assert list(tmp_path.iterdir()) == []

@@ -78,12 +78,12 @@ def command(
     LAYER is WORKLOAD:LAYER, a shape such as gemm:256,256,256 (M,N,K) or conv:64,56,56,64,3,3,1,1
     (C,H,W,K,R,S,STRIDE,PAD), or a whole WORKLOAD. Ctrl-C gives the best so far.
     """
-    from hwsim.api import map_layers
     from hwsim.describe.machine import load_machine
     from hwsim.describe.networks import find_workload
     from hwsim.jobs import Job
     from hwsim.report.files import write_file
     from hwsim.schedule.mapper import Options
+    from hwsim.searches import map_layers
 
     if seconds is not None and not isfinite(seconds):
         raise HwsimError(f"--seconds {seconds}; expected a number of seconds")

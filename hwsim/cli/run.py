@@ -355,12 +355,13 @@ def _of_nests(flags: Flags, file: Path) -> Result:
 
 def _show_workload(flags: Flags) -> None:
     """Simulate WORKLOAD on MACHINE and show it, with a chart and its kernels on request."""
-    from hwsim.api import kernel_choices, simulate
+    from hwsim.api import simulate
     from hwsim.report.files import write_file
     from hwsim.report.plot import drawn
     from hwsim.report.tables import kernels_text
     from hwsim.results.comparison import Comparison
     from hwsim.rewrite.arrays import read_arrays
+    from hwsim.searches import kernel_choices
 
     machine, network = _machine(flags), _network(flags)
     with progress_bar("simulating") as progress:

@@ -62,10 +62,10 @@ def command(
     SYSTEM is a name (hwsim list systems) or a YAML file; WORKLOAD is as for run. Layers are split
     over chips (tensor), cut into stages (pipeline), or copied for parts of the batch (data).
     """
-    from hwsim.api import split
     from hwsim.chips.text import layers_text, split_document, split_text
     from hwsim.describe.networks import find_workload
     from hwsim.describe.system import load_system
+    from hwsim.searches import split
 
     check_outputs(json_to)
     chips = load_system(system)

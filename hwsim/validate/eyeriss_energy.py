@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hwsim.api import map_layers
 from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import load_workload
+from hwsim.searches import map_layers
 from hwsim.validate import CHECKS, Pair
 
 BATCH = 16
