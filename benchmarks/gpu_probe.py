@@ -32,6 +32,19 @@ def median_us(call, cold):
     return sorted(start.elapsed_time(end) * 1e3 for start, end in times)[CALLS // 2]
 
 
+def captured(model, x):
+    """One CUDA graph of an inference, after the libraries have tried their algorithms."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            model(x)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        model(x)
+    return graph
+
+
 def events_of(call):
     """What a call runs on the GPU, by PyTorch's profiler: its kernels, copies and fills."""
     from torch.profiler import ProfilerActivity, profile

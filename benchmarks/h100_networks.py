@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
-from gpu_probe import events_of, median_us
+from gpu_probe import captured, events_of, median_us
 from torch import nn
 
 VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
@@ -73,19 +73,6 @@ def resnet50():
 
 NETWORKS = {"vgg16": vgg16, "resnet50": resnet50}
 MODES = (("fp32", "nchw"), ("tf32", "nchw"), ("fp16", "nchw"), ("fp16", "nhwc"))
-
-
-def captured(model, x):
-    """One CUDA graph of an inference, after cuDNN has tried its algorithms."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            model(x)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        model(x)
-    return graph
 
 
 def by_name(events):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from gpu_probe import events_of, median_us
+from gpu_probe import captured, events_of, median_us
 from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, ViTConfig, ViTModel
 
 CASES = (
@@ -31,19 +31,6 @@ def network(name, batch, tokens):
         BertModel(BertConfig()) if name == "bert-base" else GPT2Model(GPT2Config(use_cache=False))
     )
     return model, torch.randint(0, 1000, (batch, tokens))
-
-
-def captured(model, x):
-    """One CUDA graph of an inference."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            model(x)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        model(x)
-    return graph
 
 
 def kernels_of(graph):

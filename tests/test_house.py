@@ -9,21 +9,18 @@ from pathlib import Path
 import hwsim
 
 PACKAGE = Path(hwsim.__file__).parent
-COMPILED = ("kernel", "jit")  # decorators of kernels, which are flat on purpose
+COMPILED = ("kernel", "jit", "inline")  # decorators of kernels, which are flat on purpose
 LONGEST, MOST_PARAMETERS = 60, 8
 PROSE = ("lessons", "teach")  # what lessons say
 NAMED = ("api.py", "cli")  # options that callers name one by one
 
 
 def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
-    """Every function of the package that is not compiled, with its file."""
+    """Every function of the package that is not a kernel, with its file."""
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        flat = any(
-            isinstance(node, ast.FunctionDef) and is_compiled(node) for node in ast.walk(tree)
-        )
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and not flat:
+            if isinstance(node, ast.FunctionDef) and not is_compiled(node):
                 yield path.relative_to(PACKAGE), node
 
 

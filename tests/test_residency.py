@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 
 import hwsim
-from hwsim.describe.eager import with_gelu_in_steps, with_plain_attention, with_products_apart
+from hwsim.describe.eager import (
+    as_hugging_face_runs,
+    with_gelu_in_steps,
+    with_plain_attention,
+    with_products_apart,
+)
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, MoveLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.settings import read_settings
@@ -124,6 +130,14 @@ def test_gelu_in_steps_is_eight_kernels() -> None:
     steps = with_gelu_in_steps(gpt)
     assert len(steps.layers) - len(gpt.layers) == 12 * 7
     assert steps.inputs["down"] == ("act",)
+
+
+def test_what_runs_otherwise_follows_from_the_layers_not_from_the_networks_name() -> None:
+    """Masked where attention is not causal; in steps where GELU is the approximated one."""
+    gpt, bert = (hwsim.load_workload(name, 1, (128, 128)) for name in ("gpt2", "bert-base"))
+    assert as_hugging_face_runs(gpt, "fp16").layers == with_gelu_in_steps(gpt).layers
+    masked = with_plain_attention(with_products_apart(bert), "fp16")
+    assert as_hugging_face_runs(replace(bert, name="another"), "fp16").layers == masked.layers
 
 
 def test_a_move_to_fewer_words_is_counted_at_once() -> None:

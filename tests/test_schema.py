@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from hwsim.cli import main
 from hwsim.cli.schema import KINDS
-from hwsim.results.json_documents import DOCUMENTS
+from hwsim.results.schemas import DOCUMENTS
 from tests.test_timeloop_files import CONV1D, FINE, TWO_LEVELS
 
 ROOT = Path(__file__).parent.parent

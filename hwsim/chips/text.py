@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hwsim.chips.split import Option, Split, chips_text
 from hwsim.describe.units import seconds_text, size_text
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import SplitDocument, SplitOptionDocument
+from hwsim.results.schemas import SplitDocument, SplitOptionDocument
 
 HEAD = ["tensor", "pipe", "data", "micro", "time", "of 1", "memory", "waits for"]
 

@@ -22,8 +22,8 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.core import Core
-from hwsim.results.json_documents import MappingDocument
 from hwsim.results.result import StageResult
+from hwsim.results.schemas import MappingDocument
 from hwsim.rewrite.placement import Placement, keep_on_chip
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, nests_of
 from hwsim.schedule.mapper import Options, best_mapping

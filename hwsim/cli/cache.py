@@ -12,7 +12,7 @@ from hwsim.errors import HwsimError, UnknownName, nearest
 
 if TYPE_CHECKING:
     from hwsim.parts.cache import Cache
-    from hwsim.results.json_documents import CacheDocument, LevelDocument
+    from hwsim.results.schemas import CacheDocument, LevelDocument
 
 DEFAULT = ("32KiB:8:64", "1MiB:16:64")
 CONVENTIONS = ("cachegrind", "pycachesim", "hwsim")

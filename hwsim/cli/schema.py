@@ -58,7 +58,7 @@ def command(kind: str) -> None:
     # yaml-language-server: $schema=machine.schema.json
     """
     from hwsim.describe.schema import document_schema, schema_of
-    from hwsim.results.json_documents import DOCUMENTS
+    from hwsim.results.schemas import DOCUMENTS
 
     if kind in KINDS:
         schema = schema_of(KINDS[kind](), f"hwsim {kind}")

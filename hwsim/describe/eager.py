@@ -2,12 +2,13 @@
 
     attention  ->  q, k, v in fp32, scaled, in another order; S = q k^T; S + mask; softmax; are all
                    of a row masked?; P v; back to half precision
-    gelu       ->  x^3, times a, + x, times b, tanh, + 1, x/2, times that
+    gelu_new   ->  x^3, times a, + x, times b, tanh, + 1, x/2, times that
     qkv        ->  q, k, v
 
 Attention is scaled_dot_product_attention with a mask and without a fused kernel, its path in plain
-operators; gelu is Hugging Face's gelu_new. Which network takes which was seen by listing its
-launches: reference/h100_transformer_kernels.json.
+operators. Hugging Face's transformers 5.17 gives a mask to attention that is not causal, and makes
+queries, keys and values apart there; seen in the launches of BERT, GPT-2 and ViT,
+reference/h100_transformer_kernels.json.
 """
 
 from __future__ import annotations
@@ -38,37 +39,42 @@ WIDE = "fp32"  # in which the plain path computes
 Steps = Iterator[tuple[str, Layer, str]]  # (name, layer, its data type, '' for the run's)
 
 
+def as_hugging_face_runs(workload: Workload, dtype: str) -> Workload:
+    """A transformer as Hugging Face's code runs it in PyTorch, in a data type."""
+    return with_gelu_in_steps(with_plain_attention(with_products_apart(workload), dtype))
+
+
 def with_plain_attention(workload: Workload, dtype: str) -> Workload:
-    """Attention as PyTorch's plain operators run it in a data type."""
+    """Attention that is not causal as PyTorch's plain operators run it in a data type."""
     return _rewritten(
         workload,
         {
             name: _plain_attention(name, layer, narrow=dtype != WIDE)
             for name, layer in workload.layers.items()
-            if isinstance(layer, AttentionLayer)
+            if isinstance(layer, AttentionLayer) and _is_masked(layer)
         },
     )
 
 
 def with_gelu_in_steps(workload: Workload) -> Workload:
-    """GELU as eight kernels, one for each operator of its formula."""
+    """The approximated GELU as eight kernels, one for each operator of its formula."""
     return _rewritten(
         workload,
         {
             name: _gelu(name, layer)
             for name, layer in workload.layers.items()
-            if isinstance(layer, ElementwiseLayer) and layer.op == "gelu"
+            if isinstance(layer, ElementwiseLayer) and layer.op == "gelu_new"
         },
     )
 
 
 def with_products_apart(workload: Workload) -> Workload:
-    """Queries, keys and values as a product each, where one layer makes all three."""
+    """Queries, keys and values of attention that is not causal as a product each."""
     made = {
         source
-        for name in workload.layers
+        for name, layer in workload.layers.items()
+        if _is_masked(layer)
         for source in workload.inputs.get(name, ())
-        if isinstance(workload.layers[name], AttentionLayer)
     }
     return _rewritten(
         workload,
@@ -78,6 +84,10 @@ def with_products_apart(workload: Workload) -> Workload:
             if name in made and isinstance(layer, LinearLayer) and layer.k % 3 == 0
         },
     )
+
+
+def _is_masked(layer: Layer) -> bool:
+    return isinstance(layer, AttentionLayer) and not layer.causal
 
 
 def _plain_attention(name: str, layer: AttentionLayer, narrow: bool) -> Steps:

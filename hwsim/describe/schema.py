@@ -1,7 +1,7 @@
 """JSON Schema (draft 7) of what hwsim reads and of what it writes.
 
 The first is made from the dataclasses that read it, the second from the typed dicts that it writes
-(hwsim.results.json_documents).
+(hwsim.results.schemas).
 
 Editors check and complete a YAML file by its first line: # yaml-language-server: $schema=...
 """

@@ -125,7 +125,7 @@ STYLES: dict[str, Style] = {
     "distilbert": Style(causal=False),
     "vit": Style(causal=False),
     "deit": Style(causal=False),
-    "gpt2": Style(),
+    "gpt2": Style(act="gelu_new"),
     "gpt_neox": Style(rotary=True),
     "opt": Style(act="relu"),
     "phi": Style(rotary=True),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import (
+from hwsim.results.schemas import (
     CountsDocument,
     ErrorsDocument,
     OperationsDocument,

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from hwsim.describe.units import size_text
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import CurveDocument
+from hwsim.results.schemas import CurveDocument
 
 SCHEMA: Final = "hwsim.curve/1"
 BAR = 40  # characters of the longest

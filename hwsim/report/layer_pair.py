@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import BlocksDocument, FusedPairDocument, PairChoiceDocument
+from hwsim.results.schemas import BlocksDocument, FusedPairDocument, PairChoiceDocument
 
 if TYPE_CHECKING:
     from hwsim.choose.layer_pairs import Choice, FusedPair

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from hwsim.describe.units import si, size_text
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import FoundDocument, MappingDocument, TilesDocument
+from hwsim.results.schemas import FoundDocument, MappingDocument, TilesDocument
 
 if TYPE_CHECKING:
     from hwsim.results.result import StageResult

@@ -17,8 +17,8 @@ from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import ServedDocument, TilesCostDocument, TilingDocument
 from hwsim.results.result import LayerResult
+from hwsim.results.schemas import ServedDocument, TilesCostDocument, TilingDocument
 
 SCHEMA: Final = "hwsim.tiling/1"
 MOST_ROWS = 24

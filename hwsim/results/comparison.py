@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
     from hwsim.report.plot import ChartView
-    from hwsim.results.json_documents import ComparisonDocument
+    from hwsim.results.schemas import ComparisonDocument
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hwsim.errors import HwsimError, shortened
 from hwsim.results.document import COMPARISON, SCHEMA
-from hwsim.results.json_documents import DiffDocument, MovedDocument
+from hwsim.results.schemas import DiffDocument, MovedDocument
 
 MOST_BYTES = 512 << 20
 KEY = ("machine", "workload", "algorithm", "dataflow", "dtype", "batch")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.ir.stage import Operations
-from hwsim.results.json_documents import (
+from hwsim.results.result import Accesses, Cycles, LayerResult, Result, StageResult
+from hwsim.results.reuse import Reuse
+from hwsim.results.schemas import (
     AccessDocument,
     ComparisonDocument,
     CountsDocument,
@@ -17,8 +19,6 @@ from hwsim.results.json_documents import (
     StageDocument,
     WhatIfDocument,
 )
-from hwsim.results.result import Accesses, Cycles, LayerResult, Result, StageResult
-from hwsim.results.reuse import Reuse
 
 if TYPE_CHECKING:
     from hwsim.results.comparison import Comparison

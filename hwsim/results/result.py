@@ -16,7 +16,7 @@ from hwsim.results.timeline import Timeline
 if TYPE_CHECKING:
     import pandas
 
-    from hwsim.results.json_documents import ResultDocument
+    from hwsim.results.schemas import ResultDocument
 
 Energy = Mapping[str, float]
 

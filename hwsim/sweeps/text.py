@@ -9,7 +9,7 @@ from typing import cast
 from hwsim.describe.units import seconds_text, size_text
 from hwsim.report.tables import energy_text
 from hwsim.report.text_table import WIDTH, text_table
-from hwsim.results.json_documents import SweepDocument, SweepPointDocument
+from hwsim.results.schemas import SweepDocument, SweepPointDocument
 from hwsim.sweeps.result import Point, Sensitivity, SweepResult
 from hwsim.sweeps.rows import COLUMNS, value
 from hwsim.sweeps.spec import OBJECTIVES

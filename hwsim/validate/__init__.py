@@ -17,7 +17,7 @@ from hwsim.describe.catalog import data_folder
 from hwsim.describe.reading import read_text
 from hwsim.errors import HwsimError, shortened
 from hwsim.registry import Registry
-from hwsim.results.json_documents import CheckDocument, ScoreDocument
+from hwsim.results.schemas import CheckDocument, ScoreDocument
 from hwsim.validate.shape import check_like
 
 WORST = 5

@@ -10,18 +10,11 @@ from typing import Any
 
 from hwsim.algorithms import AUTO, FLASH
 from hwsim.api import simulate
-from hwsim.describe.eager import (
-    with_gelu_in_steps,
-    with_plain_attention,
-    with_products_apart,
-)
+from hwsim.describe.eager import as_hugging_face_runs
 from hwsim.describe.layer import AttentionLayer, ElementwiseLayer, GemmLayer, Layer
 from hwsim.describe.networks import load_workload
 from hwsim.validate import CHECKS, Pair
 
-# Networks to which transformers 5.17 gives a mask, so that no fused kernel takes their attention;
-# the other has gelu_new (reference/h100_transformer_kernels.json).
-PLAIN_ATTENTION = ("bert-base", "vit-b16")
 ROWS = {  # of operators on rows x cols: the kernels that PyTorch runs, with their inputs
     "softmax": (("softmax", 1),),
     "layer_norm": (("layernorm", 1),),
@@ -65,11 +58,8 @@ class Transformer:
 def _network_us(row: Mapping[str, Any]) -> float:
     size = None if row["network"].startswith("vit") else (row["S"], row["S"])
     workload = load_workload(row["network"], row["B"], size)
-    if row["network"] in PLAIN_ATTENTION:
-        workload = with_plain_attention(with_products_apart(workload), row["dtype"])
-    else:
-        workload = with_gelu_in_steps(workload)
-    return simulate(workload, "h100", dtype=row["dtype"]).seconds * 1e6
+    eager = as_hugging_face_runs(workload, row["dtype"])
+    return simulate(eager, "h100", dtype=row["dtype"]).seconds * 1e6
 
 
 def _layers(row: Mapping[str, Any]) -> list[Layer]:

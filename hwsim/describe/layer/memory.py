@@ -19,7 +19,8 @@ OPERATIONS = {
     "groupnorm": 8,
     "bias": 1,
     "batchnorm": 2,  # times gain, plus bias: at inference mean and variance are constants
-    "gelu": 8,  # x/2 (1 + tanh(a (x + b x^3))): Hendrycks and Gimpel 2016, arXiv:1606.08415
+    "gelu_new": 8,  # x/2 (1 + tanh(a (x + b x^3))): Hendrycks and Gimpel 2016, arXiv:1606.08415
+    "gelu": 8,  # x/2 (1 + erf(x / sqrt(2))), as many as its approximation
     "silu": 2,  # x sigmoid(x)
     "sigmoid": 1,
     "tanh": 1,

@@ -10,7 +10,7 @@ from hwsim.foreign.scalesim.config import ScaleSimConfig
 from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.foreign.scalesim.topology import ScaleSimLayer, topology_notes
 from hwsim.report.text_table import text_table
-from hwsim.results.json_documents import ScaleSimDocument, ScaleSimLayerDocument
+from hwsim.results.schemas import ScaleSimDocument, ScaleSimLayerDocument
 
 HEAD = ["layer", "cycles", "util", "mapping", "ifmap reads", "filter reads", "ofmap writes"]
 CSV_HEAD = (

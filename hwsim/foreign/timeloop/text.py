@@ -6,7 +6,7 @@ from typing import Any
 
 from hwsim.foreign.timeloop.design import Design
 from hwsim.report.text_table import text_table
-from hwsim.results.json_documents import TimeloopDocument
+from hwsim.results.schemas import TimeloopDocument
 
 THEIRS = ["level", "tensor", "copies", "tile", "reads", "fills", "updates"]
 MOVED = ["level", "tensor", "fills", "serves", "updates", "drains"]

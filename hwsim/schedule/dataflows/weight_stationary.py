@@ -6,6 +6,8 @@ a  ->   w10 w11 w12 w13
 a  ->   w20 w21 w22 w23      rows: the reduction (k of the product)
          |   |   |   |
          v   v   v   v    accumulators
+
+The tiles are searched, and the nest built, in hwsim/schedule/tiles.py, as for whatever else stays.
 """
 
 from __future__ import annotations

@@ -42,11 +42,11 @@ from hwsim.timing.caches.look_ups import (
     WAYS,
     WRITEBACKS,
     WRITES,
-    inline,
     jit,
     look_up_in,
     owner,
     part_of_a_kernel,
+    place_of,
     set_of,
 )
 from hwsim.timing.caches.prefetching import compiled_for_all
@@ -71,7 +71,7 @@ def load(
 
     The caller counts it as a read of `level`.
     """
-    found = _bring(tags, levels, starts, slot, level, line, 0, 1, tensor, stats, window)
+    found = _bring(tags, levels, starts, slot, level, line, 0, 1, MISSES, tensor, stats, window)
     _prefetch(
         tags, levels, starts, slot, level, found, line, found, tensor, stats, window, line_shift
     )
@@ -98,10 +98,10 @@ def store(
     last, first = len(levels), -1
     while level < last:
         through = levels[level, THROUGH]
-        if levels[level, ALLOCATE] or _place(tags, levels, slot, level, line) >= 0:
+        if levels[level, ALLOCATE] or place_of(tags, levels, slot, level, line) >= 0:
             dirty, fetch = 0 if through else 1, levels[level, FETCH]
             found = _bring(
-                tags, levels, starts, slot, level, line, dirty, fetch, tensor, stats, window
+                tags, levels, starts, slot, level, line, dirty, fetch, MISSES, tensor, stats, window
             )
             asked = found if fetch else level
             _prefetch(
@@ -138,13 +138,15 @@ def _bring(
     line: int,
     dirty: int,
     fetch: int,
+    counts: int,
     tensor: int,
     stats: Any,
     window: int,
 ) -> int:
     """Put a line into a level, and into all that are asked for it on the way down.
 
-    fetch: is it loaded from below where the level lacks it? Returns the level that had it, or that
+    counts: as what it counts that the level lacks it: MISSES, or PREFETCHES where nobody waits.
+    fetch: is it loaded from below then? Returns the level that had it, or that
     was not asked for it.
     """
     last = len(levels)
@@ -152,7 +154,7 @@ def _bring(
         victim = look_up_in(levels, level, slot, tags, line, dirty)
         if victim == FOUND:
             return level
-        stats[window, level, tensor, MISSES] += 1
+        stats[window, level, tensor, counts] += 1
         below = level + 1
         if fetch and below < last and levels[below, INCLUSION] == EXCLUSIVE:
             # the line makes room for the one that takes its place
@@ -161,7 +163,7 @@ def _bring(
             leave(tags, levels, starts, slot, level, victim, stats, window)
             if tag >= 0:
                 if tag & 1:
-                    tags[_place(tags, levels, slot, level, line)] |= 1
+                    tags[place_of(tags, levels, slot, level, line)] |= 1
                 return below
             if _a_peer_has(tags, levels, slot, below, line):
                 return below
@@ -174,7 +176,7 @@ def _bring(
         stats[window, below, tensor, READS] += 1
         if below == last:
             return last
-        level, dirty = below, 0
+        level, dirty, counts = below, 0, MISSES
 
 
 @jit
@@ -198,7 +200,7 @@ def leave(
             return
         passes = not kept and not levels[below, ALLOCATE]
         level = below
-        if passes and _place(tags, levels, slot, below, line) < 0:
+        if passes and place_of(tags, levels, slot, below, line) < 0:
             victim = line << 1 | dirty
         else:
             victim = look_up_in(levels, below, slot, tags, line, dirty)
@@ -216,7 +218,7 @@ def _a_peer_has(tags: Any, levels: Any, slot: int, level: int, line: int) -> boo
             other = copy << levels[upper, SHARING]
             if other >> levels[level, SHARING] != group or copy == slot >> levels[upper, SHARING]:
                 continue
-            if _place(tags, levels, other, np.int64(upper), line) >= 0:
+            if place_of(tags, levels, other, np.int64(upper), line) >= 0:
                 return True
     return False
 
@@ -267,26 +269,14 @@ def _prefetch(
         lines = PAGE >> line_shift
         if other < 0 or other // lines != line // lines:
             continue
-        if _place(tags, levels, slot, at, other) < 0:
-            stats[window, at, tensor, PREFETCHES] += 1
-            stats[window, at, tensor, MISSES] -= 1  # _bring counts one, which nobody waited for
-            _bring(tags, levels, starts, slot, at, other, 0, 1, tensor, stats, window)
-
-
-@inline
-def _place(tags: Any, levels: Any, slot: int, level: int, line: int) -> int:
-    """Where a line stands in its set of a level, -1 where it does not."""
-    first = np.int64(set_of(levels, level, slot, line))
-    for place in range(first, first + levels[level, WAYS]):
-        if tags[place] >> 1 == line:
-            return place
-    return -1
+        if place_of(tags, levels, slot, at, other) < 0:
+            _bring(tags, levels, starts, slot, at, other, 0, 1, PREFETCHES, tensor, stats, window)
 
 
 @jit
 def take_out(tags: Any, levels: Any, slot: int, level: int, line: int) -> int:
     """Take a line out of its set of a level; its tag, EMPTY where it is not there."""
-    place = _place(tags, levels, slot, level, line)
+    place = place_of(tags, levels, slot, level, line)
     if place < 0:
         return EMPTY
     tag = int(tags[place])

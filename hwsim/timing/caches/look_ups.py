@@ -128,3 +128,13 @@ def owner(starts: Any, line: int) -> int:
         if line >= starts[candidate]:
             tensor = candidate
     return tensor
+
+
+@inline
+def place_of(tags: Any, levels: Any, slot: int, level: int, line: int) -> int:
+    """Where a line stands in its set of a level, -1 where it does not."""
+    first = np.int64(set_of(levels, level, slot, line))
+    for place in range(first, first + levels[level, WAYS]):
+        if tags[place] >> 1 == line:
+            return place
+    return -1

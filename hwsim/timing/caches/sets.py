@@ -36,7 +36,7 @@ from hwsim.timing.caches.look_ups import (
     jit,
     look_up_in,
     owner,
-    set_of,
+    place_of,
 )
 
 
@@ -176,10 +176,9 @@ def _clean_below(
     while level < last:
         stats[window, level, tensor, WRITES] += 1
         stats[window, level, tensor, WRITEBACKS] += 1
-        first = np.int64(set_of(levels, level, slot, line))
-        for place in range(first, first + levels[level, WAYS]):
-            if tags[place] >> 1 == line:
-                tags[place] &= ~1
+        place = place_of(tags, levels, slot, level, line)
+        if place >= 0:
+            tags[place] &= ~1
         level += 1
     stats[window, last, tensor, WRITES] += 1
 

@@ -19,17 +19,16 @@ from hwsim.parts.cache import Cache
 from hwsim.timing.caches.look_ups import (
     KINDS,
     MISSES,
-    OFFSET,
     PREFETCHES,
     READS,
-    SETS,
     WAYS,
-    WORDS,
     WRITEBACKS,
     WRITES,
     Ints,
     inline,
     jit,
+    place_of,
+    set_of,
 )
 from hwsim.timing.caches.sets import touch
 from hwsim.timing.caches.state import empty_caches
@@ -141,7 +140,7 @@ def _do(what: int, line: int, tags: Any, levels: Any, room: Any, counts: Any) ->
             counts[level, what] += 1
         if level == len(levels):
             continue
-        place = _find(tags, levels, level, line)
+        place = place_of(tags, levels, 0, level, line)
         if what == LOAD and place >= 0:
             counts[level, HITS] += 1
             _to_the_front(tags, levels, level, line, place)
@@ -150,7 +149,7 @@ def _do(what: int, line: int, tags: Any, levels: Any, room: Any, counts: Any) ->
             left = _add(room, left, PUT, level, line)
             left = _add(room, left, LOAD, level + 1, line)
         elif what == PUT:
-            end = _first(levels, level, line) + levels[level, WAYS] - 1
+            end = np.int64(set_of(levels, level, 0, line)) + levels[level, WAYS] - 1
             victim = tags[end]
             tags[end] = line << 1
             _to_the_front(tags, levels, level, line, end)
@@ -171,23 +170,9 @@ def _add(room: Any, left: int, what: int, level: int, line: int) -> int:
 
 
 @inline
-def _first(levels: Any, level: int, line: int) -> int:
-    return levels[level, OFFSET] + line % levels[level, SETS] * levels[level, WORDS]
-
-
-@inline
-def _find(tags: Any, levels: Any, level: int, line: int) -> int:
-    first = _first(levels, level, line)
-    for place in range(first, first + levels[level, WAYS]):
-        if tags[place] >> 1 == line:
-            return place
-    return -1
-
-
-@inline
 def _to_the_front(tags: Any, levels: Any, level: int, line: int, place: int) -> None:
     """Places are in order of use, the youngest first."""
-    tag, first = tags[place], _first(levels, level, line)
+    tag, first = tags[place], np.int64(set_of(levels, level, 0, line))
     for other in range(place, first, -1):
         tags[other] = tags[other - 1]
     tags[first] = tag
