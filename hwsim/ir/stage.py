@@ -147,6 +147,11 @@ class Stage:
         return self.group(self.called_over)
 
     @property
+    def called_extents(self) -> dict[str, int]:
+        """Iterations of each dim in one call of a GPU."""
+        return {dim: 1 if dim in self.called_over else bound for dim, bound in self.bounds}
+
+    @property
     def has_taps(self) -> bool:
         """Is an input read at positions and taps, be it at one tap alone?"""
         return any(len(axis.terms) > 1 for tensor in self.inputs for axis in tensor.axes)

@@ -11,7 +11,7 @@ the statement touches that many coordinates at once (a Winograd patch), `step` a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -121,6 +121,16 @@ class Tensor:
             steps[number] = step
             step *= self.row if number == self.order[-1] else self.axes[number].size
         return tuple(steps)
+
+
+def without_axis(tensor: Tensor, number: int) -> Tensor:
+    """The tensor without one of its axes: iterations that differ along it alone share a word."""
+    kept = [other for other in range(len(tensor.axes)) if other != number]
+    return replace(
+        tensor,
+        axes=tuple(tensor.axes[other] for other in kept),
+        layout=tuple(kept.index(other) for other in tensor.layout if other != number),
+    )
 
 
 @dataclass(frozen=True)

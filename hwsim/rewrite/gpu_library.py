@@ -2,7 +2,8 @@
 
     transforms and products apart:   what the transforms write is of fp32, and so are the products;
                                      Winograd's take `winograd_images` at a time, some of them none;
-                                     every group is called for by itself, of Fourier's every tile
+                                     every group is called for by itself, of Fourier's every tile,
+                                     whose filters are complex numbers
     a matrix of windows:             written by one kernel for every image
     attention in blocks:             one kernel, in half precision
 
@@ -11,7 +12,7 @@ Seen in the launches and workspaces of reference/h100_conv.json.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hwsim.describe.machine import Machine
@@ -20,7 +21,7 @@ from hwsim.ir.attention import fused_attention
 from hwsim.ir.kernel import Move, Rectified, Separable
 from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
-from hwsim.ir.tensor import Axis, Tensor
+from hwsim.ir.tensor import Axis, Tensor, without_axis
 from hwsim.parts.sm import StreamingMultiprocessor
 
 SUMS = "fp32"
@@ -43,7 +44,9 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
         return replace(plan, stages=tuple(_by_image(stage, plan) for stage in plan.stages))
     wide = [_in_sums(stage, spectra) for stage in plan.stages]
     if not any(isinstance(stage.kernel, (Separable, Rectified)) for stage in plan.stages):
-        return replace(plan, stages=tuple(_tile_by_tile(stage) for stage in wide))
+        matrices = _matrix_axes(products)
+        narrow = [_as_complex(stage, matrices) for stage in wide]
+        return replace(plan, stages=tuple(_tile_by_tile(stage, spectra) for stage in narrow))
     images = sm.library.winograd_images
     stages = tuple(_of_groups(stage, spectra, images) for stage in wide)
     return replace(plan, stages=stages, notes=(*plan.notes, *_said(wide, stages, images, machine)))
@@ -100,9 +103,44 @@ def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:
     return replace(stage, bounds=bounds, tensors=tensors, called_over=called_over)
 
 
-def _tile_by_tile(stage: Stage) -> Stage:
+def _matrix_axes(products: Sequence[Stage]) -> dict[str, int]:
+    """Filters whose points are 2 x 2 real matrices, and the number of the axis along a row."""
+    return {
+        tensor.name: number
+        for stage in products
+        for tensor in stage.inputs
+        for number, axis in enumerate(tensor.axes)
+        if tensor.role == "weight" and axis.dims == ("o",)
+    }
+
+
+def _as_complex(stage: Stage, matrices: Mapping[str, int]) -> Stage:
+    """Filters' points stored as complex numbers: the first column of the matrix says all."""
+    tensors = tuple(
+        without_axis(tensor, matrices[tensor.name]) if tensor.name in matrices else tensor
+        for tensor in stage.tensors
+    )
+    return replace(stage, tensors=tensors)
+
+
+def _tile_by_tile(stage: Stage, spectra: frozenset[str]) -> Stage:
     """Spectra of one place of the tiles at a time, of all images."""
-    return replace(stage, called_over=tuple(dim for dim in ("y", "x") if dim in stage.extents))
+    called_over = tuple(dim for dim in ("y", "x") if dim in stage.extents)
+
+    def places_first(tensor: Tensor) -> Tensor:
+        if tensor.name not in spectra:
+            return tensor
+        order = sorted(
+            tensor.order, key=lambda number: not set(tensor.axes[number].dims) & set(called_over)
+        )
+        return replace(tensor, layout=tuple(order))
+
+    view = stage.view
+    if view is not None:
+        rows = tuple(dim for dim in view.m if dim not in called_over)
+        view = replace(view, m=rows, b=(*called_over, *view.b))
+    tensors = tuple(places_first(tensor) for tensor in stage.tensors)
+    return replace(stage, tensors=tensors, called_over=called_over, view=view)
 
 
 def _wider(tensor: Tensor, images: int, spectra: frozenset[str]) -> Tensor:

@@ -15,6 +15,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
+from hwsim.parts.cache import Cache
 from hwsim.parts.core import Core
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -119,7 +120,7 @@ def _on_blocks(
     sizes = (
         _square(stage, outer, turned)
         if turned
-        else _side_by_side(stage, outer, max(1, THREADS // pieces))
+        else _side_by_side(stage, outer, max(1, THREADS // pieces), _line(machine))
     )
     return [
         *tiles(sizes, outer, "block"),
@@ -138,21 +139,40 @@ def _square(stage: Stage, outer: list[str], turned: tuple[str, ...]) -> dict[str
     return sizes | split_group(others, extents, TURNED * TURNED // prod(sizes.values()))
 
 
-def _side_by_side(stage: Stage, outer: list[str], most: int) -> dict[str, int]:
-    """At most so many outputs that lie side by side."""
-    output = stage.output
+def _line(machine: Machine) -> int:
+    """Bytes that come at a time from outside an SM."""
+    return machine.part(machine.only("cache"), Cache).line
+
+
+def _side_by_side(stage: Stage, outer: list[str], most: int, line: int) -> dict[str, int]:
+    """At most so many outputs that lie side by side, and as many as a line of an input has."""
+    output, extents = stage.output, stage.called_extents
     near = dict.fromkeys(dim for number in output.order for dim in output.axes[number].dims)
+    innermost = next(reversed(near), None)
+    lined = {
+        dim: min(extents[dim], line // tensor.width)
+        for tensor in stage.inputs
+        for dim in tensor.fastest.dims
+        if tensor.fastest.extent == 1 and dim in outer and dim != innermost
+    }
+    if prod(lined.values()) > most:
+        lined = {}
     far = tuple(dim for dim in outer if dim not in near)
-    return whole_rows((*far, *near), dict(stage.bounds), most)
+    rest = tuple(dim for dim in (*far, *near) if dim not in lined)
+    return lined | whole_rows(rest, extents, most // prod(lined.values()))
 
 
 def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:
     """The dims along which an input's words and the output's lie side by side.
 
-    They count where they are two; there are none where they agree, or windows overlap.
+    They count where they are two, a word at a time; there are none where they agree, or windows
+    overlap.
     """
-    last = [tensor.fastest.dims for tensor in (*stage.inputs[:1], stage.output)]
+    axes = [tensor.fastest for tensor in (*stage.inputs[:1], stage.output)]
+    last = [axis.dims for axis in axes]
     if len(stage.inputs) > 1 or any(len(dims) != 1 for dims in last) or last[0] == last[1]:
+        return ()
+    if any(axis.extent > 1 for axis in axes):
         return ()
     found = tuple(dim for dims in last for dim in dims)
     moves = all(dim in outer and stage.extents[dim] > 1 for dim in found)
