@@ -1,9 +1,9 @@
 """Fit the constants of PyTorch's kernels of rows and on maps to measured times.
 
-    python benchmarks/calibrate_passes.py rows|maps [FAMILY ...]
+    python benchmarks/calibrate_passes.py rows|maps|windows [FAMILY ...]
 
-Least squares of log(model / measured) over the cold times of reference/h100_rows.json or
-h100_maps.json, large errors counted less, one constant after another until none moves; then with
+Least squares of log(model / measured) over the cold times of reference/h100_rows.json,
+h100_maps.json or h100_windows.json, large errors counted less, one constant after another until none moves; then with
 every fifth row left out in turn. Print them and put them into kernels/pytorch-rows.yaml or
 pytorch-maps.yaml by hand.
 """
@@ -16,7 +16,7 @@ from statistics import fmean, median
 
 from hwsim.api import simulate
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.layer import ElementwiseLayer, PoolLayer
+from hwsim.describe.layer import ConvLayer, ElementwiseLayer, PoolLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.units import Duration
 from hwsim.timing.gpu import blocks, passes as model
@@ -25,6 +25,7 @@ ROWS = {"softmax": "softmax", "layer_norm": "layernorm", "rms_norm": "rmsnorm"}
 MAPS = ("relu", "add", "bias", "batchnorm")
 POOLS = {"maxpool2": "max", "maxpool3": "max", "avgpool2": "avg", "avgpool3": "avg"}
 ROWS_EVENTS_US = 1.6  # what the file's two events take beyond those of h100_transformer.json
+EVENTS_US = 1.4  # what two events take beside the kernels of h100_windows.json
 SMALL = 0.06
 CONSTANTS = ("start", "step", "block", "tap")
 
@@ -53,6 +54,15 @@ def maps():
         yield layer, row["dtype"], row["us_cold"]
 
 
+def windows():
+    """(layer, data type, microseconds) of windows written out, as im2col's first stage."""
+    for row in read("h100_windows.json"):
+        if row["op"] == "unfold":
+            n, c, h, taps = (row[name] for name in ("n", "c", "h", "taps"))
+            layer = ConvLayer(n, c, h, h, 8, taps, taps, stride=1, pad=taps // 2)
+            yield layer, row["dtype"], row["us_cold"] - EVENTS_US
+
+
 def read(file):
     return json.loads((data_folder("reference") / file).read_text())["rows"]
 
@@ -69,7 +79,7 @@ class Case:
 
         cycles_of = model.pass_cycles
         blocks.pass_cycles = listen
-        simulate(layer, machine, dtype=dtype)
+        simulate(layer, machine, "im2col", dtype=dtype)
         blocks.pass_cycles = cycles_of
         self.kernel, self.nest, self.moved = seen[-1] if seen else (None, None, None)
         self.machine, self.microseconds, self.layer = machine, microseconds, layer
@@ -117,7 +127,7 @@ def main(kind, *only):
     sm = machine.compute
     library = sm.row_library if kind == "rows" else sm.map_library
     cases = {}
-    for row in rows() if kind == "rows" else maps():
+    for row in {"rows": rows, "maps": maps, "windows": windows}[kind]():
         case = Case(machine, *row)
         if case.kernel is not None:
             cases.setdefault(case.kernel.name, []).append(case)

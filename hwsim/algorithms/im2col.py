@@ -21,7 +21,7 @@ from hwsim.ir.convolution import (
 )
 from hwsim.ir.kernel import Move
 from hwsim.ir.note import Note
-from hwsim.ir.stage import GemmView, Operations, Plan, Stage
+from hwsim.ir.stage import GemmView, Maps, Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _unfold(layer: Convolution, rows: Window, columns: Window, mark: str) -> Sta
         Operations(),
         statement=f"columns{mark} = ifmap",
         kernel=Move(),
+        maps=Maps("unfold", layer.layout),
     )
 
 

@@ -7,10 +7,18 @@
 The first line is a product of R S K columns, without an im2col matrix. The input is read once; T, R
 S K N H W elements, is written and read. Transposed, the same T is added where each tap of each
 input falls. The derivation is EINNET's (Zheng et al., OSDI 2023).
+
+How the second line is run makes three algorithms:
+
+    offset-add          one pass over the output, which adds up all taps of a place
+    offset-add-fused    the same for a few filters at a time, whose T stays on chip
+    offset-add-taps     a pass for every tap, as a framework's tensor operators do it:
+                            sums = T[0][0], then sums = sums + T[0][1], ...
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -31,7 +39,7 @@ from hwsim.ir.convolution import (
     windows,
 )
 from hwsim.ir.kernel import Add
-from hwsim.ir.stage import GemmView, Operations, Plan, Stage
+from hwsim.ir.stage import GemmView, Maps, Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
@@ -43,14 +51,14 @@ class OffsetAdd:
 
     There is one for every input position, needed or not.
 
-    Fused, the products T of a few filters at a time stay on chip and are added up from there.
+    fused: the products T of a few filters at a time stay on chip and are added up from there.
+    by_tap: every tap is added in a pass of its own.
     """
 
-    def __init__(self, name: str, fused: bool) -> None:
-        self.name, self.fused = name, fused
-        self.summary = "a product with every tap, then shifted adds" + (
-            ", a few filters at a time on chip" if fused else ""
-        )
+    def __init__(self, name: str, fused: bool = False, by_tap: bool = False) -> None:
+        self.name, self.fused, self.by_tap = name, fused, by_tap
+        how = ", a few filters at a time on chip" if fused else ", a pass a tap" if by_tap else ""
+        self.summary = f"a product with every tap, then shifted adds{how}"
 
     def refuses(self, layer: Layer) -> str | None:
         if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
@@ -68,14 +76,18 @@ class OffsetAdd:
         ):
             raise HwsimError(f"{self.name}: {self.refuses(layer)}")
         parts = windows(layer)
-        adds = (
-            _shifted_add(layer, rows, columns, f"-{number + 1}" if len(parts) > 1 else "")
-            for number, (rows, columns) in enumerate(parts)
-        )
+        marks = [f"-{number + 1}" if len(parts) > 1 else "" for number in range(len(parts))]
+        add = _a_pass_a_tap if self.by_tap else _one_pass
+        adds = [
+            stage
+            for part, mark in zip(parts, marks, strict=True)
+            for stage in add(layer, *part, mark)
+        ]
+        sums = dict.fromkeys(stage.output.name for stage in adds if stage.output.name != "ofmap")
         return Plan(
             self.name,
             (_all_taps(layer), *adds),
-            ("T",),
+            ("T", *sums),
             fused_over=("g", "n", "k") if self.fused else (),
         )
 
@@ -117,31 +129,62 @@ def _all_taps(layer: Convolution) -> Stage:
     return replace(stage, effectual=expected(stage.iterations, layer.density))
 
 
-def _shifted_add(layer: Convolution, rows: Window, columns: Window, mark: str) -> Stage:
+def _one_pass(layer: Convolution, rows: Window, columns: Window, mark: str) -> Iterator[Stage]:
     """The additions of T, each tap's part shifted to where it falls.
 
     for n, g, k, p, q:
         ofmap[n][g][k][p][q] =
             sum over r, s of T[r][s][g][k][n][p*u + r*d - pad][q*u + s*d - pad]
     """
-    taps = tuple(
-        _slab(layer, rows, columns, r, s) for r, s in product(range(rows.taps), range(columns.taps))
+    taps = _slabs(layer, rows, columns)
+    kernel = Add(len(taps))
+    yield Stage(
+        f"shifted-add{mark}",
+        _outputs(layer, rows, columns),
+        (*taps, ofmap(layer, rows.output, columns.output)),
+        kernel.operations,
+        statement="ofmap = sum of T over taps",
+        kernel=kernel,
     )
-    bounds = (
+
+
+def _a_pass_a_tap(layer: Convolution, rows: Window, columns: Window, mark: str) -> Iterator[Stage]:
+    """The same, tap by tap; the last sums are the output.
+
+    for n, g, k, p, q:  sums1[n][g][k][p][q] = T[0][0][g][k][n][p*u - pad][q*u - pad]
+    for n, g, k, p, q:  sums2[n][g][k][p][q] = sums1[n][g][k][p][q] + T[0][1]...
+    """
+    taps = _slabs(layer, rows, columns)
+    before: tuple[Tensor, ...] = ()
+    for number, tap in enumerate(taps, 1):
+        sums = ofmap(layer, rows.output, columns.output)
+        if number < len(taps):
+            sums = replace(sums, name=f"sums{mark}-{number}")
+        kernel = Add(1 + len(before))
+        yield Stage(
+            f"shifted-add{mark}-{number}",
+            _outputs(layer, rows, columns),
+            (*before, tap, sums),
+            kernel.operations,
+            statement=f"{sums.name} = {' + '.join(tensor.name for tensor in (*before, tap))}",
+            kernel=kernel,
+            maps=Maps("shifted-add", layer.layout),
+        )
+        before = (replace(sums, role="activation"),)
+
+
+def _slabs(layer: Convolution, rows: Window, columns: Window) -> tuple[Tensor, ...]:
+    taps = product(range(rows.taps), range(columns.taps))
+    return tuple(_slab(layer, rows, columns, r, s) for r, s in taps)
+
+
+def _outputs(layer: Convolution, rows: Window, columns: Window) -> tuple[tuple[str, int], ...]:
+    return (
         ("n", layer.n),
         *batch_dims(layer),
         ("k", layer.k // layer.groups),
         ("p", rows.places),
         ("q", columns.places),
-    )
-    kernel = Add(len(taps))
-    return Stage(
-        f"shifted-add{mark}",
-        bounds,
-        (*taps, ofmap(layer, rows.output, columns.output)),
-        kernel.operations,
-        statement="ofmap = sum of T over taps",
-        kernel=kernel,
     )
 
 
@@ -170,6 +213,10 @@ def _slab(layer: Convolution, rows: Window, columns: Window, r: int, s: int) -> 
     )
 
 
-for _name in ("offset-add", "offset-add-fused"):
-    _member: Algorithm = OffsetAdd(_name, _name.endswith("fused"))
-    ALGORITHMS.register(_name)(_member)
+_members: tuple[Algorithm, ...] = (
+    OffsetAdd("offset-add"),
+    OffsetAdd("offset-add-fused", fused=True),
+    OffsetAdd("offset-add-taps", by_tap=True),
+)
+for _member in _members:
+    ALGORITHMS.register(_member.name)(_member)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hwsim.chips.split import Option, Split, chips_text
 from hwsim.describe.units import seconds_text, size_text
-from hwsim.report.text_table import WIDTH, text_table
+from hwsim.report.text_table import LAST, WIDTH, text_table
 from hwsim.results.schemas import SplitDocument, SplitOptionDocument
 
 HEAD = ["tensor", "pipe", "data", "micro", "time", "of 1", "memory", "waits for"]
@@ -19,7 +19,7 @@ def split_text(found: Split, most: int) -> str:
     shown = found.options[:most]
     more = len(found.options) - len(shown)
     rest = f"\nand {more} more, see --top" if more else ""
-    table = text_table(HEAD, [_row(found, option) for option in shown], left=0, words_last=True)
+    table = text_table(HEAD, [_row(found, option) for option in shown], left=0, wrapped=LAST)
     notes = [piece for line in _notes() for piece in textwrap.wrap(line, WIDTH)]
     return "\n".join([*lines, "", table + rest, "", *notes])
 
@@ -45,7 +45,7 @@ def layers_text(option: Option) -> str:
     head = ["layer", "split by", "time", "moving", "by", "a chip's part"]
     if len(option.stages) > 1:
         head.insert(0, "stage")
-    return text_table(head, rows, left=len(head) - 4, words_last=True)
+    return text_table(head, rows, left=len(head) - 4, wrapped=LAST)
 
 
 def _summary(found: Split) -> Iterator[str]:

@@ -27,7 +27,7 @@ from hwsim.describe.workload import Workload
 from hwsim.energy.account import source_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.program import program_of
-from hwsim.report.text_table import WIDTH, text_table
+from hwsim.report.text_table import LAST, WIDTH, text_table
 from hwsim.schedule.dataflows import DATAFLOWS
 from hwsim.timing import TIMINGS
 
@@ -294,7 +294,7 @@ def show_workload(workload: Workload) -> str:
             *notes,
             products,
             "",
-            text_table(["layer", "MACs", "shape"], rows, left=1, words_last=True),
+            text_table(["layer", "MACs", "shape"], rows, left=1, wrapped=LAST),
         ]
     )
 

@@ -14,7 +14,7 @@ from hwsim.describe.networks import load_workload
 from hwsim.describe.units import seconds_text, si
 from hwsim.parts.doubled import BANDWIDTH, MEMORY, MULTIPLIERS, START, doubled
 from hwsim.report.tables import main_stall
-from hwsim.report.text_table import text_table
+from hwsim.report.text_table import LAST, text_table
 from hwsim.results.result import Result
 from hwsim.teach import LESSONS
 from hwsim.teach.content import Command, Problem, Step, Table, Widget
@@ -210,7 +210,7 @@ def _points() -> str:
             ]
         )
     table = text_table(
-        ["layer", "per byte", "reached/s", "roof/s", "waits for"], rows, left=1, words_last=True
+        ["layer", "per byte", "reached/s", "roof/s", "waits for"], rows, left=1, wrapped=LAST
     )
     return f"mobilenet-v1 on tpu-v1, its first layers:\n\n{table}"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from hwsim.describe.units import size_text
-from hwsim.report.text_table import WIDTH, text_table
+from hwsim.report.text_table import LAST, WIDTH, text_table
 from hwsim.results.schemas import CurveDocument
 
 SCHEMA: Final = "hwsim.curve/1"
@@ -43,7 +43,7 @@ def curve_text(layer: str, machine: str, memory: str, own: int, points: Sequence
         gap = "" if point.proven else f"{point.gap:.1%}"
         rows.append([size, size_text(point.dram_bytes), gap, bar])
     title = f"{layer} on {machine}: the least DRAM traffic by the size of {memory}"
-    table = text_table([memory, "DRAM", "gap", ""], rows, left=1, words_last=True)
+    table = text_table([memory, "DRAM", "gap", ""], rows, left=1, wrapped=LAST)
     return "\n".join([*textwrap.wrap(title, WIDTH), "", table, "", "* the machine's own"])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.describe.units import si, size_text
-from hwsim.report.text_table import WIDTH, text_table
+from hwsim.report.text_table import LAST, WIDTH, text_table
 from hwsim.results.schemas import BlocksDocument, FusedPairDocument, PairChoiceDocument
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _curve(fused: FusedPair) -> list[str]:
         if len(curve) < len(fused.curve)
         else "DRAM traffic by room on the chip"
     )
-    return [title, "", text_table(HEAD, rows, left=0, words_last=True)]
+    return [title, "", text_table(HEAD, rows, left=0, wrapped=LAST)]
 
 
 def _some(curve: Sequence[Choice]) -> list[Choice]:

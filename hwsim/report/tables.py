@@ -9,7 +9,7 @@ from html import escape
 from hwsim.choose.kernels import KernelChoice
 from hwsim.describe.units import seconds_text, si, size_text
 from hwsim.ir.note import About, Note
-from hwsim.report.text_table import WIDTH, Rows, text_table
+from hwsim.report.text_table import LAST, WIDTH, Rows, text_table
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
@@ -62,7 +62,7 @@ def run_table(result: Result) -> str:
         [
             head,
             "",
-            text_table(LAYER_HEAD, [_tight(row) for row in [*rows, total]], words_last=True, gap=1),
+            text_table(LAYER_HEAD, [_tight(row) for row in [*rows, total]], wrapped=LAST, gap=1),
             "",
             footprint_lines(result),
             energy_line(result),
@@ -226,7 +226,7 @@ def kernels_text(found: Sequence[KernelChoice]) -> str:
             for timed in choice.kernels
         ]
         name = choice.layer if choice.layer == choice.stage else f"{choice.layer}: {choice.stage}"
-        table = text_table(KERNEL_HEAD, rows, left=1, words_last=True)
+        table = text_table(KERNEL_HEAD, rows, left=1, wrapped=LAST)
         calls = f", called {choice.calls} times" if choice.calls > 1 else ""
         parts.append(f"\n{name}{calls}, kernels M x N x K x stages, the fastest first\n\n{table}")
     return "\n".join(parts) or "\nno product here runs a kernel of a library"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import singledispatch
 
 from hwsim.report.drawing import lengths, number_text, title_text
-from hwsim.report.text_table import WIDTH, text_table
+from hwsim.report.text_table import LAST, WIDTH, text_table
 from hwsim.teach.content import (
     Bars,
     Block,
@@ -100,7 +100,7 @@ def _(block: Bars) -> str:
             rows.append([name, *([series] if many else []), number_text(value), bar])
     head = ["", *([""] if many else []), block.unit, ""]
     title = "\n".join(textwrap.wrap(title_text(block), WIDTH))
-    table = text_table(head, rows, left=1 + many, words_last=True)
+    table = text_table(head, rows, left=1 + many, wrapped=LAST)
     return "\n\n".join([title, table, *_caption(block.caption)])
 
 

@@ -18,17 +18,24 @@ ALGORITHMS = {
     "winograd_nonfused": "winograd-f4",
     "fft_tiling": "fft-t32",
     "im2col_explicit": "im2col",
-    "offset_add": "offset-add",
+    "offset_add": "offset-add-taps",
 }
 PICKED = ("implicit_precomp_gemm", "winograd_nonfused", "fft_tiling")  # cuDNN's among them
+OF_TAPS = ("fft_tiling", "offset_add")  # hwsim's refuse a filter of one tap
 LARGE = 5  # a filter of so many taps a side: cuDNN's Winograd tile is of 9 x 9 outputs
+HOST_WAITED = (
+    0.75  # kernels and gaps take less of a call's time: the host, which calls them, is late
+)
+CALL_US = 2.4  # between the events around a call, beyond its one kernel (h100_conv.json)
+GAP_US = 1.5  # from one kernel of a call to the next
 SHAPE = ("N", "C", "H", "W", "K", "R", "S", "pad", "stride", "groups", "dtype")
 
 
 class Convolutions:
     """Rows give a shape, a library's algorithm and its time with cold caches.
 
-    Filters are transformed anew in every call.
+    Filters are transformed anew in every call. Rows that list their kernels tell whether the GPU
+    waited for the host, which no model of a GPU knows of: these are groups of their own.
 
     Of a shape with two algorithms or more, the one that is fastest in the model is taken:
     pick_regret is what it took beside the fastest that was measured.
@@ -51,7 +58,8 @@ class Convolutions:
             result = simulate(layer, machine, algorithm, dtype=row["dtype"])
             modelled = result.seconds * 1e6
             said = f"{number} {layer.summary} x{layer.n} {row['dtype']} {row['algo']}"
-            groups = {"algorithm": f"{row['algo']} {row['dtype']}", "kind": kind}
+            late = ", host late" if waits_for_host(row) else ""
+            groups = {"algorithm": f"{row['algo']} {row['dtype']}{late}", "kind": kind}
             yield Pair(said, "time", row["us_cold"], modelled, groups)
             if row["algo"] in PICKED:
                 shape = tuple(row[name] for name in SHAPE)
@@ -65,21 +73,32 @@ class Convolutions:
 
     def remarks(self, data: Any) -> Iterator[str]:
         rows = data["rows"] if isinstance(data, dict) else data
-        left = [row["algo"] for row in rows if named(row) is None]
-        for name in dict.fromkeys(left):
-            yield f"{left.count(name)} rows of {name} are left out: not modelled as cuDNN runs it"
+        left = [row for row in rows if named(row) is None]
+        for name in dict.fromkeys(row["algo"] for row in left):
+            number = sum(row["algo"] == name for row in left)
+            why = "of one tap, which hwsim's refuses" if name in OF_TAPS else "not modelled"
+            yield f"{number} rows of {name} are left out: {why}"
         yield (
-            "offset_add adds R S maps one by one in the data, in one stage in the model; "
-            "im2col_explicit and offset_add are PyTorch's, and not picked from"
+            "im2col_explicit and offset_add are PyTorch's, and not picked from; `host late`: the "
+            "GPU waited for its calls"
         )
 
 
 def named(row: Any) -> str | None:
     """hwsim's name of a row's algorithm, None for those that it does not model."""
     name = row["algo"]
+    if name in OF_TAPS and row["R"] == row["S"] == 1:
+        return None
     if name == "winograd_nonfused" and row["R"] >= LARGE:
         return "winograd-f9"
     return ALGORITHMS.get(name)
+
+
+def waits_for_host(row: Any) -> bool:
+    """Do a call's kernels take clearly less than the call? False where a row lists none."""
+    kernels = row.get("kernels", ())
+    busy = CALL_US + sum(kernel["us"] + GAP_US * kernel["times"] for kernel in kernels)
+    return bool(kernels) and busy < HOST_WAITED * float(row["us_cold"])
 
 
 def layer_of(row: Any) -> ConvLayer:

@@ -14,17 +14,14 @@ def validation_text(report: Report) -> str:
     """Scores by metric, then by group, then the worst rows."""
     rows = [_row(metric, "all", score) for metric, score in report.metrics.items()]
     rows += [_row(*scored) for scored in report.grouped()]
-    lines = [f"{report.name}: {report.rows} rows", text_table(HEAD, rows)]
-    lines += [
+    lines = [f"{report.name}: {report.rows} rows", text_table(HEAD, rows, wrapped=1)]
+    said = [
         f"worst: {pair.row}: {pair.metric} {pair.modelled:g}, data {pair.expected:g} "
         f"({pair.error:.1%} off)"
         for pair in report.worst
     ]
-    lines += [
-        piece
-        for remark in report.remarks
-        for piece in textwrap.wrap(remark, WIDTH, subsequent_indent="  ")
-    ]
+    for text in (*said, *report.remarks):
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
     return "\n".join(lines)
 
 

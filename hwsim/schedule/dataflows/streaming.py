@@ -141,7 +141,8 @@ def _square(stage: Stage, outer: list[str], turned: tuple[str, ...]) -> dict[str
 
 def _line(machine: Machine) -> int:
     """Bytes that come at a time from outside an SM."""
-    return machine.part(machine.only("cache"), Cache).line
+    cache: Cache = machine.part(machine.only("cache"), Cache)
+    return cache.line
 
 
 def _side_by_side(stage: Stage, outer: list[str], most: int, line: int) -> dict[str, int]:

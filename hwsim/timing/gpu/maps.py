@@ -11,7 +11,7 @@ from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.timing.gpu.kernel_time import Chip
 
-LETTERS = {"n": ("n",), "c": ("c",), "rows": ("p", "h"), "columns": ("q", "w")}
+LETTERS = {"n": ("n",), "c": ("g", "c", "k"), "rows": ("p", "h"), "columns": ("q", "w")}
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def map_kernel(stage: Stage, machine: Machine) -> MapKernel | None:
     assert isinstance(sm, StreamingMultiprocessor)
     if stage.maps is None or sm.map_library is None:
         return None
-    dtype, extents = stage.dtype or machine.dtype, stage.extents
+    dtype, extents = stage.dtype or machine.dtype, stage.called_extents
     outputs = {
-        axis: next((extents[letter] for letter in letters if letter in extents), 1)
+        axis: prod(extents.get(letter, 1) for letter in letters)
         for axis, letters in LETTERS.items()
     }
-    taps = stage.iterations // prod(outputs.values())
+    taps = prod(extents.values()) // prod(outputs.values())
     found = sm.map_library.kernel_for(stage.maps.operator, dtype, stage.maps.layout, taps)
     if found is None:
         return None

@@ -12,7 +12,7 @@ their largest, ones that always do their sum. The first blocks take no less than
 
 from __future__ import annotations
 
-from math import hypot
+from math import ceil, hypot
 from typing import Protocol
 
 from hwsim.describe.machine import Machine
@@ -45,20 +45,22 @@ def pass_cycles(
     """One stage. l2_bytes, dram_bytes: what it moves through the L2 and the DRAM."""
     sm, chip, clock = machine.compute, Chip.of(machine), machine.clock_hz
     assert isinstance(sm, StreamingMultiprocessor)
-    ideal = _operations(nest) / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
-    moving, port = slower_port(machine, chip, l2_bytes, dram_bytes)
+    calls = nest.stage.launches
+    ideal = _operations(nest) / calls / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
+    moving, port = slower_port(machine, chip, l2_bytes / calls, dram_bytes / calls)
     share = sm.sms / kernel.blocks  # of the whole call, what a block is of its SM's work
     alone = max(kernel.alone(clock), ideal * share)
     idle, taken = alone / kernel.resident, max(kernel.taken(clock), ideal * share)
-    further = max(0.0, 1 / share - 1)
+    further = ceil(kernel.blocks / sm.sms) - 1
     each = hypot(idle, taken, moving * share)
     first = max(alone, moving * min(1.0, share))
     inside = first + further * each
     at_port = first - alone + further * (moving * share) ** 2 / each
     waits = {port: at_port, "latency and barriers": inside - at_port}
     stalls = {name: cycles * (1 - ideal / inside) for name, cycles in waits.items()}
-    stalls["kernel launch"] = nest.stage.launches * kernel.before(sm, clock)
-    return Cycles(ideal, {name: cycles for name, cycles in stalls.items() if cycles > 0})
+    stalls["kernel launch"] = kernel.before(sm, clock)
+    waited = {name: calls * cycles for name, cycles in stalls.items() if cycles > 0}
+    return Cycles(calls * ideal, waited)
 
 
 def _operations(nest: Nest) -> float:
