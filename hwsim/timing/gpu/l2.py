@@ -93,16 +93,17 @@ class L2Buffers:
         Its runs of neighbouring words begin and end anywhere.
         """
         sizes = tile_sizes(nest, boundary)
-        run, order = tensor.width, [tensor.axes[number] for number in reversed(tensor.order)]
-        for axis in order:
+        run = apart = tensor.width  # bytes of a run, and of the rows that it lies in
+        for number in reversed(tensor.order):
+            axis = tensor.axes[number]
+            apart *= tensor.row if number == tensor.order[-1] else axis.size
             reach = sum(c * (sizes[dim] - 1) for dim, c in axis.terms) + axis.span
             gaps = max((c for _, c in axis.terms), default=1) > 1 and len(axis.terms) < 2
             length = min(axis.size, reach)
             run *= length
             if length < axis.size or gaps:
                 break
-        row = tensor.row * tensor.width
-        if run % self.line == 0 and row % self.line == 0:
+        if run % self.line == 0 and apart % self.line == 0:
             return 1.0
         return (run + self.line - tensor.width) / run
 
