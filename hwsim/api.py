@@ -40,6 +40,7 @@ def simulate(
     arrays: Mapping[str, Array] | None = None,
     patient: bool = False,
     keeps: bool = False,
+    miss_kinds: bool = False,
 ) -> Result:
     """Run a workload, or one layer, on a machine.
 
@@ -50,9 +51,11 @@ def simulate(
     timeline: keep when every tile moved and step ran (hwsim.report.trace). arrays: how arrays lie,
     by name, where caches see it. patient: a CPU's caches are simulated however long they take;
     else what takes minutes is refused. keeps: layers simulated before are taken from disk, others
-    are kept there. progress(done, all) is called as simulations finish. Raises
-    HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a result
-    that no machine could produce.
+    are kept there. miss_kinds: caches tell cold, capacity and conflict misses apart.
+    progress(done, all) is called as simulations finish.
+
+    Raises HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a
+    result that no machine could produce.
     """
     job = Job(
         as_workload(workload),
@@ -64,6 +67,7 @@ def simulate(
         timeline,
         tuple((arrays or {}).items()),
         patient,
+        by_kind=miss_kinds,
     )
     return run_jobs([job], progress, keeps)[0]
 
@@ -108,17 +112,25 @@ def compare(
     return replace(comparison, what_if=doubling(comparison, jobs, progress, keeps))
 
 
-def run_nests(path: str | Path, progress: Progress | None = None, patient: bool = False) -> Result:
+def run_nests(
+    path: str | Path,
+    progress: Progress | None = None,
+    patient: bool = False,
+    miss_kinds: bool = False,
+) -> Result:
     """Simulate the nests of a file (docs/mapping.md).
+
+    patient, miss_kinds: as of `simulate`.
 
     Raises ConfigError for what is wrong in it, at its line.
     """
+    from hwsim.choose.nests import Choice
     from hwsim.choose.own_nests import read_nests, simulate_nests
 
     own = read_nests(path)
     job = Job(own.workload, own.machine, own.file.algorithm, None, own.file.dtype)
     job.checked_workload()
-    return gather(job, simulate_nests(own, progress, patient))
+    return gather(job, simulate_nests(own, progress, Choice(patient=patient, by_kind=miss_kinds)))
 
 
 def as_workload(workload: Workload | Layer | str) -> Workload:

@@ -52,7 +52,7 @@ class Job:
     planned: the machine for which quick schedules are made (hwsim.choose.quick), None for the best
     ones. placed: the machine is already one that keeps weights or loads them, whatever the
     workload's come to. residencies: what a GPU's L2 has of layers' maps, where the workload's order
-    does not say it.
+    does not say it. by_kind: caches tell their misses apart by kind.
     """
 
     workload: Workload
@@ -67,6 +67,7 @@ class Job:
     planned: Machine | None = None
     placed: bool = False
     residencies: tuple[tuple[str, Residency], ...] | None = None
+    by_kind: bool = False
 
     def __post_init__(self) -> None:
         if self.dataflow is not None:
@@ -253,7 +254,7 @@ def _tasks_of(job: Job, workload: Workload) -> dict[str, list[_Task]]:
 def _tasks(job: Job, layer: Layer, residency: Residency) -> list[_Task]:
     """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
     objective = job.objective if job.objective in MEASURES else "latency"
-    choice = Choice(job.dataflow, objective, job.timeline, job.patient)
+    choice = Choice(job.dataflow, objective, job.timeline, job.patient, job.by_kind)
     one = own_algorithm(layer, job.algorithm)
     names = candidates(layer) if job.algorithm == AUTO else [one]
     return [

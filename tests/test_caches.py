@@ -79,12 +79,13 @@ class PlainLru:
 
 
 def one_core(
-    nest: Nest, levels: list[Cache]
+    nest: Nest, levels: list[Cache], by_kind: bool = False
 ) -> tuple[dict[tuple[str, str], object], ImplicitChain]:
     chain = ImplicitChain(
         [(f"l{number + 1}", level) for number, level in enumerate(levels)],
         1,
         AddressSpace([nest.stage]),
+        by_kind,
     )
     boundary = nest.holds[-1]
     result = run_stream(nest, boundary, frozenset(), chain, Walkers(1, 64, 64, 10**9))

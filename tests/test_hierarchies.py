@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,10 +16,40 @@ from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.settings import read_settings
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
+from hwsim.rewrite.arrays import read_arrays
 from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
 from tests.test_caches import accesses, cache, one_core, product_nest
 
 STREAM = 0
+
+
+class AnyPlace:
+    """A cache of so many lines, least recently used first, and whatever it was asked for."""
+
+    def __init__(self, level: Cache) -> None:
+        self.room, self.lines, self.known = level.sets * level.ways, list[int](), set[int]()
+
+    def kind(self, line: int) -> str:
+        kind = "held" if line in self.lines else "capacity" if line in self.known else "cold"
+        self.known.add(line)
+        return kind
+
+    def asked(self, line: int) -> str:
+        kind = self.kind(line)
+        if kind == "held":
+            self.lines.remove(line)
+        self.lines.append(line)
+        del self.lines[: max(0, len(self.lines) - self.room)]
+        return kind
+
+    def taken(self, line: int) -> str:
+        kind = self.kind(line)
+        if kind == "held":
+            self.lines.remove(line)
+        return kind
+
+    def passed(self, line: int) -> str:
+        return self.asked(line) if line in self.lines else self.kind(line)
 
 
 class Plain:
@@ -32,6 +64,8 @@ class Plain:
         self.dirty = [set[int]() for _ in levels]
         self.misses, self.back, self.ahead = ([0] * len(levels) for _ in range(3))
         self.reads = self.writes = 0
+        self.beside = [AnyPlace(level) for level in levels]
+        self.kinds = [Counter[str]() for _ in levels]
         self.ahead_of = [GUESSES[level.prefetcher]() for level in levels]
 
     def touch(self, line: int, write: bool, stream: int) -> None:
@@ -58,6 +92,7 @@ class Plain:
                 return
         else:
             self.misses[at] += 1
+            self.kinds[at][self.beside[at].passed(line)] += 1
         self.store(at + 1, line, stream)
 
     def load(self, at: int, line: int, stream: int, fetches: bool = True) -> None:
@@ -69,28 +104,34 @@ class Plain:
             if other is not None and other >= 0 and same_page and not self.holds(level, other):
                 self.ahead[level] += 1
                 self.misses[level] -= 1
+                before = self.kinds[level].copy()
                 self.bring(level, other, True, [])
+                self.kinds[level] = before
 
     def bring(self, at: int, line: int, fetches: bool, asked: list[tuple[int, bool]]) -> None:
         if at == len(self.levels):
             self.reads += 1
             return
         held = self.holds(at, line)
+        kind = self.beside[at].asked(line)
         asked.append((at, not held))
         if held:
             self.set_of(at, line).remove(line)
             self.set_of(at, line).append(line)
             return
         self.misses[at] += 1
+        self.kinds[at][kind] += 1
         swaps = at + 1 < len(self.levels) and self.levels[at + 1].inclusion == "exclusive"
         if fetches and swaps:
             taken = self.holds(at + 1, line)
+            kind = self.beside[at + 1].taken(line)
             was_dirty = self.take_out(at + 1, line)
             self.insert(at, line)
             if was_dirty:
                 self.dirty[at].add(line)
             if not taken:
                 self.misses[at + 1] += 1
+                self.kinds[at + 1][kind] += 1
                 self.bring(at + 2, line, True, asked)
             return
         self.insert(at, line)
@@ -127,10 +168,13 @@ class Plain:
         if below == len(self.levels):
             self.writes += 1
             return
+        passes = not kept and not self.levels[below].write_allocate
+        if self.holds(below, line) or not passes:
+            self.beside[below].asked(line)
         if self.holds(below, line):
             self.set_of(below, line).remove(line)
             self.set_of(below, line).append(line)
-        elif not kept and not self.levels[below].write_allocate:
+        elif passes:
             self.leave(below, line, dirty)
             return
         else:
@@ -227,6 +271,61 @@ def test_equal_to_plain_levels(seed: int) -> None:
     distinct = set().union(*plain.dirty)
     written = sum(row.writes for (name, _), row in flushed.items() if name == "dram")
     assert written == len(distinct)
+
+
+@pytest.mark.slow(keep=40)
+@pytest.mark.parametrize("seed", range(400))
+def test_kinds_of_misses_are_those_of_a_plain_cache_beside_each(seed: int) -> None:
+    """Every level's cold, capacity and conflict misses, and all else as without telling them."""
+    dice = random.Random(seed)
+    nest = product_nest(dice.randint(3, 17), dice.randint(3, 24), dice.randint(3, 12), 3, 4)
+    levels = some_chain(dice)
+    untold, _ = one_core(nest, levels)
+    traffic, chain = one_core(nest, levels, by_kind=True)
+    plain = Plain(levels)
+    starts = chain.state.starts.tolist()
+    for line, write in accesses(nest, 16, chain.space):
+        plain.touch(line, write, sum(line >= start for start in starts) - 1)
+    for at in range(len(levels)):
+        rows = [row for (name, _), row in traffic.items() if name == f"l{at + 1}"]
+        cold, capacity = sum(row.cold for row in rows), sum(row.capacity for row in rows)
+        assert cold == plain.kinds[at]["cold"]
+        assert capacity == plain.kinds[at]["capacity"]
+        assert sum(row.misses for row in rows) - cold - capacity == plain.kinds[at]["held"]
+    for key, row in traffic.items():
+        assert replace(row, cold=0.0, capacity=0.0) == untold[key]
+
+
+def test_columns_that_meet_in_few_sets_are_conflicts() -> None:
+    """B[k][j] by columns: 128 lines 512 bytes apart fall into 8 of 64 sets of 8 ways."""
+    arguments = ("gemm:128,128,128", "epyc-7763", "direct")
+    result = hwsim.simulate(*arguments, dataflow="loops:order=ijk", miss_kinds=True)
+    lines = result.layers[0].stages[0].lines["l1"]["B"]
+    assert lines.cold == 128 * 128 * 4 // 64
+    assert lines.conflict is not None and lines.conflict > 0.9 * lines.misses
+    padded = hwsim.simulate(
+        *arguments,
+        dataflow="loops:order=ijk",
+        miss_kinds=True,
+        arrays=read_arrays(("B=ld:144",)),
+    )
+    few = padded.layers[0].stages[0].lines["l1"]["B"]
+    assert few.conflict is not None and few.conflict < 0.01 * lines.conflict
+
+
+def test_an_array_that_any_cache_loses_is_a_matter_of_capacity() -> None:
+    """One set: nothing can conflict. B is four times the room, and is read again for every row."""
+    nest = product_nest(4, 64, 16, 1, 16)
+    traffic, _ = one_core(nest, [cache(16 * 64, 64, 16)], by_kind=True)
+    rows = [row for (name, _), row in traffic.items() if name == "l1"]
+    assert all(row.misses == row.cold + row.capacity for row in rows)
+    assert sum(row.capacity for row in rows) > 0
+
+
+def test_too_many_lines_to_tell_apart_are_refused() -> None:
+    layer = "gemm:20000,20000,64"
+    with pytest.raises(HwsimError, match="too many to tell misses apart"):
+        hwsim.simulate(layer, "epyc-9654", "direct", miss_kinds=True, patient=True)
 
 
 def test_every_prefetcher_has_a_plain_twin() -> None:

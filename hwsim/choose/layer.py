@@ -128,9 +128,10 @@ def _caches(
 ) -> ImplicitChain | L2Buffers | None:
     """The caches that the stages of all blocks share, empty."""
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
-    plain = runs_library(choice.dataflow) and not nests and not choice.patient
+    walked = choice.patient or choice.by_kind
+    plain = runs_library(choice.dataflow) and not nests and not walked
     formula = l2_in_closed_form(machine, timed) if plain else None
-    found = formula or implicit_chain(machine, timed)
+    found = formula or implicit_chain(machine, timed, choice.by_kind)
     if found is not None and residency != NOTHING:
         found.begin_with(*maps_of(timed, residency))
     return found
@@ -220,8 +221,13 @@ def _fits_in_dram(plan: Plan, machine: Machine) -> None:
         )
 
 
-def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | None:
-    """A machine's caches, empty, and the stages' tensors behind them; None without caches."""
+def implicit_chain(
+    machine: Machine, stages: list[Stage], by_kind: bool = False
+) -> ImplicitChain | None:
+    """A machine's caches, empty, and the stages' tensors behind them; None without caches.
+
+    by_kind: misses are told apart by kind.
+    """
     caches = caches_of(machine)
     if not caches:
         return None
@@ -230,7 +236,7 @@ def implicit_chain(machine: Machine, stages: list[Stage]) -> ImplicitChain | Non
     from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
 
     units = machine.compute.cores if isinstance(machine.compute, Core) else 1
-    return ImplicitChain(caches, units, AddressSpace(stages))
+    return ImplicitChain(caches, units, AddressSpace(stages), by_kind)
 
 
 def l2_in_closed_form(machine: Machine, stages: list[Stage]) -> L2Buffers | None:
@@ -303,6 +309,7 @@ def run_nest(
         reuse=_reuse(run, machine),
         energy_by_tensor_pj=energy_by_tensor,
         timeline=run.timeline if timeline else None,
+        lines=run.lines,
     )
 
 

@@ -38,13 +38,15 @@ class Choice:
     """What a run asked of its layers.
 
     dataflow: by name, the best when None. objective: what nests are chosen by. timeline: keep when
-    tiles moved and steps ran. patient: caches are simulated however long that takes.
+    tiles moved and steps ran. patient: caches are simulated however long that takes. by_kind:
+    their misses are told apart by kind.
     """
 
     dataflow: str | None = None
     objective: str = "latency"
     timeline: bool = False
     patient: bool = False
+    by_kind: bool = False
 
 
 MEASURES: dict[str, Callable[[StageResult], tuple[float, float]]] = {

@@ -20,6 +20,8 @@ from hwsim.ir.stage import Plan
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.arrays import place_arrays
 
+PLAINLY = Choice()
+
 
 @dataclass(frozen=True)
 class OwnNests:
@@ -51,7 +53,7 @@ def read_nests(path: str | Path) -> OwnNests:
 def simulate_nests(
     own: OwnNests,
     progress: Callable[[int, int], None] | None = None,
-    patient: bool = False,
+    choice: Choice = PLAINLY,
 ) -> tuple[LayerResult, ...]:
     """Every layer with its nests.
 
@@ -68,7 +70,7 @@ def simulate_nests(
                 plan,
                 lower(layer, DIRECT),
                 own.machine,
-                Choice(patient=patient),
+                choice,
                 nests,
             )
             done.append(replace(result, name=name))

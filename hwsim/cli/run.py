@@ -107,6 +107,11 @@ if TYPE_CHECKING:
     help="Print how often words are used at each level, ideal and achieved.",
 )
 @click.option(
+    "--misses",
+    is_flag=True,
+    help="Print what a CPU's caches miss of each array: cold, capacity, conflict.",
+)
+@click.option(
     "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output."
 )
 @click.option(
@@ -207,7 +212,7 @@ def _of_nests(flags: Flags, file: Path) -> Result:
     from hwsim.api import run_nests
 
     with progress_bar("simulating") as progress:
-        return run_nests(file, progress, flags.wait)
+        return run_nests(file, progress, flags.wait, flags.misses)
 
 
 def _show_workload(flags: Flags) -> None:
@@ -234,6 +239,7 @@ def _show_workload(flags: Flags) -> None:
             arrays=read_arrays(flags.arrays),
             patient=flags.wait,
             keeps=True,
+            miss_kinds=flags.misses,
         )
     if flags.plot_to:
         one = Comparison(network, (machine,), (result.algorithm,), (result,))
@@ -269,6 +275,7 @@ def _show(flags: Flags, result: Result) -> bool:
     """
     from hwsim.report.csv_table import csv_text
     from hwsim.report.files import write_file
+    from hwsim.report.misses import misses_text
     from hwsim.report.tables import LEGEND, nest_text, reuse_text, run_table
     from hwsim.report.trace import trace_content
     from hwsim.results.document import result_document
@@ -293,4 +300,6 @@ def _show(flags: Flags, result: Result) -> bool:
         print_text(nest_text(result))
     if flags.reuse:
         print_text(reuse_text(result))
+    if flags.misses:
+        print_text(misses_text(result))
     return True

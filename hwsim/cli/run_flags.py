@@ -38,6 +38,7 @@ class Flags:
     nest_file: Path | None
     show_nest: bool
     reuse: bool
+    misses: bool
     json_to: str | None
     csv_to: str | None
     plot_to: Path | None
@@ -123,6 +124,7 @@ def _check_scalesim(flags: Flags) -> None:
                 ("--trace", flags.trace_to),
                 ("--show-nest", flags.show_nest),
                 ("--reuse", flags.reuse),
+                ("--misses", flags.misses),
             ],
         )
 

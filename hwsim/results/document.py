@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from hwsim.ir.stage import Operations
-from hwsim.results.result import Accesses, Cycles, LayerResult, Result, StageResult
+from hwsim.results.result import Accesses, Cycles, LayerResult, Lines, Result, StageResult
 from hwsim.results.reuse import Reuse
 from hwsim.results.schemas import (
     AccessDocument,
@@ -13,6 +13,7 @@ from hwsim.results.schemas import (
     CountsDocument,
     CyclesDocument,
     LayerDocument,
+    LinesDocument,
     ResultDocument,
     ReuseDocument,
     SamplingDocument,
@@ -115,7 +116,25 @@ def _stage(stage: StageResult) -> StageDocument:
             part: dict(tensors) for part, tensors in stage.energy_by_tensor_pj.items()
         },
         "reuse": _reuse(stage),
+        "lines": {
+            level: {name: _lines(lines) for name, lines in arrays.items()}
+            for level, arrays in stage.lines.items()
+        },
     }
+
+
+def _lines(lines: Lines) -> LinesDocument:
+    found: LinesDocument = {
+        "reads": lines.reads,
+        "writes": lines.writes,
+        "misses": lines.misses,
+        "written_back": lines.written_back,
+        "fetched_ahead": lines.fetched_ahead,
+    }
+    cold, capacity, conflict = lines.cold, lines.capacity, lines.conflict
+    if cold is not None and capacity is not None and conflict is not None:
+        found.update({"cold": cold, "capacity": capacity, "conflict": conflict})
+    return found
 
 
 def _reuse(stage: StageResult) -> dict[str, ReuseDocument]:

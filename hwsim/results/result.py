@@ -62,7 +62,60 @@ class Access:
         )
 
 
+@dataclass(frozen=True)
+class Lines:
+    """What a cache did with the lines of one array.
+
+    reads, writes: look-ups. written_back: lines that left it dirty, or for an exclusive cache.
+    fetched_ahead: by a prefetcher. cold, capacity: misses of these kinds, the others being
+    conflicts; None where they were not told apart.
+    """
+
+    reads: int = 0
+    writes: int = 0
+    misses: int = 0
+    written_back: int = 0
+    fetched_ahead: int = 0
+    cold: int | None = None
+    capacity: int | None = None
+
+    @property
+    def hits(self) -> int:
+        return self.reads + self.writes - self.misses
+
+    @property
+    def conflict(self) -> int | None:
+        if self.cold is None or self.capacity is None:
+            return None
+        return self.misses - self.cold - self.capacity
+
+    def __add__(self, other: Lines) -> Lines:
+        return Lines(
+            self.reads + other.reads,
+            self.writes + other.writes,
+            self.misses + other.misses,
+            self.written_back + other.written_back,
+            self.fetched_ahead + other.fetched_ahead,
+            None if self.cold is None or other.cold is None else self.cold + other.cold,
+            None
+            if self.capacity is None or other.capacity is None
+            else self.capacity + other.capacity,
+        )
+
+    def __mul__(self, times: int) -> Lines:
+        return Lines(
+            self.reads * times,
+            self.writes * times,
+            self.misses * times,
+            self.written_back * times,
+            self.fetched_ahead * times,
+            None if self.cold is None else self.cold * times,
+            None if self.capacity is None else self.capacity * times,
+        )
+
+
 Accesses = dict[str, dict[str, Access]]
+CacheLines = dict[str, dict[str, Lines]]
 COMPUTING = "computing"  # a cause of time beside the stalls
 
 
@@ -104,6 +157,7 @@ class StageResult:
     footprint_bytes: the most at any time, per part (one instance of it) and tensor.
 
     timeline: when tiles moved and steps ran, where that was asked for and simulated as events.
+    lines: by cache and array, where caches were simulated line by line.
     """
 
     name: str
@@ -123,6 +177,7 @@ class StageResult:
     reuse: Mapping[str, TensorReuse] = field(default_factory=dict)
     energy_by_tensor_pj: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     timeline: Timeline | None = None
+    lines: CacheLines = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

@@ -83,6 +83,19 @@ class ReuseDocument(TypedDict):
     achieved: Mapping[str, ByName]
 
 
+class LinesDocument(TypedDict):
+    """What a cache did with the lines of one array."""
+
+    reads: Whole
+    writes: Whole
+    misses: Whole
+    written_back: Whole
+    fetched_ahead: Whole
+    cold: NotRequired[Whole]
+    capacity: NotRequired[Whole]
+    conflict: NotRequired[Whole]
+
+
 class StageDocument(TypedDict):
     """One stage of a layer."""
 
@@ -102,6 +115,7 @@ class StageDocument(TypedDict):
     energy_pj: ByName
     energy_by_tensor_pj: Mapping[str, ByName]
     reuse: dict[str, ReuseDocument]
+    lines: dict[str, dict[str, LinesDocument]]
 
 
 class LayerDocument(TypedDict):

@@ -20,7 +20,7 @@ from hwsim.describe.units import size_text
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
-from hwsim.results.result import Cycles, StageResult, add_accesses, add_energy
+from hwsim.results.result import CacheLines, Cycles, StageResult, add_accesses, add_energy
 
 Chunk = tuple[int, int]  # first iteration of a dim, and how many
 
@@ -205,6 +205,7 @@ def together(
             for result, times in results
         ),
         energy_by_tensor_pj=_by_tensor(results),
+        lines=_cache_lines(results),
         sampling=max(
             (result.sampling for result, _ in results if result.sampling),
             key=lambda sampling: sampling.error,
@@ -212,6 +213,16 @@ def together(
         ),
         reuse={},
     )
+
+
+def _cache_lines(results: Sequence[tuple[StageResult, int]]) -> CacheLines:
+    total: CacheLines = {}
+    for result, times in results:
+        for level, arrays in result.lines.items():
+            row = total.setdefault(level, {})
+            for name, lines in arrays.items():
+                row[name] = row[name] + lines * times if name in row else lines * times
+    return total
 
 
 def _by_tensor(results: Sequence[tuple[StageResult, int]]) -> dict[str, dict[str, float]]:

@@ -10,14 +10,14 @@ runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from hwsim.describe.machine import Machine
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
 from hwsim.registry import Registry
-from hwsim.results.result import Accesses, Cycles, Sampling
+from hwsim.results.result import Accesses, CacheLines, Cycles, Sampling
 from hwsim.results.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Run:
 
     nest: as it ran. accesses, footprint: by part and tensor. fidelity: how it was simulated, in
     words. counts: of every level that the nest places, None where caches decide. sampling: None
-    when nothing was left out.
+    when nothing was left out. lines: of caches that were simulated line by line.
     """
 
     nest: Nest
@@ -44,6 +44,7 @@ class Run:
     counts: NestCounts | None = None
     sampling: Sampling | None = None
     timeline: Timeline | None = None
+    lines: CacheLines = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from hwsim.timing.caches.look_ups import (
     FOUND,
     INCLUSION,
     INCLUSIVE,
+    LINES_BESIDE,
     MISSES,
     NOTE_WORDS,
     NOTES,
@@ -42,6 +43,7 @@ from hwsim.timing.caches.look_ups import (
     WAYS,
     WRITEBACKS,
     WRITES,
+    inline,
     jit,
     look_up_in,
     owner,
@@ -49,6 +51,7 @@ from hwsim.timing.caches.look_ups import (
     place_of,
     set_of,
 )
+from hwsim.timing.caches.miss_kinds import HELD, asked, passed, taken
 from hwsim.timing.caches.prefetching import compiled_for_all
 
 _ahead = compiled_for_all(part_of_a_kernel)
@@ -122,7 +125,8 @@ def store(
             if not through:
                 return int(first)
         else:
-            stats[window, level, tensor, MISSES] += 1
+            kind = passed(tags, levels, level, slot, line) if levels[level, LINES_BESIDE] else HELD
+            _count_miss(stats, window, level, tensor, kind)
         level += 1
         stats[window, level, tensor, WRITES] += 1
     return int(last if first < 0 else first)
@@ -151,14 +155,19 @@ def _bring(
     """
     last = len(levels)
     while True:
+        kind = asked(tags, levels, level, slot, line) if levels[level, LINES_BESIDE] else HELD
         victim = look_up_in(levels, level, slot, tags, line, dirty)
         if victim == FOUND:
             return level
-        stats[window, level, tensor, counts] += 1
+        if counts == MISSES:
+            _count_miss(stats, window, level, tensor, kind)
+        else:
+            stats[window, level, tensor, counts] += 1
         below = level + 1
         if fetch and below < last and levels[below, INCLUSION] == EXCLUSIVE:
             # the line makes room for the one that takes its place
             stats[window, below, tensor, READS] += 1
+            kind = taken(tags, levels, below, slot, line) if levels[below, LINES_BESIDE] else HELD
             tag = take_out(tags, levels, slot, below, line)
             leave(tags, levels, starts, slot, level, victim, stats, window)
             if tag >= 0:
@@ -167,7 +176,7 @@ def _bring(
                 return below
             if _a_peer_has(tags, levels, slot, below, line):
                 return below
-            stats[window, below, tensor, MISSES] += 1
+            _count_miss(stats, window, below, tensor, kind)
             below += 1
         else:
             leave(tags, levels, starts, slot, level, victim, stats, window)
@@ -203,7 +212,17 @@ def leave(
         if passes and place_of(tags, levels, slot, below, line) < 0:
             victim = line << 1 | dirty
         else:
+            if levels[below, LINES_BESIDE]:
+                asked(tags, levels, below, slot, line)
             victim = look_up_in(levels, below, slot, tags, line, dirty)
+
+
+@inline
+def _count_miss(stats: Any, window: int, level: int, tensor: int, kind: int) -> None:
+    """kind: COLD, CAPACITY, or HELD where it is a conflict, or kinds are not told apart."""
+    stats[window, level, tensor, MISSES] += 1
+    if kind != HELD:
+        stats[window, level, tensor, kind] += 1
 
 
 @jit

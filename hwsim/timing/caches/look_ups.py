@@ -17,16 +17,18 @@ from hwsim.timing.caches.replacement import compiled_for_all
 Ints = npt.NDArray[np.int64]
 
 # stats[window, level (DRAM last), tensor, kind]
-READS, WRITES, MISSES, WRITEBACKS, PREFETCHES = 0, 1, 2, 3, 4
-KINDS = 5
+READS, WRITES, MISSES, WRITEBACKS, PREFETCHES, COLD, CAPACITY = 0, 1, 2, 3, 4, 5, 6
+KINDS = 7
 # levels[level]: where it starts in tags, its sets and ways, log2 of the units that share a copy,
 # does a write miss fetch?, copies, are the sets a power of two? (64-bit division costs as much as
 # the rest of a look-up), the policy's number, words of a set: its lines and what the policy keeps
 OFFSET, SETS, WAYS, SHARING, FETCH, COPIES, IS_POWER, POLICY, WORDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 # are all levels plain? do stores pass on? do store misses bring a line? which lines of other levels
 # it has: NEITHER, INCLUSIVE or EXCLUSIVE; the prefetcher's number, where its first words are in
-# tags, and how many it has
+# tags, and how many it has; where in tags hwsim.timing.caches.miss_kinds begins, and for how many
+# lines (0: kinds are not told apart)
 PLAIN, THROUGH, ALLOCATE, INCLUSION, PREFETCHER, NOTES, NOTE_WORDS = 9, 10, 11, 12, 13, 14, 15
+BESIDE, LINES_BESIDE = 16, 17
 NEITHER, INCLUSIVE, EXCLUSIVE = 0, 1, 2
 SHARED_BY_ALL = 62
 # crowds[copy of the first level]: its misses so far; how often a set was filled again after so many

@@ -10,11 +10,14 @@ import numpy as np
 from hwsim.describe import prefetchers
 from hwsim.describe.policies import POLICIES, names
 from hwsim.describe.prefetchers import NONE, PREFETCHERS
+from hwsim.describe.units import si
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache, faults_of_chain
 from hwsim.timing.caches.look_ups import EMPTY, FAR, LAST_MISS, NEITHER, SHARED_BY_ALL
+from hwsim.timing.caches.miss_kinds import words_beside
 from hwsim.timing.caches.sets import Caches
 
+MOST_BESIDE = 1 << 28  # words for kinds of misses
 INCLUSIONS = ("neither", "inclusive", "exclusive")  # by NEITHER, INCLUSIVE, EXCLUSIVE
 Chain = Sequence[tuple[str, Cache]]  # the first level first
 
@@ -34,17 +37,26 @@ def one_line(caches: Chain) -> int:
     return lines.pop()
 
 
-def empty_caches(caches: Chain, units: int, starts: Sequence[int], words: Any) -> Caches:
+def empty_caches(
+    caches: Chain, units: int, starts: Sequence[int], words: Any, told_apart: int = 0
+) -> Caches:
     """Empty caches of so many cores.
 
     starts: the first byte of every tensor. words: NumPy's type of a line's number and its dirty
-    bit. Raises HwsimError for caches that do not go together.
+    bit. told_apart: lines, from the first on, whose misses are told apart by kind; 0 for none.
+    Raises HwsimError for caches that do not go together, or kinds that take too much memory.
     """
     line = one_line(caches)
     for name, what in faults_of_chain(caches):
         raise HwsimError(f"{name}: {what}")
     rows, offset = [], 0
-    plain = all(_is_plain(cache) for _, cache in caches)
+    plain = not told_apart and all(_is_plain(cache) for _, cache in caches)
+    beside = words_beside(told_apart) if told_apart else 0
+    if beside * sum(cache.copies(units) for _, cache in caches) > MOST_BESIDE:
+        raise HwsimError(
+            f"{si(told_apart)} lines on {units} cores are too many to tell misses apart by kind; "
+            f"expected fewer cores (--cores), or a smaller layer"
+        )
     for _, cache in caches:
         copies = cache.copies(units)
         own = cache.ways + POLICIES[cache.policy].words(cache.ways)
@@ -67,9 +79,11 @@ def empty_caches(caches: Chain, units: int, starts: Sequence[int], words: Any) -
                 prefetchers.names().index(cache.prefetcher),
                 notes,
                 noted,
+                notes + copies * noted,
+                told_apart,
             ]
         )
-        offset = notes + copies * noted
+        offset = notes + copies * (noted + beside)
     first = caches[0][1]
     watched = first.sets if first.set_busy else 0
     crowds = np.zeros((first.copies(units), LAST_MISS + watched), np.int64)

@@ -22,6 +22,8 @@ from hwsim.parts.cache import Cache
 from hwsim.results.result import Sampling
 from hwsim.timing.caches.look_ups import (
     BY_DISTANCE,
+    CAPACITY,
+    COLD,
     KINDS,
     LAST_MISS,
     MISSES,
@@ -63,7 +65,8 @@ class LevelTraffic:
     """Lines of one tensor at one cache (or DRAM).
 
     They are looked up for reading and writing, missed, written back (or handed down to an exclusive
-    cache), and brought before they were asked for.
+    cache), and brought before they were asked for. cold, capacity: of the misses, where they are
+    told apart (hwsim.timing.caches.miss_kinds).
     """
 
     reads: float
@@ -71,6 +74,8 @@ class LevelTraffic:
     misses: float
     writebacks: float
     prefetches: float = 0.0
+    cold: float = 0.0
+    capacity: float = 0.0
 
     def times(self, share: float) -> LevelTraffic:
         """So large a share of it."""
@@ -80,6 +85,8 @@ class LevelTraffic:
             self.misses * share,
             self.writebacks * share,
             self.prefetches * share,
+            self.cold * share,
+            self.capacity * share,
         )
 
     def __add__(self, other: LevelTraffic) -> LevelTraffic:
@@ -89,6 +96,8 @@ class LevelTraffic:
             self.misses + other.misses,
             self.writebacks + other.writebacks,
             self.prefetches + other.prefetches,
+            self.cold + other.cold,
+            self.capacity + other.capacity,
         )
 
 
@@ -168,10 +177,17 @@ class AddressSpace:
 
 
 class ImplicitChain:
-    """A machine's caches, first level first, warm from one stage of a layer to the next."""
+    """A machine's caches, first level first, warm from one stage of a layer to the next.
+
+    by_kind: misses are told apart by kind, which takes longer.
+    """
 
     def __init__(
-        self, caches: Sequence[tuple[str, Cache]], units: int, space: AddressSpace
+        self,
+        caches: Sequence[tuple[str, Cache]],
+        units: int,
+        space: AddressSpace,
+        by_kind: bool = False,
     ) -> None:
         if space.end // one_line(caches) >= 1 << 30:
             raise HwsimError(
@@ -181,7 +197,9 @@ class ImplicitChain:
         self.names = [name for name, _ in caches]
         self.space = space
         self.line = one_line(caches)
-        self.state = empty_caches(caches, units, space.starts, np.int32)
+        self.by_kind = by_kind
+        lines = space.end // self.line + 1 if by_kind else 0
+        self.state = empty_caches(caches, units, space.starts, np.int32, lines)
         self._stays: Mapping[str, float] = {}
 
     def begin_with(self, found: Mapping[str, float], stays: Mapping[str, float]) -> None:
@@ -228,6 +246,8 @@ class ImplicitChain:
                         float(row[MISSES]),
                         float(row[WRITEBACKS]),
                         float(row[PREFETCHES]),
+                        float(row[COLD]),
+                        float(row[CAPACITY]),
                     )
                     found[name, buffer] = (
                         found[name, buffer] + lines if (name, buffer) in found else lines

@@ -12,7 +12,7 @@ from hwsim.errors import TooLarge
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
 from hwsim.parts.core import Core
-from hwsim.results.result import Access, Accesses, Sampling
+from hwsim.results.result import Access, Accesses, CacheLines, Lines, Sampling
 from hwsim.timing import Run, Surroundings
 from hwsim.timing.caches.stream import (
     SUM_BYTES,
@@ -61,6 +61,7 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
         found,
         footprint,
         fidelity("caches", stream.sampling),
+        lines=cache_lines(traffic, chain),
     )
 
 
@@ -92,6 +93,23 @@ def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
         filled = 0 if level == "dram" else lines.misses + lines.prefetches
         reads, writes = round(lines.reads), round(lines.writes + filled)
         found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
+    return found
+
+
+def cache_lines(traffic: Traffic, chain: ImplicitChain) -> CacheLines:
+    """What every cache did with the lines of every array."""
+    found: CacheLines = {}
+    for (level, tensor), lines in traffic.items():
+        if level != "dram":
+            kinds = (round(lines.cold), round(lines.capacity)) if chain.by_kind else (None, None)
+            found.setdefault(level, {})[tensor] = Lines(
+                round(lines.reads),
+                round(lines.writes),
+                round(lines.misses),
+                round(lines.writebacks),
+                round(lines.prefetches),
+                *kinds,
+            )
     return found
 
 

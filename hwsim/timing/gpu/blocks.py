@@ -12,7 +12,7 @@ from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Access
 from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, Walkers, run_stream
-from hwsim.timing.cpu.cores import cache_accesses, fidelity, with_flush
+from hwsim.timing.cpu.cores import cache_accesses, cache_lines, fidelity, with_flush
 from hwsim.timing.explicit.accesses import accesses, footprints
 from hwsim.timing.gpu.attention import attention_cycles
 from hwsim.timing.gpu.kernel_time import Chip
@@ -86,6 +86,7 @@ def run_on_blocks(
         footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
         f"blocks in waves ({room.blocks} a SM, {room.limit}); {how}",
         sampling=sampling,
+        lines={} if isinstance(chain, L2Buffers) else cache_lines(traffic, chain),
     )
 
 
