@@ -18,6 +18,7 @@ from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
 from hwsim.rewrite.arrays import read_arrays
 from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
+from hwsim.timing.caches.traces import Hierarchy
 from tests.test_caches import accesses, cache, one_core, product_nest
 
 STREAM = 0
@@ -320,6 +321,37 @@ def test_an_array_that_any_cache_loses_is_a_matter_of_capacity() -> None:
     rows = [row for (name, _), row in traffic.items() if name == "l1"]
     assert all(row.misses == row.cold + row.capacity for row in rows)
     assert sum(row.capacity for row in rows) > 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_kinds_of_a_trace_whose_pages_lie_anywhere(seed: int) -> None:
+    """Read in pieces, so that room for lines grows; other counts are as without kinds."""
+    dice = random.Random(seed)
+    levels = [replace(level, prefetcher=NONE) for level in some_chain(dice)]
+    told, untold, plain = Hierarchy(levels, by_kind=True), Hierarchy(levels), Plain(levels)
+    regions = [dice.randrange(1 << 48) for _ in range(dice.randint(1, 6))]
+    for _ in range(3):
+        addresses = [dice.choice(regions) + dice.randrange(4096) for _ in range(200)]
+        regions.append(dice.randrange(1 << 48))
+        sizes = [dice.choice((1, 4, 16, 40)) for _ in addresses]
+        writes = [dice.randrange(2) for _ in addresses]
+        for one in (told, untold):
+            one.replay(addresses, sizes, writes)
+        for address, size, write in zip(addresses, sizes, writes, strict=True):
+            for line in range(address // 16, (address + size - 1) // 16 + 1):
+                plain.touch(line, bool(write), 0)
+    for at, (one, other) in enumerate(zip(told.counts(), untold.counts(), strict=True)):
+        names = ("cold", "capacity", "conflict")
+        assert [one.pop(name) for name in names] == [
+            plain.kinds[at][kind] for kind in ("cold", "capacity", "held")
+        ]
+        assert one == other
+        assert one["misses"] == plain.misses[at]
+
+
+def test_kinds_of_a_trace_beside_a_prefetcher_are_refused() -> None:
+    with pytest.raises(HwsimError, match="stride: kinds of misses of a trace"):
+        Hierarchy([cache(1024, 64, 4, prefetcher="stride")], by_kind=True)
 
 
 def test_too_many_lines_to_tell_apart_are_refused() -> None:

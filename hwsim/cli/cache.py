@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,19 @@ CONVENTIONS = ("cachegrind", "pycachesim", "hwsim")
 @click.option(
     "--convention",
     type=click.Choice(CONVENTIONS),
-    help="Whose rules count. [default: hwsim where a level has a WORD, else cachegrind]",
+    help="Whose rules count. [default: hwsim with a WORD or --kinds, else cachegrind]",
+)
+@click.option(
+    "--kinds", is_flag=True, help="Tell misses apart: cold, capacity, conflict. [convention: hwsim]"
 )
 @click.option("--json", "json_to", metavar="FILE", help="Write JSON; - for standard output.")
 @user_errors
 def command(
-    trace: Path, levels: tuple[str, ...], convention: str | None, json_to: str | None
+    trace: Path,
+    levels: tuple[str, ...],
+    convention: str | None,
+    kinds: bool,
+    json_to: str | None,
 ) -> None:
     """What a trace hits and misses.
 
@@ -44,7 +52,9 @@ def command(
 
     cachegrind: a write is treated like a read, and a level is looked up where the one before it
     misses. pycachesim: as that counts LRU caches. hwsim: as caches of machines do, with what the
-    WORDs say; evicted are dirty lines, and all lines that an exclusive level takes.
+    WORDs say; evicted are dirty lines, and all lines that an exclusive level takes. --kinds tells
+    which misses are cold (the line was never asked for), of capacity (a cache of this size in which
+    lines may lie anywhere lost it too), and conflicts (that one has it).
 
     \b
     valgrind --tool=lackey --trace-mem=yes --log-file=trace.txt ./program
@@ -58,13 +68,19 @@ def command(
     check_outputs(json_to)
     caches = [_level(text) for text in levels or DEFAULT]
     plain = not any("," in text for text in levels)
-    convention = convention or ("cachegrind" if plain else "hwsim")
+    convention = convention or ("cachegrind" if plain and not kinds else "hwsim")
+    if kinds and convention != "hwsim":
+        raise HwsimError(f"--kinds beside --convention {convention}; expected hwsim's")
     if convention != "hwsim" and not plain:
         raise HwsimError(
             f"--convention {convention} has plain caches; expected no --level with words"
         )
-    kinds: dict[str, Any] = {"cachegrind": Memory, "pycachesim": Pycachesim, "hwsim": Hierarchy}
-    memory = kinds[convention](caches)
+    memories: dict[str, Any] = {
+        "cachegrind": Memory,
+        "pycachesim": Pycachesim,
+        "hwsim": partial(Hierarchy, by_kind=kinds),
+    }
+    memory = memories[convention](caches)
     accesses = [0, 0]
     with progress_bar("reading") as progress:
         for number, some in enumerate(read_trace(trace)):
@@ -96,7 +112,7 @@ def _text(document: CacheDocument) -> str:
         [f"L{row['level']}", *(f"{value:,}" for name, value in row.items() if name != "level")]
         for row in document["levels"]
     ]
-    return f"{title}, as {document['convention']} counts\n\n{text_table(head, rows, left=1)}"
+    return f"{title}, as {document['convention']} counts\n\n{text_table(head, rows, left=1, gap=1)}"
 
 
 def _level(text: str) -> Cache:

@@ -445,6 +445,9 @@ class LevelDocument(TypedDict):
     misses: NotRequired[Whole]
     prefetches: NotRequired[Whole]
     evicted: NotRequired[Whole]
+    cold: NotRequired[Whole]
+    capacity: NotRequired[Whole]
+    conflict: NotRequired[Whole]
 
 
 class CacheDocument(TypedDict):

@@ -39,6 +39,13 @@ def words_beside(lines: int) -> int:
     return LINKS + 2 * lines
 
 
+def parts_of(base: int, lines: int, known: int) -> tuple[slice, slice, slice]:
+    """Where a copy with room for some lines keeps its first words, and both neighbours of `known`
+    lines."""
+    older, younger = base + LINKS, base + LINKS + lines
+    return slice(base, older), slice(older, older + known), slice(younger, younger + known)
+
+
 @jit
 def asked(tags: Any, levels: Any, level: int, slot: int, line: int) -> int:
     """A level is asked for a line, and has it afterwards: COLD, CAPACITY, or HELD."""

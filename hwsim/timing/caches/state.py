@@ -13,8 +13,17 @@ from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.units import si
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache, faults_of_chain
-from hwsim.timing.caches.look_ups import EMPTY, FAR, LAST_MISS, NEITHER, SHARED_BY_ALL
-from hwsim.timing.caches.miss_kinds import words_beside
+from hwsim.timing.caches.look_ups import (
+    BESIDE,
+    EMPTY,
+    FAR,
+    LAST_MISS,
+    LINES_BESIDE,
+    NEITHER,
+    OFFSET,
+    SHARED_BY_ALL,
+)
+from hwsim.timing.caches.miss_kinds import parts_of, words_beside
 from hwsim.timing.caches.sets import Caches
 
 MOST_BESIDE = 1 << 28  # words for kinds of misses
@@ -95,6 +104,25 @@ def empty_caches(
         log2_of(line),
         crowds,
     )
+
+
+def with_more_lines(before: Caches, caches: Chain, told_apart: int) -> Caches:
+    """One core's caches with room for more lines whose misses are told apart; all else stays."""
+    after = empty_caches(caches, 1, [0], before.tags.dtype, told_apart)
+    for old, new in zip(before.levels, after.levels, strict=True):
+        known = int(old[LINES_BESIDE])
+        contents = slice(old[OFFSET], old[BESIDE]), slice(new[OFFSET], new[BESIDE])
+        pieces = [
+            contents,
+            *zip(
+                parts_of(old[BESIDE], known, known),
+                parts_of(new[BESIDE], told_apart, known),
+                strict=True,
+            ),
+        ]
+        for source, target in pieces:
+            after.tags[target] = before.tags[source]
+    return after._replace(crowds=before.crowds)
 
 
 def _is_plain(cache: Cache) -> bool:

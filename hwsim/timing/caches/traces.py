@@ -9,15 +9,20 @@ use. Cachegrind's is in hwsim.timing.caches.programs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import lcm
 from typing import Any
 
 import numpy as np
 
 from hwsim.compiled import about_to_run
+from hwsim.describe.prefetchers import NONE, PAGE
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
 from hwsim.timing.caches.look_ups import (
+    CAPACITY,
+    COLD,
     KINDS,
+    LINES_BESIDE,
     MISSES,
     PREFETCHES,
     READS,
@@ -31,7 +36,7 @@ from hwsim.timing.caches.look_ups import (
     set_of,
 )
 from hwsim.timing.caches.sets import touch
-from hwsim.timing.caches.state import empty_caches
+from hwsim.timing.caches.state import empty_caches, with_more_lines
 
 # what is to be done next, with a level and a line
 LOAD, STORE, PUT, MARK = 0, 1, 2, 3
@@ -40,22 +45,84 @@ LOADS, STORES, HITS, MISSED, EVICTED = 0, 1, 2, 3, 4
 MOST_TO_DO = 8  # of these at a time, for each level
 
 
-class Hierarchy:
-    """Caches as a machine has them, one core's."""
+class Pages:
+    """A trace's pages by smaller numbers, so that a table of all lines is small.
+
+    A line's set stays the same at every level, and so does its place in its page.
+    """
 
     def __init__(self, levels: Sequence[Cache]) -> None:
-        named = [(f"level {number + 1}", cache) for number, cache in enumerate(levels)]
-        self._caches = empty_caches(named, 1, [0], np.int64)
+        self.size = max(PAGE, *(cache.line for cache in levels))
+        self.period = lcm(self.size, *(cache.sets * cache.line for cache in levels)) // self.size
+        self.known: dict[int, int] = {}
+        self._used: dict[int, int] = {}
+
+    def renumbered(self, addresses: Ints) -> Ints:
+        """The addresses, none of which lies beyond `end`."""
+        pages, where = np.unique(addresses // self.size, return_inverse=True)
+        new = np.array([self._number(page) for page in pages.tolist()], np.int64)
+        return new[where] * self.size + addresses % self.size
+
+    def _number(self, page: int) -> int:
+        """Pages that are alike to every level are counted by themselves."""
+        if page not in self.known:
+            alike = page % self.period
+            before = self._used.get(alike, 0)
+            self._used[alike] = before + 1
+            self.known[page] = alike + self.period * before
+        return self.known[page]
+
+    @property
+    def end(self) -> int:
+        """The first address beyond all of them."""
+        return self.size * self.period * max(self._used.values(), default=0)
+
+
+class Hierarchy:
+    """Caches as a machine has them, one core's.
+
+    by_kind: misses are told apart by kind. Raises HwsimError for prefetchers beside it: they go by
+    distances between pages, which are then renumbered.
+    """
+
+    def __init__(self, levels: Sequence[Cache], by_kind: bool = False) -> None:
+        ahead = {cache.prefetcher for cache in levels} - {NONE}
+        if by_kind and ahead:
+            raise HwsimError(
+                f"{', '.join(sorted(ahead))}: kinds of misses of a trace are told apart without "
+                f"prefetchers; expected none"
+            )
+        self._named = [(f"level {number + 1}", cache) for number, cache in enumerate(levels)]
+        self._pages = Pages(levels) if by_kind else None
+        self._caches = empty_caches(self._named, 1, [0], np.int64, 1 if by_kind else 0)
         self._stats = np.zeros((1, len(levels) + 1, 1, KINDS), np.int64)
 
     def replay(self, addresses: Sequence[int], sizes: Sequence[int], writes: Sequence[int]) -> None:
         """First byte, bytes, and whether it is a store, of every access in order."""
         about_to_run(_replay)
-        _replay(*_arrays(addresses, sizes, writes), self._caches, self._stats)
+        accesses = _arrays(addresses, sizes, writes)
+        if self._pages is not None:
+            accesses = self._in_known_pages(self._pages, *accesses)
+        _replay(*accesses, self._caches, self._stats)
+
+    def _in_known_pages(
+        self, pages: Pages, addresses: Ints, sizes: Ints, writes: Ints
+    ) -> tuple[Ints, ...]:
+        """The accesses line by line, in renumbered pages, and room for these."""
+        shift = self._caches.line_shift
+        first, last = addresses >> shift, addresses + sizes - 1 >> shift
+        often = last - first + 1
+        begins = np.repeat(np.cumsum(often) - often, often)
+        lines = np.repeat(first, often) + np.arange(often.sum()) - begins
+        found = pages.renumbered(lines << shift)
+        room, needed = int(self._caches.levels[0, LINES_BESIDE]), pages.end >> shift
+        if needed > room:
+            self._caches = with_more_lines(self._caches, self._named, max(needed, 2 * room))
+        return found, np.ones_like(found), np.repeat(writes, often)
 
     def counts(self) -> list[dict[str, int]]:
         """Lines of every level: loads and stores of it, misses, lines fetched ahead, and lines
-        that it handed down."""
+        that it handed down; misses by kind where they are told apart."""
         kinds = {
             "loads": READS,
             "stores": WRITES,
@@ -64,7 +131,13 @@ class Hierarchy:
             "evicted": WRITEBACKS,
         }
         levels = self._stats[0, :-1, 0]
-        return [{name: int(row[kind]) for name, kind in kinds.items()} for row in levels]
+        found = [{name: int(row[kind]) for name, kind in kinds.items()} for row in levels]
+        for counts, row in zip(found, levels, strict=True):
+            if self._pages is not None:
+                cold, capacity = int(row[COLD]), int(row[CAPACITY])
+                conflict = counts["misses"] - cold - capacity
+                counts |= {"cold": cold, "capacity": capacity, "conflict": conflict}
+        return found
 
 
 class Pycachesim:
