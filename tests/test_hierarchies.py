@@ -297,6 +297,20 @@ def test_kinds_of_misses_are_those_of_a_plain_cache_beside_each(seed: int) -> No
         assert replace(row, cold=0.0, capacity=0.0) == untold[key]
 
 
+@pytest.mark.parametrize("machine", ["epyc-7763", "xeon-8380", "cortex-a76"])
+def test_telling_kinds_apart_changes_nothing_else(machine: str) -> None:
+    layer, flow = "gemm:40,136,72", "loops:order=ikj"
+    plain, told = (
+        hwsim.simulate(layer, machine, "direct", dataflow=flow, miss_kinds=kinds).layers[0]
+        for kinds in (False, True)
+    )
+    assert told.cycles == plain.cycles and told.accesses == plain.accesses
+    for level, arrays in plain.stages[0].lines.items():
+        for name, lines in arrays.items():
+            other = told.stages[0].lines[level][name]
+            assert replace(other, cold=None, capacity=None) == lines
+
+
 def test_columns_that_meet_in_few_sets_are_conflicts() -> None:
     """B[k][j] by columns: 128 lines 512 bytes apart fall into 8 of 64 sets of 8 ways."""
     arguments = ("gemm:128,128,128", "epyc-7763", "direct")

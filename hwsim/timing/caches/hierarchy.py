@@ -54,6 +54,7 @@ from hwsim.timing.caches.look_ups import (
 from hwsim.timing.caches.miss_kinds import HELD, asked, passed, taken
 from hwsim.timing.caches.prefetching import compiled_for_all
 
+UNKNOWN = -3  # in place of what left a level
 _ahead = compiled_for_all(part_of_a_kernel)
 
 
@@ -74,9 +75,64 @@ def load(
 
     The caller counts it as a read of `level`.
     """
-    found = _bring(tags, levels, starts, slot, level, line, 0, 1, MISSES, tensor, stats, window)
+    found = _bring(
+        tags, levels, starts, slot, level, line, 0, 1, MISSES, tensor, stats, window, UNKNOWN, HELD
+    )
     _prefetch(
         tags, levels, starts, slot, level, found, line, found, tensor, stats, window, line_shift
+    )
+    return int(found)
+
+
+@jit
+def missed(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    slot: int,
+    line: int,
+    write: int,
+    victim: int,
+    kind: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+    line_shift: int,
+) -> int:
+    """What follows a load or store that the first level missed, where it allocates and has no
+    prefetcher; `victim` left it, and the miss is of this kind. Returns the level that had the line.
+    """
+    level, fetch = np.int64(0), np.int64(levels[0, FETCH] if write else 1)
+    found = _bring(
+        tags,
+        levels,
+        starts,
+        slot,
+        level,
+        line,
+        write,
+        fetch,
+        MISSES,
+        tensor,
+        stats,
+        window,
+        victim,
+        kind,
+    )
+    below, asked_last = np.int64(1), found if fetch else level
+    _prefetch(
+        tags,
+        levels,
+        starts,
+        slot,
+        below,
+        asked_last,
+        line,
+        found,
+        tensor,
+        stats,
+        window,
+        line_shift,
     )
     return int(found)
 
@@ -104,7 +160,20 @@ def store(
         if levels[level, ALLOCATE] or place_of(tags, levels, slot, level, line) >= 0:
             dirty, fetch = 0 if through else 1, levels[level, FETCH]
             found = _bring(
-                tags, levels, starts, slot, level, line, dirty, fetch, MISSES, tensor, stats, window
+                tags,
+                levels,
+                starts,
+                slot,
+                level,
+                line,
+                dirty,
+                fetch,
+                MISSES,
+                tensor,
+                stats,
+                window,
+                UNKNOWN,
+                HELD,
             )
             asked = found if fetch else level
             _prefetch(
@@ -146,19 +215,24 @@ def _bring(
     tensor: int,
     stats: Any,
     window: int,
+    victim: int,
+    kind: int,
 ) -> int:
     """Put a line into a level, and into all that are asked for it on the way down.
 
     counts: as what it counts that the level lacks it: MISSES, or PREFETCHES where nobody waits.
-    fetch: is it loaded from below then? Returns the level that had it, or that
-    was not asked for it.
+    fetch: is it loaded from below then? victim, kind: what left the first level for it, and the
+    kind of the miss; UNKNOWN and HELD where it was not looked up yet. Returns the level that had
+    it, or that was not asked for it.
     """
     last = len(levels)
     while True:
-        kind = asked(tags, levels, level, slot, line) if levels[level, LINES_BESIDE] else HELD
-        victim = look_up_in(levels, level, slot, tags, line, dirty)
-        if victim == FOUND:
-            return level
+        if victim == UNKNOWN:
+            if levels[level, LINES_BESIDE]:
+                kind = asked(tags, levels, level, slot, line)
+            victim = look_up_in(levels, level, slot, tags, line, dirty)
+            if victim == FOUND:
+                return level
         if counts == MISSES:
             _count_miss(stats, window, level, tensor, kind)
         else:
@@ -185,7 +259,7 @@ def _bring(
         stats[window, below, tensor, READS] += 1
         if below == last:
             return last
-        level, dirty, counts = below, 0, MISSES
+        level, dirty, counts, victim, kind = below, 0, MISSES, UNKNOWN, HELD
 
 
 @jit
@@ -289,7 +363,22 @@ def _prefetch(
         if other < 0 or other // lines != line // lines:
             continue
         if place_of(tags, levels, slot, at, other) < 0:
-            _bring(tags, levels, starts, slot, at, other, 0, 1, PREFETCHES, tensor, stats, window)
+            _bring(
+                tags,
+                levels,
+                starts,
+                slot,
+                at,
+                other,
+                0,
+                1,
+                PREFETCHES,
+                tensor,
+                stats,
+                window,
+                UNKNOWN,
+                HELD,
+            )
 
 
 @jit

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.hierarchy import load, store
+from hwsim.timing.caches.hierarchy import load, missed, store
 from hwsim.timing.caches.look_ups import (
     BY_DISTANCE,
     COPIES,
@@ -21,10 +21,12 @@ from hwsim.timing.caches.look_ups import (
     FOUND,
     IS_POWER,
     LAST_MISS,
+    LINES_BESIDE,
     MISSES,
     OFFSET,
     PLAIN,
     READS,
+    REPEATS,
     SETS,
     SHARING,
     WAYS,
@@ -38,6 +40,7 @@ from hwsim.timing.caches.look_ups import (
     owner,
     place_of,
 )
+from hwsim.timing.caches.miss_kinds import HELD, asked
 
 
 class Caches(NamedTuple):
@@ -104,21 +107,82 @@ def touch(
     It is found in the nearest level that has it, and then in all before it. The caller counts it as
     a read or write of the first level.
     """
-    if not levels[0, PLAIN]:
-        if write:
-            found = store(
-                tags, levels, starts, slot, np.int64(0), line, tensor, stats, window, line_shift
+    if levels[0, PLAIN] or levels[0, REPEATS]:
+        kind = HELD
+        if levels[0, LINES_BESIDE]:
+            kind = asked(tags, levels, np.int64(0), slot, line)
+        victim = look_up_in(levels, np.int64(0), slot, tags, line, write)
+        if victim != FOUND:
+            _first_missed(
+                tags,
+                levels,
+                starts,
+                crowds,
+                line_shift,
+                slot,
+                line,
+                write,
+                tensor,
+                stats,
+                window,
+                victim,
+                kind,
             )
-        else:
-            found = load(
-                tags, levels, starts, slot, np.int64(0), line, tensor, stats, window, line_shift
-            )
-        if found > 0 and crowds.shape[1] > LAST_MISS:
-            _note_crowd(levels, crowds, slot, line, 1)
-        return
-    victim = look_up_in(levels, np.int64(0), slot, tags, line, write)
-    if victim != FOUND:
-        _missed(tags, levels, starts, crowds, slot, line, write, tensor, stats, window, victim)
+    else:
+        _touch_otherwise(
+            tags, levels, starts, crowds, line_shift, slot, line, write, tensor, stats, window
+        )
+
+
+@jit
+def _first_missed(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    crowds: Any,
+    line_shift: int,
+    slot: int,
+    line: int,
+    write: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+    victim: int,
+    kind: int,
+) -> None:
+    """The first level missed, of this kind, and `victim` left it."""
+    if crowds.shape[1] > LAST_MISS:
+        _note_crowd(levels, crowds, slot, line, 1 + (1 if victim >= 0 and victim & 1 else 0))
+    if levels[0, PLAIN]:
+        _missed(tags, levels, starts, slot, line, write, tensor, stats, window, victim)
+    else:
+        missed(
+            tags, levels, starts, slot, line, write, victim, kind, tensor, stats, window, line_shift
+        )
+
+
+@jit
+def _touch_otherwise(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    crowds: Any,
+    line_shift: int,
+    slot: int,
+    line: int,
+    write: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+) -> None:
+    """A load or store where even a hit may do more than put its line first."""
+    first = np.int64(0)
+    if write:
+        found = store(tags, levels, starts, slot, first, line, tensor, stats, window, line_shift)
+    else:
+        found = load(tags, levels, starts, slot, first, line, tensor, stats, window, line_shift)
+    if found > 0 and crowds.shape[1] > LAST_MISS:
+        _note_crowd(levels, crowds, slot, line, 1)
 
 
 @inline
@@ -126,7 +190,6 @@ def _missed(
     tags: Any,
     levels: Any,
     starts: Any,
-    crowds: Any,
     slot: int,
     line: int,
     write: int,
@@ -138,8 +201,6 @@ def _missed(
     """The first level missed, and `victim` left it: look further, and write back what is dirty."""
     last, level = len(levels), np.int64(0)
     dirty = write
-    if crowds.shape[1] > LAST_MISS:
-        _note_crowd(levels, crowds, slot, line, 1 + (1 if victim >= 0 and victim & 1 else 0))
     while True:
         stats[window, level, tensor, MISSES] += 1
         if victim >= 0 and victim & 1:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.describe import prefetchers
-from hwsim.describe.policies import POLICIES, names
+from hwsim.describe.policies import LRU, POLICIES, names
 from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.units import si
 from hwsim.errors import HwsimError
@@ -90,6 +90,7 @@ def empty_caches(
                 noted,
                 notes + copies * noted,
                 told_apart,
+                int(_may_repeat(cache)),
             ]
         )
         offset = notes + copies * (noted + beside)
@@ -123,6 +124,16 @@ def with_more_lines(before: Caches, caches: Chain, told_apart: int) -> Caches:
         for source, target in pieces:
             after.tags[target] = before.tags[source]
     return after._replace(crowds=before.crowds)
+
+
+def _may_repeat(cache: Cache) -> bool:
+    """Does looking up the same few lines again, in the same order, change nothing?
+
+    So it is where lines are in order of use, and nothing but a miss goes on to another level. It
+    holds for a fully associative cache beside it, too (hwsim.timing.caches.miss_kinds).
+    """
+    others = (cache.policy, cache.writes, cache.write_allocate, cache.prefetcher)
+    return others == (LRU, "back", True, NONE)
 
 
 def _is_plain(cache: Cache) -> bool:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.look_ups import PLAIN, POLICY, READS, WAYS, WRITES, Ints, inline, jit
+from hwsim.timing.caches.look_ups import READS, REPEATS, WAYS, WRITES, Ints, inline, jit
 from hwsim.timing.caches.sets import touch
 
 Flags = npt.NDArray[np.bool_]
@@ -474,7 +474,7 @@ def _end_step(kept: Any, levels: Any) -> None:
     if used > first:
         before = kept.rows[row, LOOKUPS] if used == first + 1 else kept.runs[used - 2, END]
         same = length == begin - before and length <= levels[0, WAYS]
-        same = same and levels[0, POLICY] == 0 and levels[0, PLAIN] == 1
+        same = same and levels[0, REPEATS] == 1
         for number in range(length if same else 0):
             same = same and kept.lookups[begin + number] == kept.lookups[before + number]
         if same:
@@ -488,7 +488,7 @@ def _end_step(kept: Any, levels: Any) -> None:
     kept.state[USED_RUNS] = used + 1
 
 
-@inline
+@jit
 def _replay(
     kept: Any,
     known: int,
