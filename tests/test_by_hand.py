@@ -102,8 +102,17 @@ nests:
 
 
 def test_tiled_products_are_near_their_counters() -> None:
-    score = run_check("h200-tiled-gemm").metrics["time"]
-    assert score.mean_abs_rel_err < 0.17
+    """Counters of 48 kernels. Operands larger than the L2 come again for every band of blocks."""
+    scores = run_check("h200-tiled-gemm").metrics
+    most = {
+        "sm_loads": 0.0,
+        "l2_to_sm_bytes": 0.15,
+        "dram_bytes": 0.25,
+        "occupancy": 0.1,
+        "time": 0.15,
+    }
+    for metric, error in most.items():
+        assert scores[metric].mean_abs_rel_err <= error, metric
     with pytest.raises(HwsimError, match="expected --data FILE"):
         run_check("h100-tiled-gemm")
 

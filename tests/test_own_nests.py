@@ -133,6 +133,12 @@ def test_a_kernel_of_ones_own_is_the_rules_on_a_gpu(tmp_path: Path) -> None:
     assert own.nest == rule.nest
     assert own.cycles == rule.cycles
     assert own.accesses == rule.accesses
+    text = path.read_text().replace("    stage:", "    code: {registers: 250}\n    stage:")
+    path.write_text(text)
+    assert hwsim.run_nests(path).layers[0].stages[0].fidelity.startswith("blocks in waves (1 a SM")
+    path.write_text(text.replace("registers: 250", "vector: m"))
+    with pytest.raises(hwsim.HwsimError, match="has no CPU cores"):
+        hwsim.run_nests(path)
 
 
 def test_tiles_that_fit_miss_less_and_vectors_take_less() -> None:
@@ -179,6 +185,7 @@ def test_wrong_loops_are_named(dataflow: str, expected: str) -> None:
         ("arrays: {B: {order: [n, n]}}", "expected its axes k,n in any order"),
         ("arrays: {B: {ld: 200, block: 8}}", "expected ld or block"),
         ("code: {vector: q}", "no dim 'q' in gemm"),
+        ("code: {registers: 64}", "has no GPU's threads"),
     ],
 )
 def test_wrong_arrays_and_code_are_found_at_their_line(

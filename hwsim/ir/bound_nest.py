@@ -6,7 +6,7 @@ Every name that these lack, and everything that the machine cannot do, is a faul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from hwsim.describe.machine import Machine
@@ -116,12 +116,18 @@ class _Binding:
         return Loop(dim, step, item.on if item.par is not None else None)
 
     def check_code(self, entry: Entry) -> None:
-        """Panels and instructions are a CPU's; vectors run along a dim of the stage."""
-        vector = entry.code.vector
-        if (entry.packed or entry.code != Code()) and self.machine.compute.family != "cpu":
+        """Panels and instructions are a CPU's, registers a GPU's; vectors run along a dim."""
+        vector, family = entry.code.vector, self.machine.compute.family
+        instructions = replace(entry.code, registers=0)
+        if (entry.packed or instructions != Code()) and family != "cpu":
             self.fault(
                 "packed" if entry.packed else "code",
                 f"{self.machine.name} has no CPU cores, which it is about",
+            )
+        if entry.code.registers and family != "gpu":
+            self.fault(
+                "code.registers",
+                f"{self.machine.name} has no GPU's threads, which it is about",
             )
         if vector not in ("", NO_VECTORS, *self.left):
             self.fault(

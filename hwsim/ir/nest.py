@@ -64,14 +64,15 @@ NO_VECTORS = "none"
 
 @dataclass(frozen=True)
 class Code:
-    """How a compiler writes the innermost step for a CPU.
+    """What a compiler makes of a nest: for a CPU the innermost step, for a GPU its registers.
 
     vector: the dim that vectors run along, empty for the output's dim with the longest tile,
     NO_VECTORS for words one by one. fused: one instruction multiplies and adds. reloads: words that
     every step loads again although they stay, since the compiler cannot tell that a store leaves
     them as they are. step: instructions of a step beside loads, stores and sums: a pointer, a
     compare and branch in one. entry: instructions around a loop each time it begins: its bounds,
-    pointers and sum, or checks that vectors may run.
+    pointers and sum, or checks that vectors may run. registers: of a GPU's thread, as the compiler
+    reports them (ptxas -v); 0: estimated from what the thread holds.
     """
 
     vector: str = ""
@@ -79,6 +80,7 @@ class Code:
     reloads: int = count(default=0, least=0)
     step: int = count(default=2, least=0)
     entry: int = count(default=6, least=0)
+    registers: int = count(default=0, least=0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Nest:
 
     compute_multicast, compute_reduce: the same switches for the innermost level's wires to the
     multipliers. dataflow: the name of the rule that made it. packed: weights are stored in panels
-    as wide as the tile that is loaded at a time. code: a CPU's instructions.
+    as wide as the tile that is loaded at a time. code: what a compiler makes of it.
     """
 
     stage: Stage

@@ -42,7 +42,9 @@ def run_on_blocks(
     room = room_for(nest, machine, counts, rows)
     sampling = None
     if isinstance(chain, L2Buffers):
-        traffic = chain.run(nest, counts, boundary, passes(nest, machine, kernel), last)
+        traffic = chain.run(
+            nest, counts, boundary, passes(nest, machine, boundary, room.blocks), last
+        )
         how = "L2 in closed form"
     else:
         walkers = Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT)

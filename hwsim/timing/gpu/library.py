@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil, prod
 
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
-from hwsim.ir.nest import Nest
+from hwsim.ir.nest import Hold, Nest
 from hwsim.results.result import Cycles
 from hwsim.timing.caches.stream import LevelTraffic
 from hwsim.timing.gpu.kernel_time import (
@@ -19,6 +20,7 @@ from hwsim.timing.gpu.kernel_time import (
     product_of,
     time_of,
 )
+from hwsim.timing.gpu.l2 import tile_sizes
 
 WAITS = "waves of blocks"
 
@@ -71,13 +73,41 @@ def kernel_cycles(
     return Cycles(compute, {name: time for name, time in stall.items() if time > 0})
 
 
-def passes(nest: Nest, machine: Machine, kernel: Kernel | None) -> dict[str, float]:
-    """How often a product's operands come from the DRAM."""
-    if kernel is None:
+def passes(nest: Nest, machine: Machine, boundary: Hold, resident: int) -> dict[str, float]:
+    """How often a product's operands come from the DRAM.
+
+    boundary: what a block holds. resident: blocks that an SM holds.
+    """
+    if nest.stage.view is None:
         return {}
+    chip = Chip.of(machine)
+    if nest.kernel is None:
+        return _passes_in_order(nest, boundary, resident * chip.sm.sms, chip.l2_bytes)
     a, b = operands(nest.stage)
-    often = passes_of(product_of(nest.stage), kernel, Chip.of(machine))
+    often = passes_of(product_of(nest.stage), nest.kernel, chip)
     return dict(zip((a.name, b.name), often, strict=True))
+
+
+def _passes_in_order(nest: Nest, boundary: Hold, flying: int, room: int) -> dict[str, float]:
+    """The same of blocks that follow each other as the nest's loops do, so many in flight.
+
+    Those in flight share what they load. The operand that all blocks of a row need stays while the
+    row lasts; the other one comes again for every band of rows, where the L2 does not hold it.
+    """
+    stage, view = nest.stage, nest.stage.view
+    assert view is not None
+    sizes, extents = tile_sizes(nest, boundary), stage.extents
+    rows, columns = (
+        prod(ceil(extents[dim] / sizes[dim]) for dim in dims) for dims in (view.m, view.n)
+    )
+    a, b = operands(stage)
+    order = [loop.dim for loop in nest.loops_above(boundary) if loop.dim in (*view.m, *view.n)]
+    along_rows = not order or order[-1] in view.n
+    again, bands, row = (b, rows, columns) if along_rows else (a, columns, rows)
+    batch = stage.group(view.b)
+    if (a.bytes + b.bytes) / batch <= room or again.bytes / batch <= room:
+        return {}
+    return {again.name: ceil(bands / max(1, flying // row))}
 
 
 def shared_by_clusters(

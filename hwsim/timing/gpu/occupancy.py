@@ -71,7 +71,8 @@ def occupancy(
         )
         for level in (register_file, shared)
     }
-    registers = sm.working_registers + ceil(words[register_file] / REGISTER_BYTES / per_holder)
+    estimate = sm.working_registers + ceil(words[register_file] / REGISTER_BYTES / per_holder)
+    registers = nest.code.registers or estimate
     room = (machine.memories[level].capacity for level in (register_file, shared))
     limits = sm.blocks_held(threads, registers, words[shared], *room)
     limit = min(limits, key=lambda name: limits[name])
