@@ -271,10 +271,23 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         raise HwsimError(_nothing_fits(problem))
     found = [_Tiling.of(row, orders) for row in rows[:FINALISTS]]
     chosen = [(tiling, True) for tiling in found] + [(tiling, False) for tiling in found[:SHALLOW]]
+    start = 0.0 if objective in BY_BYTES else float(given.rates[tile_search.LATENCY])
     return [
-        Candidate(tiling.estimate, partial(_nest, problem, label, tiling, ahead))
+        Candidate(
+            _of_all_products(problem.stage, tiling.estimate, start),
+            partial(_nest, problem, label, tiling, ahead),
+        )
         for tiling, ahead in chosen
     ]
+
+
+def _of_all_products(stage: Stage, estimate: float, start: float) -> float:
+    """The estimate of one of a stage's products, such as a group's, for all of them.
+
+    They follow each other without a start of their own.
+    """
+    assert stage.view is not None
+    return start + stage.group(stage.view.b) * (estimate - start)
 
 
 class _Tiling(NamedTuple):
