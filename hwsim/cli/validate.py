@@ -21,10 +21,11 @@ from hwsim.errors import HwsimError
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @user_errors
 def command(name: str | None, data: Path | None, as_json: bool) -> None:
-    """The models beside measured and published data; all of it without NAME."""
+    """The models beside measured and published data; all of it without NAME, or with all."""
     from hwsim.validate import CHECKS, run_check
     from hwsim.validate.text import validation_text
 
+    name = None if name == "all" else name
     if data is not None and name is None:
         raise HwsimError(f"--data {data} without a name; expected one of {', '.join(CHECKS)}")
     with progress_bar("validating") as progress:
