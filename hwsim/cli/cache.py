@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,25 +62,11 @@ def command(
     hwsim cache --trace trace.txt --level 32KiB:8:64:plru,stride --level 1MiB:16:64,exclusive
     """
     from hwsim.foreign.traces import read_trace
-    from hwsim.timing.caches.programs import Memory
-    from hwsim.timing.caches.traces import Hierarchy, Pycachesim
 
     check_outputs(json_to)
-    caches = [_level(text) for text in levels or DEFAULT]
     plain = not any("," in text for text in levels)
     convention = convention or ("cachegrind" if plain and not kinds else "hwsim")
-    if kinds and convention != "hwsim":
-        raise HwsimError(f"--kinds beside --convention {convention}; expected hwsim's")
-    if convention != "hwsim" and not plain:
-        raise HwsimError(
-            f"--convention {convention} has plain caches; expected no --level with words"
-        )
-    memories: dict[str, Any] = {
-        "cachegrind": Memory,
-        "pycachesim": Pycachesim,
-        "hwsim": partial(Hierarchy, by_kind=kinds),
-    }
-    memory = memories[convention](caches)
+    memory = _memory(levels or DEFAULT, convention, kinds)
     accesses = [0, 0]
     with progress_bar("reading") as progress:
         for number, some in enumerate(read_trace(trace)):
@@ -100,6 +86,26 @@ def command(
         "levels": rows,
     }
     show(json_to, document, _text(document))
+
+
+def _memory(levels: Sequence[str], convention: str, kinds: bool) -> Any:
+    """Empty caches that count by a convention.
+
+    Raises HwsimError for words or kinds that it does not have.
+    """
+    from hwsim.timing.caches.programs import Memory
+    from hwsim.timing.caches.traces import Hierarchy, Pycachesim
+
+    caches = [_level(text) for text in levels]
+    if convention == "hwsim":
+        return Hierarchy(caches, kinds)
+    if kinds:
+        raise HwsimError(f"--kinds beside --convention {convention}; expected hwsim's")
+    if any("," in text for text in levels):
+        raise HwsimError(
+            f"--convention {convention} has plain caches; expected no --level with words"
+        )
+    return Memory(caches) if convention == "cachegrind" else Pycachesim(caches)
 
 
 def _text(document: CacheDocument) -> str:

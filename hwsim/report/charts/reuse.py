@@ -8,7 +8,8 @@ class ReusePoints:
     place = 140
     title = "Reuse at DRAM"
     caption = (
-        "Multiplications for each word that comes from DRAM. Hollow: the most the layer allows."
+        "Multiplications for each word that comes from DRAM. Hollow: every word once. "
+        "Above that a cache still had some of the words."
     )
     tables = ("reuse",)
     scope: Scope = "run"

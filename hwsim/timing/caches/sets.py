@@ -80,12 +80,13 @@ def _write_back(
 @inline
 def _note_crowd(levels: Any, crowds: Any, slot: int, line: int, fills: int) -> None:
     """A miss of the first level: how many misses ago its set missed before."""
-    copy, sets = slot >> levels[0, SHARING], levels[0, SETS]
-    index = LAST_MISS + (line & (sets - 1) if levels[0, IS_POWER] else line % sets)
-    number = crowds[copy, 0] + 1
-    distance = min(number - crowds[copy, index], FAR)
-    crowds[copy, BY_DISTANCE + distance] += fills
-    crowds[copy, index] = crowds[copy, 0] = number
+    sets = levels[0, SETS]
+    copy = np.uintp(slot >> levels[0, SHARING])
+    own = np.uintp(LAST_MISS + (line & (sets - 1) if levels[0, IS_POWER] else line % sets))
+    number = crowds[copy, np.uintp(0)] + 1
+    distance = np.uintp(BY_DISTANCE + min(number - crowds[copy, own], FAR))
+    crowds[copy, distance] += fills
+    crowds[copy, own] = crowds[copy, np.uintp(0)] = number
 
 
 @inline

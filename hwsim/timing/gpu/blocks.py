@@ -9,7 +9,7 @@ from hwsim.describe.machine import Machine
 from hwsim.ir.attention import is_fused_attention
 from hwsim.ir.nest import Nest
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.results.result import Access
+from hwsim.results.result import Access, CacheLines
 from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, Walkers, run_stream
 from hwsim.timing.cpu.cores import cache_accesses, cache_lines, fidelity, with_flush
@@ -42,15 +42,14 @@ def run_on_blocks(
     room = room_for(nest, machine, counts, rows)
     sampling = None
     if isinstance(chain, L2Buffers):
-        traffic = chain.run(
-            nest, counts, boundary, passes(nest, machine, boundary, room.blocks), last
-        )
-        how = "L2 in closed form"
+        often = passes(nest, machine, boundary, room.blocks)
+        traffic = chain.run(nest, counts, boundary, often, last)
+        how, lines = "L2 in closed form", CacheLines()
     else:
         walkers = Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT)
         stream = run_stream(nest, boundary, frozenset({"block"}), chain, walkers)
         traffic, sampling = with_flush(stream.traffic, chain, last), stream.sampling
-        how = fidelity("L2", sampling)
+        how, lines = fidelity("L2", sampling), cache_lines(traffic, chain)
     if rows is not None:
         traffic = read_again(rows, nest.stage, traffic, Chip.of(machine), chain.names[-1])
     elif kernel is not None:
@@ -72,11 +71,8 @@ def run_on_blocks(
         cycles = cycles_in_waves(nest, machine, sm, counts, room, dtype, traffic)
     else:
         cycles = kernel_cycles(nest, machine, dtype, kernel, traffic, chain.line)
-    per_sm = {
-        shared: min(room.blocks, ceil(counts.instances[shared] / sm.sms)),
-        registers: room.holders,
-    }
-    per_sm[registers] *= per_sm[shared]
+    there = min(room.blocks, ceil(counts.instances[shared] / sm.sms))
+    per_sm = {shared: there, registers: room.holders * there}
     found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)
     if sm.on_tensor_cores(nest.stage):
         found[registers] = _of_tensor_cores(nest, sm, found[registers])
@@ -88,7 +84,7 @@ def run_on_blocks(
         footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
         f"blocks in waves ({room.blocks} a SM, {room.limit}); {how}",
         sampling=sampling,
-        lines={} if isinstance(chain, L2Buffers) else cache_lines(traffic, chain),
+        lines=lines,
     )
 
 
