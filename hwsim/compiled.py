@@ -159,7 +159,7 @@ def about_to_run(compiled: Any) -> None:
     with _lock:
         if not _say or compiled.signatures or _is_cached(compiled):
             return
-        _say.pop()("hwsim: compiling kernels, up to half a minute; the next run has them")
+        _say.pop()("hwsim: compiling kernels, a minute or so; the next run has them")
 
 
 def _is_cached(compiled: Any) -> bool:

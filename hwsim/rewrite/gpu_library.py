@@ -94,10 +94,10 @@ def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:
     Images that there are not lie outside the maps.
     """
     extents = stage.extents
-    if stage.offline or "n" not in extents:
-        return stage
-    padded = -(-extents["n"] // images) * images
     called_over = tuple(dim for dim in ("g",) if dim in extents)
+    if "n" not in extents:  # the filters'
+        return replace(stage, called_over=called_over)
+    padded = -(-extents["n"] // images) * images
     bounds = tuple((dim, padded if dim == "n" else bound) for dim, bound in stage.bounds)
     tensors = tuple(_wider(tensor, padded, spectra) for tensor in stage.tensors)
     return replace(stage, bounds=bounds, tensors=tensors, called_over=called_over)

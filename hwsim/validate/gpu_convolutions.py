@@ -23,9 +23,7 @@ ALGORITHMS = {
 PICKED = ("implicit_precomp_gemm", "winograd_nonfused", "fft_tiling")  # cuDNN's among them
 OF_TAPS = ("fft_tiling", "offset_add")  # hwsim's refuse a filter of one tap
 LARGE = 5  # a filter of so many taps a side: cuDNN's Winograd tile is of 9 x 9 outputs
-HOST_WAITED = (
-    0.75  # kernels and gaps take less of a call's time: the host, which calls them, is late
-)
+HOST_WAITED = 0.75  # of a call's time: where kernels and gaps take less, the host was late
 CALL_US = 2.4  # between the events around a call, beyond its one kernel (h100_conv.json)
 GAP_US = 1.5  # from one kernel of a call to the next
 SHAPE = ("N", "C", "H", "W", "K", "R", "S", "pad", "stride", "groups", "dtype")
@@ -35,7 +33,8 @@ class Convolutions:
     """Rows give a shape, a library's algorithm and its time with cold caches.
 
     Filters are transformed anew in every call. Rows that list their kernels tell whether the GPU
-    waited for the host, which no model of a GPU knows of: these are groups of their own.
+    waited for the host, which no model of a GPU knows of: these are groups of their own, and no
+    algorithm is picked by them.
 
     Of a shape with two algorithms or more, the one that is fastest in the model is taken:
     pick_regret is what it took beside the fastest that was measured.
@@ -58,10 +57,11 @@ class Convolutions:
             result = simulate(layer, machine, algorithm, dtype=row["dtype"])
             modelled = result.seconds * 1e6
             said = f"{number} {layer.summary} x{layer.n} {row['dtype']} {row['algo']}"
-            late = ", host late" if waits_for_host(row) else ""
-            groups = {"algorithm": f"{row['algo']} {row['dtype']}{late}", "kind": kind}
+            late = waits_for_host(row)
+            name = f"{row['algo']} {row['dtype']}{', host late' if late else ''}"
+            groups = {"algorithm": name, "kind": kind}
             yield Pair(said, "time", row["us_cold"], modelled, groups)
-            if row["algo"] in PICKED:
+            if row["algo"] in PICKED and not late:
                 shape = tuple(row[name] for name in SHAPE)
                 shapes.setdefault(shape, {})[row["algo"]] = (modelled, row["us_cold"])
         for shape, tried in shapes.items():

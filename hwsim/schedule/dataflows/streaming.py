@@ -150,17 +150,16 @@ def _side_by_side(stage: Stage, outer: list[str], most: int, line: int) -> dict[
     output, extents = stage.output, stage.called_extents
     near = dict.fromkeys(dim for number in output.order for dim in output.axes[number].dims)
     innermost = next(reversed(near), None)
-    words = {
-        dim: line // tensor.width
-        for tensor in stage.inputs
-        for dim in tensor.fastest.dims
-        if tensor.fastest.extent == 1 and dim in outer and dim != innermost
-    }
-    most = max((most // together * together for together in words.values()), default=most)
-    lined = {dim: min(extents[dim], together) for dim, together in words.items() if most}
+    lined: dict[str, int] = {}
+    for tensor in stage.inputs:
+        words = line // tensor.width
+        for dim in tensor.fastest.dims if tensor.fastest.extent == 1 else ():
+            if dim in outer and dim != innermost and words <= most // prod(lined.values()):
+                lined[dim] = min(extents[dim], words)
+                most -= most % words  # whole lines where the dim has less than one
     far = tuple(dim for dim in outer if dim not in near)
     rest = tuple(dim for dim in (*far, *near) if dim not in lined)
-    return lined | whole_rows(rest, extents, max(1, most // prod(lined.values())))
+    return lined | whole_rows(rest, extents, most // prod(lined.values()))
 
 
 def _turned(stage: Stage, outer: list[str]) -> tuple[str, ...]:
