@@ -9,8 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import hwsim
+from hwsim.cli import main
 from hwsim.describe.machine import load_machine
 from hwsim.describe.prefetchers import NONE, PREFETCHERS
 from hwsim.describe.settings import read_settings
@@ -439,3 +441,25 @@ def test_a_cpu_with_a_prefetcher_waits_less_for_a_stream() -> None:
         for machine in (plain, ahead)
     ]
     assert times[1] < times[0]
+
+
+def test_what_caches_miss_is_printed_by_array_and_kind() -> None:
+    words = ["run", "toy-cpu", "gemm:40,40,40", "-a", "direct", "--dataflow", "loops:order=ijk"]
+    result = CliRunner().invoke(main, [*words, "--misses"])
+    assert result.exit_code == 0
+    assert all(len(line) <= 80 for line in result.stdout.split("\n"))
+    head = next(line for line in result.stdout.split("\n") if line.startswith("level"))
+    assert head.split() == [
+        "level",
+        "array",
+        "look-ups",
+        "misses",
+        "cold",
+        "capacity",
+        "conflict",
+        "written",
+        "back",
+    ]
+    refused = CliRunner().invoke(main, ["run", "toy-8x8", "gemm:8,8,8", "--misses"])
+    assert refused.exit_code == 2 and not refused.stdout
+    assert "expected a CPU or a GPU for --misses" in refused.stderr.replace("\n", " ")

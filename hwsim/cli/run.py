@@ -109,7 +109,7 @@ if TYPE_CHECKING:
 @click.option(
     "--misses",
     is_flag=True,
-    help="Print what a CPU's caches miss of each array: cold, capacity, conflict.",
+    help="Print what caches miss of each array: cold, capacity, conflict.",
 )
 @click.option(
     "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output."
@@ -280,6 +280,7 @@ def _show(flags: Flags, result: Result) -> bool:
     from hwsim.report.trace import trace_content
     from hwsim.results.document import result_document
 
+    misses = misses_text(result) if flags.misses else ""
     if flags.trace_to:
         write_file(flags.trace_to, trace_content(result, flags.trace_to))
     document = json.dumps(result_document(result), indent=1)
@@ -300,6 +301,6 @@ def _show(flags: Flags, result: Result) -> bool:
         print_text(nest_text(result))
     if flags.reuse:
         print_text(reuse_text(result))
-    if flags.misses:
-        print_text(misses_text(result))
+    if misses:
+        print_text(misses)
     return True

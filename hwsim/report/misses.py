@@ -28,10 +28,10 @@ def misses_text(result: Result) -> str:
     ]
     if not tables:
         raise HwsimError(
-            f"{result.machine} has no caches that were simulated line by line; expected a CPU for "
-            f"--misses"
+            f"{result.machine} has no caches that were simulated line by line; expected a CPU "
+            f"or a GPU for --misses"
         )
-    return "\n\n".join(["", *tables, textwrap.fill(KINDS, WIDTH)])
+    return "\n" + "\n\n".join([*tables, textwrap.fill(KINDS, WIDTH)])
 
 
 def _table(levels: CacheLines) -> str:
