@@ -277,7 +277,7 @@ def test_equal_to_plain_levels(seed: int) -> None:
 
 
 @pytest.mark.slow(keep=40)
-@pytest.mark.parametrize("seed", range(400))
+@pytest.mark.parametrize("seed", range(200))
 def test_kinds_of_misses_are_those_of_a_plain_cache_beside_each(seed: int) -> None:
     """Every level's cold, capacity and conflict misses, and all else as without telling them."""
     dice = random.Random(seed)
