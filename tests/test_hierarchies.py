@@ -313,6 +313,26 @@ def test_telling_kinds_apart_changes_nothing_else(machine: str) -> None:
             assert replace(other, cold=None, capacity=None) == lines
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [],
+        ["parts.l3.inclusion=inclusive"],
+        ["parts.l3.inclusion=exclusive"],
+        ["parts.l2.prefetcher=next-line"],
+        ["parts.l1.writes=through"],
+    ],
+)
+@pytest.mark.parametrize("kinds", [False, True])
+def test_a_line_that_many_cores_write_to_leaves_once(changed: list[str], kinds: bool) -> None:
+    """38 cores end with words of the same lines, dirty in each one's own caches."""
+    machine = load_machine("xeon-8380", read_settings(changed))
+    layer = hwsim.ConvLayer(1, 16, 14, 14, 16, 3, 3, pad=1)
+    result = hwsim.simulate(layer, machine, "direct", miss_kinds=kinds).layers[0]
+    written = result.accesses[machine.dram_name]["ofmap"].writes
+    assert written == 16 * 14 * 14 * 4 // 64
+
+
 def test_columns_that_meet_in_few_sets_are_conflicts() -> None:
     """B[k][j] by columns: 128 lines 512 bytes apart fall into 8 of 64 sets of 8 ways."""
     arguments = ("gemm:128,128,128", "epyc-7763", "direct")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.hierarchy import load, missed, store
+from hwsim.timing.caches.hierarchy import leave, load, missed, store
 from hwsim.timing.caches.look_ups import (
     BY_DISTANCE,
     COPIES,
@@ -38,7 +38,6 @@ from hwsim.timing.caches.look_ups import (
     jit,
     look_up_in,
     owner,
-    place_of,
 )
 from hwsim.timing.caches.miss_kinds import HELD, asked
 
@@ -154,7 +153,7 @@ def _first_missed(
     """The first level missed, of this kind, and `victim` left it."""
     if crowds.shape[1] > LAST_MISS:
         _note_crowd(levels, crowds, slot, line, 1 + (1 if victim >= 0 and victim & 1 else 0))
-    if levels[0, PLAIN]:
+    if levels[0, PLAIN] and not levels[0, LINES_BESIDE]:
         _missed(tags, levels, starts, slot, line, write, tensor, stats, window, victim)
     else:
         missed(
@@ -230,41 +229,24 @@ def fill(caches: Any, first: int, last: int, stats: Any) -> None:
 
 
 @jit
-def _clean_below(
-    tags: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int
-) -> None:
-    """A dirty line is written down to DRAM, and stays where it is, clean in every level."""
-    last, tensor = len(levels), owner(starts, line)
-    while level < last:
-        stats[window, level, tensor, WRITES] += 1
-        stats[window, level, tensor, WRITEBACKS] += 1
-        place = place_of(tags, levels, slot, level, line)
-        if place >= 0:
-            tags[place] &= ~1
-        level += 1
-    stats[window, last, tensor, WRITES] += 1
-
-
-@jit
 def flush(caches: Any, stats: Any) -> None:
-    """Write every dirty line down to DRAM, first level first; lines stay, clean.
+    """Hand every dirty line down, first level first, until DRAM has them all.
 
-    stats [1, level, tensor, kind].
+    Copies of a line that several cores wrote to meet in the cache that these share. stats [1,
+    level, tensor, kind].
     """
     window = np.int64(0)
     tags, levels, starts, _, _ = caches
-    plain = levels[0, PLAIN]
     for level in range(len(levels)):
         sets, ways, words = levels[level, SETS], levels[level, WAYS], levels[level, WORDS]
         for number in range(levels[level, COPIES] * sets):
             slot = number // sets << levels[level, SHARING]
             begin = levels[level, OFFSET] + number * words
-            for place in range(begin, begin + ways):
-                if tags[place] >= 0 and tags[place] & 1:
-                    line = tags[place] >> 1
-                    tags[place] &= ~1
-                    stats[window, level, owner(starts, line), WRITEBACKS] += 1
-                    if plain:
-                        _write_back(tags, levels, starts, level + 1, slot, line, stats, window)
-                    else:
-                        _clean_below(tags, levels, starts, level + 1, slot, line, stats, window)
+            place = begin
+            while place < begin + ways:
+                dirty = np.int64(tags[place])
+                place += 1
+                if dirty >= 0 and dirty & 1:
+                    tags[place - 1] &= ~1
+                    leave(tags, levels, starts, slot, np.int64(level), dirty, stats, window)
+                    place = begin  # an inclusive level below may have taken lines out of this set

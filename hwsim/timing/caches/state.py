@@ -59,7 +59,7 @@ def empty_caches(
     for name, what in faults_of_chain(caches):
         raise HwsimError(f"{name}: {what}")
     rows, offset = [], 0
-    plain = not told_apart and all(_is_plain(cache) for _, cache in caches)
+    plain = all(_is_plain(cache) for _, cache in caches)
     beside = words_beside(told_apart) if told_apart else 0
     if beside * sum(cache.copies(units) for _, cache in caches) > MOST_BESIDE:
         raise HwsimError(
