@@ -53,8 +53,8 @@ def command(
     cachegrind: a write is treated like a read, and a level is looked up where the one before it
     misses. pycachesim: as that counts LRU caches. hwsim: as caches of machines do, with what the
     WORDs say; evicted are dirty lines, and all lines that an exclusive level takes. --kinds tells
-    which misses are cold (the line was never asked for), of capacity (a cache of this size in which
-    lines may lie anywhere lost it too), and conflicts (that one has it).
+    which misses are cold (the line was never asked for), of capacity (an LRU cache of this size in
+    which lines may lie anywhere lost it too), and conflicts (that one has it).
 
     \b
     valgrind --tool=lackey --trace-mem=yes --log-file=trace.txt ./program
