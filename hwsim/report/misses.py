@@ -11,8 +11,8 @@ from hwsim.results.result import CacheLines, Lines, Result
 HEAD = ["level", "array", "look-ups", "misses", "cold", "capacity", "conflict", "written back"]
 KINDS = (
     "cold: the cache was never asked for the line. capacity: an LRU cache of the same size, in "
-    "which a line may lie anywhere, had lost it too. conflict: that one had it. A core's own caches are "
-    "added up over all cores, and stages follow each other with warm caches."
+    "which a line may lie anywhere, had lost it too. conflict: that one had it. A core's own "
+    "caches are added up over all cores, and stages follow each other with warm caches."
 )
 
 
