@@ -486,9 +486,7 @@ def _cost(
     inner = _inner_depth(p, w, w.ints[DEPTH + 2, c])
     if inner < 0 or not _fits_unfinished(p, w, inner, a, b, c):
         return 1
-    first = 0.0  # bytes that nothing can hide, and the latency before them
-    if alone == 0.0 and (p.facts[LEVEL, 0] >= 0 or p.facts[LEVEL, 1] >= 0):
-        first = p.rates[FIRST_WORD] * p.rates[RATE]
+    first = 0.0
     for tensor, option in ((0, a), (1, b), (2, c)):
         if p.facts[LEVEL, tensor] >= 0:
             _go_inside(w, 5 if tensor < 2 else w.ints[DEPTH + tensor, option])
