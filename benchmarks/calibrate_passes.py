@@ -3,7 +3,8 @@
     python benchmarks/calibrate_passes.py rows|maps|windows [FAMILY ...]
 
 Least squares of log(model / measured) over the cold times of reference/h100_rows.json,
-h100_maps.json or h100_windows.json, large errors counted less, one constant after another until none moves; then with
+h100_maps.json or h100_windows.json, large errors counted less, one constant after another until
+none moves; then with
 every fifth row left out in turn. Print them and put them into kernels/pytorch-rows.yaml or
 pytorch-maps.yaml by hand.
 """

@@ -55,9 +55,8 @@ class OffsetAdd:
     by_tap: every tap is added in a pass of its own.
     """
 
-    def __init__(self, name: str, fused: bool = False, by_tap: bool = False) -> None:
+    def __init__(self, name: str, how: str = "", fused: bool = False, by_tap: bool = False) -> None:
         self.name, self.fused, self.by_tap = name, fused, by_tap
-        how = ", a few filters at a time on chip" if fused else ", a pass a tap" if by_tap else ""
         self.summary = f"a product with every tap, then shifted adds{how}"
 
     def refuses(self, layer: Layer) -> str | None:
@@ -215,8 +214,8 @@ def _slab(layer: Convolution, rows: Window, columns: Window, r: int, s: int) -> 
 
 _members: tuple[Algorithm, ...] = (
     OffsetAdd("offset-add"),
-    OffsetAdd("offset-add-fused", fused=True),
-    OffsetAdd("offset-add-taps", by_tap=True),
+    OffsetAdd("offset-add-fused", ", a few filters at a time on chip", fused=True),
+    OffsetAdd("offset-add-taps", ", a pass a tap", by_tap=True),
 )
 for _member in _members:
     ALGORITHMS.register(_member.name)(_member)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations
@@ -116,6 +116,7 @@ class Lines:
 
 Accesses = dict[str, dict[str, Access]]
 CacheLines = dict[str, dict[str, Lines]]
+Counted = TypeVar("Counted", Access, Lines)
 COMPUTING = "computing"  # a cause of time beside the stalls
 
 
@@ -430,12 +431,12 @@ def add_energy(parts: Iterable[Energy]) -> dict[str, float]:
     return total
 
 
-def add_accesses(parts: Iterable[Accesses]) -> Accesses:
-    """Accesses by part and tensor, summed."""
-    total: Accesses = {}
-    for accesses in parts:
-        for name, tensors in accesses.items():
-            for tensor, access in tensors.items():
-                row = total.setdefault(name, {})
-                row[tensor] = row.get(tensor, Access()) + access
+def add_accesses(parts: Iterable[dict[str, dict[str, Counted]]]) -> dict[str, dict[str, Counted]]:
+    """Accesses, or lines of caches, by part and tensor, summed."""
+    total: dict[str, dict[str, Counted]] = {}
+    for counts in parts:
+        for name, tensors in counts.items():
+            row = total.setdefault(name, {})
+            for tensor, count in tensors.items():
+                row[tensor] = row[tensor] + count if tensor in row else count
     return total

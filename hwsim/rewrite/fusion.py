@@ -20,7 +20,7 @@ from hwsim.describe.units import size_text
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
-from hwsim.results.result import CacheLines, Cycles, StageResult, add_accesses, add_energy
+from hwsim.results.result import Counted, Cycles, StageResult, add_accesses, add_energy
 
 Chunk = tuple[int, int]  # first iteration of a dim, and how many
 
@@ -193,19 +193,13 @@ def together(
         operations=operations,
         cycles=cycles,
         footprint_bytes=footprint,
-        accesses=add_accesses(
-            {
-                part: {tensor: access * times for tensor, access in tensors.items()}
-                for part, tensors in result.accesses.items()
-            }
-            for result, times in results
-        ),
+        accesses=add_accesses(_times(result.accesses, times) for result, times in results),
         energy_pj=add_energy(
             {part: energy * times for part, energy in result.energy_pj.items()}
             for result, times in results
         ),
         energy_by_tensor_pj=_by_tensor(results),
-        lines=_cache_lines(results),
+        lines=add_accesses(_times(result.lines, times) for result, times in results),
         sampling=max(
             (result.sampling for result, _ in results if result.sampling),
             key=lambda sampling: sampling.error,
@@ -215,14 +209,11 @@ def together(
     )
 
 
-def _cache_lines(results: Sequence[tuple[StageResult, int]]) -> CacheLines:
-    total: CacheLines = {}
-    for result, times in results:
-        for level, arrays in result.lines.items():
-            row = total.setdefault(level, {})
-            for name, lines in arrays.items():
-                row[name] = row[name] + lines * times if name in row else lines * times
-    return total
+def _times(counts: dict[str, dict[str, Counted]], times: int) -> dict[str, dict[str, Counted]]:
+    return {
+        part: {tensor: count * times for tensor, count in tensors.items()}
+        for part, tensors in counts.items()
+    }
 
 
 def _by_tensor(results: Sequence[tuple[StageResult, int]]) -> dict[str, dict[str, float]]:

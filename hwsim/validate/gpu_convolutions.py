@@ -5,9 +5,11 @@ cuDNN and plain PyTorch timed them. Scored is also what the algorithm that hwsim
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from hwsim.algorithms import find_algorithm
 from hwsim.api import simulate
 from hwsim.describe.layer import ConvLayer
 from hwsim.describe.machine import load_machine
@@ -21,7 +23,6 @@ ALGORITHMS = {
     "offset_add": "offset-add-taps",
 }
 PICKED = ("implicit_precomp_gemm", "winograd_nonfused", "fft_tiling")  # cuDNN's among them
-OF_TAPS = ("fft_tiling", "offset_add")  # hwsim's refuse a filter of one tap
 LARGE = 5  # a filter of so many taps a side: cuDNN's Winograd tile is of 9 x 9 outputs
 HOST_WAITED = 0.75  # of a call's time: where kernels and gaps take less, the host was late
 CALL_US = 2.4  # between the events around a call, beyond its one kernel (h100_conv.json)
@@ -50,7 +51,7 @@ class Convolutions:
         shapes: dict[tuple[Any, ...], dict[str, tuple[float, float]]] = {}
         for number, row in enumerate(data["rows"] if isinstance(data, dict) else data):
             algorithm = named(row)
-            if algorithm is None:
+            if algorithm is None or why_not(row) is not None:
                 continue
             layer = layer_of(row)
             kind = "depthwise" if layer.groups > 1 else "dense"
@@ -73,11 +74,10 @@ class Convolutions:
 
     def remarks(self, data: Any) -> Iterator[str]:
         rows = data["rows"] if isinstance(data, dict) else data
-        left = [row for row in rows if named(row) is None]
-        for name in dict.fromkeys(row["algo"] for row in left):
-            number = sum(row["algo"] == name for row in left)
-            why = "of one tap, which hwsim's refuses" if name in OF_TAPS else "not modelled"
-            yield f"{number} rows of {name} are left out: {why}"
+        left = Counter((row["algo"], why_not(row)) for row in rows)
+        for (name, why), number in left.items():
+            if why is not None:
+                yield f"{number} rows of {name} are left out: {why}"
         yield (
             "im2col_explicit and offset_add are PyTorch's, and not picked from; `host late`: the "
             "GPU waited for its calls"
@@ -87,11 +87,15 @@ class Convolutions:
 def named(row: Any) -> str | None:
     """hwsim's name of a row's algorithm, None for those that it does not model."""
     name = row["algo"]
-    if name in OF_TAPS and row["R"] == row["S"] == 1:
-        return None
     if name == "winograd_nonfused" and row["R"] >= LARGE:
         return "winograd-f9"
     return ALGORITHMS.get(name)
+
+
+def why_not(row: Any) -> str | None:
+    """Why a row's algorithm is not simulated; None where it is."""
+    name = named(row)
+    return "not modelled" if name is None else find_algorithm(name).refuses(layer_of(row))
 
 
 def waits_for_host(row: Any) -> bool:

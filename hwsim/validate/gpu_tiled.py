@@ -70,8 +70,9 @@ def occupancy(row: Mapping[str, Any], machine: Machine) -> float:
     """Percent of an SM's threads that are there, averaged over waves of blocks."""
     sm: StreamingMultiprocessor = machine.part(machine.compute_name, StreamingMultiprocessor)
     nest = nest_of(row, machine)
-    blocks = count(nest).instances[machine.only("scratchpad", "sm")]
-    held = room_for(nest, machine, count(nest), None).blocks
+    counts = count(nest)
+    blocks = counts.instances[machine.only("scratchpad", "sm")]
+    held = room_for(nest, machine, counts, None).blocks
     waves = blocks / (held * sm.sms)
     resident = ceil(blocks / sm.sms) if waves <= 1 else held * waves / ceil(waves)
     return float(100 * resident * row["block"] / sm.max_threads)

@@ -9,13 +9,12 @@ use. Cachegrind's is in hwsim.timing.caches.programs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import lcm
 from typing import Any
 
 import numpy as np
 
 from hwsim.compiled import about_to_run
-from hwsim.describe.prefetchers import NONE, PAGE
+from hwsim.describe.prefetchers import NONE
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
 from hwsim.timing.caches.look_ups import (
@@ -35,6 +34,7 @@ from hwsim.timing.caches.look_ups import (
     place_of,
     set_of,
 )
+from hwsim.timing.caches.pages import Pages
 from hwsim.timing.caches.sets import touch
 from hwsim.timing.caches.state import empty_caches, with_more_lines
 
@@ -43,39 +43,6 @@ LOAD, STORE, PUT, MARK = 0, 1, 2, 3
 # counts[level (memory last), kind] of pycachesim
 LOADS, STORES, HITS, MISSED, EVICTED = 0, 1, 2, 3, 4
 MOST_TO_DO = 8  # of these at a time, for each level
-
-
-class Pages:
-    """A trace's pages by smaller numbers, so that a table of all lines is small.
-
-    A line's set stays the same at every level, and so does its place in its page.
-    """
-
-    def __init__(self, levels: Sequence[Cache]) -> None:
-        self.size = max(PAGE, *(cache.line for cache in levels))
-        self.period = lcm(self.size, *(cache.sets * cache.line for cache in levels)) // self.size
-        self.known: dict[int, int] = {}
-        self._used: dict[int, int] = {}
-
-    def renumbered(self, addresses: Ints) -> Ints:
-        """The addresses, none of which lies beyond `end`."""
-        pages, where = np.unique(addresses // self.size, return_inverse=True)
-        new = np.array([self._number(page) for page in pages.tolist()], np.int64)
-        return new[where] * self.size + addresses % self.size
-
-    def _number(self, page: int) -> int:
-        """Pages that are alike to every level are counted by themselves."""
-        if page not in self.known:
-            alike = page % self.period
-            before = self._used.get(alike, 0)
-            self._used[alike] = before + 1
-            self.known[page] = alike + self.period * before
-        return self.known[page]
-
-    @property
-    def end(self) -> int:
-        """The first address beyond all of them."""
-        return self.size * self.period * max(self._used.values(), default=0)
 
 
 class Hierarchy:
