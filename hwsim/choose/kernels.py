@@ -110,22 +110,30 @@ def alignment(stage: Stage) -> int:
         channels = stage.extents.get("c", 1), stage.group(view.n)
         width = min(tensor.width for tensor in stage.tensors)
         return gcd(*(number * width for number in channels), ALIGNED)
-    return gcd(*(_row_bytes(tensor, view) for tensor in stage.tensors), ALIGNED)
+    parts = (view.m, view.n, view.k, view.b)
+    moving = [{dim for dim in dims if stage.extents[dim] > 1} for dims in parts]
+    return gcd(*(_row_bytes(tensor, moving) for tensor in stage.tensors), ALIGNED)
 
 
-def _row_bytes(tensor: Tensor, view: GemmView) -> int:
+def _row_bytes(tensor: Tensor, parts: Sequence[set[str]]) -> int:
     """Bytes that lie side by side: along the fastest axis, and those beside it.
 
-    These count where they play the same part in the product.
+    These count where they play the same part in the product. parts: the dims of each that take more
+    than one value; the one tap of a 1 x 1 filter is none of them.
     """
-    order = [tensor.axes[number] for number in reversed(tensor.order)]
-    parts = (view.m, view.n, view.k, view.b)
-    part = next((dims for dims in parts if set(order[0].dims) <= set(dims)), ())
-    length = tensor.row
-    for axis in order[1:]:
-        if not set(axis.dims) <= set(part) or tensor.ld:
+    moving = set().union(*parts)
+    axes = [tensor.axes[number] for number in reversed(tensor.order)]
+    sizes = [tensor.row, *(axis.size for axis in axes[1:])]
+    dims_of = [set(axis.dims) & moving for axis in axes]
+    fastest: set[str] = next((dims for dims in dims_of if dims), set())
+    part: set[str] = next((dims for dims in parts if fastest <= dims), set())
+    length = 1
+    for dims, size in zip(dims_of, sizes, strict=True):
+        if not dims <= part:
             break
-        length *= axis.size
+        length *= size
+        if tensor.ld:
+            break
     return length * tensor.width
 
 

@@ -23,7 +23,7 @@ from math import ceil
 from hwsim.describe.machine import Machine
 from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import WARP, StreamingMultiprocessor
+from hwsim.parts.sm import StreamingMultiprocessor
 
 WORD_BYTES = 4  # of a thread's read of shared memory
 
@@ -94,7 +94,7 @@ class HandWritten:
         read_latency = sm.shared_latency.cycles(clock)
         barriers = 2 * sm.barrier.cycles(clock) + read_latency
         loading = self.latency + loads + copying + barriers
-        idle = max(1.0, self.rate / (ceil(threads / WARP) * WARP))
+        idle = max(1.0, self.rate / (ceil(threads / sm.warp) * sm.warp))
         computing = deep * read_latency + wavefronts + arithmetic * idle
         alone = max(loading, computing) if overlapped else loading + computing
         return Step(arithmetic, max(wavefronts, issue), alone)

@@ -17,7 +17,6 @@ from hwsim.describe.units import DTYPE_BYTES, Duration
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
 
-WARP = 32  # threads that run together
 REGISTER_BYTES = 4
 THREAD, GROUP = "thread", "tensor group"  # axes whose neighbours hold a tile in registers each
 
@@ -39,8 +38,9 @@ class StreamingMultiprocessor(Compute):
     working_registers: of a compiled thread, for addresses, counters and staging. kernels: the
     library (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
     (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
-    (hwsim.describe.map_kernels) of pooling and elementwise operators. core_warps, tensor_warps:
-    {warps on an SM: the share of the peak that they reach}.
+    (hwsim.describe.map_kernels) of pooling and elementwise operators. warp: threads that run
+    together. reserved_shared: bytes of shared memory that the system keeps of every block.
+    core_warps, tensor_warps: {warps on an SM: the share of the peak that they reach}.
     """
 
     kind: ClassVar[str] = "sm"
@@ -71,6 +71,8 @@ class StreamingMultiprocessor(Compute):
     kernels: str | None = None
     row_kernels: str | None = None
     map_kernels: str | None = None
+    warp: int = count(default=32)
+    reserved_shared: int = quantity("bytes", default=0)
     core_warps: dict[str, float] = field(default_factory=dict)
     tensor_warps: dict[str, float] = field(default_factory=dict)
 
@@ -98,14 +100,14 @@ class StreamingMultiprocessor(Compute):
         It has so many bytes of registers and shared memory. registers: of a thread; shared_bytes:
         of a block.
         """
-        warps = ceil(threads / WARP) * WARP
+        warps = ceil(threads / self.warp) * self.warp
         limits = {
             "slots": self.max_blocks,
             "threads": self.max_threads // warps,
             "registers": register_file // (registers * REGISTER_BYTES * warps),
         }
         if shared_bytes:
-            limits["shared memory"] = shared // shared_bytes
+            limits["shared memory"] = shared // (shared_bytes + self.reserved_shared)
         return limits
 
     def in_graph(self, clock_hz: float) -> StreamingMultiprocessor:

@@ -2,8 +2,9 @@
 
 The rows are not shipped; a JSON file of them is read by --data: {"rows": [{"device", "precision",
 "op", "us", ...}]}, where a "gemm" has M, N, K and a "conv" W, H, C, N, K, R, S, pad_w, pad_h,
-stride_w, stride_h and "algo". Of GPUs the rows in fp32 are scored; a Raspberry Pi's convolutions
-take 14 cycles a product, as plain loops do, and are run as such on one core.
+stride_w, stride_h and "algo". Of GPUs the rows in fp32 are scored, and those whose 16-bit words
+meet in tensor cores; a Raspberry Pi's convolutions take 14 cycles a product, as plain loops do, and
+are run as such on one core.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ ALGORITHMS = {
     "WINOGRAD": "winograd-f2-fused",
 }
 FLOAT = "Float"
+MIXED = "16 bit inputs, 16 bit multiplication, 32 bit addition"
+DTYPES = {FLOAT: "fp32", MIXED: "fp16"}
 LOOPS = "loops:order=nkpqcrs"
 
 
@@ -47,21 +50,23 @@ class DeepBench:
             device = row["device"]
             if device == ARM:
                 yield _on_arm(number, row)
-            elif device in GPUS and row["precision"] == FLOAT:
+            elif device in GPUS and row["precision"] in DTYPES:
                 algorithm = "direct" if row["op"] == "gemm" else ALGORITHMS.get(row["algo"])
                 if algorithm is not None:
-                    groups = {"op": row["op"] if row["op"] == "gemm" else f"conv, {row['algo']}"}
-                    layer = _layer(row)
+                    dtype = DTYPES[row["precision"]]
+                    op = row["op"] if row["op"] == "gemm" else f"conv, {row['algo']}"
+                    groups = {"op": op, "dtype": dtype}
+                    layer = _layer(row, dtype)
                     said = _said(number, row, layer)
                     yield from timed(said, row["us"], layer, GPUS[device], algorithm, groups)
 
 
-def _layer(row: Any) -> Layer:
+def _layer(row: Any, dtype: str = "fp32") -> Layer:
     if row["op"] == "gemm":
-        return GemmLayer(row["M"], row["N"], row["K"], dtype="fp32")
+        return GemmLayer(row["M"], row["N"], row["K"], dtype=dtype)
     n, c, h, w, k, r, s = (row[name] for name in ("N", "C", "H", "W", "K", "R", "S"))
     stride, pad = ((row[f"{name}_h"], row[f"{name}_w"]) for name in ("stride", "pad"))
-    return ConvLayer(n, c, h, w, k, r, s, stride=stride, pad=pad, filters="online")
+    return ConvLayer(n, c, h, w, k, r, s, stride=stride, pad=pad, filters="online", dtype=dtype)
 
 
 def _said(number: int, row: Any, layer: Layer) -> str:

@@ -28,7 +28,7 @@ def timed(
     (1) or another (0).
     """
     where = load_machine(machine)
-    seconds = simulate(layer, where, algorithm, dtype="fp32").seconds
+    seconds = simulate(layer, where, algorithm, dtype=layer.dtype).seconds
     groups = {"machine": machine, **groups}
     yield Pair(row, "time", us, seconds * 1e6, groups)
     if isinstance(layer, ConvLayer):
@@ -39,7 +39,7 @@ def timed(
 
 def _seconds(layer: ConvLayer, machine: Machine, algorithm: str) -> float:
     """Infinite where the algorithm does not apply."""
-    result = simulate(layer, machine, algorithm, dtype="fp32")
+    result = simulate(layer, machine, algorithm, dtype=layer.dtype)
     return result.seconds if result.layers[0].algorithm == algorithm else float("inf")
 
 

@@ -30,13 +30,12 @@ from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import REGISTER_BYTES, WARP, StreamingMultiprocessor
+from hwsim.parts.sm import REGISTER_BYTES, StreamingMultiprocessor
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 REGISTERS_AT_A_TIME = 8  # a thread's registers are handed out in eights: NVIDIA, CUDA C++ guide
-RESERVED_SHARED = 1024  # bytes of every block that the system keeps: NVIDIA, Hopper tuning guide
 SUM_BYTES = 4
 LOOP, SHARED, L2 = "multipliers", "shared memory", "L2"  # what a step may wait for
 INTAKE, LATENCY = "loads into an SM", "latency of loads"
@@ -86,7 +85,10 @@ def product_of(stage: Stage) -> Product:
 
 @dataclass(frozen=True)
 class Room:
-    """What an SM holds: shared memory and registers in bytes, threads and blocks."""
+    """What an SM holds: shared memory and registers in bytes, threads and blocks.
+
+    reserved_shared: bytes that the system keeps of every block.
+    """
 
     shared_bytes: int
     shared_of_block: int
@@ -94,6 +96,7 @@ class Room:
     threads: int
     threads_of_block: int
     blocks: int
+    reserved_shared: int = 0
 
     def holding(self, threads: int, registers: int) -> int:
         """Blocks of so many threads, each of so many registers, that fit at a time."""
@@ -106,7 +109,7 @@ class Room:
         too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
         if too_large or tile.m * tile.n * SUM_BYTES > self.register_bytes:
             return 0
-        by_shared = self.shared_bytes // (shared + RESERVED_SHARED)
+        by_shared = self.shared_bytes // (shared + self.reserved_shared)
         return min(self.holding(tile.threads, tile.registers), by_shared)
 
 
@@ -140,6 +143,7 @@ class Chip:
                 sm.max_threads,
                 sm.max_threads_per_block,
                 sm.max_blocks,
+                sm.reserved_shared,
             ),
             shared.bandwidth.bytes_per_cycle(clock),
             l2.bandwidth.bytes_per_cycle(clock),
@@ -307,7 +311,7 @@ class _Limits:
     ) -> None:
         clock = chip.clock_hz
         self._chip, self._family, self._without = chip, family, without
-        self._warps = np.ceil(found.threads / WARP)
+        self._warps = np.ceil(found.threads / chip.sm.warp)
         self._peak = chip.peak(family, dtype)
         self._products = found.m * found.n * found.k
         self._issue = family.issue.cycles(clock) * self._warps

@@ -11,7 +11,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.attention import head_width, is_fused_attention
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
-from hwsim.parts.sm import GROUP, REGISTER_BYTES, THREAD, WARP, StreamingMultiprocessor
+from hwsim.parts.sm import GROUP, REGISTER_BYTES, THREAD, StreamingMultiprocessor
 from hwsim.schedule.dataflows.fused_attention import tile_of
 from hwsim.timing.explicit.accesses import word_bytes
 from hwsim.timing.gpu.kernel_time import Chip, product_of
@@ -41,7 +41,7 @@ def room_for(nest: Nest, machine: Machine, counts: NestCounts, rows: RowKernel |
     sm = machine.compute
     assert isinstance(sm, StreamingMultiprocessor)
     if is_fused_attention(nest.stage):
-        return _of_attention(nest)
+        return _of_attention(nest, sm.warp)
     if rows is not None:
         return _of_rows(rows)
     if nest.kernel is not None:
@@ -107,7 +107,7 @@ def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
     )
 
 
-def _of_attention(nest: Nest) -> Occupancy:
+def _of_attention(nest: Nest, warp: int) -> Occupancy:
     """Two blocks of four warps, whose registers are all in use.
 
     Queries and a tile of keys and of values are in shared memory.
@@ -115,7 +115,7 @@ def _of_attention(nest: Nest) -> Occupancy:
     queries, keys = tile_of(nest.stage)
     row = head_width(nest.stage) * nest.stage.output.width
     registers = 255  # of a thread: with two blocks' threads, all that an SM has
-    return Occupancy(2, queries, WARP * 4, registers, (queries + 2 * keys) * row, "registers")
+    return Occupancy(2, queries, warp * 4, registers, (queries + 2 * keys) * row, "registers")
 
 
 def _of_rows(kernel: RowKernel) -> Occupancy:

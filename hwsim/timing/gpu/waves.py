@@ -13,7 +13,7 @@ from hwsim.ir.nest import Nest
 from hwsim.parts.cache import Cache
 from hwsim.parts.hand_written import Step
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.parts.sm import WARP, StreamingMultiprocessor
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
 from hwsim.timing.caches.stream import LevelTraffic
 from hwsim.timing.cpu.waits import memory_cycles
@@ -114,7 +114,7 @@ def _step(
             traffic.fills
             + traffic.updates
             + traffic.drains
-            + _broadcast_reads(nest, tensor.name, traffic.serves)
+            + _broadcast_reads(nest, tensor.name, traffic.serves, sm.warp)
         ) * tensor.width
     busy = max(arithmetic, moved / blocks / shared.bandwidth.bytes_per_cycle(clock))
     own = busy if tensor_cores else max(busy, operations / min(rate, room.threads))
@@ -136,13 +136,13 @@ def _padded(nest: Nest, dim: str) -> int:
     return -(-extent // tile) * tile
 
 
-def _broadcast_reads(nest: Nest, name: str, serves: int) -> float:
+def _broadcast_reads(nest: Nest, name: str, serves: int, warp: int) -> float:
     """Words shared memory delivers.
 
     Threads of a warp that read the same word get it in one broadcast.
     """
     tensor = nest.stage.tensor(name)
-    same, lanes = 1, WARP
+    same, lanes = 1, warp
     for loop in reversed([loop for loop in nest.loops if loop.spatial == "thread"]):
         width = min(lanes, nest.bound(loop))
         same *= 1 if loop.dim in tensor.dims else width
