@@ -21,6 +21,7 @@ MEASURED = {
     "h200": {"convolutions": ("h200-conv", "time"), "products": ("h200-gemm", "time")},
     "h100": {"convolutions": ("h100-conv", "time"), "products": ("h100-gemm", "time")},
     "a100": {"products": ("gemm-silicon", "time")},
+    "mi210": {"products": ("gemm-silicon", "time")},
     "edge-tpu": {"convolutions": ("coral", "time_ms")},
     "eyeriss-v1": {"convolutions": ("eyeriss", "processing_latency")},
     "epyc-7763": {"products": ("zen3-loops", "time")},
@@ -48,7 +49,8 @@ def main() -> None:
         name: {
             "memory": load_machine(name).management,
             "errors": {
-                work: _error(reports[check], metric) for work, (check, metric) in kinds.items()
+                work: _error(reports[check], metric, name)
+                for work, (check, metric) in kinds.items()
             },
         }
         for name, kinds in MEASURED.items()
@@ -59,12 +61,13 @@ def main() -> None:
     (ROOT / "docs" / "trust.md").write_text(trust_page(list(reports.values())), encoding="utf-8")
 
 
-def _error(report: Report, metric: str) -> dict[str, object]:
-    """Of all rows, and where a check has groups by algorithm and data type, of each."""
+def _error(report: Report, metric: str, machine: str) -> dict[str, object]:
+    """Of a machine's rows, and where a check has groups by algorithm and data type, of each."""
+    own_rows = report.groups.get("machine", {}).get(machine, report.metrics)
     found: dict[str, object] = {
         "check": report.name,
         "fitted": report.name in FITTED,
-        **_scored(report.metrics[metric]),
+        **_scored(own_rows[metric]),
     }
     groups = report.groups.get("algorithm", {})
     own = {

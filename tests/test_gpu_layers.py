@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hwsim
 from hwsim.algorithms import lower
 from hwsim.choose import layer as chosen
+from hwsim.choose.kernels import choices
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer
 from hwsim.describe.machine import load_machine
@@ -17,6 +19,7 @@ from hwsim.results.result import LayerResult
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.residency import Pass
+from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.validate import run_check
 
@@ -155,9 +158,40 @@ def test_the_check_of_convolutions(tmp_path: Path) -> None:
     assert any("offset_add" in remark for remark in report.remarks)
 
 
-def test_an_a100_by_its_data_sheet_is_near_what_was_measured() -> None:
+def test_gpus_by_their_data_sheets_are_near_what_was_measured() -> None:
     groups = run_check("gemm-silicon").groups["bound by"]
-    assert groups["the GPU"]["time"].mean_abs_rel_err < 0.08
+    assert groups["the GPU, a100"]["time"].mean_abs_rel_err < 0.08
+    assert groups["the GPU, mi210"]["time"].mean_abs_rel_err < 0.2
+    assert groups["the GPU, mi210"]["time"].median_abs_rel_err < 0.12
+
+
+def test_a_wave_is_as_wide_as_the_machine_says() -> None:
+    """A block of 64 threads is one wave of an MI210, on one of four SIMDs, and two warps of an L4."""
+    wide, narrow = (Chip.of(load_machine(name)) for name in ("mi210", "l4"))
+    family = wide.sm.library.families["mfma-half"]  # type: ignore[union-attr]
+    assert wide.reached(family, np.array([64 / wide.sm.warp]))[0] == 0.25
+    assert (wide.sm.warp, narrow.sm.warp) == (64, 32)
+    assert wide.sm.blocks_held(65, 16, 0, 1 << 30, 1 << 16)["threads"] == 2048 // 128
+    assert narrow.sm.blocks_held(65, 16, 0, 1 << 30, 1 << 16)["threads"] == 1536 // 96
+
+
+def test_one_tap_cuts_no_row_short() -> None:
+    """Rows of 28 x 28 pixels are whole loads of 16 bytes: the image lies side by side.
+
+    reference/h100_conv.json: 1 x 1 filters on such maps run the kernels of aligned products.
+    """
+    layer = ConvLayer(8, 512, 28, 28, 128, 1, 1, dtype="fp16")
+    (choice,) = choices([("l", layer, "implicit-gemm")], load_machine("h100"), "fp16", 1)
+    assert choice.kernels[0].kernel.family == "wgmma"
+
+
+def test_maps_of_ragged_rows_are_copied_where_that_is_faster() -> None:
+    """reference/h100_conv.json: 64 maps of 7 x 7 are copied to channels last, one is not."""
+    for images, copied in ((64, True), (1, False)):
+        layer = ConvLayer(images, 512, 7, 7, 2048, 1, 1, dtype="fp16")
+        result = hwsim.simulate(layer, "h100", "implicit-gemm", dtype="fp16")
+        names = [stage.name for stage in result.layers[0].stages]
+        assert any("nhwc" in name for name in names) == copied
 
 
 def test_a_check_without_data_of_its_own_asks_for_it(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hwsim.describe.kernels import Family, Kernel, Library, Tile
 from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
-from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.rewrite.gpu_library import as_library_runs
@@ -81,13 +81,44 @@ def choices(
     found = []
     for name, layer, algorithm in layers:
         plan, _ = exploit(lower(layer, algorithm).with_dtype(layer.dtype or dtype), layer, machine)
-        for stage in in_layout(as_library_runs(plan, machine), layer, machine).stages:
+        for stage in in_best_layout(as_library_runs(plan, machine), layer, machine).stages:
             if stage.offline or LIBRARY.refuses(stage, machine):
                 continue
             kernels = tuple(best_kernels(stage, machine, most))
             choice = KernelChoice(name, stage.name, stage.launches, machine.clock_hz, kernels)
             found.append(choice)
     return found
+
+
+def in_best_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
+    """The plan with the layer's maps as it says they lie.
+
+    A convolution of one tap is a product in any layout. Where its maps' rows are no whole loads, it
+    is run on copies of the maps, channels last, if the copies and its product are faster by the
+    closed form than the product alone.
+    """
+    plain = in_layout(plan, layer, machine)
+    sm = machine.compute
+    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
+        return plain
+    copied = in_layout(plan, layer, machine, products=True)
+    if len(copied.stages) == len(plain.stages):
+        return plain
+    return min((plain, copied), key=lambda found: _estimate(found, machine))
+
+
+def _estimate(plan: Plan, machine: Machine) -> float:
+    """Cycles of a plan's products by the fastest kernel of each, and of its copies."""
+    chip, total = Chip.of(machine), 0.0
+    for stage in plan.stages:
+        if stage.offline:
+            continue
+        if LIBRARY.refuses(stage, machine):
+            moved = sum(tensor.bytes for tensor in stage.tensors)
+            total += chip.sm.gap_cycles(machine.clock_hz) + moved / chip.dram_bandwidth
+        else:
+            total += best_kernels(stage, machine)[0].cycles * stage.launches
+    return total
 
 
 def as_convolution(stage: Stage, library: Library, dtype: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hwsim.choose.kernels import in_best_layout
 from hwsim.choose.nests import Choice, best_nest_run
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
@@ -26,7 +27,6 @@ from hwsim.results.result import Accesses, Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import Block, blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
-from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.placement import keep_on_chip, kept_roles
 from hwsim.rewrite.residency import NOTHING, Residency, maps_of
 from hwsim.rewrite.sparsity import exploit
@@ -67,7 +67,7 @@ def simulate_layer(
     """
     dtype = _dtype(layer, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
-    plan = in_layout(as_library_runs(asked, machine), layer, machine)
+    plan = in_best_layout(as_library_runs(asked, machine), layer, machine)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)

@@ -23,32 +23,33 @@ from hwsim.ir.tensor import Tensor, along
 from hwsim.parts.sm import StreamingMultiprocessor
 
 
-def in_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
+def in_layout(plan: Plan, layer: Layer, machine: Machine, *, products: bool = False) -> Plan:
     """The plan with the layer's maps as it says they lie.
 
     It has the copies that a GPU's library makes of maps that lie otherwise than its kernels want
-    them, and filters timed where they come anew.
+    them, and filters timed where they come anew. products: convolutions of one tap, which are plain
+    products in any layout, have copies too.
     """
     if not isinstance(layer, (ConvLayer, ConvTransposeLayer)):
         return plan
     if layer.layout == "nhwc":
         plan = replace(plan, stages=tuple(_channels_last(stage) for stage in plan.stages))
     else:
-        plan = _with_copies(plan, machine)
+        plan = _with_copies(plan, machine, products)
     if layer.filters == "online":
         stages = tuple(replace(stage, offline=False) for stage in plan.stages)
         plan = replace(plan, stages=stages)
     return plan
 
 
-def _with_copies(plan: Plan, machine: Machine) -> Plan:
+def _with_copies(plan: Plan, machine: Machine, products: bool) -> Plan:
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
         return plan
     stages: list[Stage] = []
     copies: list[str] = []
     for stage in plan.stages:
-        if not wants_channels_last(stage, sm.library, machine.dtype):
+        if not wants_channels_last(stage, sm.library, machine.dtype, products):
             stages.append(stage)
             continue
         renamed = {tensor.name: f"{tensor.name}.nhwc" for tensor in stage.tensors}
@@ -71,13 +72,15 @@ def _with_copies(plan: Plan, machine: Machine) -> Plan:
     )
 
 
-def wants_channels_last(stage: Stage, library: Library, dtype: str) -> bool:
+def wants_channels_last(stage: Stage, library: Library, dtype: str, products: bool = False) -> bool:
     """Do all the library's kernels that could run a stage want its channels side by side?
 
-    Of one tap without gaps it is a plain product, whatever the layout.
+    Of one tap without gaps it is a plain product, whatever the layout. products: are such meant
+    too?
     """
     view, dtype = stage.view, stage.dtype or dtype
-    if view is None or not stage.gathers or not library.wants_channels_last(dtype):
+    convolves = stage.gathers or (products and stage.has_taps)
+    if view is None or not convolves or not library.wants_channels_last(dtype):
         return False
     few = [family.most_n for family in library.families.values() if dtype in family.dtypes]
     return stage.group(view.n) > max(few)

@@ -1,7 +1,7 @@
-"""Half-precision products that LLMCompass' authors measured on an A100.
+"""Half-precision products that LLMCompass' authors measured on an A100 and an MI210.
 
 Zhang et al., "LLMCompass: Enabling Efficient Hardware Design for Large Language Model Inference",
-ISCA 2024, figure 5. No constant of the model was fitted to an A100.
+ISCA 2024, figure 5. No constant of the model was fitted to either GPU.
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import load_machine
 from hwsim.validate import CHECKS, Pair
 
+GPUS = {"A100": "a100", "MI210": "mi210"}
 HOST_BOUND_MS = 0.05  # PyTorch's own call, which is longer than the kernel of such a product
 
 
 class GemmSilicon:
-    """Rows are M, K, N, milliseconds, TFLOPS; a MI210 is not described here."""
+    """Rows of each GPU are M, K, N, milliseconds, TFLOPS."""
 
     file = "gemm_silicon.yaml"
-    summary = "an A100's half-precision products"
+    summary = "half-precision products on an A100 and an MI210"
 
     def pairs(self, data: Any) -> Iterator[Pair]:
-        machine = load_machine("a100")
-        for number, (m, k, n, ms, _) in enumerate(data["llmcompass_matmul"]["A100"]):
-            result = simulate(GemmLayer(m, n, k, dtype="fp16"), machine, "direct", dtype="fp16")
-            bound = "the host's call" if ms < HOST_BOUND_MS else "the GPU"
-            name = f"{number} {m}x{n}x{k}"
-            yield Pair(name, "time", ms * 1e3, result.seconds * 1e6, {"bound by": bound})
+        measured = data["llmcompass_matmul"]
+        for gpu, name in GPUS.items():
+            machine = load_machine(name)
+            for number, (m, k, n, ms, _) in enumerate(measured.get(gpu, ())):
+                result = simulate(GemmLayer(m, n, k, dtype="fp16"), machine, "direct", dtype="fp16")
+                bound = "the host's call" if ms < HOST_BOUND_MS else "the GPU"
+                groups = {"machine": name, "bound by": f"{bound}, {name}"}
+                row = f"{number} {m}x{n}x{k} {gpu}"
+                yield Pair(row, "time", ms * 1e3, result.seconds * 1e6, groups)
 
 
 CHECKS.register("gemm-silicon")(GemmSilicon())
