@@ -200,13 +200,40 @@ class Reduction:
     bandwidth: Bandwidth = quantity("bandwidth")
 
 
+@dataclass(frozen=True)
+class FusedWinograd:
+    """The kernel that transforms, multiplies and transforms back without leaving its SM.
+
+    filters: of a block. tiles: of a block, as images x rows x columns, in every shape that there
+    is; they are those of F(2 x 2, 3 x 3), with 16 sums a filter and tile. threads, registers: of a
+    block, and of one of its threads. like: the family whose constants it has.
+    """
+
+    filters: int = count()
+    tiles: tuple[str, ...] = required()
+    threads: int = count()
+    registers: int = count()
+    like: str = required()
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        for text in self.tiles:
+            if not TILE.fullmatch(text):
+                yield "tiles", f"{text!r}; expected images x rows x columns, such as 1x4x8"
+
+    @property
+    def shapes(self) -> tuple[dict[str, int], ...]:
+        """Images n, rows y and columns x of tiles of a block."""
+        found = [text.split("x") for text in self.tiles]
+        return tuple({"n": int(n), "y": int(y), "x": int(x)} for n, y, x in found)
+
+
 @dataclass(frozen=True, eq=False)
 class Library:
     """Kernel families by name, and what every call takes.
 
     dram_share: of the DRAM's bandwidth that kernels reach. dram_start: what comes at half that rate
     before the DRAM is busy. winograd_images: transformed together; those that are missing are
-    transformed all the same.
+    transformed all the same. winograd_fused: the kernel of Winograd's convolution in one call.
     """
 
     name: str
@@ -216,6 +243,7 @@ class Library:
     reduction: Reduction = required()
     families: dict[str, Family] = required()
     winograd_images: int = count(default=1)
+    winograd_fused: FusedWinograd | None = None
     source: str = ""
     calibration: str = ""
 
@@ -236,6 +264,10 @@ class Library:
             yield "dram_share", f"{self.dram_share:g}; expected a share, at most 1"
         if not self.families:
             yield "families", "none; expected at least one"
+        fused = self.winograd_fused
+        if fused is not None and fused.like not in self.families:
+            known = ", ".join(self.families)
+            yield "winograd_fused.like", f"no family {fused.like!r}; expected one of {known}"
 
 
 @dataclass(frozen=True)

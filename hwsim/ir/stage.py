@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from hwsim.ir.note import Note
@@ -88,6 +88,28 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class Transformed:
+    """A fused stage's transforms, and what its iterations multiply between them.
+
+    points: products of an iteration, of as many sums. outputs: words that the sums become. forward,
+    inverse: operations of a patch's transform and of a tile's sums. filters: of a block, which
+    transforms its patches itself.
+    """
+
+    points: int
+    outputs: int
+    forward: Operations
+    inverse: Operations
+    filters: int
+
+    def operations(self, extents: Mapping[str, int]) -> Operations:
+        """Of all transforms of a stage over filters k, channels c and tiles."""
+        tiles = prod(bound for dim, bound in extents.items() if dim not in ("k", "c"))
+        again = ceil(extents["k"] / self.filters)
+        return self.forward * (tiles * extents["c"] * again) + self.inverse * (tiles * extents["k"])
+
+
+@dataclass(frozen=True)
 class Stage:
     """bounds: iterations of each dim, in the order of the textbook loops.
 
@@ -98,7 +120,7 @@ class Stage:
     dtype: of the run, once there is one. kernel: what the statement computes, None for a
     multiply-accumulate. called_over: dims of which a GPU is called for one iteration after another.
     rows: what it sums over before it writes, for softmax and norms. maps: what it does to the
-    elements or windows of a map, for other operators.
+    elements or windows of a map, for other operators. transformed: where transforms run within it.
     """
 
     name: str
@@ -114,6 +136,7 @@ class Stage:
     called_over: tuple[str, ...] = ()
     rows: Rows | None = None
     maps: Maps | None = None
+    transformed: Transformed | None = None
 
     @property
     def extents(self) -> Mapping[str, int]:
@@ -126,6 +149,8 @@ class Stage:
     @property
     def operations(self) -> Operations:
         total = self.per_iteration * self.iterations
+        if self.transformed is not None:
+            total += self.transformed.operations(self.extents)
         return total.with_effectual(self.effectual)
 
     @property

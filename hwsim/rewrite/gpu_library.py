@@ -6,6 +6,7 @@
                                      whose filters are complex numbers
     a matrix of windows:             written by one kernel for every image
     attention in blocks:             one kernel, in half precision
+    transforms fused with products:  one kernel, where the library has it
 
 Seen in the launches and workspaces of reference/h100_conv.json.
 """
@@ -22,6 +23,7 @@ from hwsim.ir.kernel import Move, Rectified, Separable
 from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor, without_axis
+from hwsim.ir.transformed import in_one_stage
 from hwsim.parts.sm import StreamingMultiprocessor
 
 SUMS = "fp32"
@@ -35,11 +37,15 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
         return plan
     if plan.one_kernel and plan.stages[0].dtype in HALVES and sm.uses_tensor_cores(HALVES[0]):
         return replace(plan, stages=(fused_attention(plan.stages),), temporaries=(), fused_over=())
-    if plan.fused_over:
-        return plan
     read = {tensor.name for stage in plan.stages for tensor in stage.inputs}
     spectra = frozenset(stage.output.name for stage in plan.stages) & read
     products = [stage for stage in plan.stages if _multiplies_spectra(stage, spectra)]
+    if plan.fused_over:
+        block = sm.library.winograd_fused
+        fused = None if block is None else in_one_stage(plan, block.filters)
+        if fused is not None or not products:
+            return fused or plan
+        plan = _apart(plan, machine)
     if not products:
         return replace(plan, stages=tuple(_by_image(stage, plan) for stage in plan.stages))
     wide = [_in_sums(stage, spectra) for stage in plan.stages]
@@ -50,6 +56,15 @@ def as_library_runs(plan: Plan, machine: Machine) -> Plan:
     images = sm.library.winograd_images
     stages = tuple(_of_groups(stage, spectra, images) for stage in wide)
     return replace(plan, stages=stages, notes=(*plan.notes, *_said(wide, stages, images, machine)))
+
+
+def _apart(plan: Plan, machine: Machine) -> Plan:
+    """Fused transforms and products that the library has no kernel for, one after another."""
+    why = (
+        f"not fused on {machine.name}: its library has no kernel for it; the stages run one after "
+        f"another"
+    )
+    return replace(plan, fused_over=(), notes=(*plan.notes, Note(why, About.LIBRARY)))
 
 
 def _said(

@@ -8,6 +8,7 @@ from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
 from hwsim.ir.attention import is_fused_attention
 from hwsim.ir.nest import Nest
+from hwsim.ir.stage import Transformed
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Access, CacheLines
 from hwsim.timing import Run
@@ -23,6 +24,7 @@ from hwsim.timing.gpu.occupancy import ACCUMULATOR_BYTES, room_for
 from hwsim.timing.gpu.passes import pass_cycles
 from hwsim.timing.gpu.rows import read_again, row_kernel
 from hwsim.timing.gpu.waves import cycles_in_waves
+from hwsim.timing.gpu.winograd import winograd_cycles
 
 STEPS_EXACT = 4_000_000
 
@@ -61,6 +63,9 @@ def run_on_blocks(
     if is_fused_attention(nest.stage):
         cycles = attention_cycles(nest, machine, dtype, l2_bytes, dram_bytes)
         how = f"attention in closed form; {how}"
+    elif nest.stage.transformed is not None:
+        cycles = winograd_cycles(nest, machine, room.blocks, l2_bytes, dram_bytes)
+        how = f"Winograd in closed form; {how}"
     elif rows is not None:
         cycles = pass_cycles(rows, nest, machine, l2_bytes, dram_bytes)
         how = f"rows in closed form; {how}"
@@ -76,6 +81,8 @@ def run_on_blocks(
     found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)
     if sm.on_tensor_cores(nest.stage):
         found[registers] = _of_tensor_cores(nest, sm, found[registers])
+    if nest.stage.transformed is not None:
+        found[registers] = _of_points(nest, nest.stage.transformed, found[registers])
     found.update(cache_accesses(machine, traffic, chain.line))
     return Run(
         nest,
@@ -86,6 +93,16 @@ def run_on_blocks(
         sampling=sampling,
         lines=lines,
     )
+
+
+def _of_points(
+    nest: Nest, transformed: Transformed, registers: dict[str, Access]
+) -> dict[str, Access]:
+    """Register accesses where every point has a sum, of which outputs are made at the end."""
+    output = nest.stage.output
+    sums, more = registers[output.buffer], transformed.points / transformed.outputs
+    wider = Access(*(ceil(number * more) for number in vars(sums).values()))
+    return {**registers, output.buffer: wider}
 
 
 def _of_tensor_cores(

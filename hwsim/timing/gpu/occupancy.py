@@ -42,6 +42,8 @@ def room_for(nest: Nest, machine: Machine, counts: NestCounts, rows: RowKernel |
     assert isinstance(sm, StreamingMultiprocessor)
     if is_fused_attention(nest.stage):
         return _of_attention(nest, sm.warp)
+    if nest.stage.transformed is not None:
+        return _of_fused_winograd(nest, machine, counts)
     if rows is not None:
         return _of_rows(rows)
     if nest.kernel is not None:
@@ -116,6 +118,32 @@ def _of_attention(nest: Nest, warp: int) -> Occupancy:
     row = head_width(nest.stage) * nest.stage.output.width
     registers = 255  # of a thread: with two blocks' threads, all that an SM has
     return Occupancy(2, queries, warp * 4, registers, (queries + 2 * keys) * row, "registers")
+
+
+def _of_fused_winograd(nest: Nest, machine: Machine, counts: NestCounts) -> Occupancy:
+    """Blocks of the library's fused Winograd kernel, whose sums are one at every point."""
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor) and sm.library is not None
+    kernel, room = sm.library.winograd_fused, Chip.of(machine).room
+    assert kernel is not None
+    shared = machine.only("scratchpad", "sm")
+    held = sum(
+        _peak_bytes(machine, nest, counts, hold, name)
+        for hold in nest.holds
+        if hold.level == shared
+        for name in hold.tensors
+    )
+    blocks = room.holding(kernel.threads, kernel.registers)
+    if held:
+        blocks = min(blocks, room.shared_bytes // (held + room.reserved_shared))
+    if blocks < 1:
+        raise HwsimError(
+            f"{machine.name}: {nest.stage.name}: a block takes {held} bytes of shared memory and "
+            f"{kernel.threads} threads of {kernel.registers} registers, which do not fit an SM"
+        )
+    return Occupancy(
+        blocks, kernel.threads, kernel.threads, kernel.registers, held, "fused Winograd"
+    )
 
 
 def _of_rows(kernel: RowKernel) -> Occupancy:
