@@ -197,6 +197,9 @@ def test_peaks_agree_with_the_collected_specifications() -> None:
 
 GPUS = (
     "a100",
+    "l4",
+    "mi210",
+    "mi300x",
     "h100",
     "v100",
     "t4",

@@ -29,8 +29,10 @@ OFFSET, SETS, WAYS, SHARING, FETCH, COPIES, IS_POWER, POLICY, WORDS = 0, 1, 2, 3
 # lines (0: kinds are not told apart)
 PLAIN, THROUGH, ALLOCATE, INCLUSION, PREFETCHER, NOTES, NOTE_WORDS = 9, 10, 11, 12, 13, 14, 15
 BESIDE, LINES_BESIDE = 16, 17
-# does it change nothing to look up again, in the same order, lines that fit one set?
-REPEATS = 18
+# does it change nothing to look up again, in the same order, lines that fit one set? where in tags
+# what the levels below are asked is kept in order, 0 where it is not, and the first of these levels
+# (hwsim.timing.caches.warping)
+REPEATS, EVENTS, DEPTH = 18, 19, 20
 NEITHER, INCLUSIVE, EXCLUSIVE = 0, 1, 2
 SHARED_BY_ALL = 62
 # crowds[copy of the first level]: its misses so far; how often a set was filled again after so many

@@ -16,6 +16,8 @@ from hwsim.timing.caches.hierarchy import leave, load, missed, store
 from hwsim.timing.caches.look_ups import (
     BY_DISTANCE,
     COPIES,
+    DEPTH,
+    EVENTS,
     FAR,
     FETCH,
     FOUND,
@@ -59,13 +61,26 @@ class Caches(NamedTuple):
     crowds: Ints
 
 
+@inline
+def _keep_event(tags: Any, events: int, asked: int, tensor: int) -> None:
+    """Add to what the levels below are asked, see hwsim.timing.caches.warping."""
+    used = tags[events]
+    if used == tags[events + 1]:
+        tags[events + 2] = 1
+        return
+    tags[events + 3 + 2 * used], tags[events + 4 + 2 * used] = asked, tensor
+    tags[events] = used + 1
+
+
 @jit
-def _write_back(
+def write_back(
     tags: Any, levels: Any, starts: Any, level: int, slot: int, line: int, stats: Any, window: int
 ) -> None:
     """A dirty line leaves the level above: it lands in `level`, or in DRAM below the last."""
     last, dirty = len(levels), np.int64(1)
     while level < last:
+        if levels[0, EVENTS] and level == levels[0, DEPTH]:
+            _keep_event(tags, levels[0, EVENTS], line << 1 | 1, np.int64(0))
         stats[window, level, owner(starts, line), WRITES] += 1
         victim = look_up_in(levels, level, slot, tags, line, dirty)
         if victim < 0 or victim & 1 == 0:
@@ -113,7 +128,7 @@ def touch(
             kind = asked(tags, levels, np.int64(0), slot, line)
         victim = look_up_in(levels, np.int64(0), slot, tags, line, write)
         if victim != FOUND:
-            _first_missed(
+            first_missed(
                 tags,
                 levels,
                 starts,
@@ -135,7 +150,7 @@ def touch(
 
 
 @jit
-def _first_missed(
+def first_missed(
     tags: Any,
     levels: Any,
     starts: Any,
@@ -198,24 +213,43 @@ def _missed(
     window: int,
     victim: int,
 ) -> None:
-    """The first level missed, and `victim` left it: look further, and write back what is dirty."""
-    last, level = len(levels), np.int64(0)
-    dirty = write
-    while True:
+    """The first level missed, and `victim` left it: write back what is dirty, and look further."""
+    first = np.int64(0)
+    stats[window, first, tensor, MISSES] += 1
+    if victim >= 0 and victim & 1:
+        stats[window, first, owner(starts, victim >> 1), WRITEBACKS] += 1
+        write_back(tags, levels, starts, first + 1, slot, victim >> 1, stats, window)
+    if write and not levels[first, FETCH]:
+        return
+    ask(tags, levels, starts, first + 1, slot, line, tensor, stats, window)
+
+
+@jit
+def ask(
+    tags: Any,
+    levels: Any,
+    starts: Any,
+    level: int,
+    slot: int,
+    line: int,
+    tensor: int,
+    stats: Any,
+    window: int,
+) -> None:
+    """Look for a line that is loaded from `level` on down to DRAM."""
+    last, clean = len(levels), np.int64(0)
+    while level < last:
+        if levels[0, EVENTS] and level == levels[0, DEPTH]:
+            _keep_event(tags, levels[0, EVENTS], line << 1, tensor)
+        stats[window, level, tensor, READS] += 1
+        victim = look_up_in(levels, level, slot, tags, line, clean)
+        if victim == FOUND:
+            return
         stats[window, level, tensor, MISSES] += 1
         if victim >= 0 and victim & 1:
             stats[window, level, owner(starts, victim >> 1), WRITEBACKS] += 1
-            _write_back(tags, levels, starts, level + 1, slot, victim >> 1, stats, window)
-        if write and not levels[level, FETCH]:
-            return
-        dirty = write = 0
+            write_back(tags, levels, starts, level + 1, slot, victim >> 1, stats, window)
         level += 1
-        if level == last:
-            break
-        stats[window, level, tensor, READS] += 1
-        victim = look_up_in(levels, level, slot, tags, line, dirty)
-        if victim == FOUND:
-            return
     stats[window, last, tensor, READS] += 1
 
 

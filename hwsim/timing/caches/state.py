@@ -27,6 +27,7 @@ from hwsim.timing.caches.miss_kinds import parts_of, words_beside
 from hwsim.timing.caches.sets import Caches
 
 MOST_BESIDE = 1 << 28  # words for kinds of misses
+NOTHING_KEPT = (0, 0)  # EVENTS and DEPTH
 INCLUSIONS = ("neither", "inclusive", "exclusive")  # by NEITHER, INCLUSIVE, EXCLUSIVE
 Chain = Sequence[tuple[str, Cache]]  # the first level first
 
@@ -46,6 +47,14 @@ def one_line(caches: Chain) -> int:
     return lines.pop()
 
 
+def _checked_line(caches: Chain) -> int:
+    """The bytes of a line of caches that go together. Raises HwsimError for others."""
+    line = one_line(caches)
+    for name, what in faults_of_chain(caches):
+        raise HwsimError(f"{name}: {what}")
+    return line
+
+
 def empty_caches(
     caches: Chain, units: int, starts: Sequence[int], words: Any, told_apart: int = 0
 ) -> Caches:
@@ -55,9 +64,7 @@ def empty_caches(
     bit. told_apart: lines, from the first on, whose misses are told apart by kind; 0 for none.
     Raises HwsimError for caches that do not go together, or kinds that take too much memory.
     """
-    line = one_line(caches)
-    for name, what in faults_of_chain(caches):
-        raise HwsimError(f"{name}: {what}")
+    line = _checked_line(caches)
     rows, offset = [], 0
     plain = all(_is_plain(cache) for _, cache in caches)
     beside = words_beside(told_apart) if told_apart else 0
@@ -91,6 +98,7 @@ def empty_caches(
                 notes + copies * noted,
                 told_apart,
                 int(_may_repeat(cache)),
+                *NOTHING_KEPT,
             ]
         )
         offset = notes + copies * (noted + beside)

@@ -34,12 +34,13 @@ from hwsim.timing.caches.look_ups import (
     Ints,
 )
 from hwsim.timing.caches.remembered import once
+from hwsim.timing.caches.repeating import repeating, with_events
 from hwsim.timing.caches.sets import fill, flush
 from hwsim.timing.caches.state import empty_caches, log2_of, one_line
+from hwsim.timing.caches.tables import TERMS
 from hwsim.timing.caches.walk import (
     ITERATIONS,
     SKIP_BATCH,
-    TERMS,
     Schedule,
     Stretches,
     Tensors,
@@ -304,12 +305,20 @@ def run_stream(
     stats = np.zeros((plan.count, len(chain.names) + 1, len(chain.space.names), KINDS), np.int64)
     counted, work = np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
+    owners = [chain.space.index(chain.space.buffers[name]) for name in chain.space.names]
+    trips = _trips(nest, temporal, units)
+    loops_of = (temporal, trips, kept.first)
+    again, depth = repeating(
+        nest, loops_of, (tensors.tensors, tensors.axes), owners, chain.state, parallel
+    )
+    state = with_events(chain.state, depth) if again.on else chain.state
     about_to_run(walk)
     once(
         walk,
-        (chain.state, schedule, tensors, turns, at, kept, stats, counted, work),
-        (chain.state.tags, chain.state.crowds, stats, counted, work),
+        (state, schedule, tensors, turns, at, kept, again, stats, counted, work),
+        (state.tags, state.crowds, stats, counted, work),
     )
+    chain.state.tags[:] = state.tags[: len(chain.state.tags)]
     vectors = int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max())
     found = plan.result(chain, stats, counted, work, vectors)
     return replace(

@@ -16,6 +16,8 @@ Steps that look the same lines up in the same order as the step before are a run
 are counted and not looked up, which is exact where the first level is LRU: the lines of one step
 are no more than its ways, so after it each of their sets has them as its youngest; the next step
 hits with each, in the same order, and leaves contents, order of use and dirty marks as they were.
+
+Whole iterations of outer loops that repeat each other are skipped (hwsim.timing.caches.warping).
 """
 
 from __future__ import annotations
@@ -27,19 +29,29 @@ import numpy.typing as npt
 
 from hwsim.timing.caches.look_ups import READS, REPEATS, WAYS, WRITES, Ints, inline, jit
 from hwsim.timing.caches.sets import touch
+from hwsim.timing.caches.tables import (
+    AXES,
+    BASE,
+    BLOCK,
+    BLOCK_STRIDE,
+    DIM,
+    EXTENT,
+    FAST,
+    IS_OUTPUT,
+    PARENT,
+    REDUCES,
+    SHIFT,
+    SIZE,
+    STRIDE,
+    TERMS,
+    TILE,
+    VECTORISED,
+    WIDTH,
+)
+from hwsim.timing.caches.warping import KNOWN, warp
 
 Flags = npt.NDArray[np.bool_]
 
-# loops[loop]: dim, tile, the loop outside on the same dim (-1: the unit's chunk), a dim the output
-# lacks?
-DIM, TILE, PARENT, REDUCES = 0, 1, 2, 3
-# tensors[tensor]: first byte, the contiguous axis, bytes a word, output?, loaded in vectors?, axes;
-# a packed tensor is cut along its contiguous axis into blocks of BLOCK words, BLOCK_STRIDE bytes
-# apart
-BASE, FAST, WIDTH, IS_OUTPUT, VECTORISED, AXES, BLOCK, BLOCK_STRIDE = 0, 1, 2, 3, 4, 5, 6, 7
-# axes[tensor, axis]: words, offset of the index, words touched at once, bytes a step, then (dim,
-# coefficient) pairs
-SIZE, SHIFT, EXTENT, STRIDE, TERMS = 0, 1, 2, 3, 4
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP_BATCH = -1
@@ -564,6 +576,74 @@ def _to_the_end(loops: Any, unit: Any, lo: Any, hi: Any, first: int) -> None:
 
 
 @jit
+def _skip(
+    caches: Any,
+    loops: Any,
+    accesses: Any,
+    warps: Any,
+    loop: int,
+    unit: Any,
+    lo: Any,
+    hi: Any,
+    boxes: Any,
+    slot: int,
+    step: int,
+    stats: Any,
+    steps: Any,
+    work: Any,
+    window: int,
+) -> bool:
+    """An iteration of a loop begins: go on behind those that only repeat the ones before.
+
+    Returns whether these were all, so that the loops are at the end of the last one.
+    """
+    tags, levels, starts, line_shift, crowds = caches
+    tensors, axes, _ = accesses
+    dim, tile, parent = loops[loop, DIM], loops[loop, TILE], loops[loop, PARENT]
+    end = unit[dim, 1] if parent < 0 else hi[parent]
+    skipped = warp(
+        tags,
+        levels,
+        starts,
+        crowds,
+        line_shift,
+        warps,
+        loop,
+        dim,
+        tile,
+        end,
+        tensors,
+        axes,
+        unit,
+        lo,
+        hi,
+        step,
+        steps,
+        work,
+        stats,
+        window,
+        slot,
+    )
+    if skipped == 0:
+        return False
+    for tensor in range(len(tensors)):
+        row = slot * len(tensors) + tensor
+        for axis in range(max(0, tensors[tensor, AXES])):
+            for term in range(TERMS, axes.shape[2], 2):
+                if axes[tensor, axis, term] == dim:
+                    moved = axes[tensor, axis, term + 1] * tile * skipped
+                    boxes[row, axis, 0] += moved
+                    boxes[row, axis, 1] += moved
+    lo[loop] += skipped * tile
+    hi[loop] = min(lo[loop] + tile, end)
+    if lo[loop] >= end:
+        _to_the_end(loops, unit, lo, hi, loop)
+        return True
+    _restart(loops, unit, lo, hi, loop + 1)
+    return False
+
+
+@jit
 def walk(
     caches: Any,
     schedule: Any,
@@ -571,6 +651,7 @@ def walk(
     turns: Any,
     running_at: Any,
     kept: Any,
+    warps: Any,
     stats: Any,
     steps: Any,
     work: Any,
@@ -597,6 +678,7 @@ def walk(
             moved[slot], taken[slot], playing[slot] = 0, 0, -1
         for row in range(new):
             valid[row] = False
+        warps.memory[:, KNOWN] = 0
         running = slots
         while running > 0:
             for slot in range(slots):
@@ -748,6 +830,29 @@ def walk(
                     if kept.state[RECORDER] == slot and outermost < kept.first:
                         kept.rows[kept.state[RECORDED], BODY] = kept.state[RECORDED_STEPS]
                         kept.state[RECORDER] = NOBODY
+                    while warps.on and outermost >= 0 and outermost < kept.first:
+                        before = steps[window]
+                        at_the_end = _skip(
+                            caches,
+                            loops,
+                            accesses,
+                            warps,
+                            outermost,
+                            unit,
+                            lo,
+                            hi,
+                            boxes,
+                            slot,
+                            step,
+                            stats,
+                            steps,
+                            work[member],
+                            window,
+                        )
+                        step += steps[window] - before
+                        if not at_the_end:
+                            break
+                        outermost = _advance(loops, unit, lo, hi)
                     if outermost < 0:
                         running -= 1
                         for tensor in range(count):

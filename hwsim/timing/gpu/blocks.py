@@ -10,7 +10,7 @@ from hwsim.ir.attention import is_fused_attention
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Transformed
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.results.result import Access, CacheLines
+from hwsim.results.result import Access, CacheLines, Cycles
 from hwsim.timing import Run
 from hwsim.timing.caches.stream import ImplicitChain, Walkers, run_stream
 from hwsim.timing.cpu.cores import cache_accesses, cache_lines, fidelity, with_flush
@@ -20,7 +20,7 @@ from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.timing.gpu.library import kernel_cycles, passes, shared_by_clusters
 from hwsim.timing.gpu.maps import map_kernel
-from hwsim.timing.gpu.occupancy import ACCUMULATOR_BYTES, room_for
+from hwsim.timing.gpu.occupancy import ACCUMULATOR_BYTES, Occupancy, room_for
 from hwsim.timing.gpu.passes import pass_cycles
 from hwsim.timing.gpu.rows import read_again, row_kernel
 from hwsim.timing.gpu.waves import cycles_in_waves
@@ -40,7 +40,6 @@ def run_on_blocks(
     boundary = next(hold for hold in nest.holds if hold.level == shared)
     kernel = nest.kernel
     rows = row_kernel(nest.stage, machine)
-    maps = map_kernel(nest.stage, machine)
     room = room_for(nest, machine, counts, rows)
     sampling = None
     if isinstance(chain, L2Buffers):
@@ -60,18 +59,10 @@ def run_on_blocks(
         chain.line * sum(row.reads + row.writes for (at, _), row in traffic.items() if at == level)
         for level in (chain.names[-1], "dram")
     )
-    if is_fused_attention(nest.stage):
-        cycles = attention_cycles(nest, machine, dtype, l2_bytes, dram_bytes)
-        how = f"attention in closed form; {how}"
-    elif nest.stage.transformed is not None:
-        cycles = winograd_cycles(nest, machine, room.blocks, l2_bytes, dram_bytes)
-        how = f"Winograd in closed form; {how}"
-    elif rows is not None:
-        cycles = pass_cycles(rows, nest, machine, l2_bytes, dram_bytes)
-        how = f"rows in closed form; {how}"
-    elif maps is not None:
-        cycles = pass_cycles(maps, nest, machine, l2_bytes, dram_bytes)
-        how = f"{maps.name} in closed form; {how}"
+    closed = _in_closed_form(nest, machine, dtype, room, l2_bytes, dram_bytes)
+    if closed is not None:
+        what, cycles = closed
+        how = f"{what} in closed form; {how}"
     elif kernel is None:
         cycles = cycles_in_waves(nest, machine, sm, counts, room, dtype, traffic)
     else:
@@ -79,10 +70,7 @@ def run_on_blocks(
     there = min(room.blocks, ceil(counts.instances[shared] / sm.sms))
     per_sm = {shared: there, registers: room.holders * there}
     found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)
-    if sm.on_tensor_cores(nest.stage):
-        found[registers] = _of_tensor_cores(nest, sm, found[registers])
-    if nest.stage.transformed is not None:
-        found[registers] = _of_points(nest, nest.stage.transformed, found[registers])
+    found[registers] = _of_registers(nest, sm, found[registers])
     found.update(cache_accesses(machine, traffic, chain.line))
     return Run(
         nest,
@@ -93,6 +81,32 @@ def run_on_blocks(
         sampling=sampling,
         lines=lines,
     )
+
+
+def _in_closed_form(
+    nest: Nest, machine: Machine, dtype: str, room: Occupancy, l2_bytes: float, dram_bytes: float
+) -> tuple[str, Cycles] | None:
+    """What a kernel that is no product is called, and its cycles; None for products."""
+    rows, maps = row_kernel(nest.stage, machine), map_kernel(nest.stage, machine)
+    if nest.stage.transformed is not None:
+        cycles = winograd_cycles(nest, machine, room.blocks, l2_bytes, dram_bytes)
+        return "Winograd", cycles
+    if is_fused_attention(nest.stage):
+        return "attention", attention_cycles(nest, machine, dtype, l2_bytes, dram_bytes)
+    if rows is not None:
+        return "rows", pass_cycles(rows, nest, machine, l2_bytes, dram_bytes)
+    if maps is not None:
+        return maps.name, pass_cycles(maps, nest, machine, l2_bytes, dram_bytes)
+    return None
+
+
+def _of_registers(
+    nest: Nest, sm: StreamingMultiprocessor, counted: dict[str, Access]
+) -> dict[str, Access]:
+    """Register accesses as the unit that multiplies makes them."""
+    if nest.stage.transformed is not None:
+        return _of_points(nest, nest.stage.transformed, counted)
+    return _of_tensor_cores(nest, sm, counted) if sm.on_tensor_cores(nest.stage) else counted
 
 
 def _of_points(

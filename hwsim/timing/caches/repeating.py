@@ -1,0 +1,130 @@
+"""Which of a nest's loops may repeat themselves in the first cache, and how soon.
+
+See hwsim.timing.caches.warping for why iterations of such a loop need not all be looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd, lcm, prod
+
+import numpy as np
+
+from hwsim.ir.nest import Loop, Nest
+from hwsim.timing.caches.look_ups import (
+    DEPTH,
+    EVENTS,
+    LAST_MISS,
+    LINES_BESIDE,
+    PLAIN,
+    POLICY,
+    SETS,
+    WAYS,
+    Ints,
+)
+from hwsim.timing.caches.sets import Caches
+from hwsim.timing.caches.tables import BLOCK, BLOCK_STRIDE, FAST, SIZE, STRIDE, TERMS, WIDTH
+from hwsim.timing.caches.warping import FIRST_EVENT, ROOM, Warps, no_warps, warps
+
+FEWEST_STEPS = 2048  # of an iteration, for a comparison to cost little beside it
+WORDS_A_STEP = 2  # of the compared levels' state, for each of its steps
+MOST_EVENTS = 1 << 21
+
+
+def compared_levels(state: Caches, tensor_bytes: int) -> int:
+    """How many levels, from the first on, are compared; 0 where some may depend on those below.
+
+    Plain levels depend on what is above them alone. A level repeats itself once it is full, so that
+    one that holds half of all tensors is not compared, nor those below it.
+    """
+    levels = state.levels
+    if not levels[:, PLAIN].all() or levels[0, LINES_BESIDE] or state.crowds.shape[1] > LAST_MISS:
+        return 0
+    line, depth = 1 << state.line_shift, 0
+    for level in levels:
+        small = 2 * int(level[SETS] * level[WAYS]) * line <= tensor_bytes
+        if level[POLICY] or not (small or depth == 0):
+            break
+        depth += 1
+    return depth
+
+
+def repeating(
+    nest: Nest,
+    loops: tuple[Sequence[Loop], Sequence[int], int],
+    tables: tuple[Ints, Ints],
+    owners: Sequence[int],
+    state: Caches,
+    units: int,
+) -> tuple[Warps, int]:
+    """The loops that are worth comparing, with their periods and shifts, and how many levels are.
+
+    loops: all, with the steps of each, and how many of them are outside recorded stretches. tables:
+    the walk's tensors and axes. owners[tensor]: the number by which its lines are known. units:
+    that run at a time; the turns that several take are not compared.
+    """
+    depth = compared_levels(state, sum(tensor.bytes for tensor in nest.stage.tensors))
+    if units > 1 or depth == 0:
+        return no_warps(), 0
+    temporal, trips, first = loops
+    dims = [dim for dim, _ in nest.stage.bounds]
+    compared = state.levels[:depth]
+    line = 1 << state.line_shift
+    whole = lcm(*(line * int(sets) for sets in compared[:, SETS]))
+    words = int((compared[:, SETS] * compared[:, WAYS]).sum())
+    periods = np.zeros(max(first, 1), np.int64)
+    shifts = np.zeros((max(first, 1), len(tables[0])), np.int64)
+    outside = np.full((max(first, 1), len(dims)), -1, np.int64)
+    for number, loop in enumerate(temporal[:first]):
+        for outer in range(number):
+            outside[number, dims.index(temporal[outer].dim)] = outer
+        if prod(trips[number + 1 :]) < max(FEWEST_STEPS, words // WORDS_A_STEP):
+            continue
+        moved = _bytes_moved(dims.index(loop.dim), loop.tile, tables, owners)
+        if moved is None:
+            continue
+        period = lcm(*(whole // gcd(bytes_, whole) for bytes_ in moved.values()))
+        if trips[number] > 2 * period:
+            periods[number] = period
+            for owner, bytes_ in moved.items():
+                shifts[number, owner] = period * bytes_ // line
+    if not periods.any():
+        return no_warps(), 0
+    return warps(periods, shifts, outside, words, len(state.levels) + 1), depth
+
+
+def _bytes_moved(
+    dim: int, tile: int, tables: tuple[Ints, Ints], owners: Sequence[int]
+) -> dict[int, int] | None:
+    """How far an iteration moves the tile of every tensor; None where that is not always as far."""
+    tensors, axes = tables
+    moved: dict[int, int] = {}
+    for number, tensor in enumerate(tensors):
+        if not tensor[WIDTH]:
+            continue
+        total = 0
+        for place, axis in enumerate(axes[number]):
+            terms = axis[TERMS:].reshape(-1, 2)
+            words = tile * int(terms[terms[:, 0] == dim, 1].sum())
+            if place != tensor[FAST]:
+                total += words * max(0, int(axis[STRIDE]))
+            elif tensor[BLOCK] >= axis[SIZE]:
+                total += words * int(tensor[WIDTH])
+            elif words % tensor[BLOCK] == 0:
+                total += words // int(tensor[BLOCK]) * int(tensor[BLOCK_STRIDE])
+            else:
+                return None
+        if moved.setdefault(owners[number], total) != total:
+            return None
+    return moved
+
+
+def with_events(state: Caches, depth: int) -> Caches:
+    """The caches with room behind them for what the levels from `depth` on are asked."""
+    end = len(state.tags)
+    room = np.empty(FIRST_EVENT + 2 * MOST_EVENTS, state.tags.dtype)
+    room[:FIRST_EVENT] = 0
+    room[ROOM] = MOST_EVENTS
+    levels = state.levels.copy()
+    levels[0, EVENTS], levels[0, DEPTH] = end, depth
+    return state._replace(tags=np.concatenate([state.tags, room]), levels=levels)

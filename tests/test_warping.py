@@ -1,0 +1,109 @@
+"""Iterations that repeat each other are skipped: all counts and the caches' state as if they were not."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hwsim
+from hwsim.algorithms import lower
+from hwsim.describe.layer import ConvLayer, GemmLayer, Layer
+from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.stage import Stage
+from hwsim.parts.core import with_cores
+from hwsim.timing.caches import repeating, stream
+from hwsim.timing.caches.stream import AddressSpace, ImplicitChain, StreamResult, Walkers
+from hwsim.timing.caches.warping import SKIPPED, Warps
+from tests.test_caches import cache
+
+NEVER = 1 << 60
+SIZES = (3, 4, 6, 8, 12, 16, 24, 32)
+
+
+def random_layer(dice: random.Random) -> Layer:
+    if dice.random() < 0.6:
+        return GemmLayer(*(dice.choice(SIZES) for _ in range(3)))
+    taps = dice.choice((1, 3))
+    return ConvLayer(
+        1, dice.choice((4, 8)), *[dice.choice((8, 16))] * 2, dice.choice((4, 8)), taps, taps, pad=taps // 2
+    )  # fmt: skip
+
+
+def random_order(stage: Stage, dice: random.Random) -> Nest:
+    """Tiles of every dim in some order, then their points in some order, the last one in registers."""
+    names = tuple(tensor.name for tensor in stage.tensors)
+    dims = [dim for dim, bound in stage.bounds if bound > 1]
+    tiles = [Loop(dim, dice.choice((1, 2, 4, 5))) for dim in dice.sample(dims, len(dims))]
+    points = [Loop(dim, 1) for dim in dice.sample(dims, len(dims))]
+    *outside, inside = points
+    items = (Hold("dram", names), *tiles, *outside, Hold("registers", names, "refetch"), inside)
+    return Nest(stage, items)
+
+
+def random_chain(dice: random.Random) -> list[tuple[str, Any]]:
+    levels, size = [], dice.choice((64, 128, 256))
+    for number in range(dice.randint(1, 3)):
+        policy = "fifo" if number > 0 and dice.random() < 0.2 else "lru"
+        levels.append((f"l{number}", cache(size, 16, dice.choice((1, 2, 4)), policy=policy)))
+        size *= dice.choice((4, 8))
+    return levels
+
+
+def walked(
+    nest: Nest, levels: list[tuple[str, Any]], fewest: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[StreamResult, list[int], list[list[int]], int]:
+    compared: list[Warps] = []
+
+    def spied(*words: Any) -> tuple[Warps, int]:
+        found = repeating.repeating(*words)
+        compared.append(found[0])
+        return found
+
+    monkeypatch.setattr(repeating, "FEWEST_STEPS", fewest)
+    monkeypatch.setattr(stream, "repeating", spied)
+    chain = ImplicitChain(levels, 1, AddressSpace([nest.stage]))
+    results = [
+        stream.run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 16, 10**9))
+        for _ in range(2)  # the second time on warm caches
+    ]
+    skipped = sum(int(warps.memory[:, SKIPPED].sum()) for warps in compared)
+    assert results[0].steps == results[1].steps
+    return results[1], chain.state.tags.tolist(), chain.state.crowds.tolist(), skipped
+
+
+def test_skipped_iterations_leave_what_walked_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    skipping = 0
+    for seed in range(250):
+        dice = random.Random(seed)
+        (stage,) = lower(random_layer(dice), "direct").with_dtype("fp32").stages
+        nest, levels = random_order(stage, dice), random_chain(dice)
+        monkeypatch.setattr(stream, "WHOLE_STRETCH", dice.choice((2, 8)))
+        monkeypatch.setattr(repeating, "WORDS_A_STEP", 1 << 30)
+        *found, skipped = walked(nest, levels, 1, monkeypatch)
+        *plainly, none = walked(nest, levels, NEVER, monkeypatch)
+        assert none == 0
+        assert found == plainly, seed
+        skipping += skipped > 0
+    assert skipping >= 30
+
+
+def test_a_large_product_in_tiles_is_mostly_skipped() -> None:
+    machine = with_cores(hwsim.load_machine("xeon-8380"), 1)
+    layer = GemmLayer(256, 256, 256)
+    compared: list[Warps] = []
+    original = stream.repeating
+
+    def spied(*words: Any) -> tuple[Warps, int]:
+        found = original(*words)
+        compared.append(found[0])
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "repeating", spied)
+        hwsim.simulate(layer, machine, "direct", dataflow="loops:order=ikj,tile=16x16x16")
+    (warps,) = compared
+    assert warps.memory[0, SKIPPED] >= 12
+    assert np.asarray(warps.periods)[0] == 1
