@@ -186,3 +186,37 @@ def test_sizes_without_end_end() -> None:
         result = CliRunner().invoke(main, ["tile", "--n", "1000000000", "--machine", machine])
         assert result.exit_code == 0, result.output
     assert CliRunner().invoke(main, ["tile", "--n", "1" + "0" * 5000]).exit_code == 2
+
+
+def test_a_search_stars_the_best_of_what_it_simulated() -> None:
+    words = ["tile", "--n", "96", "--tiles", "16,16,16", "--machine", "cortex-a76", "--search"]
+    result = CliRunner().invoke(main, [*words, "--json", "-"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    tried = {tuple(row["tiles"]): row["simulated"] for row in document["tried"]}
+    assert {(16, 16, 16), (4, 4, 4), (64, 64, 64), (96, 96, 96)} <= set(tried)
+    assert tuple(document["machine"]["best"]["tiles"]) in tried
+    best = {name: tried[tuple(tiles)] for name, tiles in document["best_by"].items()}
+    assert set(best) == {"time", "l2", "l3", "dram"}
+    assert best["time"]["seconds"] == min(run["seconds"] for run in tried.values())
+    for level in ("l2", "l3", "dram"):
+        least = min(run["served"][level]["reads"] for run in tried.values())
+        assert best[level]["served"][level]["reads"] == least
+    text = CliRunner().invoke(main, words).output
+    table = text[text.index("tiles of other sizes") :]
+    assert max(map(len, table.splitlines())) <= 80
+    tiles = ",".join(map(str, document["best_by"]["time"]))
+    assert next(line for line in table.splitlines() if line.startswith(tiles)).endswith("s*")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--search"], "--search without --machine; expected a CPU or GPU"),
+        (["--machine", "tpu-v1", "--search"], "no caches; expected a CPU or a GPU, or --sweep"),
+    ],
+)
+def test_a_search_needs_caches(words: list[str], message: str) -> None:
+    result = CliRunner().invoke(main, ["tile", "--n", "64", *words])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())

@@ -53,6 +53,18 @@ def fits_registers(tiled: Tiled, machine: Machine) -> bool:
     )
 
 
+def other_sizes(tiled: Tiled) -> list[Tiled]:
+    """Tiles as deep as they are tall and wide, of 4, 8, 16 ... up to the whole product."""
+    most, size, found = max(tiled.m, tiled.n, tiled.k), 4, []
+    while size < 2 * most:
+        tile = Tiled(
+            tiled.m, tiled.n, tiled.k, *(min(size, d) for d in (tiled.m, tiled.n, tiled.k))
+        )
+        found += [tile] if tile not in found else []
+        size *= 2
+    return found
+
+
 def _on_core(tiled: Tiled, machine: Machine) -> list[Loop | Hold]:
     outside: list[Loop | Hold] = [
         Hold(machine.dram_name, NAMES),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hwsim.cli.terminal import check_outputs, show, user_errors
+from hwsim.cli.terminal import check_outputs, progress_bar, show, user_errors
 from hwsim.errors import HwsimError
 
 
@@ -32,6 +32,11 @@ from hwsim.errors import HwsimError
     "--sweep", is_flag=True, help="The whole trade-off of footprint against DRAM accesses."
 )
 @click.option(
+    "--search",
+    is_flag=True,
+    help="Simulate tiles of other sizes on a CPU or GPU: the best by time and by each memory.",
+)
+@click.option(
     "--out",
     "-o",
     type=click.Path(path_type=Path),
@@ -50,6 +55,7 @@ def command(
     machine: str | None,
     memory: str | None,
     sweep: bool,
+    search: bool,
     out: Path | None,
     force: bool,
     json_to: str | None,
@@ -60,11 +66,19 @@ def command(
     hwsim tile --n 1024 --tiles 32,32,8
     hwsim tile --m 100 --n 60 --k 7 --tiles 8,8,1
     hwsim tile --n 1024 --tiles 32,32,8 --machine tpu-v1 --sweep --out sweep
+    hwsim tile --n 256 --machine cortex-a76 --search
     """
     from hwsim.count.tiling import Tiled, sweep as sweep_tiles
     from hwsim.describe.machine import load_machine
     from hwsim.report.files import check_folder, write_folder
-    from hwsim.report.tiling import machine_text, sweep_text, tiling_document, tiling_text
+    from hwsim.report.tiling import (
+        machine_text,
+        sweep_text,
+        tiling_document,
+        tiling_text,
+        tried_text,
+        try_sizes,
+    )
 
     check_outputs(json_to)
     if out is not None:
@@ -75,6 +89,8 @@ def command(
         check_folder(out, force)
     if memory is not None and machine is None:
         raise HwsimError(f"--memory {memory} without --machine")
+    if search and machine is None:
+        raise HwsimError("--search without --machine; expected a CPU or GPU to simulate tiles on")
     tiled = Tiled(m or n, n, k or n, *_tiles(tiles))
     loaded = load_machine(machine) if machine else None
     swept = sweep_tiles(tiled.m, tiled.n, tiled.k) if sweep else []
@@ -82,12 +98,17 @@ def command(
     words = [tiling_text(tiled, "words in and out" if cached else "DRAM accesses")]
     words += [machine_text(tiled, loaded, memory)] if loaded else []
     words += [sweep_text(swept)] if sweep else []
+    tried = None
+    if search and loaded is not None:
+        with progress_bar("simulating tiles") as progress:
+            tried = try_sizes(tiled, loaded, memory, progress)
+        words.append(tried_text(tried))
     if out is not None:
         from hwsim.report.tiling import sweep_files
 
         write_folder(out, sweep_files(tiled, swept, loaded, memory), force)
         click.echo(f"wrote {out / 'sweep.svg'}", err=True)
-    show(json_to, tiling_document(tiled, loaded, memory, swept), "\n".join(words))
+    show(json_to, tiling_document(tiled, loaded, memory, swept, tried), "\n".join(words))
 
 
 def _tiles(text: str | None) -> tuple[int, int, int]:

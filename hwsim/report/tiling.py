@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import log
 from typing import Final, cast
 
-from hwsim.choose.tiled import fits_registers, run_tiled
+from hwsim.choose.tiled import fits_registers, other_sizes, run_tiled
 from hwsim.count.tiling import MOST_EXECUTED, Tiled, best_tiles, pareto
 from hwsim.describe.machine import Machine, Memory
 from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text
@@ -136,11 +137,7 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
         return "\n".join(["", f"{title}:", "", text_table(head, rows)])
     runs = [(name, tiles, _simulated(tiles, machine)) for name, tiles in pairs]
-    levels = [
-        part
-        for part in machine.chain("activation")[::-1]
-        if machine.memories[part].kind != "registers"
-    ]
+    levels = _memories(machine)
     head = ["tiles", "v1,v2,v3", level, "words in", *levels, "time"]
     rows = [
         [
@@ -165,6 +162,102 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         parts += ["", "lines that each cache missed, by array:", ""]
         parts += [text_table(["tiles", "array", *caches], missed)]
     return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Tiles of several sizes, simulated on a machine with caches.
+
+    memory, words: what tiles may fit, and its words. levels: the memories behind it to DRAM.
+    """
+
+    machine: Machine
+    memory: str
+    words: int
+    levels: list[str]
+    runs: list[tuple[Tiled, LayerResult | str]]
+
+    def best_by(self) -> dict[str, Tiled]:
+        """The tiles of the least time, and of the fewest reads of each memory but the nearest."""
+        done = [(tiled, run) for tiled, run in self.runs if not isinstance(run, str)]
+        values = [_values(run, self.levels[1:]) for _, run in done]
+        return {
+            name: done[column.index(min(column))][0]
+            for name, column in zip(
+                (*self.levels[1:], "time"), zip(*values, strict=True), strict=False
+            )
+        }
+
+
+def try_sizes(
+    tiled: Tiled,
+    machine: Machine,
+    memory: str | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tried:
+    """These tiles, the best by the formula, and tiles of other sizes on a machine with caches.
+
+    progress(done, total) is called after each. Raises HwsimError for a machine without caches.
+    """
+    if machine.management == "explicit":
+        raise HwsimError(
+            f"--search on {machine.name}, which has no caches; expected a CPU or a GPU, or --sweep"
+        )
+    level, capacity = memory_for(machine, memory)
+    words = capacity // DTYPE_BYTES[machine.dtype]
+    best = best_tiles(tiled.m, tiled.n, tiled.k, words)
+    sizes = list(dict.fromkeys([tiled, best, *other_sizes(tiled)]))
+    runs = []
+    for done, size in enumerate(sorted(sizes, key=lambda each: each.footprint), 1):
+        runs.append((size, _simulated(size, machine)))
+        if progress is not None:
+            progress(done, len(sizes))
+    levels = [part for part in _memories(machine) if part != level]
+    return Tried(machine, level, words, levels, runs)
+
+
+def tried_text(tried: Tried) -> str:
+    """A row for each size; what is the least of its column, but not in all rows, has a star."""
+    machine, names = tried.machine, (*tried.levels[1:], "time")
+    values = [_values(run, tried.levels[1:]) for _, run in tried.runs if not isinstance(run, str)]
+    least = [min(column) if len(set(column)) > 1 else -1.0 for column in zip(*values, strict=True)]
+    rows = []
+    for tiled, run in tried.runs:
+        nearest, *texts = _served(run, tried.levels)
+        own = [-2.0] * len(names) if isinstance(run, str) else _values(run, tried.levels[1:])
+        stars = ["*" if value == best else "" for value, best in zip(own, least, strict=True)]
+        rows.append(
+            [
+                f"{tiled.v1},{tiled.v2},{tiled.v3}",
+                "yes" if tiled.footprint <= tried.words else "no",
+                si(sum(tiled.loads)),
+                nearest,
+                *(text + star for text, star in zip(texts, stars, strict=True)),
+            ]
+        )
+    head = ["v1,v2,v3", "fits", "words in", tried.levels[0], *names]
+    what = (
+        f"tiles of other sizes, simulated{_on(machine)}; fits: into {tried.memory}, else words are "
+        f"loaded one by one; a star: the least of its column. {_units(machine, tried.levels)}"
+    )
+    notes = list(dict.fromkeys(run for _, run in tried.runs if isinstance(run, str)))
+    lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
+    return "\n".join(["", *lines, "", text_table(head, rows, left=1)])
+
+
+def _values(run: LayerResult, levels: list[str]) -> list[float]:
+    return [*(float(_reads(run, level)) for level in levels), run.seconds]
+
+
+def _memories(machine: Machine) -> list[str]:
+    """Its memories from the nearest to DRAM, registers left out."""
+    chain = machine.chain("activation")[::-1]
+    return [part for part in chain if machine.memories[part].kind != "registers"]
+
+
+def _reads(run: LayerResult, level: str) -> int:
+    (stage,) = run.online
+    return sum(access.reads for access in stage.accesses.get(level, {}).values())
 
 
 def _missed(runs: list[tuple[str, Tiled, LayerResult | str]], levels: list[str]) -> list[list[str]]:
@@ -199,14 +292,7 @@ def _simulated(tiled: Tiled, machine: Machine) -> LayerResult | str:
 def _served(run: LayerResult | str, levels: list[str]) -> list[str]:
     if isinstance(run, str):
         return ["-" for _ in (*levels, "time")]
-    (stage,) = run.online
-    return [
-        *(
-            si(sum(access.reads for access in stage.accesses.get(level, {}).values()))
-            for level in levels
-        ),
-        seconds_text(run.seconds),
-    ]
+    return [*(si(_reads(run, level)) for level in levels), seconds_text(run.seconds)]
 
 
 def _on(machine: Machine) -> str:
@@ -328,7 +414,11 @@ def sweep_csv(tiles: list[Tiled]) -> str:
 
 
 def tiling_document(
-    tiled: Tiled, machine: Machine | None, memory: str | None, tiles: list[Tiled]
+    tiled: Tiled,
+    machine: Machine | None,
+    memory: str | None,
+    tiles: list[Tiled],
+    tried: Tried | None = None,
 ) -> TilingDocument:
     """Everything as plain data."""
     document: TilingDocument = {
@@ -357,6 +447,18 @@ def tiling_document(
                 **_machine_document(best, machine),
             },
         }
+    if tried is not None:
+        document["tried"] = [
+            {
+                "tiles": [other.v1, other.v2, other.v3],
+                "footprint_words": other.footprint,
+                **_run_document(other, run),
+            }
+            for other, run in tried.runs
+        ]
+        document["best_by"] = {
+            name: [best.v1, best.v2, best.v3] for name, best in tried.best_by().items()
+        }
     if tiles:
         front = set(pareto(tiles))
         document["sweep"] = [
@@ -378,7 +480,10 @@ def _machine_document(tiled: Tiled, machine: Machine) -> TilesCostDocument:
     """
     if machine.management == "explicit":
         return cast(TilesCostDocument, {"dram_words": tiled.accesses, **cost(tiled, machine)})
-    run = _simulated(tiled, machine)
+    return _run_document(tiled, _simulated(tiled, machine))
+
+
+def _run_document(tiled: Tiled, run: LayerResult | str) -> TilesCostDocument:
     if isinstance(run, str):
         return {"words_in": sum(tiled.loads), "simulated": None, "note": run}
     (stage,) = run.online

@@ -357,6 +357,13 @@ class BestTilesDocument(TilesCostDocument):
     footprint_words: Whole
 
 
+class TriedTilesDocument(TilesCostDocument):
+    """Tiles of another size on a machine with caches."""
+
+    tiles: list[Whole]
+    footprint_words: Whole
+
+
 class TilesMachineDocument(TilesCostDocument):
     """Tiles on a machine, beside the best."""
 
@@ -376,7 +383,8 @@ class SweptTilesDocument(TypedDict):
 
 
 class TilingDocument(TypedDict):
-    """Tiles of a product: tile --json. executed null: too many iterations."""
+    """Tiles of a product: tile --json. executed null: too many iterations. best_by: the tried tiles
+    of the least time, and of the fewest reads of each memory."""
 
     schema: Literal["hwsim.tiling/1"]
     m: Whole
@@ -390,6 +398,8 @@ class TilingDocument(TypedDict):
     dram_words: Whole
     machine: NotRequired[TilesMachineDocument]
     sweep: NotRequired[list[SweptTilesDocument]]
+    tried: NotRequired[list[TriedTilesDocument]]
+    best_by: NotRequired[dict[str, list[Whole]]]
 
 
 # -- counts, errors, caches ------------------------------------------------------------------------
