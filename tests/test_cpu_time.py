@@ -233,7 +233,7 @@ def test_register_tiles_by_name() -> None:
         (["--array", "B=ld:" + "9" * 5000], "expected a number of words"),
         (["-d", "register-tiled:kc=" + "1" * 5000], "expected a number of words"),
         (["-d", "register-tiled:kc=6,kc=7"], "kc is given twice"),
-        (["-d", "register-tiled:packed=maybe"], "packed=maybe; expected yes or no"),
+        (["-d", "register-tiled:packed=maybe"], "packed=maybe; expected yes, run or no"),
         (["-d", "loops:order=imk"], "names a loop twice"),
         (["-d", "loops:order=ijk,lanes=4"], "lanes without a loop"),
         (["-d", "register-tiled", "--array", "B=n,k"], "packs B, however it lies"),

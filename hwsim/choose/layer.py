@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwsim.choose.kernels import in_best_layout
 from hwsim.choose.nests import Choice, best_nest_run
+from hwsim.choose.packing import with_packing
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
 from hwsim.count.reuse import achieved, reuse
@@ -68,6 +69,7 @@ def simulate_layer(
     dtype = _dtype(layer, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
     plan = in_best_layout(as_library_runs(asked, machine), layer, machine)
+    plan = with_packing(plan, machine, choice.dataflow)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)

@@ -81,16 +81,9 @@ def command(
     )
 
     check_outputs(json_to)
+    _check(machine, memory, sweep, search, out)
     if out is not None:
-        if not sweep:
-            raise HwsimError(
-                "--out without --sweep; expected --sweep, whose table and plot it writes"
-            )
         check_folder(out, force)
-    if memory is not None and machine is None:
-        raise HwsimError(f"--memory {memory} without --machine")
-    if search and machine is None:
-        raise HwsimError("--search without --machine; expected a CPU or GPU to simulate tiles on")
     tiled = Tiled(m or n, n, k or n, *_tiles(tiles))
     loaded = load_machine(machine) if machine else None
     swept = sweep_tiles(tiled.m, tiled.n, tiled.k) if sweep else []
@@ -109,6 +102,18 @@ def command(
         write_folder(out, sweep_files(tiled, swept, loaded, memory), force)
         click.echo(f"wrote {out / 'sweep.svg'}", err=True)
     show(json_to, tiling_document(tiled, loaded, memory, swept, tried), "\n".join(words))
+
+
+def _check(
+    machine: str | None, memory: str | None, sweep: bool, search: bool, out: Path | None
+) -> None:
+    """Options that need another one. Raises HwsimError naming both."""
+    if out is not None and not sweep:
+        raise HwsimError("--out without --sweep; expected --sweep, whose table and plot it writes")
+    if memory is not None and machine is None:
+        raise HwsimError(f"--memory {memory} without --machine")
+    if search and machine is None:
+        raise HwsimError("--search without --machine; expected a CPU or GPU to simulate tiles on")
 
 
 def _tiles(text: str | None) -> tuple[int, int, int]:

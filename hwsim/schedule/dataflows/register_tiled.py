@@ -11,7 +11,8 @@ Panels are blocked for the caches:
 
     register-tiled:mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no
 
-packed: weights lie in panels as wide as the tile, made before inference.
+packed: weights lie in panels as wide as the tile, made before inference (yes), in every run, in a
+stage of its own (run: hwsim.choose.packing), or not at all (no).
 
 Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
 """
@@ -40,7 +41,8 @@ FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
 class Blocks:
     """Sizes in words, at most, as extents are cut evenly; 0 for what the rule takes.
 
-    mr, nr: the tile of sums; kc, mc, nc: blocks.
+    mr, nr: the tile of sums; kc, mc, nc: blocks. packed: do weights lie in panels? in_run: which
+    every run makes.
     """
 
     mr: int = 0
@@ -49,6 +51,7 @@ class Blocks:
     mc: int = 0
     nc: int = 0
     packed: bool = True
+    in_run: bool = False
 
 
 class RegisterTiled:
@@ -125,7 +128,7 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     kc = min(k * taps, stated.kc or max(1, first // 2 // (min(n, nr) * width)))
     deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
     mc = stated.mc or max(mr, second // 2 // (tile_size(deep, view.k) * taps * width))
-    return Blocks(mr, nr, kc, min(m, mc), min(n, stated.nc or n), stated.packed)
+    return Blocks(mr, nr, kc, min(m, mc), min(n, stated.nc or n), stated.packed, stated.in_run)
 
 
 def read_blocks(text: str) -> Blocks:
@@ -140,14 +143,14 @@ def read_blocks(text: str) -> Blocks:
         if key in found or (key == "packed" and packed):
             raise HwsimError(f"register-tiled: {key} is given twice; expected it once")
         if key == "packed":
-            if value not in ("yes", "no"):
-                raise HwsimError(f"register-tiled: packed={value}; expected yes or no")
+            if value not in ("yes", "no", "run"):
+                raise HwsimError(f"register-tiled: packed={value}; expected yes, run or no")
             packed = value
         elif not re.fullmatch(r"[1-9]\d{0,8}", value, re.ASCII):
             raise HwsimError(f"register-tiled: {key}={value}; expected a number of words")
         else:
             found[key] = int(value)
-    return Blocks(**found, packed=packed != "no")
+    return Blocks(**found, packed=packed != "no", in_run=packed == "run")
 
 
 def _at_least(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, int]:
