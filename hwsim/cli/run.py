@@ -12,6 +12,7 @@ from hwsim.cli.inputs import context_option, input_option, set_option
 from hwsim.cli.run_flags import Flags, check
 from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import print_text, progress_bar, user_errors
+from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
     from hwsim.describe.machine import Machine
@@ -254,6 +255,10 @@ def _machine(flags: Flags) -> Machine:
 
     assert flags.machine
     machine = load_machine(flags.machine, flags.settings)
+    if flags.misses and machine.management == "explicit":
+        raise HwsimError(
+            f"--misses on {machine.name}, which has no caches; expected a CPU or a GPU"
+        )
     return machine if flags.cores is None else with_cores(machine, flags.cores)
 
 
