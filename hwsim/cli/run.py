@@ -256,9 +256,7 @@ def _machine(flags: Flags) -> Machine:
     assert flags.machine
     machine = load_machine(flags.machine, flags.settings)
     if flags.misses and machine.management == "explicit":
-        raise HwsimError(
-            f"--misses on {machine.name}, which has no caches; expected a CPU or a GPU"
-        )
+        raise HwsimError(f"{machine.name} has no caches; expected a CPU or a GPU for --misses")
     return machine if flags.cores is None else with_cores(machine, flags.cores)
 
 

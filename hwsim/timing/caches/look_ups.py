@@ -33,6 +33,9 @@ BESIDE, LINES_BESIDE = 16, 17
 # what the levels below are asked is kept in order, 0 where it is not, and the first of these levels
 # (hwsim.timing.caches.warping)
 REPEATS, EVENTS, DEPTH = 18, 19, 20
+# there: how many are kept, how many there is room for, was there one more? then line * 2 + is it
+# written back?, and the tensor
+USED, ROOM, OVERFLOWED, FIRST_EVENT = 0, 1, 2, 3
 NEITHER, INCLUSIVE, EXCLUSIVE = 0, 1, 2
 SHARED_BY_ALL = 62
 # crowds[copy of the first level]: its misses so far; how often a set was filled again after so many

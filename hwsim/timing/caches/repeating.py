@@ -1,4 +1,4 @@
-"""Which of a nest's loops may repeat themselves in the first cache, and how soon.
+"""Which of a nest's loops may repeat themselves in the nearest caches, and how soon.
 
 See hwsim.timing.caches.warping for why iterations of such a loop need not all be looked up.
 """
@@ -14,17 +14,19 @@ from hwsim.ir.nest import Loop, Nest
 from hwsim.timing.caches.look_ups import (
     DEPTH,
     EVENTS,
+    FIRST_EVENT,
     LAST_MISS,
     LINES_BESIDE,
     PLAIN,
     POLICY,
+    ROOM,
     SETS,
     WAYS,
     Ints,
 )
 from hwsim.timing.caches.sets import Caches
 from hwsim.timing.caches.tables import BLOCK, BLOCK_STRIDE, FAST, SIZE, STRIDE, TERMS, WIDTH
-from hwsim.timing.caches.warping import FIRST_EVENT, ROOM, Warps, no_warps, warps
+from hwsim.timing.caches.warping import Warps, no_warps, warps
 
 FEWEST_STEPS = 2048  # of an iteration, for a comparison to cost little beside it
 WORDS_A_STEP = 2  # of the compared levels' state, for each of its steps
@@ -122,8 +124,7 @@ def _bytes_moved(
 def with_events(state: Caches, depth: int) -> Caches:
     """The caches with room behind them for what the levels from `depth` on are asked."""
     end = len(state.tags)
-    room = np.empty(FIRST_EVENT + 2 * MOST_EVENTS, state.tags.dtype)
-    room[:FIRST_EVENT] = 0
+    room = np.zeros(FIRST_EVENT + 2 * MOST_EVENTS, state.tags.dtype)
     room[ROOM] = MOST_EVENTS
     levels = state.levels.copy()
     levels[0, EVENTS], levels[0, DEPTH] = end, depth

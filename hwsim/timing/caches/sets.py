@@ -20,17 +20,21 @@ from hwsim.timing.caches.look_ups import (
     EVENTS,
     FAR,
     FETCH,
+    FIRST_EVENT,
     FOUND,
     IS_POWER,
     LAST_MISS,
     LINES_BESIDE,
     MISSES,
     OFFSET,
+    OVERFLOWED,
     PLAIN,
     READS,
     REPEATS,
+    ROOM,
     SETS,
     SHARING,
+    USED,
     WAYS,
     WORDS,
     WRITEBACKS,
@@ -64,12 +68,13 @@ class Caches(NamedTuple):
 @inline
 def _keep_event(tags: Any, events: int, asked: int, tensor: int) -> None:
     """Add to what the levels below are asked, see hwsim.timing.caches.warping."""
-    used = tags[events]
-    if used == tags[events + 1]:
-        tags[events + 2] = 1
+    used = tags[events + USED]
+    if used == tags[events + ROOM]:
+        tags[events + OVERFLOWED] = 1
         return
-    tags[events + 3 + 2 * used], tags[events + 4 + 2 * used] = asked, tensor
-    tags[events] = used + 1
+    place = events + FIRST_EVENT + 2 * used
+    tags[place], tags[place + 1] = asked, tensor
+    tags[events + USED] = used + 1
 
 
 @jit
@@ -128,7 +133,7 @@ def touch(
             kind = asked(tags, levels, np.int64(0), slot, line)
         victim = look_up_in(levels, np.int64(0), slot, tags, line, write)
         if victim != FOUND:
-            first_missed(
+            _first_missed(
                 tags,
                 levels,
                 starts,
@@ -150,7 +155,7 @@ def touch(
 
 
 @jit
-def first_missed(
+def _first_missed(
     tags: Any,
     levels: Any,
     starts: Any,

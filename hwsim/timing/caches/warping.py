@@ -25,9 +25,12 @@ import numpy as np
 from hwsim.timing.caches.look_ups import (
     DEPTH,
     EVENTS,
+    FIRST_EVENT,
     KINDS,
     OFFSET,
+    OVERFLOWED,
     SETS,
+    USED,
     WAYS,
     Ints,
     inline,
@@ -37,8 +40,6 @@ from hwsim.timing.caches.look_ups import (
 from hwsim.timing.caches.sets import ask, write_back
 from hwsim.timing.caches.tables import AXES, EXTENT, SHIFT, SIZE, TERMS
 
-# words before the events: how many there are, how many there is room for, was there one more?
-USED, ROOM, OVERFLOWED, FIRST_EVENT = 0, 1, 2, 3
 # memory[loop]: is there a state to compare with? events before it, the loop's place, steps, work
 # of three kinds, comparisons that failed in a row; iterations that were skipped in all
 KNOWN, EVENTS_BEFORE, PLACE, STEPS, WORK, FAILED, SKIPPED = 0, 1, 2, 3, 4, 7, 8
@@ -220,10 +221,9 @@ def warp(
     if row[KNOWN] and lo[loop] - row[PLACE] < period * tile:
         return 0
     left = (end - lo[loop]) // tile
-    if row[KNOWN] and left >= period:
+    if row[KNOWN] and left >= period and lo[loop] - row[PLACE] == period * tile:
         possible = _inside(known, loop, dim, tile, tensors, axes, unit, lo, hi, left)
         if possible >= period and _repeats(tags, levels, starts, known, loop):
-            row[FAILED] = 0
             times = possible // period
             _bring_forward(
                 tags,
@@ -241,7 +241,7 @@ def warp(
                 window,
                 slot,
             )
-            row[KNOWN] = 0
+            row[KNOWN] = row[FAILED] = 0
             row[SKIPPED] += times * period
             return int(times * period)
         row[FAILED] += 1
