@@ -88,6 +88,8 @@ def test_a_block_that_is_not_full_takes_as_long_and_more_work_takes_longer() -> 
 
     assert seconds(33) > 1.5 * seconds(32)
     assert seconds(1) == pytest.approx(seconds(32), rel=0.1)
+    small = [run(ConvLayer(80, 256, size, size, 32, 3, 3, pad=1)).cycles.total for size in (4, 8)]
+    assert small[0] == pytest.approx(small[1], rel=0.1)  # 2 x 2 and 4 x 4 of a block's 4 x 8 tiles
     assert seconds(32, c=128) > 1.7 * seconds(32)
     assert seconds(32, n=64) > 3 * seconds(32)
 

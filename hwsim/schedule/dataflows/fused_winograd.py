@@ -68,20 +68,24 @@ class FusedWinogradFlow:
 
 
 def tile_of(stage: Stage, kernel: FusedWinograd) -> dict[str, int]:
-    """Filters, images, rows and columns of tiles of a block, of the shape that needs the fewest.
+    """What there is of a block's filters, images, rows and columns of tiles, at most."""
+    extents, shape = stage.extents, shape_of(stage, kernel)
+    return {
+        "k": min(kernel.filters, extents["k"]),
+        **{dim: min(size, extents.get(dim, 1)) for dim, size in shape.items()},
+    }
+
+
+def shape_of(stage: Stage, kernel: FusedWinograd) -> dict[str, int]:
+    """Images, rows and columns of tiles of a block, of the shape that needs the fewest blocks.
 
     Tiles of more than 16 points are fewer, so that a block has as many sums.
     """
     extents, transformed = stage.extents, stage.transformed
     assert transformed is not None
     fewer = ceil(transformed.points / POINTS)
-    best = min(
-        (_cut(shape, fewer) for shape in kernel.shapes), key=lambda shape: _blocks(extents, shape)
-    )
-    return {
-        "k": min(kernel.filters, extents["k"]),
-        **{dim: min(size, extents.get(dim, 1)) for dim, size in best.items()},
-    }
+    shapes = [_cut(shape, fewer) for shape in kernel.shapes]
+    return min(shapes, key=lambda shape: _blocks(extents, shape))
 
 
 def _cut(shape: dict[str, int], fewer: int) -> dict[str, int]:

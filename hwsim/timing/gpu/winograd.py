@@ -22,7 +22,7 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Transformed
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
-from hwsim.schedule.dataflows.fused_winograd import tile_of
+from hwsim.schedule.dataflows.fused_winograd import shape_of, tile_of
 from hwsim.timing.gpu.kernel_time import Chip, slower_port
 
 WAITS = "waves of blocks"
@@ -64,8 +64,8 @@ def winograd_cycles(
     assert kernel is not None and transformed is not None
     family, clock = sm.library.families[kernel.like], machine.clock_hz
     tile, extents = tile_of(stage, kernel), stage.extents
+    tiles = prod(shape_of(stage, kernel).values())  # computed, be they there or not
     blocks = prod(ceil(extents[dim] / tile.get(dim, 1)) for dim in extents if dim != "c")
-    tiles = prod(size for dim, size in tile.items() if dim != "k")
     out_bytes = kernel.filters * tiles * transformed.outputs * stage.output.width
     block = Block(chip, kernel, family, transformed, tiles, extents["c"], out_bytes)
     whole, rest = divmod(blocks, sm.sms * resident)
