@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from hwsim.algorithms import lower
 from hwsim.choose import layer as chosen
 from hwsim.choose.kernels import choices
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer
+from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer, GemmLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.settings import read_settings
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import LayerResult
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.residency import Pass
+from hwsim.schedule.dataflows.shared_tiled import block_tiles
 from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.validate import run_check
@@ -173,6 +176,30 @@ def test_a_wave_is_as_wide_as_the_machine_says() -> None:
     assert (wide.sm.warp, narrow.sm.warp) == (64, 32)
     assert wide.sm.blocks_held(65, 16, 0, 1 << 30, 1 << 16)["threads"] == 2048 // 128
     assert narrow.sm.blocks_held(65, 16, 0, 1 << 30, 1 << 16)["threads"] == 1536 // 96
+
+
+@pytest.mark.parametrize("name", ["t4", "l4", "a100", "h100", "mi210", "mi300x"])
+def test_integers_run_on_tensor_cores_without_a_library_of_their_own(name: str) -> None:
+    """Groups of threads hold several fragments, so that no block has more threads than it may."""
+    machine = load_machine(name)
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    for m, n, k in ((1024, 1024, 512), (1023, 1025, 511)):
+        layer = GemmLayer(m, n, k, dtype="int8")
+        (stage,) = lower(layer, "direct").with_dtype("int8").stages
+        for tile in block_tiles(stage, sm, tensor_cores=True):
+            groups = ceil(tile.bm / tile.tm) * ceil(tile.bn / tile.tn)
+            assert groups * sm.tensor_threads <= 256
+        result = hwsim.simulate(layer, machine, "direct", dtype="int8")
+        assert result.utilization > 0.02
+
+
+@pytest.mark.parametrize("name", ["t4", "l4", "a100", "h100", "v100", "p100", "mi210", "mi300x"])
+def test_depthwise_layers_run_the_kernel_for_them(name: str) -> None:
+    """It reads what it needs itself, so that little shared memory does not rule it out."""
+    layer = ConvLayer(8, 32, 56, 56, 32, 3, 3, pad=1, groups=32, dtype="fp32")
+    (choice,) = choices([("l", layer, "implicit-gemm")], load_machine(name), "fp32", 1)
+    assert choice.kernels[0].kernel.family == "conv-grouped"
 
 
 def test_one_tap_cuts_no_row_short() -> None:

@@ -46,7 +46,8 @@ TILE_FORM = "a tile such as 128x64x32x4: M x N x K x stages"
 class Tile:
     """A block's outputs m x n, its step k in words, and what it holds.
 
-    stages: of operands in shared memory; threads: of a block; registers: of a thread.
+    stages: of operands that are loaded ahead; threads: of a block; registers: of a thread. shared:
+    do the operands wait in shared memory?
     """
 
     m: int
@@ -55,13 +56,14 @@ class Tile:
     stages: int
     threads: int
     registers: int
+    shared: bool = True
 
     def __str__(self) -> str:
         return f"{self.m}x{self.n}x{self.k}x{self.stages}"
 
     def shared_bytes(self, width: int) -> int:
         """Shared memory of a block whose operands are `width` bytes a word."""
-        return self.stages * (self.m + self.n) * self.k * width
+        return self.stages * (self.m + self.n) * self.k * width if self.shared else 0
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,9 @@ class Family:
     dtypes: of the operands. unit: what multiplies, tensor cores or CUDA cores. align: bytes that
     rows of the operands must be a multiple of. group: threads that hold sums together, groups of
     them in a block that multiply (0: all of its threads). most_m, most_n: outputs along m and n, at
-    most, that it takes (0: any). convolves: takes a convolution's windows as the rows of A, and
-    nothing else; channels_last: of maps whose channels lie side by side.
+    most, that it takes (0: any). shared: do operands pass through shared memory? convolves: takes a
+    convolution's windows as the rows of A, and nothing else; channels_last: of maps whose channels
+    lie side by side.
 
     efficiency: of the unit's peak, reached by the products alone. prologue: before a block's first
     step and behind its last one. epilogue: what its results leave at. latency: of a step's loads,
@@ -140,6 +143,7 @@ class Family:
     groups: int = count(default=0, least=0)
     most_m: int = count(default=0, least=0)
     most_n: int = count(default=0, least=0)
+    shared: bool = True
     convolves: bool = False
     channels_last: bool = False
     issue: Duration = quantity("duration", default=Duration(1.0, True))
@@ -170,7 +174,8 @@ class Family:
         if not match:
             raise HwsimError(f"{shortened(repr(text))}; expected {TILE_FORM}")
         m, n, k, stages = (int(part or 1) for part in match.groups())
-        return Tile(m, n, k, stages, threads or self.threads, registers or self.registers)
+        threads, registers = threads or self.threads, registers or self.registers
+        return Tile(m, n, k, stages, threads, registers, self.shared)
 
     @property
     def from_shared(self) -> bool:

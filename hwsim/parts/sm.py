@@ -28,16 +28,16 @@ class StreamingMultiprocessor(Compute):
     the dtype.
 
     sparse: the N:M patterns of weights whose zeros the tensor cores skip. tensor_threads threads
-    together hold sums of up to tensor_rows x tensor_cols and multiply out of shared memory; an
-    instruction adds tensor_depth bytes of the reduction to each sum. launch is the time from one
-    kernel's end to the next one's end when both are empty; gap, to the next one's start (launch,
-    where it is not stated); captured, in place of gap between the kernels of a captured graph, as
-    which a network's layers run; l2_latency, shared_latency and barrier are what one step of a
-    blocked loop waits for when nothing else hides it. next_load, copy_operations: of a thread that
-    copies words to shared memory, from one load to the next, and instructions a word.
-    working_registers: of a compiled thread, for addresses, counters and staging. kernels: the
-    library (hwsim.describe.kernels) whose kernels multiply matrices. row_kernels: the one
-    (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
+    together issue an instruction on tensor_rows x tensor_cols sums, of which they may hold several,
+    and multiply out of shared memory; it adds tensor_depth bytes of the reduction to each sum.
+    launch is the time from one kernel's end to the next one's end when both are empty; gap, to the
+    next one's start (launch, where it is not stated); captured, in place of gap between the kernels
+    of a captured graph, as which a network's layers run; l2_latency, shared_latency and barrier are
+    what one step of a blocked loop waits for when nothing else hides it. next_load,
+    copy_operations: of a thread that copies words to shared memory, from one load to the next, and
+    instructions a word. working_registers: of a compiled thread, for addresses, counters and
+    staging. kernels: the library (hwsim.describe.kernels) whose kernels multiply matrices.
+    row_kernels: the one (hwsim.describe.row_kernels) of softmax and norms. map_kernels: the one
     (hwsim.describe.map_kernels) of pooling and elementwise operators. warp: threads that run
     together. reserved_shared: bytes of shared memory that the system keeps of every block.
     core_warps, tensor_warps: {warps on an SM: the share of the peak that they reach}.

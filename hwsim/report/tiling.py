@@ -240,7 +240,11 @@ def tried_text(tried: Tried) -> str:
         f"tiles of other sizes, simulated{_on(machine)}; fits: into {tried.memory}, else words are "
         f"loaded one by one; a star: the least of its column. {_units(machine, tried.levels)}"
     )
-    notes = list(dict.fromkeys(run for _, run in tried.runs if isinstance(run, str)))
+    notes = [
+        f"{tiled.v1},{tiled.v2},{tiled.v3}: {run}"
+        for tiled, run in tried.runs
+        if isinstance(run, str)
+    ]
     lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
     return "\n".join(["", *lines, "", text_table(head, rows, left=1)])
 

@@ -64,6 +64,8 @@ TENSOR_SHAPES = (
     (64, 32),
     (64, 16),
 )
+# of a block on tensor cores, where groups can hold so much: the largest of CUTLASS
+BLOCK_THREADS = 256
 TENSOR_SLICE = 64  # bytes of k a step: one shared-memory row of 16-byte chunks, times four
 
 
@@ -72,15 +74,26 @@ def block_tiles(
 ) -> tuple[BlockTile, ...]:
     """The tiles to choose from.
 
-    They are squares of sums a thread, or what groups of threads hold for the tensor cores.
+    They are squares of sums a thread, or what groups of threads hold for the tensor cores: as many
+    fragments, about as tall as wide, as leave a block BLOCK_THREADS.
     """
     if not tensor_cores:
         return TILES
     depth = max(8, TENSOR_SLICE // stage.output.width)
-    return tuple(
-        BlockTile(bm, bn, depth, min(bm, sm.tensor_rows), min(bn, sm.tensor_cols))
-        for bm, bn in TENSOR_SHAPES
-    )
+    return tuple(BlockTile(bm, bn, depth, *_fragments(bm, bn, sm)) for bm, bn in TENSOR_SHAPES)
+
+
+def _fragments(bm: int, bn: int, sm: StreamingMultiprocessor) -> tuple[int, int]:
+    """Rows and columns of sums that a group of threads holds of a block's bm x bn."""
+    tm, tn = min(bm, sm.tensor_rows), min(bn, sm.tensor_cols)
+    while ceil(bm / tm) * ceil(bn / tn) * sm.tensor_threads > BLOCK_THREADS:
+        if tm >= bm and tn >= bn:
+            break
+        if tn >= bn or (tm < bm and tm <= tn):
+            tm = min(bm, 2 * tm)
+        else:
+            tn = min(bn, 2 * tn)
+    return tm, tn
 
 
 class SharedTiled:

@@ -109,8 +109,9 @@ class Room:
         too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
         if too_large or tile.m * tile.n * SUM_BYTES > self.register_bytes:
             return 0
-        by_shared = self.shared_bytes // (shared + self.reserved_shared)
-        return min(self.holding(tile.threads, tile.registers), by_shared)
+        holding = self.holding(tile.threads, tile.registers)
+        taken = shared + self.reserved_shared
+        return min(holding, self.shared_bytes // taken) if taken else holding
 
 
 @dataclass(frozen=True)
