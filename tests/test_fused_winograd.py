@@ -99,6 +99,8 @@ def test_a_library_without_the_kernel_runs_the_stages_apart_and_says_so() -> Non
     result, plain = run(layer, "h100"), run(layer, "h100", "winograd-f2")
     assert result.cycles.total == plain.cycles.total
     assert any("not fused on h100" in note.text for note in result.notes)
+    larger = run(layer, "v100", "winograd-f4-fused")  # cuDNN's kernel is F(2 x 2, 3 x 3)
+    assert larger.cycles.total == run(layer, "v100", "winograd-f4").cycles.total
     strided = ConvLayer(2, 32, 28, 28, 32, 3, 3, stride=2, pad=1)
     assert any("not fused on v100" in note.text for note in run(strided).notes)
 

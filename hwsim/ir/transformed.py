@@ -15,13 +15,15 @@ from hwsim.ir.stage import Operations, Plan, Stage, Transformed
 from hwsim.ir.tensor import Axis, Tensor
 
 FUSED = "winograd"
+POINTS = 16  # of F(2 x 2, 3 x 3), the one tile that libraries have the kernel for
 DIMS = {"g", "n", "y", "x", "k", "c"}  # of a layer whose taps and outputs are not cut into phases
 
 
 def in_one_stage(plan: Plan, filters: int) -> Plan | None:
     """The plan with all but the filters' transform as one stage, for blocks of so many filters.
 
-    None where it is not a transform of maps, products of one phase and their inverse.
+    None where it is not a transform of maps, products of one phase and their inverse, or not of
+    16 points.
     """
     online = [stage for stage in plan.stages if not stage.offline]
     if len(online) != 3 or online[1].view is None or len(online[0].inputs) != 1:
@@ -29,7 +31,7 @@ def in_one_stage(plan: Plan, filters: int) -> Plan | None:
     forward, products, inverse = online
     points = products.tensors[0].axes[0].dims
     dims = {dim for dim, _ in products.bounds} - set(points)
-    if len(points) != 1 or not dims <= DIMS:
+    if len(points) != 1 or not dims <= DIMS or products.extents[points[0]] != POINTS:
         return None
     number = products.extents[points[0]]
     rows, columns = inverse.output.axes[-2:]

@@ -22,7 +22,6 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
 CHANNELS = 8  # at a time in shared memory: Lavin and Gray 2016, section 5.1
-POINTS = 16  # of F(2 x 2, 3 x 3), for which a library states its block
 
 
 class FusedWinogradFlow:
@@ -77,24 +76,9 @@ def tile_of(stage: Stage, kernel: FusedWinograd) -> dict[str, int]:
 
 
 def shape_of(stage: Stage, kernel: FusedWinograd) -> dict[str, int]:
-    """Images, rows and columns of tiles of a block, of the shape that needs the fewest blocks.
-
-    Tiles of more than 16 points are fewer, so that a block has as many sums.
-    """
-    extents, transformed = stage.extents, stage.transformed
-    assert transformed is not None
-    fewer = ceil(transformed.points / POINTS)
-    shapes = [_cut(shape, fewer) for shape in kernel.shapes]
-    return min(shapes, key=lambda shape: _blocks(extents, shape))
-
-
-def _cut(shape: dict[str, int], fewer: int) -> dict[str, int]:
-    """The shape with so many times fewer tiles, or fewer still: its longest side is halved."""
-    left = prod(shape.values()) / fewer
-    while prod(shape.values()) > max(1, left):
-        longest = max(shape, key=lambda dim: shape[dim])
-        shape = {**shape, longest: shape[longest] // 2}
-    return shape
+    """Images, rows and columns of tiles of a block, of the shape that needs the fewest blocks."""
+    extents = stage.extents
+    return min(kernel.shapes, key=lambda shape: _blocks(extents, shape))
 
 
 def _blocks(extents: Mapping[str, int], shape: dict[str, int]) -> int:
