@@ -102,10 +102,7 @@ def main() -> None:
             rows[f"{order} 256, hwsim's program"] = program(256, order)
             rows[f"{order} 256, hwsim's nest"] = nest(256, order)
         rows["ikj 1024 in tiles of 32, cachegrind"] = cachegrind(built, 1024, "ikj", 32)
-    for name in (
-        "xeon-8380",
-        "epyc-7763",
-    ):  # whose steps repeat and are skipped; which has an exclusive L3
+    for name in ("xeon-8380", "epyc-7763"):  # with plain caches, and with an exclusive L3
         rows[f"ikj 1024 in tiles of 32, hwsim's nest on {name}"] = nest(1024, "ikj", 32, name)
     machine = hwsim.load_machine("epyc-7763")
     seconds = cpu_seconds(lambda: hwsim.simulate("vgg16", machine, "direct"), 2)

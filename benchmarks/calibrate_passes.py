@@ -4,9 +4,8 @@
 
 Least squares of log(model / measured) over the cold times of reference/h100_rows.json,
 h100_maps.json or h100_windows.json, large errors counted less, one constant after another until
-none moves; then with
-every fifth row left out in turn. Print them and put them into kernels/pytorch-rows.yaml or
-pytorch-maps.yaml by hand.
+none moves; then with every fifth row left out in turn. Print them and put them into
+kernels/pytorch-rows.yaml or pytorch-maps.yaml by hand.
 """
 
 import json

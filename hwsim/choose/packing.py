@@ -20,9 +20,9 @@ def with_packing(plan: Plan, machine: Machine, dataflow: str | None) -> Plan:
     Raises HwsimError for sizes that the registers do not hold.
     """
     name, _, sizes = (dataflow or "").partition(":")
-    if name != RegisterTiled.name or not sizes or not read_blocks(sizes).in_run:
+    blocks = read_blocks(sizes) if name == RegisterTiled.name and sizes else None
+    if blocks is None or not blocks.in_run:
         return plan
-    blocks = read_blocks(sizes)
     stages: list[Stage] = []
     made: list[str] = []
     for stage in plan.stages:

@@ -3,8 +3,9 @@
 The rows are not shipped; a JSON file of them is read by --data: {"rows": [{"device", "precision",
 "op", "us", ...}]}, where a "gemm" has M, N, K and a "conv" W, H, C, N, K, R, S, pad_w, pad_h,
 stride_w, stride_h and "algo". Of GPUs the rows in fp32 are scored, and those whose 16-bit words
-meet in tensor cores. The maps of these are taken to lie channels last, which the data does not say:
-copies to and fro would make 30 of V100's 47 take 1.3 times as long as was measured and more. A
+meet in tensor cores. Two things about these the data does not say, and its times tell. Maps lie
+channels last: copies to and fro would make 32 of V100's 47 take 1.3 times as long as was measured
+and more. Products are padded to eights: those of odd sizes take no longer than even ones. A
 Raspberry Pi's convolutions take 14 cycles a product, as plain loops do, and are run as such on one
 core.
 """
@@ -36,7 +37,7 @@ ALGORITHMS = {
     "WINOGRAD_NONFUSED": "winograd-f4",
     "WINOGRAD": "winograd-f2-fused",
 }
-PADDED_TO = 8  # its gemm_bench pads products of 16-bit words, so that tensor cores take them
+PADDED_TO = 8  # words of 16 bits: tensor cores' loads of 16 bytes
 FLOAT = "Float"
 MIXED = "16 bit inputs, 16 bit multiplication, 32 bit addition"
 DTYPES = {FLOAT: "fp32", MIXED: "fp16"}

@@ -597,7 +597,7 @@ def _skip(
 
     Returns whether these were all, so that the loops are at the end of the last one.
     """
-    tags, levels, starts, line_shift, crowds = caches
+    tags, levels, starts, _, _ = caches
     tensors, axes, _ = accesses
     dim, tile, parent = loops[loop, DIM], loops[loop, TILE], loops[loop, PARENT]
     end = unit[dim, 1] if parent < 0 else hi[parent]
@@ -605,8 +605,6 @@ def _skip(
         tags,
         levels,
         starts,
-        crowds,
-        line_shift,
         warps,
         loop,
         dim,

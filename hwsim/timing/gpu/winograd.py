@@ -6,7 +6,8 @@
 
 The constants are those of the library's implicit GEMM on CUDA cores (kernels/): its efficiency,
 prologue and epilogue. Blocks go to SMs in waves; a block that is not full takes as long as one that
-is. Nothing here is fitted to times of Winograd.
+is. No constant is fitted to times of Winograd, but that an SM holds one block was told from some
+(kernels/nvidia-volta.yaml).
 """
 
 from __future__ import annotations
