@@ -220,3 +220,14 @@ def test_a_search_needs_caches(words: list[str], message: str) -> None:
     result = CliRunner().invoke(main, ["tile", "--n", "64", *words])
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
+
+
+def test_a_search_of_what_is_too_large_says_so_of_every_tile() -> None:
+    words = ["tile", "--n", "20000", "--machine", "cortex-a76", "--search"]
+    result = CliRunner().invoke(main, [*words, "--json", "-"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["best_by"] == {}
+    assert all(row["simulated"] is None and row["note"] for row in document["tried"])
+    text = CliRunner().invoke(main, words).output
+    assert text.count("not simulated, as it takes") >= len(document["tried"])

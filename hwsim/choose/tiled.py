@@ -12,12 +12,16 @@ It tells what every memory serves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from hwsim.algorithms import lower
 from hwsim.choose.layer import simulate_layer
-from hwsim.count.tiling import Tiled
+from hwsim.count.tiling import Tiled, best_tiles
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import DTYPE_BYTES
+from hwsim.describe.units import DTYPE_BYTES, si
+from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, tiles
@@ -25,6 +29,7 @@ from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import LayerResult
 
 MOST_THREADS = 256
+MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seconds
 NAMES = ("A", "B", "C")
 
 
@@ -53,7 +58,113 @@ def fits_registers(tiled: Tiled, machine: Machine) -> bool:
     )
 
 
-def other_sizes(tiled: Tiled) -> list[Tiled]:
+def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
+    """(memory, bytes) that tiles must fit: the named one, else the largest explicit memory on chip.
+
+    Raises UnknownName, or HwsimError for a cache, which nobody can place tiles in.
+    """
+    explicit = {
+        part: memory for part, memory in machine.memories.items() if memory.management == "explicit"
+    }
+    if name is None:
+        chosen = max(explicit, key=lambda part: explicit[part].capacity)
+        return chosen, explicit[chosen].capacity
+    if name not in machine.memories:
+        raise UnknownName(f"memory of {machine.name}", name, explicit)
+    if name not in explicit:
+        raise HwsimError(
+            f"{machine.name}: {name} is {machine.memories[name].management}; expected one of "
+            f"{', '.join(explicit)}"
+        )
+    return name, explicit[name].capacity
+
+
+def memories_of(machine: Machine) -> list[str]:
+    """Its memories from the nearest to DRAM, registers left out."""
+    chain = machine.chain("activation")[::-1]
+    return [part for part in chain if machine.memories[part].kind != "registers"]
+
+
+def simulated(tiled: Tiled, machine: Machine) -> LayerResult | str:
+    """The tiles run on the machine, or why they are not."""
+    steps = (
+        tiled.m * tiled.n * tiled.k
+        if machine.management == "mixed" or not fits_registers(tiled, machine)
+        else (tiled.m * tiled.n * tiled.k // (tiled.v1 * tiled.v2 * tiled.v3))
+    )
+    most = MOST_STEPS if machine.management == "implicit" else MOST_STEPS_OF_BLOCKS
+    if steps > most:
+        return f"not simulated, as it takes {si(steps)} steps and {si(most)} are the most"
+    try:
+        return run_tiled(tiled, machine)
+    except HwsimError as error:
+        return f"not simulated: {error}"
+
+
+def reads_of(run: LayerResult, level: str) -> int:
+    """Words or lines that a memory was read for."""
+    (stage,) = run.online
+    return sum(access.reads for access in stage.accesses.get(level, {}).values())
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Tiles of several sizes, simulated on a machine with caches.
+
+    memory, words: what tiles may fit, and its words. levels: the memories behind it to DRAM.
+    """
+
+    machine: Machine
+    memory: str
+    words: int
+    levels: list[str]
+    runs: list[tuple[Tiled, LayerResult | str]]
+
+    @property
+    def columns(self) -> list[str]:
+        """What tiles are compared by."""
+        return [*self.levels[1:], "time"]
+
+    def best_by(self) -> dict[str, Tiled]:
+        """The tiles of the least time, and of the fewest reads of each memory but the nearest."""
+        done = [(tiled, run) for tiled, run in self.runs if not isinstance(run, str)]
+        values = [self.values(run) for _, run in done]
+        columns = dict(zip(self.columns, zip(*values, strict=True), strict=bool(done)))
+        return {name: done[column.index(min(column))][0] for name, column in columns.items()}
+
+    def values(self, run: LayerResult) -> list[float]:
+        """Of a run, by columns."""
+        return [*(float(reads_of(run, level)) for level in self.levels[1:]), run.seconds]
+
+
+def try_sizes(
+    tiled: Tiled,
+    machine: Machine,
+    memory: str | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tried:
+    """These tiles, the best by the formula, and tiles of other sizes on a machine with caches.
+
+    progress(done, total) is called after each. Raises HwsimError for a machine without caches.
+    """
+    if machine.management == "explicit":
+        raise HwsimError(
+            f"--search on {machine.name}, which has no caches; expected a CPU or a GPU, or --sweep"
+        )
+    level, capacity = memory_for(machine, memory)
+    words = capacity // DTYPE_BYTES[machine.dtype]
+    best = best_tiles(tiled.m, tiled.n, tiled.k, words)
+    sizes = list(dict.fromkeys([tiled, best, *_other_sizes(tiled)]))
+    runs = []
+    for done, size in enumerate(sorted(sizes, key=lambda each: each.footprint), 1):
+        runs.append((size, simulated(size, machine)))
+        if progress is not None:
+            progress(done, len(sizes))
+    levels = [part for part in memories_of(machine) if part != level]
+    return Tried(machine, level, words, levels, runs)
+
+
+def _other_sizes(tiled: Tiled) -> list[Tiled]:
     """Tiles as deep as they are tall and wide, of 4, 8, 16 ... up to the whole product."""
     most, size, found = max(tiled.m, tiled.n, tiled.k), 4, []
     while size < 2 * most:

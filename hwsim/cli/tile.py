@@ -68,6 +68,7 @@ def command(
     hwsim tile --n 1024 --tiles 32,32,8 --machine tpu-v1 --sweep --out sweep
     hwsim tile --n 256 --machine cortex-a76 --search
     """
+    from hwsim.choose.tiled import try_sizes
     from hwsim.count.tiling import Tiled, sweep as sweep_tiles
     from hwsim.describe.machine import load_machine
     from hwsim.report.files import check_folder, write_folder
@@ -76,9 +77,8 @@ def command(
         sweep_text,
         tiling_document,
         tiling_text,
-        tried_text,
-        try_sizes,
     )
+    from hwsim.report.tried_tiles import tried_text
 
     check_outputs(json_to)
     _check(machine, memory, sweep, search, out)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import log
 from typing import Final, cast
 
-from hwsim.choose.tiled import fits_registers, other_sizes, run_tiled
+from hwsim.choose.tiled import Tried, memories_of, memory_for, reads_of, simulated
 from hwsim.count.tiling import MOST_EXECUTED, Tiled, best_tiles, pareto
 from hwsim.describe.machine import Machine, Memory
 from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
-from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.cache import Cache
 from hwsim.parts.dram import Dram
 from hwsim.report.text_table import WIDTH, text_table
@@ -24,7 +22,6 @@ from hwsim.results.schemas import ServedDocument, TilesCostDocument, TilingDocum
 SCHEMA: Final = "hwsim.tiling/1"
 MOST_ROWS = 24
 ACROSS, DOWN = 66, 18  # characters of the picture
-MOST_STEPS, MOST_STEPS_OF_BLOCKS = 150_000_000, 10**11  # simulated in some seconds
 
 
 def tiling_text(tiled: Tiled, outside: str = "DRAM accesses") -> str:
@@ -100,27 +97,6 @@ def _why(tiled: Tiled) -> list[str]:
     return [piece for line in lines for piece in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
 
 
-def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
-    """(memory, bytes) that tiles must fit: the named one, else the largest explicit memory on chip.
-
-    Raises UnknownName, or HwsimError for a cache, which nobody can place tiles in.
-    """
-    explicit = {
-        part: memory for part, memory in machine.memories.items() if memory.management == "explicit"
-    }
-    if name is None:
-        chosen = max(explicit, key=lambda part: explicit[part].capacity)
-        return chosen, explicit[chosen].capacity
-    if name not in machine.memories:
-        raise UnknownName(f"memory of {machine.name}", name, explicit)
-    if name not in explicit:
-        raise HwsimError(
-            f"{machine.name}: {name} is {machine.memories[name].management}; expected one of "
-            f"{', '.join(explicit)}"
-        )
-    return name, explicit[name].capacity
-
-
 def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
     """The tiles on a machine, beside the best that fit the memory.
 
@@ -136,8 +112,8 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         rows = [_machine_row(name, tiles, machine, level, words) for name, tiles in pairs]
         head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
         return "\n".join(["", f"{title}:", "", text_table(head, rows)])
-    runs = [(name, tiles, _simulated(tiles, machine)) for name, tiles in pairs]
-    levels = _memories(machine)
+    runs = [(name, tiles, simulated(tiles, machine)) for name, tiles in pairs]
+    levels = memories_of(machine)
     head = ["tiles", "v1,v2,v3", level, "words in", *levels, "time"]
     rows = [
         [
@@ -145,14 +121,14 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
             f"{tiles.v1},{tiles.v2},{tiles.v3}",
             _share(tiles, words),
             si(sum(tiles.loads)),
-            *_served(run, levels),
+            *served(run, levels),
         ]
         for name, tiles, run in runs
     ]
     notes = [f"{name}: {run}" for name, _, run in runs if isinstance(run, str)]
     what = (
         f"words in: loads of A and B by the formula; then what each memory serves, "
-        f"simulated{_on(machine)}: {_units(machine, levels)}"
+        f"simulated{cores_text(machine)}: {units_text(machine, levels)}"
     )
     lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
     parts = ["", f"{title}:", "", text_table(head, rows), "", *lines]
@@ -162,106 +138,6 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         parts += ["", "lines that each cache missed, by array:", ""]
         parts += [text_table(["tiles", "array", *caches], missed)]
     return "\n".join(parts)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """Tiles of several sizes, simulated on a machine with caches.
-
-    memory, words: what tiles may fit, and its words. levels: the memories behind it to DRAM.
-    """
-
-    machine: Machine
-    memory: str
-    words: int
-    levels: list[str]
-    runs: list[tuple[Tiled, LayerResult | str]]
-
-    def best_by(self) -> dict[str, Tiled]:
-        """The tiles of the least time, and of the fewest reads of each memory but the nearest."""
-        done = [(tiled, run) for tiled, run in self.runs if not isinstance(run, str)]
-        values = [_values(run, self.levels[1:]) for _, run in done]
-        return {
-            name: done[column.index(min(column))][0]
-            for name, column in zip(
-                (*self.levels[1:], "time"), zip(*values, strict=True), strict=False
-            )
-        }
-
-
-def try_sizes(
-    tiled: Tiled,
-    machine: Machine,
-    memory: str | None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tried:
-    """These tiles, the best by the formula, and tiles of other sizes on a machine with caches.
-
-    progress(done, total) is called after each. Raises HwsimError for a machine without caches.
-    """
-    if machine.management == "explicit":
-        raise HwsimError(
-            f"--search on {machine.name}, which has no caches; expected a CPU or a GPU, or --sweep"
-        )
-    level, capacity = memory_for(machine, memory)
-    words = capacity // DTYPE_BYTES[machine.dtype]
-    best = best_tiles(tiled.m, tiled.n, tiled.k, words)
-    sizes = list(dict.fromkeys([tiled, best, *other_sizes(tiled)]))
-    runs = []
-    for done, size in enumerate(sorted(sizes, key=lambda each: each.footprint), 1):
-        runs.append((size, _simulated(size, machine)))
-        if progress is not None:
-            progress(done, len(sizes))
-    levels = [part for part in _memories(machine) if part != level]
-    return Tried(machine, level, words, levels, runs)
-
-
-def tried_text(tried: Tried) -> str:
-    """A row for each size; what is the least of its column, but not in all rows, has a star."""
-    machine, names = tried.machine, (*tried.levels[1:], "time")
-    values = [_values(run, tried.levels[1:]) for _, run in tried.runs if not isinstance(run, str)]
-    least = [min(column) if len(set(column)) > 1 else -1.0 for column in zip(*values, strict=True)]
-    rows = []
-    for tiled, run in tried.runs:
-        nearest, *texts = _served(run, tried.levels)
-        own = [-2.0] * len(names) if isinstance(run, str) else _values(run, tried.levels[1:])
-        stars = ["*" if value == best else "" for value, best in zip(own, least, strict=True)]
-        rows.append(
-            [
-                f"{tiled.v1},{tiled.v2},{tiled.v3}",
-                "yes" if tiled.footprint <= tried.words else "no",
-                si(sum(tiled.loads)),
-                nearest,
-                *(text + star for text, star in zip(texts, stars, strict=True)),
-            ]
-        )
-    head = ["v1,v2,v3", "fits", "words in", tried.levels[0], *names]
-    what = (
-        f"tiles of other sizes, simulated{_on(machine)}; fits: into {tried.memory}, else words are "
-        f"loaded one by one; a star: the least of its column. {_units(machine, tried.levels)}"
-    )
-    notes = [
-        f"{tiled.v1},{tiled.v2},{tiled.v3}: {run}"
-        for tiled, run in tried.runs
-        if isinstance(run, str)
-    ]
-    lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
-    return "\n".join(["", *lines, "", text_table(head, rows, left=1)])
-
-
-def _values(run: LayerResult, levels: list[str]) -> list[float]:
-    return [*(float(_reads(run, level)) for level in levels), run.seconds]
-
-
-def _memories(machine: Machine) -> list[str]:
-    """Its memories from the nearest to DRAM, registers left out."""
-    chain = machine.chain("activation")[::-1]
-    return [part for part in chain if machine.memories[part].kind != "registers"]
-
-
-def _reads(run: LayerResult, level: str) -> int:
-    (stage,) = run.online
-    return sum(access.reads for access in stage.accesses.get(level, {}).values())
 
 
 def _missed(runs: list[tuple[str, Tiled, LayerResult | str]], levels: list[str]) -> list[list[str]]:
@@ -277,33 +153,17 @@ def _missed(runs: list[tuple[str, Tiled, LayerResult | str]], levels: list[str])
     return rows
 
 
-def _simulated(tiled: Tiled, machine: Machine) -> LayerResult | str:
-    """The tiles run on the machine, or why they are not."""
-    steps = (
-        tiled.m * tiled.n * tiled.k
-        if machine.management == "mixed" or not fits_registers(tiled, machine)
-        else (tiled.m * tiled.n * tiled.k // (tiled.v1 * tiled.v2 * tiled.v3))
-    )
-    most = MOST_STEPS if machine.management == "implicit" else MOST_STEPS_OF_BLOCKS
-    if steps > most:
-        return f"not simulated, as it takes {si(steps)} steps and {si(most)} are the most"
-    try:
-        return run_tiled(tiled, machine)
-    except HwsimError as error:
-        return f"not simulated: {error}"
-
-
-def _served(run: LayerResult | str, levels: list[str]) -> list[str]:
+def served(run: LayerResult | str, levels: list[str]) -> list[str]:
     if isinstance(run, str):
         return ["-" for _ in (*levels, "time")]
-    return [*(si(_reads(run, level)) for level in levels), seconds_text(run.seconds)]
+    return [*(si(reads_of(run, level)) for level in levels), seconds_text(run.seconds)]
 
 
-def _on(machine: Machine) -> str:
+def cores_text(machine: Machine) -> str:
     return " on one core" if machine.management == "implicit" else ""
 
 
-def _units(machine: Machine, levels: list[str]) -> str:
+def units_text(machine: Machine, levels: list[str]) -> str:
     """What a number of each memory counts."""
     lines = [part for level in levels if isinstance(part := machine.parts[level], Cache)]
     cached = [level for level in levels if machine.memories[level].management != "explicit"]
@@ -484,7 +344,7 @@ def _machine_document(tiled: Tiled, machine: Machine) -> TilesCostDocument:
     """
     if machine.management == "explicit":
         return cast(TilesCostDocument, {"dram_words": tiled.accesses, **cost(tiled, machine)})
-    return _run_document(tiled, _simulated(tiled, machine))
+    return _run_document(tiled, simulated(tiled, machine))
 
 
 def _run_document(tiled: Tiled, run: LayerResult | str) -> TilesCostDocument:
