@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hwsim.schedule.mapper.groups import Group, keeps
 from hwsim.schedule.mapper.model import Model
+from hwsim.schedule.mapper.space import Skeleton
 from hwsim.schedule.mapper.tables import Floats
 
 
@@ -25,10 +26,10 @@ class Extremes:
     spread_open: npt.NDArray[np.bool_]
 
 
-def extremes_of(model: Model, running: tuple[str, str, str]) -> Extremes:
+def extremes_of(model: Model, skeleton: Skeleton) -> Extremes:
     """Extremes of all groups' factors under one choice of running loops."""
-    groups = model.groups
-    kept = flags_of([keeps(group, model.space, running) for group in groups])
+    groups, running, still = model.groups, skeleton.running, skeleton.still
+    kept = flags_of([keeps(group, model.space, running, still) for group in groups])
     parts = [
         _by_spread(group, model.table(number), kept[number, : len(group.chains)])
         for number, group in enumerate(groups)

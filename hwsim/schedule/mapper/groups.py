@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.ir.transform import temporal_steps
-from hwsim.schedule.mapper.space import IDLE, Space, beside_of
+from hwsim.schedule.mapper.space import ARRAY, IDLE, OUTER, POINT, Space, beside_of
 from hwsim.schedule.mapper.tables import Floats, Ints, OwnLoop
 
 
@@ -101,7 +101,12 @@ def _useful(
     )
 
 
-def keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDArray[np.bool_]:
+def keeps(
+    group: Group,
+    space: Space,
+    running: tuple[str, str, str],
+    still: frozenset[tuple[str, str]] = frozenset(),
+) -> npt.NDArray[np.bool_]:
     """Candidates whose loops run where the skeleton says so, and idle where it says that.
 
     They run in a ragged last pass too.
@@ -127,6 +132,10 @@ def keeps(group: Group, space: Space, running: tuple[str, str, str]) -> npt.NDAr
             and dim not in beside_of(space.stage, running[1], space.dims)
         ):
             belongs &= ~(a < x)
+        tiles = {OUTER: (bound, x), ARRAY: (x, a), POINT: (group.chains[:, 4 * place + 2], 1)}
+        for tile, (around, own) in tiles.items():
+            if (dim, tile) in still:
+                belongs &= np.asarray(around == own)
     return belongs
 
 

@@ -56,6 +56,7 @@ from hwsim.schedule.mapper.tables import (
     own_slot,
     slot_count,
 )
+from hwsim.schedule.mapper.whole_sums import come_back, told_apart
 
 COLUMNS = {OUTER: 0, ARRAY: 1, CELL: 2, POINT: 3}
 
@@ -64,7 +65,7 @@ class Model:
     """The cost of every mapping of a space."""
 
     def __init__(self, space: Space) -> None:
-        self.space = space
+        self.space = space = told_apart(space)
         self.stage, self.machine = space.stage, space.machine
         self.groups = tuple(groups_of(space))
         self._where = {
@@ -547,24 +548,17 @@ class Model:
             if tensor.name in hold.tensors and self.machine.memories[hold.level].per == "chip"
         ][-1]
 
-    def width(self, skeleton: Skeleton, hold: Hold, tensor: Tensor) -> int:
+    def width(self, skeleton: Skeleton, hold: Hold, tensor: Tensor) -> float:
         """Bytes of a word at a level: an accumulator's where partial sums may come back."""
         if tensor.role != "output" or not self.stage.reduction:
             return tensor.width
         own = self.machine.memories[hold.level].word_bytes
         if own:
             return own
-        chain = [other for other in skeleton.holds if tensor.name in other.tensors]
-        inner = chain[chain.index(hold) + 1] if hold is not chain[-1] else None
-        cut = any(
-            slot.dim in self.stage.reduction and slot.tile != CELL and self._may_cut(slot)
-            for slot in skeleton.slots_above(inner)
-        )
         accumulator = self.machine.compute.accumulator_bytes
-        return max(accumulator, tensor.width) if cut else tensor.width
-
-    def _may_cut(self, slot: Slot) -> bool:
-        return slot.tile != OUTER or len(self.space.outer[slot.dim]) > 1
+        if accumulator <= tensor.width or not come_back(self.space, skeleton, hold):
+            return tensor.width
+        return accumulator
 
     def time_terms(self, skeleton: Skeleton) -> Terms:
         """Busy cycles of the multipliers, and the energy of arithmetic.

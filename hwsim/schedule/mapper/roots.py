@@ -26,7 +26,7 @@ from hwsim.schedule.mapper.kernels import (
 )
 from hwsim.schedule.mapper.model import Model
 from hwsim.schedule.mapper.rooms import first_holds, room_in
-from hwsim.schedule.mapper.space import Skeleton
+from hwsim.schedule.mapper.space import OUTER, Skeleton
 from hwsim.schedule.mapper.tables import Floats, Ints, Terms
 
 
@@ -105,7 +105,7 @@ class Roots:
         self._raw = goal._replace(floors=np.zeros_like(goal.floors))
         self._parts: dict[Any, Floats] = {}
         self._outer: dict[Any, Floats | None] = {}
-        self._extremes: dict[tuple[str, str, str], Extremes] = {}
+        self._extremes: dict[Any, Extremes] = {}
 
     def ranked(self) -> Ranked:
         """All subproblems that can hold a mapping."""
@@ -113,10 +113,10 @@ class Roots:
 
     def extremes_of(self, skeleton: Skeleton) -> Extremes:
         """Of a skeleton's factors, which others with the same running loops share."""
-        running = skeleton.running
-        if running not in self._extremes:
-            self._extremes[running] = extremes_of(self.model, running)
-        return self._extremes[running]
+        key = (skeleton.running, skeleton.still)
+        if key not in self._extremes:
+            self._extremes[key] = extremes_of(self.model, skeleton)
+        return self._extremes[key]
 
     def _of(self, skeleton: Skeleton) -> Floats:
         """[3, spreads]: the bound, the bound without the floors, and a guide for good starts.
@@ -168,16 +168,18 @@ class Roots:
         """
         terms = self.model.outer_terms(skeleton)
         holds = first_holds(skeleton)
+        still = frozenset((dim, tile) for dim, tile in skeleton.still if tile == OUTER)
         key = (
             terms.columns.tobytes(),
             terms.weights.tobytes(),
             tuple((hold.level, hold.tensors) for hold in holds),
             skeleton.running[0],
+            still,
         )
         if key not in self._outer:
             groups, space = self.model.groups, self.model.space
             running = (skeleton.running[0], "", "")
-            alone = [keeps(each, space, running)[:: len(each.inner)] for each in groups]
+            alone = [keeps(each, space, running, still)[:: len(each.inner)] for each in groups]
             room = room_in(self.model, skeleton, holds)
             ones = np.ones(len(groups), np.int64)
             candidates = Candidates(

@@ -244,7 +244,10 @@ class Search:
         holds = tuple(
             hold for hold in skeleton.memories(self.space.machine) if skeleton.slots_above(hold)
         )
-        key = tuple((hold.level, hold.tensors, skeleton.slots_above(hold)) for hold in holds)
+        key = (
+            tuple((hold.level, hold.tensors, skeleton.slots_above(hold)) for hold in holds),
+            skeleton.still,
+        )
         if key not in self._rooms:
             self._rooms[key] = room_in(self.model, skeleton, holds)
         return self._rooms[key]

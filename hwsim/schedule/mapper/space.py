@@ -63,11 +63,12 @@ class Skeleton:
     running: the innermost loop of the outer block and of the inner block, which runs, and of the
     inner block's loops outside the dims irrelevant to the same tensor the innermost that runs; IDLE
     where none does; empty where nothing is said. Tilings that do not keep to it belong to another
-    skeleton.
+    skeleton. still: (dim, tile) of loops that do not run.
     """
 
     items: tuple[Slot | Hold, ...]
     running: tuple[str, str, str] = ("", "", "")
+    still: frozenset[tuple[str, str]] = frozenset()
 
     @cached_property
     def holds(self) -> tuple[Hold, ...]:
@@ -119,7 +120,8 @@ class Skeleton:
     def loops(self) -> str:
         """The loops and which of them run, in a word that is quick to compare."""
         slots = (f"{slot.dim}{slot.tile}{slot.axis or ''}" for slot in self.slots)
-        return " ".join((*slots, "/", *self.running))
+        still = (dim + tile for dim, tile in sorted(self.still))
+        return " ".join((*slots, "/", *self.running, "/", *still))
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,8 @@ class Space:
     def size(self) -> SpaceSize:
         """Counts of what may be chosen."""
         tiles = prod(len(self.outer[dim]) * len(self.cell[dim]) for dim in self.dims)
-        orders, spreads = len(self.skeletons), len(self.spreads)
+        orders = len({(each.items, each.running) for each in self.skeletons})
+        spreads = len(self.spreads)
         return SpaceSize(orders * spreads * tiles, orders, spreads)
 
     def nest(self, skeleton: Skeleton, tiling: Tiling) -> Nest:

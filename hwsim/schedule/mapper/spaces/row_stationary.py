@@ -67,9 +67,9 @@ class RowStationarySpace:
             {dim: cuts(size[dim], MOST_CUTS) for dim in ("n", "k", "p", "c") if dim in size}
         )
         cell: dict[str, tuple[int, ...]] = dict.fromkeys(dims, (1,))
-        width = stage.output.width
+        tensors = {tensor.role: tensor for tensor in stage.tensors}
         ifmap, weights, sums = (
-            machine.part(machine.chain(role)[-1], Scratchpad).capacity // width
+            tensors[role].words_in(machine.part(machine.chain(role)[-1], Scratchpad).capacity)
             for role in ("activation", "weight", "output")
         )
         cell["c"] = _per_pe(size["c"], ifmap // size["s"])
