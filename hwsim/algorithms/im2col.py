@@ -153,7 +153,7 @@ def _product(layer: Convolution, rows: Window, columns: Window, mark: str) -> St
     )
 
 
-def _packed(name: str, axes: tuple[Axis, ...], bytes_: int) -> Tensor:
+def _packed(name: str, axes: tuple[Axis, ...], bytes_: float) -> Tensor:
     """A filter tensor [g][n][...] stored with n fastest."""
     n = next(number for number, axis in enumerate(axes) if axis.dims == ("n",))
     return Tensor(

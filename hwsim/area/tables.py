@@ -13,13 +13,17 @@ from functools import cache
 from itertools import pairwise
 from math import exp, log
 
+from hwsim.describe.units import DTYPE_BYTES
+
 ADD_UM2 = {"int8": 36.0, "int16": 67.0, "int32": 137.0, "fp16": 1360.0, "fp32": 4184.0}
 MULTIPLY_UM2 = {"int8": 282.0, "int32": 3495.0, "fp16": 1640.0, "fp32": 7700.0}
 # Not in the source: a product grows with both operands' significant bits, from the nearest entry.
 PRODUCTS = {
     "int4": ("int8", 4 * 4 / 64),
     "int16": ("int32", 16 * 16 / 1024),
+    "int8x4": ("int8", 8 * 4 / 64),
     "int16x8": ("int8", 2.0),
+    "fp16x4": ("fp16", 1.0),
     "fp8": ("fp16", 4 * 4 / 121),
     "bf16": ("fp16", 8 * 8 / 121),
     "tf32": ("fp16", 1.0),
@@ -27,6 +31,7 @@ PRODUCTS = {
 }
 SUMS = {  # the adder that collects products of a type
     "int4": "int32",
+    "int8x4": "int32",
     "int8": "int32",
     "int16": "int32",
     "int16x8": "int32",
@@ -34,7 +39,7 @@ SUMS = {  # the adder that collects products of a type
     "fp64": "fp64",
 }
 FLIP_FLOP_UM2 = 6.0  # a bit
-OPERAND_BITS = {"int4": 4, "int8": 8, "fp8": 8, "int16": 16, "int16x8": 16, "fp16": 16, "bf16": 16}
+OPERAND_BITS = {name: round(8 * width) for name, width in DTYPE_BYTES.items()}
 CELL_UM2 = {  # a bit of SRAM
     65: 0.525,  # TSMC
     45: 0.299,  # TSMC
@@ -90,5 +95,5 @@ def mac_um2(dtype: str) -> float:
     sums = SUMS.get(dtype, "fp32")
     add = 2 * ADD_UM2["fp32"] if sums == "fp64" else ADD_UM2[sums]
     sum_bits = 64 if sums == "fp64" else 32
-    operand = OPERAND_BITS.get(dtype, sum_bits)
+    operand = OPERAND_BITS[dtype]
     return multiply_um2(dtype) + add + FLIP_FLOP_UM2 * (2 * operand + sum_bits)

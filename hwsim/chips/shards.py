@@ -32,7 +32,7 @@ from hwsim.describe.layer import (
     MoveLayer,
     PoolLayer,
 )
-from hwsim.describe.units import DTYPE_BYTES
+from hwsim.describe.units import DTYPE_BYTES, whole_bytes
 
 State = Literal["whole", "split"]
 
@@ -107,11 +107,12 @@ def _shares(heads: int, chips: int) -> bool:
 def output_bytes(layer: Layer) -> int:
     """Bytes of a layer's whole output."""
     images = layer.batch if isinstance(layer, GemmLayer) else layer.n
-    return images * prod(layer.output) * DTYPE_BYTES[layer.dtype or "fp32"]
+    return whole_bytes(images * prod(layer.output) * DTYPE_BYTES[layer.dtype or "fp32"])
 
 
 def cache_bytes(layer: Layer) -> int:
     """Bytes of keys and values that attention is asked for."""
     if not isinstance(layer, AttentionLayer):
         return 0
-    return 2 * layer.n * layer.kv_heads * layer.kv * layer.d * DTYPE_BYTES[layer.dtype or "fp32"]
+    words = 2 * layer.n * layer.kv_heads * layer.kv * layer.d
+    return whole_bytes(words * DTYPE_BYTES[layer.dtype or "fp32"])

@@ -17,6 +17,7 @@ from math import inf
 from hwsim.choose.nests import MEASURES
 from hwsim.count.closed_form import touched_words
 from hwsim.describe.machine import Machine
+from hwsim.describe.units import whole_bytes
 from hwsim.energy.account import energy_pj
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.nest import Nest
@@ -25,7 +26,13 @@ from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.dataflows.register_tiled import SIZES, Blocks, RegisterTiled, blocks_of
+from hwsim.schedule.dataflows.register_tiled import (
+    SIZES,
+    Blocks,
+    RegisterTiled,
+    blocks_of,
+    sum_lanes,
+)
 from hwsim.schedule.mapper.found import OBJECTIVES, Found
 from hwsim.schedule.mapper.space import SpaceSize, Tiling
 
@@ -142,7 +149,7 @@ def _neighbours(blocks: Blocks, stage: Stage, machine: Machine) -> Iterator[Bloc
     """One size changed: tiles by a row or a vector, blocks by half and double."""
     core, view = machine.compute, stage.view
     assert isinstance(core, Core) and view is not None
-    lanes = max(1, core.vector // max(4, stage.output.width))
+    lanes = sum_lanes(stage, core)
     m, n = stage.group(view.m), stage.group(view.n)
     k = stage.iterations // (m * n * stage.group(view.b))  # taps of a convolution among it
     most = {"mr": m, "nr": n, "kc": k, "mc": m, "nc": n}
@@ -183,7 +190,7 @@ def _space(stage: Stage, machine: Machine) -> int:
 def _words_once(stage: Stage) -> int:
     """Bytes of every word that is touched, once."""
     words = touched_words(stage)
-    return sum(words[tensor.name] * tensor.width for tensor in stage.tensors)
+    return sum(whole_bytes(words[tensor.name] * tensor.width) for tensor in stage.tensors)
 
 
 def _least_energy(stage: Stage, machine: Machine) -> float:

@@ -140,7 +140,7 @@ def alignment(stage: Stage) -> int:
     if stage.gathers:
         channels = stage.extents.get("c", 1), stage.group(view.n)
         width = min(tensor.width for tensor in stage.tensors)
-        return gcd(*(number * width for number in channels), ALIGNED)
+        return gcd(*(int(number * width) for number in channels), ALIGNED)
     parts = (view.m, view.n, view.k, view.b)
     moving = [{dim for dim in dims if stage.extents[dim] > 1} for dims in parts]
     return gcd(*(_row_bytes(tensor, moving) for tensor in stage.tensors), ALIGNED)
@@ -165,7 +165,7 @@ def _row_bytes(tensor: Tensor, parts: Sequence[set[str]]) -> int:
         length *= size
         if tensor.ld:
             break
-    return length * tensor.width
+    return int(length * tensor.width)
 
 
 def best_kernels(stage: Stage, machine: Machine, most: int = 1) -> list[Timed]:

@@ -360,7 +360,7 @@ def _reuse(run: Run, machine: Machine) -> dict[str, TensorReuse]:
     moved = {}
     for name, access in run.accesses.get(machine.dram_name, {}).items():
         width = next((tensor.width for tensor in nest.stage.tensors if tensor.name == name), 1)
-        moved[name] = (access.read_bytes + access.write_bytes) // width
+        moved[name] = int((access.read_bytes + access.write_bytes) // width)
     return reuse(nest.stage, touched_words(nest.stage), levels, machine.dram_name, moved)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hwsim.choose.mappings import map_workload
 from hwsim.describe.layer import DENSE
 from hwsim.describe.machine import Machine, Role
-from hwsim.describe.units import DTYPE_BYTES, WEIGHT_BYTES, size_text
+from hwsim.describe.units import DTYPE_BYTES, WEIGHT_BYTES, size_text, whole_bytes
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.parts.dram import Dram
@@ -128,7 +128,7 @@ def fuse_layers(
         best,
         table.curve(),
         least,
-        least + (apart - fused) * DTYPE_BYTES[dtype],
+        least + whole_bytes((apart - fused) * DTYPE_BYTES[dtype]),
         _apart(dense, machine, objective, seconds or SECONDS, progress),
         "" if best is not None else table.lacking(),
         next((name for name, part in machine.memories.items() if "activation" in part.keeps), ""),

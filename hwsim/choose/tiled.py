@@ -20,7 +20,7 @@ from hwsim.choose.layer import simulate_layer
 from hwsim.count.tiling import Tiled, best_tiles
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import DTYPE_BYTES, si
+from hwsim.describe.units import DTYPE_BYTES, si, words_in
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
@@ -152,7 +152,7 @@ def try_sizes(
             f"--search on {machine.name}, which has no caches; expected a CPU or a GPU, or --sweep"
         )
     level, capacity = memory_for(machine, memory)
-    words = capacity // DTYPE_BYTES[machine.dtype]
+    words = words_in(capacity, machine.dtype)
     best = best_tiles(tiled.m, tiled.n, tiled.k, words)
     sizes = list(dict.fromkeys([tiled, best, *_other_sizes(tiled)]))
     runs = []

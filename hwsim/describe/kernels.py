@@ -34,7 +34,7 @@ from hwsim.describe.reading import (
     read_text,
     required,
 )
-from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
+from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration, whole_bytes
 from hwsim.errors import HwsimError, nearest, shortened
 
 TILE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})x([1-9]\d{0,4})(?:x([1-9]\d?))?")
@@ -61,9 +61,9 @@ class Tile:
     def __str__(self) -> str:
         return f"{self.m}x{self.n}x{self.k}x{self.stages}"
 
-    def shared_bytes(self, width: int) -> int:
+    def shared_bytes(self, width: float) -> int:
         """Shared memory of a block whose operands are `width` bytes a word."""
-        return self.stages * (self.m + self.n) * self.k * width if self.shared else 0
+        return whole_bytes(self.stages * (self.m + self.n) * self.k * width) if self.shared else 0
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12}
 WATTS = {"W": 1.0, "mW": 1e-3, "kW": 1e3}
 PICOJOULES = {"pJ": 1.0, "fJ": 1e-3, "nJ": 1e3}
 
-DTYPE_BYTES = {
+DTYPE_BYTES: dict[str, float] = {
     "fp64": 8,
     "fp32": 4,
     "tf32": 4,
@@ -44,9 +44,23 @@ DTYPE_BYTES = {
     "int16": 2,
     "int8": 1,
     "fp8": 1,
-    "int16x8": 2,  # int16 feature maps times int8 weights
+    "int4": 0.5,
+    # feature maps times narrower weights
+    "int16x8": 2,
+    "int8x4": 1,
+    "fp16x4": 2,
 }
-WEIGHT_BYTES = {**DTYPE_BYTES, "int16x8": 1}
+WEIGHT_BYTES = {**DTYPE_BYTES, "int16x8": 1, "int8x4": 0.5, "fp16x4": 0.5}
+
+
+def whole_bytes(size: float) -> int:
+    """Bytes that words take which lie side by side: two of four bits share one."""
+    return math.ceil(size)
+
+
+def words_in(capacity: int, dtype: str) -> int:
+    """Words of a data type that fit so many bytes."""
+    return int(capacity // DTYPE_BYTES[dtype])
 
 
 @dataclass(frozen=True)

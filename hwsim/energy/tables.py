@@ -28,13 +28,16 @@ class EnergyTable:
     def mac_pj(self, dtype: str) -> float:
         """One multiplication and the addition of its product.
 
-        int8 adds in int32, fp16 and bf16 in fp32.
+        Integers of 4 and 8 bits add in int32, fp16 and bf16 in fp32.
         """
         accumulate = {
+            "int4": "int32",
+            "int8x4": "int32",
             "int8": "int32",
             "int16x8": "int32",
             "fp8": "fp32",
             "fp16": "fp32",
+            "fp16x4": "fp32",
             "bf16": "fp32",
         }.get(dtype, dtype)
         return self.multiply[dtype] + self.add[accumulate]
@@ -55,16 +58,20 @@ class EnergyTable:
 
 
 # int16: the add is Horowitz's; the product is not in the figure, and taken as four int8 products;
-# int16x8 as two.
+# int16x8 as two, int8x4 as half of one, int4 as a quarter, with half of its add. Weights of four
+# bits that meet fp16 are made fp16 first: their products are of fp16.
 # fp64, tf32, fp8 are not in either source: fp64 is taken as four fp32, tf32 as fp32, fp8 as fp16.
 NM45 = EnergyTable(
     node_nm=45,
     add={
+        "int4": 0.015,
+        "int8x4": 0.03,
         "int8": 0.03,
         "int16": 0.05,
         "int16x8": 0.05,
         "int32": 0.1,
         "fp16": 0.4,
+        "fp16x4": 0.4,
         "bf16": 0.4,
         "fp8": 0.4,
         "fp32": 0.9,
@@ -72,11 +79,14 @@ NM45 = EnergyTable(
         "fp64": 3.6,
     },
     multiply={
+        "int4": 0.05,
+        "int8x4": 0.1,
         "int8": 0.2,
         "int16": 0.8,
         "int16x8": 0.4,
         "int32": 3.1,
         "fp16": 1.1,
+        "fp16x4": 1.1,
         "bf16": 1.1,
         "fp8": 1.1,
         "fp32": 3.7,
@@ -88,11 +98,14 @@ NM45 = EnergyTable(
 NM7 = EnergyTable(
     node_nm=7,
     add={
+        "int4": 0.0035,
+        "int8x4": 0.007,
         "int8": 0.007,
         "int16": 0.0185,
         "int16x8": 0.0185,
         "int32": 0.03,
         "fp16": 0.16,
+        "fp16x4": 0.16,
         "bf16": 0.11,
         "fp8": 0.16,
         "fp32": 0.38,
@@ -100,11 +113,14 @@ NM7 = EnergyTable(
         "fp64": 1.52,
     },
     multiply={
+        "int4": 0.0175,
+        "int8x4": 0.035,
         "int8": 0.07,
         "int16": 0.28,
         "int16x8": 0.14,
         "int32": 1.48,
         "fp16": 0.34,
+        "fp16x4": 0.34,
         "bf16": 0.21,
         "fp8": 0.34,
         "fp32": 1.31,

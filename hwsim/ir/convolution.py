@@ -22,12 +22,12 @@ from hwsim.ir.tensor import Axis, Tensor, along
 Convolution = ConvLayer | ConvTransposeLayer
 
 
-def weight_width(dtype: str | None) -> int:
+def weight_width(dtype: str | None) -> float:
     """Bytes of a weight."""
     return WEIGHT_BYTES[dtype or "fp32"]
 
 
-def width(dtype: str | None) -> int:
+def width(dtype: str | None) -> float:
     """Bytes of an element; fp32 when the layer does not say."""
     return DTYPE_BYTES[dtype or "fp32"]
 

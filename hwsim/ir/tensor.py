@@ -17,6 +17,7 @@ from math import prod
 
 from hwsim.describe.machine import Role
 from hwsim.describe.reading import count
+from hwsim.describe.units import whole_bytes
 
 LONGEST_ROW = 1 << 31  # words
 
@@ -71,7 +72,7 @@ class Tensor:
     name: str
     role: Role
     axes: tuple[Axis, ...]
-    width: int
+    width: float
     layout: tuple[int, ...] = ()
     part_of: tuple[str, int] | None = None
     coded: float = 1.0
@@ -111,7 +112,11 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        return self.elements * self.width
+        return whole_bytes(self.elements * self.width)
+
+    def words_in(self, room: float) -> int:
+        """Elements that so many bytes have room for."""
+        return int(room // self.width)
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hwsim.describe.machine import PARTS, Compute, Machine, Need
 from hwsim.describe.reading import count, quantity
-from hwsim.describe.units import DTYPE_BYTES
+from hwsim.describe.units import words_in
 from hwsim.errors import HwsimError
 
 
@@ -72,7 +72,7 @@ class Core(Compute):
 
     def lanes(self, dtype: str) -> int:
         """Elements a vector register holds."""
-        return self.vector // DTYPE_BYTES[dtype]
+        return words_in(self.vector, dtype)
 
     def macs_per_cycle_per_core(self, dtype: str) -> float:
         packed = self.int8_macs_per_lane / 4 if dtype == "int8" else 1

@@ -10,7 +10,7 @@ from typing import Final, cast
 from hwsim.choose.tiled import Tried, memories_of, memory_for, reads_of, simulated
 from hwsim.count.tiling import MOST_EXECUTED, Tiled, best_tiles, pareto
 from hwsim.describe.machine import Machine, Memory
-from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text
+from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text, words_in
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.parts.cache import Cache
@@ -103,7 +103,7 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
     With caches, it says what each memory serves.
     """
     level, capacity = memory_for(machine, memory)
-    words = capacity // DTYPE_BYTES[machine.dtype]
+    words = words_in(capacity, machine.dtype)
     title = (
         f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words"
     )
@@ -299,7 +299,7 @@ def tiling_document(
     }
     if machine is not None:
         level, capacity = memory_for(machine, memory)
-        best = best_tiles(tiled.m, tiled.n, tiled.k, capacity // DTYPE_BYTES[machine.dtype])
+        best = best_tiles(tiled.m, tiled.n, tiled.k, words_in(capacity, machine.dtype))
         document["machine"] = {
             "name": machine.name,
             "memory": level,
@@ -371,7 +371,7 @@ def sweep_files(
     budget = None
     if machine is not None:
         level, capacity = memory_for(machine, memory)
-        budget = (f"{machine.name} {level}", capacity // DTYPE_BYTES[machine.dtype])
+        budget = (f"{machine.name} {level}", words_in(capacity, machine.dtype))
     drawing = vega.svg(
         sweep_chart(
             [other.footprint for other in tiles],

@@ -16,7 +16,7 @@ from itertools import product
 from math import prod
 
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import size_text
+from hwsim.describe.units import size_text, whole_bytes
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
@@ -110,7 +110,7 @@ def _temporary_bytes(plan: Plan, sizes: Mapping[str, int], machine: Machine) -> 
     }
     wide = machine.compute.accumulator_bytes if machine.management == "explicit" else 1
     return sum(
-        prod(_axis_size(axis, sizes) for axis in tensor.axes) * max(tensor.width, wide)
+        whole_bytes(prod(_axis_size(axis, sizes) for axis in tensor.axes) * max(tensor.width, wide))
         for tensor in tensors.values()
     )
 

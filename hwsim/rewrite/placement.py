@@ -8,7 +8,7 @@ from functools import lru_cache
 from hwsim.algorithms import DIRECT, lower
 from hwsim.describe.layer import Layer, ProductLayer
 from hwsim.describe.machine import Machine, Role
-from hwsim.describe.units import size_text
+from hwsim.describe.units import size_text, whole_bytes
 from hwsim.describe.workload import Workload
 from hwsim.ir.nest import Hold
 from hwsim.ir.stage import Plan, Stage
@@ -82,7 +82,7 @@ class Placement:
         return chain[chain.index(home) + 1 :]
 
 
-def held_width(machine: Machine, stage: Stage, tensor: Tensor) -> int:
+def held_width(machine: Machine, stage: Stage, tensor: Tensor) -> float:
     """Bytes a word takes in the chip's buffer.
 
     It is a partial sum's where sums are added there, for want of accumulators.
@@ -131,7 +131,7 @@ def _kept_in(
                     and name in machine.chain(tensor.role)
                 )
             ):
-                size = tensor.elements * held_width(machine, stage, tensor)
+                size = whole_bytes(tensor.elements * held_width(machine, stage, tensor))
                 sizes[tensor.buffer] = max(size, sizes.get(tensor.buffer, 0))
     between = {tensor: size for tensor, size in sizes.items() if tensor in passing}
     if sum(between.values()) > part.capacity // 2:

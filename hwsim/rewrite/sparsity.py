@@ -80,7 +80,7 @@ def _compressed_tensors(plan: Plan, density: Density, machine: Machine) -> Plan:
         if tensor.buffer in plan.temporaries or role not in dram.compresses:
             return tensor
         shape = tuple(axis.size for axis in tensor.axes)
-        return replace(tensor, coded=form.share(shape, densities[role], 8 * tensor.width))
+        return replace(tensor, coded=form.share(shape, densities[role], round(8 * tensor.width)))
 
     stages = tuple(
         replace(stage, tensors=tuple(map(coded, stage.tensors))) for stage in plan.stages

@@ -135,9 +135,9 @@ def weight_words(stage: Stage, machine: Machine, placement: Placement) -> int:
 
     All its buffers are counted; there is no limit without one.
     """
-    width = next(tensor for tensor in stage.inputs if tensor.role == "weight").width
+    weights = next(tensor for tensor in stage.inputs if tensor.role == "weight")
     rooms = [
-        placement.room(machine, hold.level) // (width * hold.buffers)
+        weights.words_in(placement.room(machine, hold.level) / hold.buffers)
         for hold in chip_holds(stage, machine, placement, "weight")
     ]
     return min(rooms, default=stage.iterations)

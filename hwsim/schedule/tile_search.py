@@ -39,7 +39,7 @@ FIELDS, DEPTH_FIELDS = 10, 6  # of what is found, and the first of its depths
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
 FEED, FEED_WIDTH, STAYS, FACTS = 10, 11, 12, 13
-SUM_BYTES, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
+SUM_BITS, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
 SHARE, MERGES, SEPARATE, AHEAD = range(4)  # columns of ARRAY
 STRICT = 3  # column of STAYS: do ports count, and room to fetch ahead?
 VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD = range(7)  # of Given.rates
@@ -59,12 +59,12 @@ class Given(NamedTuple):
     orders [order, 5]: the group of every loop.
 
     facts [FACTS, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
-    WIDTH, bytes of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
+    WIDTH, bits of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
     that is, -1 where the tensor is there already; BUFFERS. SUMS: bytes of an unfinished sum in
     DRAM; of the accumulators room (-1 without), bytes of a word, buffers. ARRAY: arrays that share
     the vectors; do slices of a sum that stays make one fold; has every tensor a port of its own;
     how many tiles are fetched ahead at most. By tensor: FEED, which of the ports feeds the array
-    with it, -1 where none does; FEED_WIDTH, bytes of a word there; STAYS, in the array.
+    with it, -1 where none does; FEED_WIDTH, bits of a word there; STAYS, in the array.
 
     rates [7]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
     fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
@@ -264,17 +264,17 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
         words = _tile(p, w, tensor)
         times = _times(p, w, tensor, depth)
         unfinished = tensor == 2 and times > 1
-        width = p.facts[SUMS, SUM_BYTES] if unfinished else p.facts[WIDTH, tensor]
-        size = words * width
+        width = p.facts[SUMS, SUM_BITS] if unfinished else p.facts[WIDTH, tensor]
+        size = words * width / 8
         copies = 1 if words >= cover else p.facts[BUFFERS, tensor]
         if p.facts[STAYS, STRICT] and copies > 2 and size * copies > p.room[level]:
             copies = 2  # enough to load one while the other is used
         single = size * copies > p.room[level]
         if single and size > p.room[level]:
             continue
-        moved = cover * times * p.facts[AT_DRAM, tensor]
+        moved = cover * times * p.facts[AT_DRAM, tensor] / 8
         if tensor == 2 and times > 1:
-            moved = cover * (2 * times - 1) * p.facts[SUMS, SUM_BYTES]
+            moved = cover * (2 * times - 1) * p.facts[SUMS, SUM_BITS] / 8
         if 0 <= least <= moved:
             continue
         least = least if single else moved
@@ -337,7 +337,7 @@ def _feeding(p: Any, w: Any, spilled: float) -> float:
             if p.facts[FEED, tensor] != port:
                 continue
             times = _passes(p, w, tensor)
-            moved = p.words[tensor, 0, 0] * p.facts[FEED_WIDTH, tensor]
+            moved = p.words[tensor, 0, 0] * p.facts[FEED_WIDTH, tensor] / 8
             if tensor < 2:
                 reads += moved * times
             else:
@@ -413,7 +413,7 @@ def _inner_depth(p: Any, w: Any, outer: int) -> int:
     best, least = -1, 0.0
     for depth in range(outer, DEPTHS):
         _go_inside(w, depth)
-        size = _tile(p, w, 2) * p.facts[SUMS, SUM_WIDTH] * p.facts[SUMS, SUM_BUFFERS]
+        size = _tile(p, w, 2) * p.facts[SUMS, SUM_WIDTH] / 8 * p.facts[SUMS, SUM_BUFFERS]
         times = _times(p, w, 2, depth)
         if size <= p.facts[SUMS, SUM_ROOM] and (best < 0 or times < least):
             best, least = depth, times
@@ -427,7 +427,7 @@ def _spilling(p: Any, w: Any, inner: int) -> float:
         return 0.0
     times = _times(p, w, 2, inner)
     width = p.facts[AT_DRAM, 2] if times == 1.0 else p.facts[SUMS, SUM_WIDTH]
-    outside = p.words[2, 0, 0] * times * width / p.rates[PORT]
+    outside = p.words[2, 0, 0] * times * width / 8 / p.rates[PORT]
     return float(max(outside, _feeding(p, w, times)))
 
 
@@ -490,7 +490,7 @@ def _cost(
     for tensor, option in ((0, a), (1, b), (2, c)):
         if p.facts[LEVEL, tensor] >= 0:
             _go_inside(w, 5 if tensor < 2 else w.ints[DEPTH + tensor, option])
-            first += _tile(p, w, tensor) * p.facts[AT_DRAM, tensor]
+            first += _tile(p, w, tensor) * p.facts[AT_DRAM, tensor] / 8
         w.floats[ROW, 6 + tensor] = w.ints[DEPTH + tensor, option]
     time = max(time + first / p.rates[RATE], _spilling(p, w, inner))
     if time > slowest:

@@ -17,7 +17,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwsim.describe.machine import Machine, Role
-from hwsim.describe.units import Bandwidth, size_text
+from hwsim.describe.units import Bandwidth, size_text, whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
@@ -29,7 +29,7 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
 from hwsim.schedule.arrays import cell_holds, needs_cells, other_dims, scratchpad, still
-from hwsim.schedule.dataflows import Candidate, tile_bytes
+from hwsim.schedule.dataflows import Candidate, tile_bytes, tile_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -327,15 +327,16 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     for number, role in enumerate(ROLES):
         tensor, level = problem.tensor(role), problem.first(role)
         facts[at.MOVES + number, list(problem.moves(tensor))] = 1
-        facts[at.WIDTH, number] = held_width(machine, problem.stage, tensor)
-        facts[at.AT_DRAM, number] = tensor.width
+        facts[at.WIDTH, number] = _bits(held_width(machine, problem.stage, tensor))
+        facts[at.AT_DRAM, number] = _bits(tensor.width)
         names += [level] if level and level not in names else []
         facts[at.LEVEL, number] = names.index(level) if level else -1
         facts[at.BUFFERS, number] = scratchpad(machine, level).buffers if level else 1
         facts[at.FEED, number] = ports.index(feeds[role]) if feeds[role] else -1
-        facts[at.FEED_WIDTH, number] = _fed_width(problem, role)
+        facts[at.FEED_WIDTH, number] = _bits(_fed_width(problem, role))
         facts[at.STAYS, number] = role == problem.role
-    facts[at.SUMS] = _sums(problem)
+    wide, room, word, buffers = _sums(problem)
+    facts[at.SUMS] = _bits(wide), room, _bits(word), buffers
     dram = machine.part(machine.dram_name, Dram)
     share, merges, paces = _folding(problem)
     facts[at.ARRAY] = share, merges, dram.ports == "separate", DEEPEST
@@ -393,7 +394,11 @@ def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
     return found
 
 
-def _sums(problem: Problem) -> tuple[int, int, int, int]:
+def _bits(width: float) -> int:
+    return int(8 * width)
+
+
+def _sums(problem: Problem) -> tuple[float, int, float, int]:
     """Bytes of an unfinished sum in DRAM, and the accumulators' room, word and buffers.
 
     Room is -1 without accumulators; a word is in bytes.
@@ -429,7 +434,7 @@ def _ports_feed(problem: Problem) -> bool:
     )
 
 
-def _fed_width(problem: Problem, role: Role) -> int:
+def _fed_width(problem: Problem, role: Role) -> float:
     """Bytes of a word on its way between the chip's last memory and the array."""
     tensor, machine = problem.tensor(role), problem.machine
     if role != "output":
@@ -595,7 +600,7 @@ def _bytes(nest: Nest, hold: Hold, problem: Problem) -> int:
         if inside or _come_back(nest, problem):
             wide = max(machine.compute.accumulator_bytes, tensor.width)
         wide = machine.memories[hold.level].word_bytes or wide
-    return tile_bytes(tensor, left) // tensor.width * wide
+    return whole_bytes(tile_words(tensor, left) * wide)
 
 
 def _come_back(nest: Nest, problem: Problem) -> bool:
@@ -636,14 +641,12 @@ def _smallest(problem: Problem, role: Role, level: str) -> int:
     """Bytes of a tensor's smallest tile in a memory; of outputs, with the one that leaves."""
     tensor, part = problem.tensor(role), scratchpad(problem.machine, level)
     one, two = (problem.groups[number] for number in problem.moves(tensor))
-    words = (
-        min(tile_bytes(tensor, {**a, **b}) for a in one.sizes for b in two.sizes) // tensor.width
-    )
+    words = min(tile_words(tensor, {**a, **b}) for a in one.sizes for b in two.sizes)
     if role != "output":
-        return words * tensor.width
+        return whole_bytes(words * tensor.width)
     first = level == problem.first(role)
     wide = held_width(problem.machine, problem.stage, tensor) if first else _sums(problem)[2]
-    return words * wide * part.buffers
+    return whole_bytes(words * wide) * part.buffers
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from math import prod
 from typing import Protocol, runtime_checkable
 
 from hwsim.describe.machine import Machine
+from hwsim.describe.units import whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
@@ -168,8 +169,8 @@ class AnyOf:
         return sorted(found, key=lambda candidate: candidate.estimate)
 
 
-def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
-    """Bytes that a tile of these sizes touches at most (dims not named: one iteration)."""
+def tile_words(tensor: Tensor, sizes: Mapping[str, int]) -> int:
+    """Words that a tile of these sizes touches at most (dims not named: one iteration)."""
     words = 1
     for axis in tensor.axes:
         reach = (
@@ -177,7 +178,12 @@ def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
             + axis.span
         )
         words *= min(axis.size, reach, axis.extent * prod(sizes.get(dim, 1) for dim in axis.dims))
-    return words * tensor.width
+    return words
+
+
+def tile_bytes(tensor: Tensor, sizes: Mapping[str, int]) -> int:
+    """Bytes of such a tile."""
+    return whole_bytes(tile_words(tensor, sizes) * tensor.width)
 
 
 def nests_of(

@@ -99,7 +99,7 @@ class Loops:
         }
         along = _dim(wanted.vector, stage) if wanted.vector else ""
         if along:
-            most = core.vector // max(SUM_BYTES, stage.output.width)
+            most = int(core.vector // max(SUM_BYTES, stage.output.width))
             lanes = max(min(wanted.lanes or most, most), steps[along])
             steps[along] = min(lanes, tiles.get(along, extents[along]))
         items: list[Loop | Hold] = [

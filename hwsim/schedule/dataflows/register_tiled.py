@@ -121,13 +121,14 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     assert view is not None and isinstance(core, Core)
     tile = _own_tile(stage, view, core, stated)
     first, second = _private_caches(machine)
-    width = stage.output.width
     mr, nr = tile_size(tile, view.m), tile_size(tile, view.n)
     m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
     taps = max(1, stage.iterations // (m * n * k * stage.group(view.b)))
-    kc = min(k * taps, stated.kc or max(1, first // 2 // (min(n, nr) * width)))
+    kc = min(k * taps, stated.kc or max(1, stage.output.words_in(first // 2 // min(n, nr))))
     deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
-    mc = stated.mc or max(mr, second // 2 // (tile_size(deep, view.k) * taps * width))
+    mc = stated.mc or max(
+        mr, stage.output.words_in(second // 2 // (tile_size(deep, view.k) * taps))
+    )
     return Blocks(mr, nr, kc, min(m, mc), min(n, stated.nc or n), stated.packed, stated.in_run)
 
 
@@ -178,13 +179,18 @@ def _own_tile(stage: Stage, view: GemmView, core: Core, blocks: Blocks) -> dict[
     return tile
 
 
+def sum_lanes(stage: Stage, core: Core) -> int:
+    """Sums that a vector register holds, in at least 4 bytes each."""
+    return max(1, int(core.vector // max(4, stage.output.width)))
+
+
 def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, int]) -> int:
     """Vectors of sums, of one operand along them, and of the other's words.
 
     They lie along the side of the tile that takes fewer.
     """
-    lanes = max(1, core.vector // max(4, stage.output.width))
-    broadcasts = core.vector // stage.output.width
+    lanes = sum_lanes(stage, core)
+    broadcasts = stage.output.words_in(core.vector)
     m, n = tile_size(tile, view.m), tile_size(tile, view.n)
     needed = []
     for along, other in ((n, m), (m, n)):
@@ -215,12 +221,12 @@ def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
     broadcast. Sums are kept in at least 4 bytes.
     """
     extents = dict(stage.bounds)
-    lanes = max(1, core.vector // max(4, stage.output.width))
+    lanes = sum_lanes(stage, core)
     filters = stage.group(view.n)
     if filters >= lanes:
         vectors = 2 if filters >= 2 * lanes else 1
         tile = split_group(view.n, extents, vectors * lanes)
-        broadcasts = core.vector // stage.output.width
+        broadcasts = stage.output.words_in(core.vector)
         pixels = max(
             m
             for m in range(1, core.vector_registers)

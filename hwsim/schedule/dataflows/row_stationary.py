@@ -20,7 +20,7 @@ from math import ceil, inf
 from typing import Literal
 
 from hwsim.describe.machine import ROLES, Machine, Role
-from hwsim.describe.units import size_text
+from hwsim.describe.units import size_text, whole_bytes
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
@@ -199,7 +199,8 @@ class Space:
         assert isinstance(array, PeArray)
         self.stage, self.machine, self.placement, self.array = stage, machine, placement, array
         self.size = {"n": 1, **stage.extents}
-        self.width = stage.output.width
+        tensors = {tensor.role: tensor for tensor in stage.tensors}
+        self.widths = {role: tensor.width for role, tensor in tensors.items()}
         dram = machine.part(machine.dram_name, Dram)
         self.rate: float = dram.bandwidth.bytes_per_cycle(machine.clock_hz)
         self.coded: tuple[float, float] = (stage.inputs[0].coded, stage.output.coded)
@@ -211,8 +212,8 @@ class Space:
         self.filter_room = placement.room(machine, self.filter_buffer)
         self.buffer_room = placement.room(machine, self.buffer_name)
         self.ifmap_words, self.weight_words, self.sum_words = (
-            machine.part(machine.chain(role)[-1], Scratchpad).capacity // self.width
-            for role in ("activation", "weight", "output")
+            tensors[role].words_in(machine.part(machine.chain(role)[-1], Scratchpad).capacity)
+            for role in ROLES
         )
         rows, columns = stage.inputs[0].axes[-2:]
         self.stride, self.dilation = dict(rows.terms)["p"], dict(rows.terms).get("r", 1)
@@ -236,7 +237,7 @@ class Space:
         candidates = list(dict.fromkeys(self.uneven())) or [self.best()]
         groups = self.size.get("g", 1)
         if objective in BY_BYTES:
-            moved = {mapping: sum(self.moved(mapping)) * self.width for mapping in candidates}
+            moved = {mapping: sum(self._moved_bytes(mapping)) for mapping in candidates}
             fewest = sorted(candidates, key=lambda mapping: moved[mapping])[:MOST_TIMED]
             fewest.sort(key=lambda mapping: (moved[mapping], self.time(mapping)))
             return [(float(groups * moved[mapping]), mapping) for mapping in fewest]
@@ -264,15 +265,15 @@ class Space:
         steps = bands * images * mapping.n * size["q"] * size["s"] * shared
         if self.buffer.buffers > 1:
             return steps
-        inputs, _, sums = self.moved(mapping)
-        return steps + (inputs * self.coded[0] + sums * self.coded[1]) * self.width / self.rate
+        inputs, _, sums = self._moved_bytes(mapping)
+        return steps + (inputs * self.coded[0] + sums * self.coded[1]) / self.rate
 
     def time(self, mapping: Mapping) -> float:
         """Cycles of one group: of its passes, and of what DRAM moves.
 
         Inputs and sums come and go between passes where the buffer has no room for the next ones.
         """
-        inputs, filters, sums = (words * self.width / self.rate for words in self.moved(mapping))
+        inputs, filters, sums = (size / self.rate for size in self._moved_bytes(mapping))
         cycles = self.cycles(mapping)
         if self.buffer.buffers == 1:
             return cycles + inputs * self.coded[0] + sums * self.coded[1]
@@ -309,7 +310,7 @@ class Space:
 
     def _in_one_bank(self, mapping: Mapping) -> bool:
         channels = mapping.q * mapping.r
-        image = channels * self._rows(mapping.e) * self.input_columns * self.width
+        image = self._input_bytes(channels, mapping)
         return channels == 1 or image <= self.buffer.capacity // self.buffer.banks
 
     def checked(self, mapping: Mapping) -> Mapping:
@@ -406,15 +407,17 @@ class Space:
         ):
             if need > have:
                 return partial("{} {} in a PE that holds {}".format, need, what, have)
-        filters = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"] * self.width
+        words = mapping.p * mapping.t * mapping.q * mapping.r * size["r"] * size["s"]
+        filters = whole_bytes(words * self.widths["weight"])
         if filters > self.filter_room:
             return lambda: (
                 f"{size_text(filters)} of filters in {self.filter_buffer} of "
                 f"{size_text(self.filter_room)}"
             )
         channels = mapping.n * mapping.q * mapping.r
-        inputs = channels * self._rows(mapping.e) * self.input_columns * self.width
-        sums = mapping.n * min(mapping.m, size["k"]) * mapping.e * size["q"] * self.width
+        inputs = self._input_bytes(channels, mapping)
+        words = mapping.n * min(mapping.m, size["k"]) * mapping.e * size["q"]
+        sums = whole_bytes(words * self.widths["output"])
         if self.buffer.occupied(inputs) + self.buffer.occupied(sums) > self.buffer_room:
             return lambda: (
                 f"{size_text(inputs)} of inputs and {size_text(sums)} of sums in "
@@ -455,6 +458,16 @@ class Space:
         filters = size["k"] * size["c"] * size["r"] * size["s"] * bands * images
         return inputs, filters, size["n"] * size["k"] * size["p"] * size["q"]
 
+    def _moved_bytes(self, mapping: Mapping) -> tuple[float, float, float]:
+        inputs, filters, sums = self.moved(mapping)
+        widths = self.widths
+        return inputs * widths["activation"], filters * widths["weight"], sums * widths["output"]
+
+    def _input_bytes(self, channels: int, mapping: Mapping) -> int:
+        """Bytes of the rows of so many channels that a pass reads."""
+        words = channels * self._rows(mapping.e) * self.input_columns
+        return whole_bytes(words * self.widths["activation"])
+
     def cycles(self, mapping: Mapping) -> float:
         """Cycles of all passes of one group, the last of a dim as small as they are.
 
@@ -471,12 +484,12 @@ class Space:
                 if not stay:
                     words = filters * channels * size["r"] * size["s"]
                     loaded = taken + words / self._words_a_cycle("weight")
-                    taken = max(loaded, words * self.width / self.rate)
+                    taken = max(loaded, words * self.widths["weight"] / self.rate)
                 each += some_filters * some_channels * taken
         bands, images = ceil(size["p"] / mapping.e), ceil(size["n"] / mapping.n)
         first = min(size["k"], mapping.p * mapping.t) * min(size["c"], mapping.q * mapping.r)
         words = first * size["r"] * size["s"]
-        fetched = words * self.width / self.rate
+        fetched = words * self.widths["weight"] / self.rate
         loaded = words / self._words_a_cycle("weight") if stay else 0.0
         return bands * images * each + fetched + loaded
 
@@ -504,7 +517,7 @@ class Space:
             "activation": self.array.activation_bus,
             "output": self.array.output_bus,
         }[role]
-        return bus.bytes_per_cycle(self.machine.clock_hz) / self.width
+        return bus.bytes_per_cycle(self.machine.clock_hz) / self.widths[role]
 
 
 def _folds(bound: int, tile: int) -> Iterator[tuple[int, int]]:

@@ -79,7 +79,7 @@ def block_tiles(
     """
     if not tensor_cores:
         return TILES
-    depth = max(8, TENSOR_SLICE // stage.output.width)
+    depth = max(8, stage.output.words_in(TENSOR_SLICE))
     return tuple(BlockTile(bm, bn, depth, *_fragments(bm, bn, sm)) for bm, bn in TENSOR_SHAPES)
 
 
@@ -183,7 +183,8 @@ def _registers(
     sizes, width = _sizes(stage, view, tile), stage.output.width
     m, n = min(tile.tm, _product(sizes, view.m)), min(tile.tn, _product(sizes, view.n))
     holders = sm.tensor_threads if tensor_cores else 1
-    return sm.working_registers + -(-(m * n * max(4, width) + (m + n) * width) // (4 * holders))
+    in_use = m * n * max(4, width) + (m + n) * width
+    return sm.working_registers + ceil(in_use / (4 * holders))
 
 
 def _ranking(

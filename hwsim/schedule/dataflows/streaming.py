@@ -84,7 +84,7 @@ def _on_cores(
         if ways > 1:
             shares.append(Loop(dim, -(-extents[dim] // ways), "core"))
             left //= ways
-    lanes = max(1, core.vector // stage.output.width)
+    lanes = max(1, stage.output.words_in(core.vector))
     vector = {outer[-1]: min(lanes, extents[outer[-1]])}
     whole = {dim: extents[dim] for dim in window}
     registers = core.vector * core.vector_registers
@@ -152,7 +152,7 @@ def _side_by_side(stage: Stage, outer: list[str], most: int, line: int) -> dict[
     innermost = next(reversed(near), None)
     lined: dict[str, int] = {}
     for tensor in stage.inputs:
-        words = line // tensor.width
+        words = tensor.words_in(line)
         for dim in tensor.fastest.dims if tensor.fastest.extent == 1 else ():
             if dim in outer and dim != innermost and words <= most // prod(lined.values()):
                 lined[dim] = min(extents[dim], words)

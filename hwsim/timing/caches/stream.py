@@ -297,7 +297,7 @@ def run_stream(
     turns = Turns(
         parallel,
         walkers.quantum if parallel > 1 else ALL_AT_ONCE,
-        log2_of(walkers.vector_bytes if lanes > 1 else nest.stage.output.width),
+        log2_of(walkers.vector_bytes if lanes > 1 else int(nest.stage.output.width)),
         vector_dim,
         log2_of(lanes),
         plan.batches,
@@ -431,7 +431,7 @@ def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, 
 
 def vector_lanes(nest: Nest, vector_bytes: int) -> int:
     """Elements a vector: as many as its sums."""
-    return max(1, vector_bytes // max(SUM_BYTES, nest.stage.output.width))
+    return max(1, int(vector_bytes // max(SUM_BYTES, nest.stage.output.width)))
 
 
 def _tensors(

@@ -7,7 +7,7 @@ from math import prod
 
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import si
+from hwsim.describe.units import si, whole_bytes
 from hwsim.errors import TooLarge
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
@@ -131,8 +131,8 @@ def _register_bytes(nest: Nest, counts: NestCounts) -> dict[str, tuple[int, int]
         moved = counts.of(nest.holds[-1].level, tensor.name)
         loaded, stored = found.get(tensor.buffer, (0, 0))
         found[tensor.buffer] = (
-            loaded + moved.fills * tensor.width,
-            stored + moved.drains * tensor.width,
+            loaded + whole_bytes(moved.fills * tensor.width),
+            stored + whole_bytes(moved.drains * tensor.width),
         )
     return found
 

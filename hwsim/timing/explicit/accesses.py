@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import si, size_text
+from hwsim.describe.units import si, size_text, whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Loop, Nest
@@ -16,7 +16,7 @@ Footprint = dict[str, dict[str, int]]
 
 def word_bytes(
     machine: Machine, nest: Nest, counts: NestCounts, level: str, name: str, accumulator_bytes: int
-) -> int:
+) -> float:
     """Bytes a word takes at a level.
 
     Accumulators and spilled partial sums of products are wider than finished outputs.
@@ -76,7 +76,7 @@ def footprints(
 
     Raises HwsimError naming the level that overflows, by how much, and for which tensors.
     """
-    found: Footprint = {}
+    found: dict[str, dict[str, float]] = {}
     for hold in nest.holds:
         # cells of an array are no memory
         if hold.level == machine.dram_name or hold.level not in machine.memories:
@@ -88,12 +88,16 @@ def footprints(
             whole = peak == counts.of(nest.holds[0].level, name).peak
             tiles = 1 if backing or whole else hold.buffers
             row, buffer = found.setdefault(hold.level, {}), nest.stage.tensor(name).buffer
-            row[buffer] = row.get(buffer, 0) + -(-peak * width * tiles // hold.pieces) * copies.get(
-                hold.level, 1
-            )
+            size = peak * width * tiles
+            if hold.pieces > 1:
+                size = ceil(size / hold.pieces)
+            row[buffer] = row.get(buffer, 0) + size * copies.get(hold.level, 1)
     for level, tensors in found.items():
         _fits(machine, nest, level, tensors)
-    return found
+    return {
+        level: {name: whole_bytes(size) for name, size in tensors.items()}
+        for level, tensors in found.items()
+    }
 
 
 def comments(
@@ -112,7 +116,7 @@ def comments(
     return found
 
 
-def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> None:
+def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, float]) -> None:
     need, capacity = sum(tensors.values()), machine.memories[level].capacity
     if need > capacity:
         parts = ", ".join(f"{name} {size_text(size)}" for name, size in tensors.items())
@@ -123,7 +127,7 @@ def _fits(machine: Machine, nest: Nest, level: str, tensors: dict[str, int]) -> 
         )
 
 
-def _culprit(nest: Nest, level: str, tensors: dict[str, int]) -> str:
+def _culprit(nest: Nest, level: str, tensors: dict[str, float]) -> str:
     """The tensor that takes most, and the loop outside the level that leaves most of it."""
     worst = max(tensors, key=lambda name: tensors[name])
     tensor = next(tensor for tensor in nest.stage.tensors if tensor.buffer == worst)

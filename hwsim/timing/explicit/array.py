@@ -150,7 +150,7 @@ def _busy_cycles(
     nest: Nest, machine: Machine, counts: NestCounts, name: str, accumulator_bytes: int
 ) -> float:
     """What a memory's ports take over the whole stage, reads and writes side by side."""
-    reads = writes = 0
+    reads = writes = 0.0
     for tensor in nest.stage.tensors:
         traffic = counts.of(name, tensor.name)
         if traffic.reads or traffic.writes:

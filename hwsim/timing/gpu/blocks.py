@@ -127,7 +127,7 @@ def _of_tensor_cores(
     A register's sum is read and written once an instruction, not once a product.
     """
     output = nest.stage.output
-    deep = max(1, sm.tensor_depth // output.width)
+    deep = max(1, output.words_in(sm.tensor_depth))
     sums = registers[output.buffer]
     reads, writes = ceil(sums.reads / deep), ceil(sums.writes / deep)
     wide = sums.write_bytes // max(sums.writes, 1)

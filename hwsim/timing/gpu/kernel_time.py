@@ -53,8 +53,8 @@ class Product:
     n: int
     k: int
     batch: int
-    width: int
-    out_width: int
+    width: float
+    out_width: float
     a_bytes: int
     b_bytes: int
     c_bytes: int
@@ -103,7 +103,7 @@ class Room:
         each = -(-registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME * REGISTER_BYTES
         return min(self.blocks, self.threads // threads, self.register_bytes // (each * threads))
 
-    def resident(self, tile: Tile, width: int) -> int:
+    def resident(self, tile: Tile, width: float) -> int:
         """Blocks of a tile that fit at a time, words of `width` bytes; 0 where none fits."""
         shared = tile.shared_bytes(width)
         too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
@@ -346,7 +346,7 @@ class _Limits:
         return slowest + self._barrier
 
 
-def _operand_reads(family: Family, found: Candidates, width: int) -> Floats:
+def _operand_reads(family: Family, found: Candidates, width: float) -> Floats:
     """Bytes that the threads of a block read of shared memory a step.
 
     Each thread holds a square of sums, or a group of threads together, and reads its rows of A and

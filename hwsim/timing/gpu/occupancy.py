@@ -7,6 +7,7 @@ from math import ceil, prod
 
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
+from hwsim.describe.units import whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.attention import head_width, is_fused_attention
 from hwsim.ir.counts import NestCounts
@@ -115,7 +116,7 @@ def _of_attention(nest: Nest, warp: int) -> Occupancy:
     Queries and a tile of keys and of values are in shared memory.
     """
     queries, keys = tile_of(nest.stage)
-    row = head_width(nest.stage) * nest.stage.output.width
+    row = whole_bytes(head_width(nest.stage) * nest.stage.output.width)
     registers = 255  # of a thread: with two blocks' threads, all that an SM has
     return Occupancy(2, queries, warp * 4, registers, (queries + 2 * keys) * row, "registers")
 
@@ -155,4 +156,4 @@ def _of_rows(kernel: RowKernel) -> Occupancy:
 def _peak_bytes(machine: Machine, nest: Nest, counts: NestCounts, hold: Hold, name: str) -> int:
     """Bytes of one block's (or thread's) tile; sums are kept in fp32 whatever the operands are."""
     width = word_bytes(machine, nest, counts, hold.level, name, ACCUMULATOR_BYTES)
-    return -(-counts.of(hold.level, name).peak * width * hold.buffers // hold.pieces)
+    return ceil(counts.of(hold.level, name).peak * width * hold.buffers / hold.pieces)

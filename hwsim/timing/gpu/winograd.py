@@ -67,7 +67,7 @@ def winograd_cycles(
     tile, extents = tile_of(stage, kernel), stage.extents
     tiles = prod(shape_of(stage, kernel).values())  # computed, be they there or not
     blocks = prod(ceil(extents[dim] / tile.get(dim, 1)) for dim in extents if dim != "c")
-    out_bytes = kernel.filters * tiles * transformed.outputs * stage.output.width
+    out_bytes = kernel.filters * tiles * transformed.outputs * int(stage.output.width)
     block = Block(chip, kernel, family, transformed, tiles, extents["c"], out_bytes)
     whole, rest = divmod(blocks, sm.sms * resident)
     waves = [(whole, resident), (1 if rest else 0, ceil(rest / sm.sms))]
