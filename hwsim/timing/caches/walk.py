@@ -52,6 +52,8 @@ from hwsim.timing.caches.warping import KNOWN, warp
 
 Flags = npt.NDArray[np.bool_]
 
+# places.boxes[..., column]
+LOW, HIGH, GAP, RUN, PHASE, BOX = 0, 1, 2, 3, 4, 5
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP_BATCH = -1
@@ -97,7 +99,7 @@ class Places(NamedTuple):
 
     lows: Ints  # [slot, loop]
     highs: Ints  # [slot, loop]
-    boxes: Ints  # [slot * tensors + tensor, axis, 2], and one row more to work in
+    boxes: Ints  # [slot * tensors + tensor, axis, BOX], and one row more to work in
     valid: Flags  # [slot * tensors + tensor]
     at: Ints  # [axis]
     taken: Ints  # steps so far
@@ -115,7 +117,7 @@ def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
     return Places(
         np.zeros(shape, np.int64),
         np.zeros(shape, np.int64),
-        np.zeros((parallel * tensors + 1, axes, 2), np.int64),
+        np.zeros((parallel * tensors + 1, axes, BOX), np.int64),
         np.zeros(parallel * tensors, np.bool_),
         np.zeros(axes, np.int64),
         np.zeros(parallel, np.int64),
@@ -206,6 +208,9 @@ def _box(
 ) -> int:
     """Put a tensor's tile, coordinates [low, high) on each axis without padding, into boxes[new].
 
+    Where loops inside the tile step over coordinates (a stride), they are runs of `run` words,
+    `gap` from one to the next, the first of them at `phase`.
+
     Only axes that the loops from `outermost` inwards move are worked out, the others taken from
     boxes[row] (outermost -1: all). Returns the words of the tile, or -1 when it is the one in
     boxes[row].
@@ -213,22 +218,57 @@ def _box(
     words, changed = 1, outermost < 0
     for axis in range(tensors[tensor, AXES]):
         if outermost >= 0 and not moves[tensor, axis, outermost]:
-            low, high = boxes[row, axis, 0], boxes[row, axis, 1]
+            low, high = boxes[row, axis, LOW], boxes[row, axis, HIGH]
+            gap, run, phase = (
+                boxes[row, axis, GAP],
+                boxes[row, axis, RUN],
+                boxes[row, axis, PHASE],
+            )
         else:
             low = axes[tensor, axis, SHIFT]
             high = low + axes[tensor, axis, EXTENT]
+            gap = stepped = np.int64(0)
             for term in range(TERMS, axes.shape[2], 2):
                 dim, coefficient = axes[tensor, axis, term], axes[tensor, axis, term + 1]
                 if dim < 0:
                     break
                 loop = deep[dim]
-                low += coefficient * (unit[dim, 0] if loop < 0 else lo[loop])
-                high += coefficient * ((unit[dim, 1] if loop < 0 else hi[loop]) - 1)
+                first = unit[dim, 0] if loop < 0 else lo[loop]
+                last = (unit[dim, 1] if loop < 0 else hi[loop]) - 1
+                low += coefficient * first
+                high += coefficient * last
+                if last > first and coefficient > gap:
+                    gap, stepped = coefficient, coefficient * (last - first)
+            phase, run = low, high - low - stepped
+            if run >= gap:
+                gap = run = phase = np.int64(0)
             low, high = max(low, 0), min(high, axes[tensor, axis, SIZE])
-            changed = changed or low != boxes[row, axis, 0] or high != boxes[row, axis, 1]
-        boxes[new, axis, 0], boxes[new, axis, 1] = low, high
-        words *= max(0, high - low)
+            changed = (
+                changed
+                or low != boxes[row, axis, LOW]
+                or high != boxes[row, axis, HIGH]
+                or phase != boxes[row, axis, PHASE]
+                or gap != boxes[row, axis, GAP]
+            )
+        boxes[new, axis, LOW], boxes[new, axis, HIGH] = low, high
+        boxes[new, axis, GAP], boxes[new, axis, RUN], boxes[new, axis, PHASE] = gap, run, phase
+        words *= max(0, _words_before(high, gap, run, phase) - _words_before(low, gap, run, phase))
     return words if changed else -1
+
+
+@inline
+def _words_before(end: int, gap: int, run: int, phase: int) -> int:
+    """Coordinates that are touched before `end`, from `phase` on."""
+    if gap == 0:
+        return end
+    return (end - phase) // gap * run + min((end - phase) % gap, run)
+
+
+@inline
+def _next_touched(at: int, gap: int, run: int, phase: int) -> int:
+    """The coordinate itself, or where it lies in a gap the first behind it."""
+    beyond = (at - phase) % gap if gap else 0
+    return at + gap - beyond if beyond >= run and gap else at
 
 
 @jit
@@ -253,21 +293,28 @@ def _touch_box(
     base: int,
     recording: bool,
 ) -> int:
-    """Every line of the tile boxes[box], run by run; returns the vector accesses that takes.
+    """Every line of the tile boxes[box], row by row; returns the vector accesses that takes.
 
-    A run is contiguous.
+    A line that lies in a gap of a row is not touched; vectors are of the whole row, or of its runs
+    where they are fewer.
 
     recording: the lines are kept, counted from base.
     """
     count, fast, block = tensors[tensor, AXES], tensors[tensor, FAST], tensors[tensor, BLOCK]
     rows = tensors[tensor, BASE]
     for axis in range(count):
-        if boxes[box, axis, 1] <= boxes[box, axis, 0]:
+        at[axis] = _next_touched(
+            boxes[box, axis, LOW],
+            boxes[box, axis, GAP],
+            boxes[box, axis, RUN],
+            boxes[box, axis, PHASE],
+        )
+        if boxes[box, axis, HIGH] <= at[axis]:
             return 0
-        at[axis] = boxes[box, axis, 0]
         if axis != fast:
             rows += at[axis] * axes[tensor, axis, STRIDE]
-    first, last, size = boxes[box, fast, 0], boxes[box, fast, 1], axes[tensor, fast, SIZE]
+    first, last, size = at[fast], boxes[box, fast, HIGH], axes[tensor, fast, SIZE]
+    gap, run_words, phase = boxes[box, fast, GAP], boxes[box, fast, RUN], boxes[box, fast, PHASE]
     vectors = 0
     while True:
         start = first
@@ -280,8 +327,17 @@ def _touch_box(
                 + (start - number * block) * tensors[tensor, WIDTH]
             )
             run = (end - start) * tensors[tensor, WIDTH]
-            vectors += -(-run >> vector_shift)
+            alone = (end - start + gap - 1) // gap if gap else run
+            vectors += min(-(-run >> vector_shift), alone)
             for line in range(address >> line_shift, (address + run - 1 >> line_shift) + 1):
+                if gap:
+                    begin = start + ((line << line_shift) - address) // tensors[tensor, WIDTH]
+                    behind = (
+                        start + (((line + 1) << line_shift) - address - 1) // tensors[tensor, WIDTH]
+                    )
+                    begin = _next_touched(max(begin, start), gap, run_words, phase)
+                    if begin > min(behind, end - 1):
+                        continue
                 stats[window, 0, tensor, WRITES if write else READS] += 1
                 touch(
                     tags,
@@ -302,12 +358,24 @@ def _touch_box(
         axis = count - 1
         while axis >= 0:
             if axis != fast:
-                at[axis] += 1
-                rows += axes[tensor, axis, STRIDE]
-                if at[axis] < boxes[box, axis, 1]:
+                before = at[axis]
+                at[axis] = _next_touched(
+                    before + 1,
+                    boxes[box, axis, GAP],
+                    boxes[box, axis, RUN],
+                    boxes[box, axis, PHASE],
+                )
+                rows += (at[axis] - before) * axes[tensor, axis, STRIDE]
+                if at[axis] < boxes[box, axis, HIGH]:
                     break
-                rows -= (at[axis] - boxes[box, axis, 0]) * axes[tensor, axis, STRIDE]
-                at[axis] = boxes[box, axis, 0]
+                before = at[axis]
+                at[axis] = _next_touched(
+                    boxes[box, axis, LOW],
+                    boxes[box, axis, GAP],
+                    boxes[box, axis, RUN],
+                    boxes[box, axis, PHASE],
+                )
+                rows -= (before - at[axis]) * axes[tensor, axis, STRIDE]
             axis -= 1
         if axis < 0:
             return vectors
@@ -630,8 +698,10 @@ def _skip(
             for term in range(TERMS, axes.shape[2], 2):
                 if axes[tensor, axis, term] == dim:
                     moved = axes[tensor, axis, term + 1] * tile * skipped
-                    boxes[row, axis, 0] += moved
-                    boxes[row, axis, 1] += moved
+                    boxes[row, axis, LOW] += moved
+                    boxes[row, axis, HIGH] += moved
+                    if boxes[row, axis, GAP]:
+                        boxes[row, axis, PHASE] += moved
     lo[loop] += skipped * tile
     hi[loop] = min(lo[loop] + tile, end)
     if lo[loop] >= end:
@@ -798,10 +868,8 @@ def walk(
                                         kept.state[RECORDED], WORK + (STORES if store else LOADS)
                                     ] += counted
                             for axis in range(tensors[tensor, AXES]):
-                                boxes[row, axis, 0], boxes[row, axis, 1] = (
-                                    boxes[new, axis, 0],
-                                    boxes[new, axis, 1],
-                                )
+                                for column in range(BOX):
+                                    boxes[row, axis, column] = boxes[new, axis, column]
                             valid[row] = True
                         step += 1
                         if recording:
