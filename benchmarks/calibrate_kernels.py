@@ -1,6 +1,7 @@
 """Fit the constants of a GPU library's kernel families to measured calls, and say how well they hold on rows left out.
 
-    python benchmarks/calibrate_kernels.py            kernels/nvidia-hopper.yaml on reference/h100_gemm.json and h100_conv.json
+    python benchmarks/calibrate_kernels.py            kernels/nvidia-hopper.yaml on h100_gemm.json, h100_narrow.json,
+                                                     h100_conv.json and h100_int8_convs.json in reference/
     python benchmarks/calibrate_kernels.py ffma wgmma only these families
 
 Least squares of log(model / measured), with large errors counted less, one constant after another until none moves;
@@ -15,21 +16,24 @@ import sys
 from dataclasses import replace
 from statistics import fmean, median
 
-from hwsim.algorithms import lower
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.kernels import Family, Kernel, Tile
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import load_machine
-from hwsim.describe.units import Bandwidth, Duration
+from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
 from hwsim.timing.gpu.kernel_time import Chip, Product, product_of, time_of
-from hwsim.validate.gpu_products import kernel_of
+from hwsim.validate.gpu_products import kernel_of, product_stage
 
-MACHINE, FILE, FOLDS = "h100", "h100_gemm.json", 5
+MACHINE, FOLDS = "h100", 5
+FILES = ("h100_gemm.json", "h100_narrow.json")
+CONVOLUTIONS = ("h100_conv.json", "h100_int8_convs.json")
 SMALL = 0.06  # an error beyond this counts less than its square
 CONSTANTS = {
     "ffma": ("efficiency", "prologue", "epilogue", "latency", "issue", "reduction_each"),
     "ffma-cutlass": ("efficiency", "prologue", "epilogue"),
     "wgmma": ("efficiency", "prologue", "epilogue", "tile_change"),
+    "wgmma-fp8": ("efficiency", "prologue", "tile_change"),
+    "mma-int8": ("efficiency", "prologue", "epilogue", "latency"),
     "wgmma-tf32": ("efficiency", "prologue", "epilogue"),
     "mma-tf32": ("efficiency", "prologue", "epilogue", "latency"),
     "mma-tf32-words": ("efficiency", "prologue", "epilogue", "ingest"),
@@ -39,12 +43,14 @@ CONSTANTS = {
     "wmma-half-words": ("prologue", "epilogue", "latency"),
     "conv-ffma": ("efficiency", "prologue", "epilogue", "latency", "issue"),
     "conv-wgmma": ("efficiency", "prologue", "epilogue", "tile_change"),
+    "conv-wgmma-int8": ("efficiency", "prologue", "epilogue", "tile_change"),
+    "conv-mma-int8": ("efficiency", "prologue", "epilogue"),
     "conv-mma": ("efficiency", "prologue", "epilogue"),
 }
 GAP_US = (
     2.4  # a call beyond its kernel, which is all that a conversion's neighbours say of themselves
 )
-XMMA = re.compile(r"(sm\d+)_xmma_fprop\w*?_tilesize(\d+)x(\d+)x(\d+)")
+XMMA = re.compile(r"(sm\d+)_xmma_fprop\w*?_tilesize(\d+)x(\d+)x(\d+)(?:_stage(\d+))?")
 CUTLASS = re.compile(r"fprop_optimized_f16_(\d+)x(\d+)_(\d+)x(\d+)")
 SHARED, EPILOGUE = 232_448, 16_660  # bytes of a block, and of them the epilogue's
 
@@ -114,17 +120,21 @@ class Rows:
         return family
 
 
+def rows_of(file: str) -> list:
+    return json.loads((data_folder("reference") / file).read_text())["rows"]
+
+
 def convolution_calls(library) -> dict[str, list]:
     """Launches of cuDNN's implicit GEMM. Its fp32 calls are one kernel; of the others the kernel's own time is taken."""
     found: dict[str, list] = {}
-    for row in json.loads((data_folder("reference") / "h100_conv.json").read_text())["rows"]:
+    for row in [row for file in CONVOLUTIONS for row in rows_of(file)]:
         if row["algo"] != "implicit_precomp_gemm" or row["groups"] > 1:
             continue
         side = (row["H"] + 2 * row["pad"] - row["R"]) // row["stride"] + 1
         m, k, width = (
             row["N"] * side * side,
             row["C"] * row["R"] * row["S"],
-            4 if row["dtype"] == "fp32" else 2,
+            DTYPE_BYTES[row["dtype"]],
         )
         sizes = (row["N"] * row["C"] * row["H"] * row["W"], k * row["K"], m * row["K"])
         product = Product(m, row["K"], k, 1, width, width, *(size * width for size in sizes))
@@ -134,9 +144,12 @@ def convolution_calls(library) -> dict[str, list]:
                 family, (rows, columns, deep, stages) = "conv-mma", map(int, match.groups())
             elif match := XMMA.search(name):
                 rows, columns, deep = (int(match[part]) for part in (2, 3, 4))
+                narrow = "-int8" if row["dtype"] == "int8" else ""
                 if match[1] == "sm90":
-                    family, cluster = "conv-wgmma", (2, 2)
+                    family, cluster = f"conv-wgmma{narrow}", (1, 1) if narrow else (2, 2)
                     stages = min(16, (SHARED - EPILOGUE) // ((rows + columns) * deep * width))
+                elif narrow:
+                    family, stages = "conv-mma-int8", int(match[5])
                 elif row["dtype"] == "fp32":
                     family, stages, measured = "conv-ffma", 3, row["us_cold"]
                 else:
@@ -154,11 +167,11 @@ def main(wanted: list[str]) -> None:
     machine = load_machine(MACHINE)
     library = machine.compute.library
     by_family: dict[str, list] = {}
-    for row in json.loads((data_folder("reference") / FILE).read_text())["rows"]:
+    for row in [row for file in FILES for row in rows_of(file)]:
         layer = GemmLayer(row["M"], row["N"], row["K"], dtype=row["dtype"])
         kernel = kernel_of(row["kernels"][0], layer, library)
         if kernel is not None:
-            (stage,) = lower(layer, "direct").with_dtype(row["dtype"]).stages
+            stage = product_stage(layer, row["dtype"], row.get("result", ""))
             by_family.setdefault(kernel.family, []).append(
                 (product_of(stage), row["dtype"], kernel, row["us_cold"])
             )

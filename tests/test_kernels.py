@@ -22,7 +22,7 @@ from hwsim.ir.stage import Stage
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.searches import kernel_choices
 from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
-from hwsim.validate.gpu_products import kernel_of, launched
+from hwsim.validate.gpu_products import kernel_of, launched, product_stage
 
 H100, H200 = load_machine("h100"), load_machine("h200")
 
@@ -54,7 +54,7 @@ def test_kernels_that_were_launched_take_what_was_measured() -> None:
     errors = []
     for row in rows("h100_gemm.json"):
         layer = GemmLayer(row["M"], row["N"], row["K"], dtype=row["dtype"])
-        given = launched(row["kernels"], layer, H100, row["dtype"])
+        given = launched(row["kernels"], layer, product_stage(layer, row["dtype"]), H100)
         errors += [] if given is None else [abs(given / row["us_cold"] - 1)]
     assert len(errors) == 336
     assert fmean(errors) < 0.075 and median(errors) < 0.05

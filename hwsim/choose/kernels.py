@@ -82,7 +82,7 @@ def choices(
     for name, layer, algorithm in layers:
         plan, _ = exploit(lower(layer, algorithm).with_dtype(layer.dtype or dtype), layer, machine)
         for stage in in_best_layout(as_library_runs(plan, machine), layer, machine).stages:
-            if stage.offline or LIBRARY.refuses(stage, machine):
+            if stage.offline or not runs_kernels(stage, machine):
                 continue
             kernels = tuple(best_kernels(stage, machine, most))
             choice = KernelChoice(name, stage.name, stage.launches, machine.clock_hz, kernels)
@@ -107,13 +107,23 @@ def in_best_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
     return min((plain, copied), key=lambda found: _estimate(found, machine))
 
 
+def runs_kernels(stage: Stage, machine: Machine) -> bool:
+    """Has the machine's library a kernel for a stage, in its data type and as its rows lie?"""
+    sm = machine.compute
+    if LIBRARY.refuses(stage, machine) is not None:
+        return False
+    assert isinstance(sm, StreamingMultiprocessor) and sm.library is not None
+    dtype = stage.dtype or machine.dtype
+    return any(_families(sm.library, stage, dtype, product_of(stage)))
+
+
 def _estimate(plan: Plan, machine: Machine) -> float:
     """Cycles of a plan's products by the fastest kernel of each, and of its copies."""
     chip, total = Chip.of(machine), 0.0
     for stage in plan.stages:
         if stage.offline:
             continue
-        if LIBRARY.refuses(stage, machine):
+        if not runs_kernels(stage, machine):
             moved = sum(tensor.bytes for tensor in stage.tensors)
             total += chip.sm.gap_cycles(machine.clock_hz) + moved / chip.dram_bandwidth
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
 
-from hwsim.choose.kernels import LIBRARY, as_called, best_kernels
+from hwsim.choose.kernels import LIBRARY, as_called, best_kernels, runs_kernels
 from hwsim.choose.quick import quick_nest
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
@@ -79,8 +79,8 @@ def best_nest_run(
     its space takes long to search likewise. planned: a machine for which quick schedules are made
     (hwsim.choose.quick), None for the best ones.
     """
-    if runs_library(choice.dataflow) and LIBRARY.refuses(stage, machine) is None:
-        kernel = _library_kernel(stage, machine, choice.dataflow)
+    kernel = _library_kernel(stage, machine, choice.dataflow)
+    if kernel is not None:
         return run(verify_nest(kernel_nest(stage, machine, placement, kernel)))
     if planned is not None and machine.management == "explicit":
         quickly = _attempt(
@@ -107,10 +107,15 @@ def best_nest_run(
     return reduce(partial(_better, objective=choice.objective), ran)
 
 
-def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Kernel:
-    """The kernel that a dataflow names, or the fastest, as the library would call it."""
+def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Kernel | None:
+    """The kernel that a dataflow names, or the fastest, as the library would call it.
+
+    None where another dataflow is named, or the library has none for the stage.
+    """
     if dataflow is None:
-        return best_kernels(stage, machine)[0].kernel
+        return best_kernels(stage, machine)[0].kernel if runs_kernels(stage, machine) else None
+    if not runs_library(dataflow) or LIBRARY.refuses(stage, machine) is not None:
+        return None
     return as_called(stage, machine, named_kernel(stage, machine, dataflow))
 
 

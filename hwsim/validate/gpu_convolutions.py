@@ -41,10 +41,12 @@ class Convolutions:
     pick_regret is what it took beside the fastest that was measured.
     """
 
-    def __init__(self, machine: str) -> None:
+    def __init__(
+        self, machine: str, rows: str = "conv", what: str = "by algorithm, and the pick of one"
+    ) -> None:
         self.machine = machine
-        self.file = f"{machine}_conv.json"
-        self.summary = f"an {machine.upper()}'s convolutions by algorithm, and the pick of one"
+        self.file = f"{machine}_{rows}.json"
+        self.summary = f"an {machine.upper()}'s convolutions {what}"
 
     def pairs(self, data: Any) -> Iterator[Pair]:
         machine = load_machine(self.machine)
@@ -118,5 +120,6 @@ def layer_of(row: Any) -> ConvLayer:
         stride=row["stride"],
         pad=row["pad"],
         groups=row["groups"],
+        layout=row.get("layout", "nchw"),
         filters="online",
     )

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import ceil, prod
 from typing import Any
 
 from hwsim.algorithms import lower
 from hwsim.api import simulate
+from hwsim.choose.kernels import best_kernels
 from hwsim.describe.kernels import Kernel, Library, Tile
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.units import DTYPE_BYTES
+from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
 from hwsim.validate import Pair
@@ -25,16 +28,16 @@ SKINNY = 64  # a dim under this
 
 
 class Products:
-    """Rows give M, N, K and a data type.
+    """Rows give M, N, K and a data type, and that of the results where it is another.
 
     The time with cold caches is compared, as every layer starts cold. Where a row names the kernels
     that were launched, it is timed with those, too.
     """
 
-    def __init__(self, machine: str) -> None:
+    def __init__(self, machine: str, rows: str = "gemm", what: str = "cuBLAS products") -> None:
         self.machine = machine
-        self.file = f"{machine}_gemm.json"
-        self.summary = f"an {machine.upper()}'s cuBLAS products: times with cold caches"
+        self.file = f"{machine}_{rows}.json"
+        self.summary = f"an {machine.upper()}'s {what}: times with cold caches"
 
     def pairs(self, data: Any) -> Iterator[Pair]:
         machine = load_machine(self.machine)
@@ -44,9 +47,9 @@ class Products:
             size = "x".join(str(row[name]) for name in ("M", "N", "K"))
             name = f"{number} {size} {dtype}"
             groups = {"dtype": dtype, "shape": shape_of(layer, dtype)}
-            result = simulate(layer, machine, "direct", dtype=dtype)
-            yield Pair(name, "time", row["us_cold"], result.seconds * 1e6, groups)
-            given = launched(row.get("kernels", ()), layer, machine, dtype)
+            stage = product_stage(layer, dtype, row.get("result", dtype))
+            yield Pair(name, "time", row["us_cold"], _microseconds(stage, layer, machine), groups)
+            given = launched(row.get("kernels", ()), layer, stage, machine)
             if given is not None:
                 yield Pair(name, "time_given_kernel", row["us_cold"], given, groups)
 
@@ -66,7 +69,23 @@ def shape_of(layer: GemmLayer, dtype: str) -> str:
     return f"{'aligned' if aligned else 'misaligned'}{', skinny' if skinny else ''}"
 
 
-def launched(kernels: Any, layer: GemmLayer, machine: Machine, dtype: str) -> float | None:
+def product_stage(layer: GemmLayer, dtype: str, result: str = "") -> Stage:
+    """The one stage of a product whose results may be of a type of their own."""
+    (stage,) = lower(layer, "direct").with_dtype(dtype).stages
+    if result in ("", dtype):
+        return stage
+    output = replace(stage.output, width=DTYPE_BYTES[result])
+    return replace(stage, tensors=(*stage.inputs, output))
+
+
+def _microseconds(stage: Stage, layer: GemmLayer, machine: Machine) -> float:
+    """Of the library's call; of a simulated layer where its results are of the product's type."""
+    if stage.output.width == DTYPE_BYTES[stage.dtype or machine.dtype]:
+        return simulate(layer, machine, "direct", dtype=stage.dtype).seconds * 1e6
+    return best_kernels(stage, machine)[0].cycles / machine.clock_hz * 1e6
+
+
+def launched(kernels: Any, layer: GemmLayer, stage: Stage, machine: Machine) -> float | None:
     """Microseconds of a call with the kernel that a row names, or None.
 
     It is None where the row names none that the machine's library describes.
@@ -78,7 +97,7 @@ def launched(kernels: Any, layer: GemmLayer, machine: Machine, dtype: str) -> fl
     kernel = kernel_of(kernels[0], layer, sm.library)
     if kernel is None:
         return None
-    (stage,) = lower(layer, "direct").with_dtype(dtype).stages
+    dtype = stage.dtype or machine.dtype
     times = time_of(product_of(stage), dtype, kernel, Chip.of(machine))
     return float(times.call[0]) / machine.clock_hz * 1e6
 
@@ -86,7 +105,7 @@ def launched(kernels: Any, layer: GemmLayer, machine: Machine, dtype: str) -> fl
 NVJET = re.compile(r"nvjet\w*?_(\d+)x(\d+)_(\d+)x(\d+)_(\d+)x(\d+)_")
 XMMA = re.compile(r"(sm\d+)_xmma_gemm\w*?_tilesize(\d+)x(\d+)x(\d+)(?:_stage(\d+))?")
 CUTLASS = re.compile(
-    r"cutlass_(\d+)_(wmma_tensorop|tensorop|simt)_\w*?_(\d+)x(\d+)_(?:(\d+)x(\d+)_)?nn_align(\d)"
+    r"cutlass_(\d+)_(wmma_tensorop|tensorop|simt)_\w*?_(\d+)x(\d+)_(?:(\d+)x(\d+)_)?(?:nn|tn)_align(\d+)"
 )
 
 
@@ -101,7 +120,8 @@ def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Ker
     split, cluster = row["grid"][2], (1, 1)
     if match := NVJET.search(name):
         n, m, k, stages, along_n, along_m = (int(part) for part in match.groups())
-        family, cluster = "wgmma", (along_m, along_n)
+        family = "wgmma-fp8" if "_qqtst_" in name else "wgmma"
+        cluster = (along_m, along_n)
     elif match := XMMA.search(name):
         first, second, k = (int(match[part]) for part in (2, 3, 4))
         stages = int(match[5] or 0)
@@ -131,6 +151,8 @@ def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Ker
 def _cutlass_family(arch: str, operation: str, align: int, name: str) -> str:
     if operation == "simt":
         return "ffma-cutlass"
+    if "_s8_" in name:
+        return "mma-int8"
     half = "_f16_" in name or "_bf16_" in name
     if operation == "wmma_tensorop":
         return "wmma-half-words" if align > 1 else "wmma-halves"
