@@ -79,3 +79,34 @@ def test_the_mapper_knows_half_bytes() -> None:
 def test_a_type_that_a_machine_lacks_is_refused() -> None:
     with pytest.raises(hwsim.HwsimError, match="tpu-v1 does not compute 'int4'"):
         hwsim.simulate("gemm:8,8,8", "tpu-v1", dtype="int4")
+
+
+@pytest.mark.parametrize("machine", ["t4", "a100"])
+def test_words_of_four_bits_on_gpus(machine: str) -> None:
+    """A product that the L2 holds moves every word once, and is faster in fewer bits."""
+    found = {
+        dtype: hwsim.simulate("gemm:512,512,512", machine, dtype=dtype)
+        for dtype in ("fp16", "int8", "int4")
+    }
+    words = 3 * 512 * 512
+    assert [each.dram_bytes for each in found.values()] == [2 * words, words, words / 2]
+    assert found["int4"].seconds < found["fp16"].seconds
+
+
+def test_weights_of_four_bits_are_a_quarter_of_fp16s_on_a_gpu() -> None:
+    """One token's product is bound by its weights: 4096 x 14336 words of half a byte."""
+    whole, quarter = (
+        hwsim.simulate("gemm:1,14336,4096", "h100", dtype=dtype) for dtype in ("fp16", "fp16x4")
+    )
+    weights = 4096 * 14336
+    assert whole.dram_bytes - quarter.dram_bytes == pytest.approx(1.5 * weights, rel=0.01)
+    assert quarter.seconds < 0.5 * whole.seconds
+    assert "marlin" in quarter.layers[0].stages[0].fidelity
+
+
+def test_what_a_library_has_no_kernel_for_runs_without_one() -> None:
+    """cuDNN's families have none for fp8: the convolution runs in tiles of shared memory."""
+    layer = hwsim.simulate("conv:64,14,14,64,3,3,1,1", "h100", "implicit-gemm", dtype="fp8").layers[
+        0
+    ]
+    assert layer.stages[0].dataflow == "shared-tiled"

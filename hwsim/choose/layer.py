@@ -132,7 +132,7 @@ def _caches(
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
     walked = choice.patient or choice.by_kind
     plain = runs_library(choice.dataflow) and not nests and not walked
-    formula = l2_in_closed_form(machine, timed) if plain else None
+    formula = l2_in_closed_form(machine, timed, plain)
     found = formula or implicit_chain(machine, timed, choice.by_kind)
     if found is not None and residency != NOTHING:
         found.begin_with(*maps_of(timed, residency))
@@ -241,13 +241,14 @@ def implicit_chain(
     return ImplicitChain(caches, units, AddressSpace(stages), by_kind)
 
 
-def l2_in_closed_form(machine: Machine, stages: list[Stage]) -> L2Buffers | None:
+def l2_in_closed_form(machine: Machine, stages: list[Stage], plain: bool) -> L2Buffers | None:
     """A GPU's L2 in closed form where its library's kernels would look up too many lines.
 
-    Else None.
+    Words of four bits have no addresses of their own, and are never looked up. Else None. plain:
+    the library's kernels run, and no walk is asked for.
     """
     sm = machine.compute
-    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
+    if not isinstance(sm, StreamingMultiprocessor):
         return None
     name = machine.only("cache")
     l2: Cache = machine.part(name, Cache)
@@ -258,7 +259,9 @@ def l2_in_closed_form(machine: Machine, stages: list[Stage]) -> L2Buffers | None
         )
         for stage in stages
     )
-    if lines / l2.line <= LINES_WALKED:
+    walkable = all(tensor.width >= 1 for stage in stages for tensor in stage.tensors)
+    few = lines / l2.line <= LINES_WALKED
+    if walkable and (few or not plain or sm.library is None):
         return None
     from hwsim.timing.gpu.l2 import L2Buffers
 
