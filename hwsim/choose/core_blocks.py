@@ -14,16 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
+from hwsim.choose.floors import least_by_objective, least_energy, metrics_of, tiling_of
 from hwsim.choose.nests import MEASURES
-from hwsim.count.closed_form import touched_words
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import whole_bytes
-from hwsim.energy.account import energy_pj
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.core import Core
-from hwsim.parts.dram import Dram
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows.register_tiled import (
@@ -34,7 +31,7 @@ from hwsim.schedule.dataflows.register_tiled import (
     sum_lanes,
 )
 from hwsim.schedule.mapper.found import OBJECTIVES, Found
-from hwsim.schedule.mapper.space import SpaceSize, Tiling
+from hwsim.schedule.mapper.space import SpaceSize
 
 MOST_TRIED = 80
 CLEARLY = 0.999  # times as much: a change that is worth keeping
@@ -80,28 +77,19 @@ def best_blocks(
     rule = blocks_of(stage, machine)
     climb = _Climb(*simulate(rule), {rule})
     _improve(climb, rule, MEASURES[objective], simulate, neighbours, until, progress)
-    result, metrics = climb.result, _metrics(stage, machine, climb.result)
-    cost = MEASURES[objective](result)[0]
-    least_energy = _least_energy(stage, machine)
-    cycles = max(metrics["multipliers"], metrics["dram"])
-    least = {
-        "latency": cycles,
-        "dram": float(_words_once(stage)),
-        "energy": least_energy,
-        "edp": least_energy * cycles,
-    }
+    result = climb.result
     found = Found(
         stage,
         climb.nest,
-        _tiling(stage, climb.nest),
+        tiling_of(stage, climb.nest),
         SpaceSize(_space(stage, machine), 1, 1),
         objective,
-        metrics,
-        cost,
-        least[objective],
+        metrics_of(stage, machine, result),
+        MEASURES[objective](result)[0],
+        least_by_objective(stage, machine)[objective],
         len(climb.tried),
         time.monotonic() - begun,
-        least_energy,
+        least_energy(stage, machine),
         climb.interrupted,
         REST,
     )
@@ -167,46 +155,9 @@ def _neighbours(blocks: Blocks, stage: Stage, machine: Machine) -> Iterator[Bloc
             yield replace(blocks, mr=min(rows, most["mr"]), nr=vectors * lanes)
 
 
-def _tiling(stage: Stage, nest: Nest) -> Tiling:
-    """Tiles of a core's share, and of the registers."""
-    whole = stage.extents
-    cell, outer = dict(whole), dict(whole)
-    for loop in nest.loops_above(nest.holds[-1]):
-        cell[loop.dim] = min(cell[loop.dim], loop.tile)
-        if loop.spatial is not None:
-            outer[loop.dim] = cell[loop.dim]
-    spread = {dim: -(-whole[dim] // outer[dim]) for dim in whole}
-    return Tiling(outer, spread, cell)
-
-
 def _space(stage: Stage, machine: Machine) -> int:
     """Sizes to choose among: every tile of sums, every block."""
     core, view = machine.compute, stage.view
     assert isinstance(core, Core) and view is not None
     m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
     return core.vector_registers**2 * m * n * k
-
-
-def _words_once(stage: Stage) -> int:
-    """Bytes of every word that is touched, once."""
-    words = touched_words(stage)
-    return sum(whole_bytes(words[tensor.name] * tensor.width) for tensor in stage.tensors)
-
-
-def _least_energy(stage: Stage, machine: Machine) -> float:
-    """pJ of the products, and of every word once at DRAM's port."""
-    once = {machine.dram_name: _words_once(stage)}
-    dtype = stage.dtype or machine.dtype
-    return sum(energy_pj(machine, dtype, stage.operations, once).values())
-
-
-def _metrics(stage: Stage, machine: Machine, result: StageResult) -> dict[str, float]:
-    """What no nest goes below, in cycles; and what this one comes to."""
-    dram: Dram = machine.part(machine.dram_name, Dram)
-    peak = machine.compute.peak_macs_per_cycle(stage.dtype or machine.dtype)
-    return {
-        "multipliers": stage.operations.multiplies / peak,
-        "dram": _words_once(stage) / dram.bandwidth.bytes_per_cycle(machine.clock_hz),
-        "energy": sum(result.energy_pj.values()),
-        "dram bytes": float(result.dram_read_bytes + result.dram_write_bytes),
-    }

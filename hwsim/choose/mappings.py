@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from hwsim.algorithms import lower, whole_stages
+from hwsim.choose.array_tiles import best_tiling, side_by_side
 from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import implicit_chain, run_nest
@@ -110,9 +111,10 @@ def map_workload(
 
     Interrupted, what there is. Raises as hwsim.map_layers.
     """
-    if isinstance(machine.compute, Core) and options != Options():
+    if options != Options() and (isinstance(machine.compute, Core) or side_by_side(machine)):
+        what = "several arrays" if side_by_side(machine) else "no array to share"
         raise HwsimError(
-            f"{machine.name} has no array to share and no counts by convention; expected no "
+            f"{machine.name} has {what} and no counts by convention; expected no "
             f"--one-dim-per-axis and no --convention"
         )
     found: list[MappedStage] = []
@@ -167,6 +169,15 @@ def _map_layer(
             )
             mapped.append(MappedStage(name, layer, found, found.nest, None, result))
             if found.interrupted:
+                return mapped, False
+            keep(key, mapped[-1])
+            continue
+        if side_by_side(machine):
+            best = best_tiling(stage, machine, objective, placement, run, progress)
+            mapped.append(
+                MappedStage(name, layer, best.found, best.found.nest, best.flow, best.result)
+            )
+            if best.found.interrupted:
                 return mapped, False
             keep(key, mapped[-1])
             continue

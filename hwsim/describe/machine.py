@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -173,6 +174,11 @@ class Compute(Part):
     def cells(self) -> int:
         """The most neighbours on all axes together."""
         return self.rows * self.cols
+
+    def crowded(self, used: Mapping[str, int]) -> str:
+        """Why neighbours that fit every axis do not fit together; empty where they do."""
+        everywhere = prod(used.values())
+        return f"{everywhere} neighbours on {self.cells} cells" if everywhere > self.cells else ""
 
     def launch_cycles(self, clock_hz: float) -> float:
         """Cycles between two stages, however little they do."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.reading import Document
@@ -276,9 +275,9 @@ class _Binding:
             for axis, most in compute.axes.items():
                 if used[axis] > most:
                     self.fault("nest", f"{used[axis]} neighbours on {axis}, which has {most}")
-        everywhere = prod(used.values())
-        if everywhere > compute.cells:
-            self.fault("nest", f"{everywhere} neighbours on {compute.cells} cells")
+        crowded = compute.crowded(used)
+        if crowded:
+            self.fault("nest", crowded)
 
     def _neighbours(self, nest: Nest) -> Mapping[str, int]:
         """By axis of the array, how many neighbours its spatial loops make."""

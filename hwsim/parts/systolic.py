@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import ClassVar, Literal, get_args
 
 from hwsim.describe.machine import PARTS, Compute
@@ -83,3 +84,20 @@ class SystolicArray(Compute):
     @property
     def units(self) -> int:
         return self.arrays
+
+    @property
+    def axes(self) -> Mapping[str, int]:
+        rows, columns = self.rows * self.arrays, self.columns
+        return {"row": rows, "column": columns, "set": rows * self.cols}
+
+    def crowded(self, used: Mapping[str, int]) -> str:
+        """Every array takes rows x cols neighbours at most, whichever axis goes on to the next."""
+        if self.arrays == 1:
+            return super().crowded(used)
+        needed = ceil(used["row"] / self.rows) * ceil(used["column"] / self.cols) * used["set"]
+        if needed <= self.arrays:
+            return ""
+        return (
+            f"{used['row']} x {used['column']} neighbours on {self.arrays} arrays of "
+            f"{self.rows} x {self.cols}"
+        )

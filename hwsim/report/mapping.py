@@ -81,16 +81,21 @@ def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
 
 
 def _of_dataflows(entries: Sequence[Entry]) -> list[str]:
-    """Which nests are not the mapper's own."""
+    """Which nests are not the mapper's own, but a dataflow's."""
     flows: dict[str, list[str]] = {}
     for entry in entries:
         if entry.flow is not None:
-            flows.setdefault(entry.flow, []).append(entry.name)
+            what = (
+                f"{entry.flow}'s tiling"
+                if entry.found.size.dataflows
+                else f"{entry.flow}'s nest, better once simulated than the mapper's"
+            )
+            flows.setdefault(what, []).append(entry.name)
     return [
         line
-        for flow, names in flows.items()
+        for what, names in flows.items()
         for line in textwrap.wrap(
-            f"{flow}'s nest, better once simulated than the mapper's: {', '.join(names)}",
+            f"{what}: {', '.join(names)}",
             WIDTH,
             subsequent_indent="  ",
         )
@@ -114,8 +119,7 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
             simulated.nest,
             "",
             *(_costs(found, simulated) if entry.flow is None else _simulated_costs(simulated)),
-            f"space    {found.size.mappings:.3g} mappings in {found.size.orders} orders and "
-            f"bypasses, {found.size.spreads} spreads",
+            f"space    {found.size.text}",
             f"search   {found.evaluated:,} mappings evaluated, {found.rest}, {found.seconds:.2f} s",
             *(["kept     from an earlier run; HWSIM_KEEP=0 searches anew"] if entry.kept else []),
             *_of_dataflows([entry]),

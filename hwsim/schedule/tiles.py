@@ -254,9 +254,12 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
     orders = [(*blocks, *folds) for blocks in permutations((0, 1, 2)) for folds in ((1, 2), (2, 1))]
     given = _given(problem, orders)
 
+    among = 0
+
     def best(by_bytes: bool, slowest: float) -> list[Any]:
+        nonlocal among
         found = np.full((tile_search.KEPT, tile_search.FIELDS), np.inf)
-        tile_search.search(given, tile_search.room_to_work(), by_bytes, slowest, found)
+        among += tile_search.search(given, tile_search.room_to_work(), by_bytes, slowest, found)
         return [row for row in found if np.isfinite(row[0])]
 
     if objective in BY_BYTES:
@@ -276,6 +279,7 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         Candidate(
             _of_all_products(problem.stage, tiling.estimate, start),
             partial(_nest, problem, label, tiling, ahead),
+            among,
         )
         for tiling, ahead in chosen
     ]

@@ -43,10 +43,14 @@ class Dataflow(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A nest that is made when it is wanted. estimate: of its cost, in which only ratios matter."""
+    """A nest that is made when it is wanted. estimate: of its cost, in which only ratios matter.
+
+    among: tilings that were estimated to find it.
+    """
 
     estimate: float
     make: Callable[[], Nest]
+    among: int = 1
 
 
 Ranked = Sequence[Candidate]

@@ -156,11 +156,24 @@ class Options:
 
 @dataclass(frozen=True)
 class SpaceSize:
-    """How many mappings are chosen among, legal or not; orders and bypasses; uses of the array."""
+    """How many mappings are chosen among, legal or not; orders and bypasses; uses of the array.
+
+    dataflows: whose tilings they are; 0 where any nest is a mapping.
+    """
 
     mappings: int
     orders: int
     spreads: int
+    dataflows: int = 0
+
+    @property
+    def text(self) -> str:
+        if self.dataflows:
+            return f"{self.mappings:,} tilings of {self.dataflows} dataflows"
+        return (
+            f"{self.mappings:.3g} mappings in {self.orders} orders and bypasses, "
+            f"{self.spreads} spreads"
+        )
 
 
 @dataclass(frozen=True)
