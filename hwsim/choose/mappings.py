@@ -10,6 +10,7 @@ from html import escape
 from hwsim.algorithms import lower, whole_stages
 from hwsim.choose.array_tiles import best_tiling, side_by_side
 from hwsim.choose.core_blocks import best_blocks
+from hwsim.choose.floors import least_by_objective
 from hwsim.choose.kept import keep, kept, key_of
 from hwsim.choose.layer import implicit_chain, run_nest
 from hwsim.choose.least import Least, least_of
@@ -36,6 +37,7 @@ Progress = Callable[[int, int], None]
 Runner = Callable[[Nest], StageResult]
 
 CLEARLY = 1.0001  # times better: a dataflow's nest takes the place of the mapper's
+LEFT_OUT = "its space leaves out what a dataflow knows of"
 MOST_MAPPINGS = 30_000_000  # bounded or evaluated for a stage where no time is given
 
 
@@ -234,6 +236,10 @@ def _better_of_flows(
         if measure(result)[0] * CLEARLY < so_far:
             so_far = measure(result)[0]
             best = MappedStage(name, layer, found, rival.nest, rival.flow, result)
+    if so_far * CLEARLY < found.bound:
+        least = least_by_objective(found.stage, machine, placement)[found.objective]
+        beyond = replace(found, cost=so_far, bound=least, rest=LEFT_OUT)
+        return replace(best, found=beyond)
     return best
 
 

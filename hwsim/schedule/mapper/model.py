@@ -492,7 +492,8 @@ class Model:
         if level == machine.dram_name and width == tensor.width:
             width = width * tensor.coded
         reads, writes = (serves + drains) * width, (fills + updates) * width
-        yield 0, (reads + writes) * pj_per_byte(part, table_for(machine.process_nm))
+        read = reads * self._read_share(hold, tensor)
+        yield 0, (read + writes) * pj_per_byte(part, table_for(machine.process_nm))
         if level == machine.dram_name:
             yield 1, reads + writes
             yield self._metric(level), (reads + writes) / self.dram_rate
@@ -513,6 +514,14 @@ class Model:
             yield self._metric(f"{tensor.role} bus"), serves / rate
             if tensor.role == "output":
                 yield self._metric("output bus, sums"), updates / rate
+
+    def _read_share(self, hold: Hold, tensor: Tensor) -> float:
+        """Of a memory's reads those that gating PEs make: filters only of products that switch."""
+        compute, operations = self.machine.compute, self.stage.operations
+        own = self.machine.memories[hold.level].per == "pe"
+        if tensor.role != "weight" or not own or compute.zeros != "gating":
+            return 1.0
+        return operations.effectual_multiplies / max(1, operations.multiplies)
 
     def _between_steps(self, skeleton: Skeleton, tensor: Tensor) -> bool:
         """Does a tensor come from DRAM, and go there, only while nothing is multiplied?

@@ -30,6 +30,7 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.schedule.mapper.branching import solve
 from hwsim.schedule.mapper.descent import descend
 from hwsim.schedule.mapper.found import OBJECTIVES, Found, Objective
+from hwsim.schedule.mapper.groups import keeps
 from hwsim.schedule.mapper.hunt import Choice, Hunt, Progress
 from hwsim.schedule.mapper.kernels import (
     DRAM,
@@ -255,8 +256,28 @@ class Search:
     # -- what is said ------------------------------------------------------------------------------
 
     def _metrics(self, skeleton: Skeleton, tiling: Tiling) -> dict[str, float]:
-        values = evaluate(self.model, skeleton, tiling)
+        values = self._least_values(skeleton, tiling)
         return dict(zip(self.model.metrics, values.tolist(), strict=True))
+
+    def _least_values(self, skeleton: Skeleton, tiling: Tiling) -> Floats:
+        """What a mapping costs by the skeleton that says most of it.
+
+        One that keeps loops still which do not run anyway knows that its sums are whole.
+        """
+        rows = self.model.row(tiling)
+        values = evaluate(self.model, skeleton, tiling)
+        for other in self.space.skeletons:
+            alike = other.items == skeleton.items and other.running == skeleton.running
+            if alike and other.still and self._belongs(other, rows):
+                values = np.minimum(values, evaluate(self.model, other, tiling))
+        return values
+
+    def _belongs(self, skeleton: Skeleton, rows: list[tuple[int, int]]) -> bool:
+        """Does a tiling, by its rows, keep to a skeleton's loops that run and that do not?"""
+        return all(
+            keeps(group, self.space, skeleton.running, skeleton.still)[x * len(group.inner) + y]
+            for group, (x, y) in zip(self.model.groups, rows, strict=True)
+        )
 
     def _nothing_fits(self) -> str:
         """Which memory is too small for even the smallest tiles, and by how much."""

@@ -7,6 +7,8 @@
         multiply; inputs and sums come, sums go   the slowest of the PEs and of the three busses
         the last position's sums out
 
+Where a PE's own memory gives fewer bytes a cycle than its products take, the PEs wait for it.
+
 A bus delivers a word in one cycle to every PE that wants it (multicast), so a word crosses it once
 a pass. Chen, Krishna, Emer, Sze, "Eyeriss", JSSC 52(1), 2017, sections IV-A and V-B; section VI-A
 names these ramps as a reason for lost throughput.
@@ -26,6 +28,7 @@ from hwsim.ir.nest import Loop, Nest
 from hwsim.ir.stationary import keeps_filters
 from hwsim.ir.transform import temporal_steps
 from hwsim.parts.pe_array import PeArray
+from hwsim.timing.explicit.accesses import word_bytes
 from hwsim.timing.explicit.tiles import Steps, Tiles, words_at
 from hwsim.timing.pace import Pace, Passing, Waits
 
@@ -46,7 +49,34 @@ def pass_pace(passing: Passing) -> Pace:
     elif isinstance(array, PeArray):
         mean = _mean_bus_cycles(nest, machine, array, passing.counts) / steps.count
         waits = {"busses": np.maximum(0.0, mean - busy)}
+    name, taken = _slowest_own_memory(nest, machine, passing.counts)
+    if taken > busy.sum():
+        spent = busy + sum(waits.values())
+        waits[f"{name} in the PEs"] = np.maximum(0.0, busy * (taken / busy.sum()) - spent)
     return Pace("PE passes", busy, waits)
+
+
+def _slowest_own_memory(nest: Nest, machine: Machine, counts: NestCounts) -> tuple[str, float]:
+    """Of the PEs' own memories the one whose port takes longest, and its cycles in all.
+
+    Every PE that is used has as much to do, reads and writes side by side.
+    """
+    slowest = ("", 0.0)
+    for name, part in machine.memories.items():
+        if part.per != "pe" or part.bandwidth is None or name not in counts.instances:
+            continue
+        reads = writes = 0.0
+        for tensor in nest.stage.tensors:
+            if (name, tensor.name) in counts.traffic:
+                moved = counts.of(name, tensor.name)
+                width = word_bytes(
+                    machine, nest, counts, name, tensor.name, machine.compute.accumulator_bytes
+                )
+                reads += (moved.serves + moved.drains) * width
+                writes += moved.writes * width
+        rate = part.bandwidth.bytes_per_cycle(machine.clock_hz) * counts.instances[name]
+        slowest = max(slowest, (name, max(reads, writes) / rate), key=lambda each: each[1])
+    return slowest
 
 
 def multiplying(nest: Nest, steps: Steps, boundary: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Accumulators wider than results: what the mapper proves is what the simulator counts."""
+"""What the mapper proves is what the simulator counts: wide accumulators, slow ports, random machines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from hwsim import HwsimError, map_layers
+from hwsim import HwsimError, map_layers, simulate
 from hwsim.choose.layer import run_nest
 from hwsim.count.closed_form import count
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.units import Bandwidth
 from hwsim.energy.account import energy_pj
 from hwsim.ir.convolution import gemm_stage
 from hwsim.ir.nest import Nest
@@ -131,3 +132,70 @@ def test_what_is_proven_is_what_is_simulated(sums: int, objective: str) -> None:
     assert busiest <= simulated * (1 + 1e-9)
     if objective == "dram":
         assert moved == 33 * 65 + 65 * 17 + 33 * 17
+
+
+def test_pes_wait_for_their_own_memories() -> None:
+    """A product reads and writes three bytes or more of a PE's memory; at one byte a cycle it waits.
+
+    Before, such a machine ended in "a bug in the model".
+    """
+    machine = load_machine("toy-8x8")
+    narrow = replace(machine.parts["rf"], bandwidth=Bandwidth(1.0, True))  # type: ignore[type-var]
+    slow = replace(machine, parts={**machine.parts, "rf": narrow})
+    fast, waiting = (
+        simulate("gemm:32,64,18", each, "direct").layers[0] for each in (machine, slow)
+    )
+    assert waiting.cycles.total > 1.5 * fast.cycles.total
+    assert "rf in the PEs" in waiting.cycles.stall
+    (stage,) = waiting.stages
+    moved = stage.accesses["rf"].values()
+    assert stage.cycles.total >= sum(access.read_bytes for access in moved) / 64
+
+
+@pytest.mark.slow(keep=3)
+@pytest.mark.parametrize("seed", range(24))
+def test_no_simulation_is_below_what_the_mapper_proves(seed: int) -> None:
+    """Random machines: memories, ports, busses, buffers and accumulators of other sizes."""
+    dice = random.Random(seed)
+    name = dice.choice(("toy-8x8", "toy-systolic", "eyeriss-v1"))
+    machine = changed(load_machine(name), dice)
+    layer = (
+        "gemm:" + ",".join(str(dice.randint(1, 60)) for _ in range(3))
+        if dice.random() < 0.5
+        else f"conv:{dice.randint(1, 12)},9,9,{dice.randint(1, 20)},3,3,{dice.choice((1, 2))},1"
+    )
+    objective = dice.choice(("latency", "energy", "edp", "dram"))
+    try:
+        best = map_layers(layer, machine, objective, seconds=20).stages[0]
+    except HwsimError:
+        return  # nothing fits such a machine
+    simulated, found = best.simulated, best.found
+    moved = simulated.dram_read_bytes + simulated.dram_write_bytes
+    energy = sum(simulated.energy_pj.values())
+    reached = {
+        "latency": simulated.cycles.total,
+        "dram": moved,
+        "energy": energy,
+        "edp": energy * simulated.cycles.total,
+    }
+    assert found.bound <= reached[objective] * (1 + 1e-6) + 2
+    if best.nest == found.nest:
+        assert found.metrics["energy"] == pytest.approx(energy, rel=1e-3)
+        assert found.metrics["dram bytes"] == pytest.approx(moved, abs=2)
+
+
+def changed(machine: Machine, dice: random.Random) -> Machine:
+    parts = dict(machine.parts)
+    for name, part in machine.parts.items():
+        new: dict[str, object] = {
+            field: Bandwidth(value.value * dice.choice((0.25, 0.5, 2, 4)), value.per_cycle)
+            for field, value in vars(part).items()
+            if isinstance(value, Bandwidth) and dice.random() < 0.4
+        }
+        if part.kind == "scratchpad":
+            share = dice.choice((0.1, 0.25, 0.5, 1, 2))
+            new |= {"capacity": max(16, int(part.capacity * share))}  # type: ignore[attr-defined]
+        if name == machine.compute_name:
+            new |= {"rows": dice.choice((2, 3, 8)), "accumulator_bytes": dice.choice((1, 2, 4, 8))}
+        parts[name] = replace(part, **new)  # type: ignore[type-var]
+    return replace(machine, parts=parts)
