@@ -97,9 +97,17 @@ def test_the_tables_are_the_closed_form(name: str, kind: str) -> None:
             hold = next(
                 hold for hold in skeleton.holds if hold.level == level and tensor in hold.tensors
             )
-            moved = (traffic.reads + traffic.writes) * model.width(
-                skeleton, hold, stage.tensor(tensor)
-            )
+            width = model.width(skeleton, hold, stage.tensor(tensor))
+            moved = (traffic.reads + traffic.writes) * width
+            if (machine.compute.zeros, stage.tensor(tensor).role) == ("gating", "weight"):
+                each = stage.operations
+                idle = 1 - each.effectual_multiplies / each.multiplies
+                own = machine.memories[level].per == "pe"
+                energy -= (
+                    idle * traffic.reads * width * pj_per_byte(machine.memories[level], table)
+                    if own
+                    else 0.0
+                )
             energy += moved * pj_per_byte(machine.memories[level], table)
             dram += moved if level == machine.dram_name else 0
         metrics = evaluate(model, skeleton, tiling)

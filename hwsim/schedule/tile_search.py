@@ -284,9 +284,7 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
             w.floats[SIZE + tensor, place],
             w.floats[MOVED + tensor, place],
         ) = (depth, size if single else size * copies, moved)
-        waiting = 1.0
-        if p.facts[STAYS, STRICT]:  # for every tile's first word
-            waiting += p.rates[FIRST_WORD] * p.rates[RATE] / size
+        waiting = 1.0 + p.rates[FIRST_WORD] * p.rates[RATE] / size  # for every tile's first word
         w.floats[TILE + tensor, place] = size
         w.floats[ALONE + tensor, place] = moved * waiting if single and words < cover else 0.0
         w.ints[OPTIONS, tensor] += 1

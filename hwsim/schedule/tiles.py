@@ -325,9 +325,9 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
     facts[at.COUNT, :3] = [len(group.blocks) for group in problem.groups]
     names: list[str] = []
     strict = _ports_feed(problem)
-    feeds = {role: problem.feed(role) if strict else "" for role in ROLES}
+    feeds, rates = _ways_in(problem, strict)
     facts[at.STAYS, at.STRICT] = strict
-    ports = [name for name in dict.fromkeys(feeds.values()) if name]
+    ports = list(rates)
     for number, role in enumerate(ROLES):
         tensor, level = problem.tensor(role), problem.first(role)
         facts[at.MOVES + number, list(problem.moves(tensor))] = 1
@@ -337,7 +337,8 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         facts[at.LEVEL, number] = names.index(level) if level else -1
         facts[at.BUFFERS, number] = scratchpad(machine, level).buffers if level else 1
         facts[at.FEED, number] = ports.index(feeds[role]) if feeds[role] else -1
-        facts[at.FEED_WIDTH, number] = _bits(_fed_width(problem, role))
+        fed = _fed_width(problem, role) if strict else tensor.width
+        facts[at.FEED_WIDTH, number] = _bits(fed)
         facts[at.STAYS, number] = role == problem.role
     wide, room, word, buffers = _sums(problem)
     facts[at.SUMS] = _bits(wide), room, _bits(word), buffers
@@ -349,12 +350,7 @@ def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.G
         _trips(problem),
         np.stack([_words(problem, role, most) for role in ROLES]),
         np.array([placement.room(machine, name) for name in names], np.int64),
-        np.array(
-            [
-                scratchpad(machine, name).bandwidth.bytes_per_cycle(machine.clock_hz)
-                for name in ports
-            ]
-        ),
+        np.array(list(rates.values()), np.float64),
         np.array(orders, np.int64),
         facts,
         np.array([*paces, rate, _sum_rate(problem), _latency(problem)], np.float64),
@@ -425,17 +421,38 @@ def _ports_feed(problem: Problem) -> bool:
     array, machine = problem.machine.compute, problem.machine
     if not isinstance(array, PeArray):
         return True
-    busses: dict[Role, Bandwidth] = {
-        "activation": array.activation_bus,
-        "weight": array.weight_bus,
-        "output": array.output_bus,
-    }
+    busses = _busses(array)
     return all(
         bus.bytes_per_cycle(machine.clock_hz)
         >= scratchpad(machine, problem.feed(role)).bandwidth.bytes_per_cycle(machine.clock_hz)
         for role, bus in busses.items()
         if problem.feed(role)
     )
+
+
+def _busses(array: PeArray) -> dict[Role, Bandwidth]:
+    return {
+        "activation": array.activation_bus,
+        "weight": array.weight_bus,
+        "output": array.output_bus,
+    }
+
+
+def _ways_in(problem: Problem, strict: bool) -> tuple[dict[Role, str], dict[str, float]]:
+    """By role what feeds the array, '' where that is no bound; and the bytes a cycle of each.
+
+    Memories' ports; or where PEs hang on narrower busses, these.
+    """
+    machine, array = problem.machine, problem.machine.compute
+    clock = machine.clock_hz
+    if isinstance(array, PeArray) and not strict:
+        rates = {f"{role} bus": bus.bytes_per_cycle(clock) for role, bus in _busses(array).items()}
+        return {role: f"{role} bus" for role in ROLES}, rates
+    feeds = {role: problem.feed(role) for role in ROLES}
+    names = [name for name in dict.fromkeys(feeds.values()) if name]
+    return feeds, {
+        name: scratchpad(machine, name).bandwidth.bytes_per_cycle(clock) for name in names
+    }
 
 
 def _fed_width(problem: Problem, role: Role) -> float:
