@@ -143,7 +143,8 @@ def test_pes_wait_for_their_own_memories() -> None:
     narrow = replace(machine.parts["rf"], bandwidth=Bandwidth(1.0, True))  # type: ignore[type-var]
     slow = replace(machine, parts={**machine.parts, "rf": narrow})
     fast, waiting = (
-        simulate("gemm:32,64,18", each, "direct").layers[0] for each in (machine, slow)
+        simulate("gemm:32,64,18", each, "direct", dataflow="weight-stationary").layers[0]
+        for each in (machine, slow)
     )
     assert waiting.cycles.total > 1.5 * fast.cycles.total
     assert "rf in the PEs" in waiting.cycles.stall

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
 
+from hwsim.choose.floors import least_by_objective
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels, runs_kernels
 from hwsim.choose.quick import quick_nest
 from hwsim.describe.kernels import Kernel
@@ -29,6 +30,7 @@ STEPS_TRIED = 300_000  # of all finalists together, beyond the first
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
+WASTED = 4.0  # times the least cycles: where dataflows take more, the mapper is asked too
 FOLLOWERS = 3  # of the mapper's runners-up that are simulated beside its best
 AS_ESTIMATED = 1.01  # times the least estimate: a nest that takes no more ends the search
 
@@ -75,9 +77,10 @@ def best_nest_run(
 
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the
     simulation tells. A GPU's library has kernels, of which the fastest runs. On systolic arrays,
-    whose dataflows search their own tiles, the mapper is asked only when these do not fit; where
-    its space takes long to search likewise. planned: a machine for which quick schedules are made
-    (hwsim.choose.quick), None for the best ones.
+    whose dataflows search their own tiles, the mapper is asked only when these do not fit. Where
+    its space takes long to search, it is asked when dataflows wait for most of the time, and looks
+    at some mappings. planned: a machine for which quick schedules are made (hwsim.choose.quick),
+    None for the best ones.
     """
     kernel = _library_kernel(stage, machine, choice.dataflow)
     if kernel is not None:
@@ -96,7 +99,8 @@ def best_nest_run(
         and stage.view is not None
     )
     dataflows_suffice = isinstance(scheduled, StageResult) and (
-        not is_quick(stage, machine) or isinstance(machine.compute, SystolicArray)
+        isinstance(machine.compute, SystolicArray)
+        or (not is_quick(stage, machine) and not _wastes(scheduled, stage, machine, placement))
     )
     tried = [scheduled]
     if may_map and not dataflows_suffice:
@@ -198,6 +202,12 @@ def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
         return work()
     except HwsimError as error:
         return error
+
+
+def _wastes(result: StageResult, stage: Stage, machine: Machine, placement: Placement) -> bool:
+    """Does a run take far more cycles than its products and its bytes of DRAM would?"""
+    least = least_by_objective(stage, machine, placement)["latency"]
+    return result.cycles.total > WASTED * least
 
 
 def _mapped(
