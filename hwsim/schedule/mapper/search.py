@@ -51,6 +51,7 @@ from hwsim.schedule.mapper.rooms import bytes_of, room_in
 from hwsim.schedule.mapper.roots import Roots, Subproblem, costs_of, pack
 from hwsim.schedule.mapper.space import Skeleton, Tiling
 from hwsim.schedule.mapper.tables import Floats, Ints
+from hwsim.schedule.mapper.whole_sums import without
 
 TIE = 1e-9  # how much the second criterion counts against the first
 
@@ -266,9 +267,9 @@ class Search:
         """
         rows = self.model.row(tiling)
         values = evaluate(self.model, skeleton, tiling)
-        for other in self.space.skeletons:
-            alike = other.items == skeleton.items and other.running == skeleton.running
-            if alike and other.still and self._belongs(other, rows):
+        for other in (each for each in self.space.skeletons if each.still):
+            alike = without(other, other.still) == without(skeleton, other.still)
+            if alike and self._belongs(other, rows):
                 values = np.minimum(values, evaluate(self.model, other, tiling))
         return values
 

@@ -33,9 +33,13 @@ def told_apart(space: Space) -> Space:
     for skeleton in space.skeletons:
         for still in _all_still(space, skeleton):
             own = replace(skeleton, still=still)
-            left = tuple(item for item in own.items if not _is_still(item, still))
-            found.setdefault((left, own.running, own.still if not still else ""), own)
+            found.setdefault((without(own, still), own.running, bool(still)), own)
     return replace(space, skeletons=tuple(found.values()))
+
+
+def without(skeleton: Skeleton, still: Still) -> tuple[Slot | Hold, ...]:
+    """What a skeleton's nests are made of where some loops do not run."""
+    return tuple(item for item in skeleton.items if not _is_still(item, still))
 
 
 def come_back(space: Space, skeleton: Skeleton, hold: Hold) -> bool:
