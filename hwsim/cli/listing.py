@@ -190,21 +190,15 @@ def show_machine(machine: Machine) -> str:
     for role in ("activation", "weight", "output"):
         chain = (*machine.chain(role), machine.compute_name)
         lines.append(f"  {role}s: {' -> '.join(chain[::-1] if role == 'output' else chain)}")
-    lines += textwrap.wrap(
-        f"energy: {source_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    "
-    )
-    lines += textwrap.wrap(
-        f"area: {area_text(machine)}", WIDTH, initial_indent="  ", subsequent_indent="    "
-    )
-    lines += textwrap.wrap(
-        f"source: {machine.source}", WIDTH, initial_indent="  ", subsequent_indent="    "
-    )
-    for what, text in (("assumptions", machine.assumptions), ("fidelity", machine.fidelity)):
-        lines += (
-            textwrap.wrap(f"{what}: {text}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-            if text
-            else []
-        )
+    said = {
+        "energy": source_text(machine),
+        "area": area_text(machine),
+        "source": machine.source,
+        "assumptions": machine.assumptions,
+        "fidelity": machine.fidelity,
+    }
+    for what, text in said.items():
+        lines += _wrapped(f"{what}: {text}", 2) if text else []
     for name, part in machine.parts.items():
         lines.append(f"  {name} ({part.kind})")
         unused = {
@@ -212,12 +206,17 @@ def show_machine(machine: Machine) -> str:
             for spec in dataclasses.fields(part)
             if spec.default in UNUSED and getattr(part, spec.name) == spec.default
         }
-        lines += [
-            f"    {field}: {_value(field, value)}"
-            for field, value in fields_of(part)
-            if value is not None and field not in unused
-        ]
+        for field, value in fields_of(part):
+            if value is not None and field not in unused:
+                lines += _wrapped(f"{field}: {_value(field, value)}", 4)
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    """Lines of at most WIDTH columns, those after the first two columns further in."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)
+    )
 
 
 def show_system(system: System) -> str:
