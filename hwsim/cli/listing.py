@@ -198,7 +198,7 @@ def show_machine(machine: Machine) -> str:
         "fidelity": machine.fidelity,
     }
     for what, text in said.items():
-        lines += _wrapped(f"{what}: {text}", 2) if text else []
+        lines += _within_width(f"{what}: {text}", 2) if text else []
     for name, part in machine.parts.items():
         lines.append(f"  {name} ({part.kind})")
         unused = {
@@ -208,11 +208,11 @@ def show_machine(machine: Machine) -> str:
         }
         for field, value in fields_of(part):
             if value is not None and field not in unused:
-                lines += _wrapped(f"{field}: {_value(field, value)}", 4)
+                lines += _within_width(f"{field}: {_value(field, value)}", 4)
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: int) -> list[str]:
+def _within_width(text: str, indent: int) -> list[str]:
     """Lines of at most WIDTH columns, those after the first two columns further in."""
     return textwrap.wrap(
         text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)
