@@ -182,7 +182,7 @@ def show_machine(machine: Machine) -> str:
     """Every part with every field that is set, in base units people can read."""
     peak = machine.compute.peak_macs_per_cycle(machine.dtype) * machine.clock_hz
     lines = [
-        f"{machine.name}: {machine.description}",
+        *_within_width(f"{machine.name}: {machine.description}", 0),
         f"  memory management: {machine.management}",
         f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} "
         f"multiply-accumulates/s",
