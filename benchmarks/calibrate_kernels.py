@@ -137,7 +137,8 @@ def convolution_calls(library) -> dict[str, list]:
             DTYPE_BYTES[row["dtype"]],
         )
         sizes = (row["N"] * row["C"] * row["H"] * row["W"], k * row["K"], m * row["K"])
-        product = Product(m, row["K"], k, 1, width, width, *(size * width for size in sizes))
+        taps = row["R"] * row["S"]
+        product = Product(m, row["K"], k, 1, width, width, *(size * width for size in sizes), taps)
         for launch in row["kernels"]:
             name, cluster, measured = launch["name"], (1, 1), launch["us"] + GAP_US
             if match := CUTLASS.search(name):

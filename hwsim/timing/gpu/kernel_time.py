@@ -37,6 +37,7 @@ Ints = npt.NDArray[np.int64]
 
 REGISTERS_AT_A_TIME = 8  # a thread's registers are handed out in eights: NVIDIA, CUDA C++ guide
 SUM_BYTES = 4
+WHOLE_LOADS = 16  # bytes that a thread loads at once
 LOOP, SHARED, L2 = "multipliers", "shared memory", "L2"  # what a step may wait for
 INTAKE, LATENCY = "loads into an SM", "latency of loads"
 
@@ -46,7 +47,8 @@ class Product:
     """C[m][n] += A[m][k] * B[k][n], batch times.
 
     width, out_width: bytes of an operand's word and of a result's. a_bytes, b_bytes, c_bytes: of
-    what is distinct in each, of all batches (a convolution's windows share their words).
+    what is distinct in each, of all batches (a convolution's windows share their words). taps: of a
+    convolution, among k.
     """
 
     m: int
@@ -58,6 +60,17 @@ class Product:
     a_bytes: int
     b_bytes: int
     c_bytes: int
+    taps: int = 1
+
+    def steps(self, family: Family, deep: Floats, split: Floats) -> Floats:
+        """Slices of the reduction, `deep` words each, that every part of a split one has.
+
+        Kernels of maps that lie channels last load a slice from one tap, so that channels are
+        rounded up to whole slices (cuDNN's calls of 48 and 96 channels show it).
+        """
+        if self.taps > 1 and family.channels_last and family.align >= WHOLE_LOADS:
+            return np.ceil(self.taps * np.ceil(self.k / self.taps / deep) / split)
+        return np.ceil(np.ceil(self.k / split) / deep)
 
 
 def operands(stage: Stage) -> tuple[Tensor, Tensor]:
@@ -79,8 +92,10 @@ def product_of(stage: Stage) -> Product:
     k = stage.iterations // (m * n * batch * stage.launches)
     a, b = operands(stage)
     out = stage.output
-    sizes = [t.bytes // stage.group(tuple(t.dims & once)) for t in (a, b, out)]
-    return Product(m, n, k, batch, max(a.width, b.width), out.width, *sizes)
+    a_bytes, b_bytes, c_bytes = (t.bytes // stage.group(tuple(t.dims & once)) for t in (a, b, out))
+    taps = max(1, k // stage.extents.get("c", k)) if stage.gathers else 1
+    width = max(a.width, b.width)
+    return Product(m, n, k, batch, width, out.width, a_bytes, b_bytes, c_bytes, taps)
 
 
 @dataclass(frozen=True)
@@ -255,7 +270,7 @@ def times_of(
     along_m = np.ceil(np.ceil(product.m / found.m) / found.cluster_m) * found.cluster_m
     along_n = np.ceil(np.ceil(product.n / found.n) / found.cluster_n) * found.cluster_n
     blocks = along_m * along_n * found.split * product.batch
-    steps = np.ceil(np.ceil(product.k / found.split) / found.k)
+    steps = product.steps(family, found.k, found.split)
     limits = _Limits(product, dtype, family, found, chip, np.minimum(blocks, chip.sm.sms), without)
     leaving = found.m * found.n * product.out_width / family.epilogue.bytes_per_cycle(clock)
     at_a_time = chip.sm.sms * found.resident
