@@ -19,7 +19,7 @@ from hwsim.choose.layer import run_nest
 from hwsim.cli import main
 from hwsim.count.closed_form import count
 from hwsim.describe.layer import ConvLayer, GemmLayer
-from hwsim.describe.machine import Machine, load_machine
+from hwsim.describe.machine import Machine, Memory, load_machine
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.errors import HwsimError
@@ -98,21 +98,23 @@ def test_the_tables_are_the_closed_form(name: str, kind: str) -> None:
                 hold for hold in skeleton.holds if hold.level == level and tensor in hold.tensors
             )
             width = model.width(skeleton, hold, stage.tensor(tensor))
-            moved = (traffic.reads + traffic.writes) * width
-            if (machine.compute.zeros, stage.tensor(tensor).role) == ("gating", "weight"):
-                each = stage.operations
-                idle = 1 - each.effectual_multiplies / each.multiplies
-                own = machine.memories[level].per == "pe"
-                energy -= (
-                    idle * traffic.reads * width * pj_per_byte(machine.memories[level], table)
-                    if own
-                    else 0.0
-                )
-            energy += moved * pj_per_byte(machine.memories[level], table)
+            part, reads = machine.memories[level], float(traffic.reads)
+            energy += (reads * _made(stage, tensor, part, machine) + traffic.writes) * (
+                width * pj_per_byte(part, table)
+            )
+            moved = (reads + traffic.writes) * width
             dram += moved if level == machine.dram_name else 0
         metrics = evaluate(model, skeleton, tiling)
         assert metrics[0] == pytest.approx(energy, rel=1e-12)
         assert metrics[1] == dram
+
+
+def _made(stage: Stage, tensor: str, part: Memory, machine: Machine) -> float:
+    """The share of reads that gating PEs make: of filters, where a product switches."""
+    gated = machine.compute.zeros == "gating" and part.per == "pe"
+    if not gated or stage.tensor(tensor).role != "weight":
+        return 1.0
+    return stage.operations.effectual_multiplies / stage.operations.multiplies
 
 
 def test_the_multipliers_are_busy_for_every_temporal_step_and_the_ends() -> None:

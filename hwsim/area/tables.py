@@ -13,7 +13,7 @@ from functools import cache
 from itertools import pairwise
 from math import exp, log
 
-from hwsim.describe.units import DTYPE_BYTES
+from hwsim.describe.units import DTYPE_BYTES, WEIGHT_BYTES
 
 ADD_UM2 = {"int8": 36.0, "int16": 67.0, "int32": 137.0, "fp16": 1360.0, "fp32": 4184.0}
 MULTIPLY_UM2 = {"int8": 282.0, "int32": 3495.0, "fp16": 1640.0, "fp32": 7700.0}
@@ -39,7 +39,6 @@ SUMS = {  # the adder that collects products of a type
     "fp64": "fp64",
 }
 FLIP_FLOP_UM2 = 6.0  # a bit
-OPERAND_BITS = {name: round(8 * width) for name, width in DTYPE_BYTES.items()}
 CELL_UM2 = {  # a bit of SRAM
     65: 0.525,  # TSMC
     45: 0.299,  # TSMC
@@ -95,5 +94,5 @@ def mac_um2(dtype: str) -> float:
     sums = SUMS.get(dtype, "fp32")
     add = 2 * ADD_UM2["fp32"] if sums == "fp64" else ADD_UM2[sums]
     sum_bits = 64 if sums == "fp64" else 32
-    operand = OPERAND_BITS[dtype]
-    return multiply_um2(dtype) + add + FLIP_FLOP_UM2 * (2 * operand + sum_bits)
+    operand_bits = 8 * (DTYPE_BYTES[dtype] + WEIGHT_BYTES[dtype])
+    return multiply_um2(dtype) + add + FLIP_FLOP_UM2 * (operand_bits + sum_bits)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from math import inf
 
 from hwsim.choose.floors import least_by_objective, least_energy, metrics_of, tiling_of
 from hwsim.choose.nests import ESTIMATED, MEASURES, NEAR, STEPS_TRIED, UNDERSTATED
@@ -36,36 +36,32 @@ def side_by_side(machine: Machine) -> bool:
     return isinstance(machine.compute, SystolicArray) and machine.compute.arrays > 1
 
 
-@dataclass(frozen=True)
-class BestTiling:
-    """What was found, by which dataflow, and what it simulates to."""
-
-    found: Found
-    flow: str
-    result: StageResult
-
-
 def best_tiling(
     stage: Stage,
     machine: Machine,
     objective: str,
     placement: Placement,
     run: Callable[[Nest], StageResult],
+    seconds: float | None,
     progress: Callable[[int, int], None] | None,
-) -> BestTiling:
-    """The best of all dataflows' tilings.
+) -> tuple[Found, str, StageResult]:
+    """The best of all dataflows' tilings, whose it is, and what it simulates to.
 
-    Interrupted, the best so far. Raises HwsimError where no dataflow's tiles fit.
+    Interrupted, or after `seconds`, the best so far. Raises HwsimError where no dataflow's tiles
+    fit.
     """
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
     begun, measure = time.monotonic(), MEASURES[objective]
+    until = inf if seconds is None else begun + seconds
     ranked = _of_dataflows(stage, machine, placement, objective)
     best: tuple[tuple[float, float], Nest, str, StageResult] | None = None
     interrupted, tried = False, 0
     try:
         for flow, nest, least in _finalists(ranked):
-            if best is not None and objective in ESTIMATED and least >= best[0][0]:
+            if best is not None and (
+                time.monotonic() > until or (objective in ESTIMATED and least >= best[0][0])
+            ):
                 break
             tried += 1
             if progress is not None:
@@ -103,7 +99,7 @@ def best_tiling(
         interrupted,
         REST,
     )
-    return BestTiling(found, flow, result)
+    return found, flow, result
 
 
 def _of_dataflows(

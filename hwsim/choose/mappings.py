@@ -169,35 +169,29 @@ def _map_layer(
             found, result = best_blocks(
                 stage, machine, objective, placement, run, seconds, progress
             )
-            mapped.append(MappedStage(name, layer, found, found.nest, None, result))
-            if found.interrupted:
-                return mapped, False
-            keep(key, mapped[-1])
-            continue
-        if side_by_side(machine):
-            best = best_tiling(stage, machine, objective, placement, run, progress)
-            mapped.append(
-                MappedStage(name, layer, best.found, best.found.nest, best.flow, best.result)
+            best = MappedStage(name, layer, found, found.nest, None, result)
+        elif side_by_side(machine):
+            found, flow, result = best_tiling(
+                stage, machine, objective, placement, run, seconds, progress
             )
-            if best.found.interrupted:
-                return mapped, False
-            keep(key, mapped[-1])
-            continue
-        found = best_mapping(
-            stage,
-            machine,
-            objective,
-            placement=placement,
-            options=options,
-            seconds=seconds,
-            progress=progress,
-            workers=os.cpu_count() or 1,
-            most=MOST_MAPPINGS if seconds is None else None,
-        )
-        mapped.append(_better_of_flows(name, layer, machine, found, placement, run))
-        if found.interrupted:
+            best = MappedStage(name, layer, found, found.nest, flow, result)
+        else:
+            found = best_mapping(
+                stage,
+                machine,
+                objective,
+                placement=placement,
+                options=options,
+                seconds=seconds,
+                progress=progress,
+                workers=os.cpu_count() or 1,
+                most=MOST_MAPPINGS if seconds is None else None,
+            )
+            best = _better_of_flows(name, layer, machine, found, placement, run)
+        mapped.append(best)
+        if best.found.interrupted:
             return mapped, False
-        keep(key, mapped[-1])
+        keep(key, best)
     return mapped, True
 
 

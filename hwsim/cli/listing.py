@@ -182,7 +182,7 @@ def show_machine(machine: Machine) -> str:
     """Every part with every field that is set, in base units people can read."""
     peak = machine.compute.peak_macs_per_cycle(machine.dtype) * machine.clock_hz
     lines = [
-        *_within_width(f"{machine.name}: {machine.description}", 0),
+        _wrapped(f"{machine.name}: {machine.description}", 2),
         f"  memory management: {machine.management}",
         f"  clock: {machine.clock_hz / 1e6:g} MHz, {machine.dtype}, peak {si(peak)} "
         f"multiply-accumulates/s",
@@ -197,8 +197,7 @@ def show_machine(machine: Machine) -> str:
         "assumptions": machine.assumptions,
         "fidelity": machine.fidelity,
     }
-    for what, text in said.items():
-        lines += _within_width(f"{what}: {text}", 2) if text else []
+    lines += [_wrapped(f"  {what}: {text}", 2) for what, text in said.items() if text]
     for name, part in machine.parts.items():
         lines.append(f"  {name} ({part.kind})")
         unused = {
@@ -206,17 +205,12 @@ def show_machine(machine: Machine) -> str:
             for spec in dataclasses.fields(part)
             if spec.default in UNUSED and getattr(part, spec.name) == spec.default
         }
-        for field, value in fields_of(part):
-            if value is not None and field not in unused:
-                lines += _within_width(f"{field}: {_value(field, value)}", 4)
+        lines += [
+            _wrapped(f"    {field}: {_value(field, value)}", 2)
+            for field, value in fields_of(part)
+            if value is not None and field not in unused
+        ]
     return "\n".join(lines)
-
-
-def _within_width(text: str, indent: int) -> list[str]:
-    """Lines of at most WIDTH columns, those after the first two columns further in."""
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)
-    )
 
 
 def show_system(system: System) -> str:
@@ -369,15 +363,12 @@ def _document(plugin: object) -> str:
     return "\n\n".join(_reflowed(paragraph) for paragraph in text.split("\n\n") if paragraph)
 
 
-def _wrapped(line: str) -> str:
-    """A line that is too long, its rest below its own indentation."""
-    return (
-        line
-        if len(line) <= WIDTH
-        else textwrap.fill(
-            line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 4)
-        )
-    )
+def _wrapped(line: str, further: int = 4) -> str:
+    """A line that is too long, its rest so much further in than itself."""
+    if len(line) <= WIDTH:
+        return line
+    indent = len(line) - len(line.lstrip())
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * (indent + further))
 
 
 def _reflowed(paragraph: str) -> str:

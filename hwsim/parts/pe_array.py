@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.machine import PARTS, Compute, Role
 from hwsim.describe.reading import choice, count, quantity
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth
 
@@ -35,6 +35,15 @@ class PeArray(Compute):
 
     def with_twice_the_units(self) -> PeArray:
         return replace(self, cols=self.cols * 2)
+
+    @property
+    def busses(self) -> dict[Role, Bandwidth]:
+        """The bus of every role."""
+        return {
+            "activation": self.activation_bus,
+            "weight": self.weight_bus,
+            "output": self.output_bus,
+        }
 
     @property
     def columns(self) -> int:

@@ -17,7 +17,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hwsim.describe.machine import Machine, Role
-from hwsim.describe.units import Bandwidth, size_text, whole_bytes
+from hwsim.describe.units import size_text, whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
@@ -421,21 +421,12 @@ def _ports_feed(problem: Problem) -> bool:
     array, machine = problem.machine.compute, problem.machine
     if not isinstance(array, PeArray):
         return True
-    busses = _busses(array)
     return all(
         bus.bytes_per_cycle(machine.clock_hz)
         >= scratchpad(machine, problem.feed(role)).bandwidth.bytes_per_cycle(machine.clock_hz)
-        for role, bus in busses.items()
+        for role, bus in array.busses.items()
         if problem.feed(role)
     )
-
-
-def _busses(array: PeArray) -> dict[Role, Bandwidth]:
-    return {
-        "activation": array.activation_bus,
-        "weight": array.weight_bus,
-        "output": array.output_bus,
-    }
 
 
 def _ways_in(problem: Problem, strict: bool) -> tuple[dict[Role, str], dict[str, float]]:
@@ -446,12 +437,15 @@ def _ways_in(problem: Problem, strict: bool) -> tuple[dict[Role, str], dict[str,
     machine, array = problem.machine, problem.machine.compute
     clock = machine.clock_hz
     if isinstance(array, PeArray) and not strict:
-        rates = {f"{role} bus": bus.bytes_per_cycle(clock) for role, bus in _busses(array).items()}
-        return {role: f"{role} bus" for role in ROLES}, rates
+        names = {role: f"{role} bus" for role in ROLES}
+        return names, {
+            names[role]: bus.bytes_per_cycle(clock) for role, bus in array.busses.items()
+        }
     feeds = {role: problem.feed(role) for role in ROLES}
-    names = [name for name in dict.fromkeys(feeds.values()) if name]
     return feeds, {
-        name: scratchpad(machine, name).bandwidth.bytes_per_cycle(clock) for name in names
+        name: scratchpad(machine, name).bandwidth.bytes_per_cycle(clock)
+        for name in dict.fromkeys(feeds.values())
+        if name
     }
 
 

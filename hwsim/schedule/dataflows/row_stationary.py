@@ -512,12 +512,7 @@ class Space:
 
     def _words_a_cycle(self, role: Role) -> float:
         """Of the bus of a role."""
-        bus = {
-            "weight": self.array.weight_bus,
-            "activation": self.array.activation_bus,
-            "output": self.array.output_bus,
-        }[role]
-        return bus.bytes_per_cycle(self.machine.clock_hz) / self.widths[role]
+        return self.array.busses[role].bytes_per_cycle(self.machine.clock_hz) / self.widths[role]
 
 
 def _folds(bound: int, tile: int) -> Iterator[tuple[int, int]]:

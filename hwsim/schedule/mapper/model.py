@@ -505,12 +505,9 @@ class Model:
             yield self._metric(f"{level} reads"), reads / rate
             yield self._metric(f"{level} writes"), writes / rate
         if isinstance(machine.compute, PeArray) and hold is self._last_of_chip(skeleton, tensor):
-            busses = {
-                "activation": machine.compute.activation_bus,
-                "weight": machine.compute.weight_bus,
-                "output": machine.compute.output_bus,
-            }
-            rate = busses[tensor.role].bytes_per_cycle(machine.clock_hz) / tensor.width
+            rate = (
+                machine.compute.busses[tensor.role].bytes_per_cycle(machine.clock_hz) / tensor.width
+            )
             yield self._metric(f"{tensor.role} bus"), serves / rate
             if tensor.role == "output":
                 yield self._metric("output bus, sums"), updates / rate

@@ -271,6 +271,12 @@ def _next_touched(at: int, gap: int, run: int, phase: int) -> int:
     return at + gap - beyond if beyond >= run and gap else at
 
 
+@inline
+def _touched_from(boxes: Any, box: int, axis: int, at: int) -> int:
+    """The first coordinate from `at` on that a tile touches along an axis."""
+    return _next_touched(at, boxes[box, axis, GAP], boxes[box, axis, RUN], boxes[box, axis, PHASE])
+
+
 @jit
 def _touch_box(
     tags: Any,
@@ -303,12 +309,7 @@ def _touch_box(
     count, fast, block = tensors[tensor, AXES], tensors[tensor, FAST], tensors[tensor, BLOCK]
     rows = tensors[tensor, BASE]
     for axis in range(count):
-        at[axis] = _next_touched(
-            boxes[box, axis, LOW],
-            boxes[box, axis, GAP],
-            boxes[box, axis, RUN],
-            boxes[box, axis, PHASE],
-        )
+        at[axis] = _touched_from(boxes, box, axis, boxes[box, axis, LOW])
         if boxes[box, axis, HIGH] <= at[axis]:
             return 0
         if axis != fast:
@@ -359,22 +360,12 @@ def _touch_box(
         while axis >= 0:
             if axis != fast:
                 before = at[axis]
-                at[axis] = _next_touched(
-                    before + 1,
-                    boxes[box, axis, GAP],
-                    boxes[box, axis, RUN],
-                    boxes[box, axis, PHASE],
-                )
+                at[axis] = _touched_from(boxes, box, axis, before + 1)
                 rows += (at[axis] - before) * axes[tensor, axis, STRIDE]
                 if at[axis] < boxes[box, axis, HIGH]:
                     break
                 before = at[axis]
-                at[axis] = _next_touched(
-                    boxes[box, axis, LOW],
-                    boxes[box, axis, GAP],
-                    boxes[box, axis, RUN],
-                    boxes[box, axis, PHASE],
-                )
+                at[axis] = _touched_from(boxes, box, axis, boxes[box, axis, LOW])
                 rows -= (before - at[axis]) * axes[tensor, axis, STRIDE]
             axis -= 1
         if axis < 0:

@@ -9,6 +9,7 @@ from hwsim.describe.units import si, size_text, whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Loop, Nest
+from hwsim.parts.scratchpad import Scratchpad
 from hwsim.results.result import Access, Accesses
 
 Footprint = dict[str, dict[str, int]]
@@ -41,6 +42,21 @@ def port_words_bytes(
     tensor = nest.stage.tensor(name)
     summing = tensor.role == "output" and counts.of(machine.dram_name, name).serves
     return width if summing else width * tensor.coded
+
+
+def busy_cycles(
+    nest: Nest, machine: Machine, counts: NestCounts, name: str, accumulator_bytes: int
+) -> float:
+    """What one scratchpad's ports take over the whole stage, reads and writes side by side."""
+    reads = writes = 0.0
+    for tensor in nest.stage.tensors:
+        traffic = counts.of(name, tensor.name)
+        if traffic.reads or traffic.writes:
+            width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
+            reads += (traffic.serves + traffic.drains) * width
+            writes += traffic.writes * width
+    rate: float = machine.part(name, Scratchpad).bandwidth.bytes_per_cycle(machine.clock_hz)
+    return max(reads, writes) / rate
 
 
 def accesses(

@@ -21,7 +21,7 @@ from hwsim.parts.vector import VectorUnit
 from hwsim.results.result import Cycles
 from hwsim.timing import Run
 from hwsim.timing.dram.channels import transfer_ns
-from hwsim.timing.explicit.accesses import accesses, footprints, port_words_bytes, word_bytes
+from hwsim.timing.explicit.accesses import accesses, busy_cycles, footprints, port_words_bytes
 from hwsim.timing.explicit.pipeline import Played, Port, Stream, Work, run_pipeline
 from hwsim.timing.explicit.tiles import Steps, Tiles, walk_steps
 from hwsim.timing.pace import Pace, PaceOf, Passing
@@ -129,7 +129,7 @@ def _port_cycles(
         if isinstance(part, Scratchpad) and part.per == "chip" and not part.phases:
             slowest = max(
                 slowest,
-                (name, _busy_cycles(nest, machine, counts, name, accumulator_bytes)),
+                (name, busy_cycles(nest, machine, counts, name, accumulator_bytes)),
                 key=lambda port: port[1],
             )
     return slowest
@@ -140,25 +140,9 @@ def _phase_cycles(
 ) -> float:
     """What moves through ports that work only between computing."""
     return sum(
-        _busy_cycles(nest, machine, counts, name, accumulator_bytes)
+        busy_cycles(nest, machine, counts, name, accumulator_bytes)
         for name, part in machine.memories.items()
         if isinstance(part, Scratchpad) and part.phases
-    )
-
-
-def _busy_cycles(
-    nest: Nest, machine: Machine, counts: NestCounts, name: str, accumulator_bytes: int
-) -> float:
-    """What a memory's ports take over the whole stage, reads and writes side by side."""
-    reads = writes = 0.0
-    for tensor in nest.stage.tensors:
-        traffic = counts.of(name, tensor.name)
-        if traffic.reads or traffic.writes:
-            width = word_bytes(machine, nest, counts, name, tensor.name, accumulator_bytes)
-            reads += (traffic.serves + traffic.drains) * width
-            writes += traffic.writes * width
-    return max(reads, writes) / float(
-        machine.part(name, Scratchpad).bandwidth.bytes_per_cycle(machine.clock_hz)
     )
 
 

@@ -28,7 +28,7 @@ from hwsim.ir.nest import Loop, Nest
 from hwsim.ir.stationary import keeps_filters
 from hwsim.ir.transform import temporal_steps
 from hwsim.parts.pe_array import PeArray
-from hwsim.timing.explicit.accesses import word_bytes
+from hwsim.timing.explicit.accesses import busy_cycles
 from hwsim.timing.explicit.tiles import Steps, Tiles, words_at
 from hwsim.timing.pace import Pace, Passing, Waits
 
@@ -63,19 +63,10 @@ def _slowest_own_memory(nest: Nest, machine: Machine, counts: NestCounts) -> tup
     """
     slowest = ("", 0.0)
     for name, part in machine.memories.items():
-        if part.per != "pe" or part.bandwidth is None or name not in counts.instances:
-            continue
-        reads = writes = 0.0
-        for tensor in nest.stage.tensors:
-            if (name, tensor.name) in counts.traffic:
-                moved = counts.of(name, tensor.name)
-                width = word_bytes(
-                    machine, nest, counts, name, tensor.name, machine.compute.accumulator_bytes
-                )
-                reads += (moved.serves + moved.drains) * width
-                writes += moved.writes * width
-        rate = part.bandwidth.bytes_per_cycle(machine.clock_hz) * counts.instances[name]
-        slowest = max(slowest, (name, max(reads, writes) / rate), key=lambda each: each[1])
+        if part.per == "pe" and part.bandwidth is not None and name in counts.instances:
+            of_all = busy_cycles(nest, machine, counts, name, machine.compute.accumulator_bytes)
+            each = of_all / counts.instances[name]
+            slowest = max(slowest, (name, each), key=lambda pair: pair[1])
     return slowest
 
 
@@ -98,12 +89,8 @@ def _ramps(
     activation, weight = nest.stage.inputs
     output = nest.stage.output
     rates = {
-        tensor.name: bus.bytes_per_cycle(machine.clock_hz) / tensor.width
-        for tensor, bus in (
-            (activation, array.activation_bus),
-            (weight, array.weight_bus),
-            (output, array.output_bus),
-        )
+        tensor.name: array.busses[tensor.role].bytes_per_cycle(machine.clock_hz) / tensor.width
+        for tensor in nest.stage.tensors
     }
     filters = np.zeros(steps.count)
     arriving = next(
@@ -155,11 +142,6 @@ def _mean_bus_cycles(nest: Nest, machine: Machine, array: PeArray, counts: NestC
 
     Every word crosses once however many PEs it goes to.
     """
-    widths = {
-        "activation": array.activation_bus,
-        "weight": array.weight_bus,
-        "output": array.output_bus,
-    }
     slowest = 0.0
     for tensor in nest.stage.tensors:
         levels = [
@@ -172,6 +154,7 @@ def _mean_bus_cycles(nest: Nest, machine: Machine, array: PeArray, counts: NestC
         traffic = counts.of(levels[-1].level, tensor.name)
         words = max(traffic.serves, traffic.updates)
         slowest = max(
-            slowest, words * tensor.width / widths[tensor.role].bytes_per_cycle(machine.clock_hz)
+            slowest,
+            words * tensor.width / array.busses[tensor.role].bytes_per_cycle(machine.clock_hz),
         )
     return slowest
