@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from math import inf
 
 from hwsim.choose.floors import least_by_objective, least_energy, metrics_of, tiling_of
@@ -52,33 +53,12 @@ def best_tiling(
     """
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
-    begun, measure = time.monotonic(), MEASURES[objective]
-    until = inf if seconds is None else begun + seconds
+    begun = time.monotonic()
     ranked = _of_dataflows(stage, machine, placement, objective)
-    best: tuple[tuple[float, float], Nest, str, StageResult] | None = None
-    interrupted, tried = False, 0
-    try:
-        for flow, nest, least in _finalists(ranked):
-            if best is not None and (
-                time.monotonic() > until or (objective in ESTIMATED and least >= best[0][0])
-            ):
-                break
-            tried += 1
-            if progress is not None:
-                progress(tried, 0)
-            try:
-                result = run(nest)
-            except HwsimError:
-                continue  # it does not fit, as estimates of room are of whole tiles
-            if best is None or measure(result) < best[0]:
-                best = measure(result), nest, flow, result
-    except KeyboardInterrupt:
-        interrupted = True
+    until = inf if seconds is None else begun + seconds
+    best = _simulated_best(ranked, objective, run, until, progress)
     if best is None:
-        if interrupted:
-            raise KeyboardInterrupt
         raise HwsimError(f"{machine.name}: {stage.name}: no tiling of any dataflow fits")
-    cost, nest, flow, result = best
     bound = least_by_objective(stage, machine, placement)[objective]
     if objective in ESTIMATED:
         estimates = [candidates[0].estimate for candidates in ranked.values()]
@@ -86,20 +66,61 @@ def best_tiling(
     among = sum(candidates[0].among for candidates in ranked.values())
     found = Found(
         stage,
-        nest,
-        tiling_of(stage, nest),
+        best.nest,
+        tiling_of(stage, best.nest),
         SpaceSize(among, 1, 1, dataflows=len(ranked)),
         objective,
-        metrics_of(stage, machine, result, placement),
-        cost[0],
+        metrics_of(stage, machine, best.result, placement),
+        MEASURES[objective](best.result)[0],
         bound,
         among,
         time.monotonic() - begun,
         least_energy(stage, machine, placement),
-        interrupted,
+        best.interrupted,
         REST,
     )
-    return found, flow, result
+    return found, best.flow, best.result
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best tiling that was simulated, and whether the user stopped there."""
+
+    nest: Nest
+    flow: str
+    result: StageResult
+    interrupted: bool = False
+
+
+def _simulated_best(
+    ranked: dict[str, Ranked],
+    objective: str,
+    run: Callable[[Nest], StageResult],
+    until: float,
+    progress: Callable[[int, int], None] | None,
+) -> _Best | None:
+    """Of the finalists, up to those that cannot be better; None where none fits."""
+    measure, best = MEASURES[objective], None
+    try:
+        for tried, (flow, nest, least) in enumerate(_finalists(ranked), 1):
+            if best is not None and (
+                time.monotonic() > until
+                or (objective in ESTIMATED and least >= measure(best.result)[0])
+            ):
+                break
+            if progress is not None:
+                progress(tried, 0)
+            try:
+                result = run(nest)
+            except HwsimError:
+                continue  # it does not fit, as estimates of room are of whole tiles
+            if best is None or measure(result) < measure(best.result):
+                best = _Best(nest, flow, result)
+    except KeyboardInterrupt:
+        if best is None:
+            raise
+        best = replace(best, interrupted=True)
+    return best
 
 
 def _of_dataflows(
