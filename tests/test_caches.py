@@ -19,13 +19,12 @@ from hwsim.ir.stage import Operations, Stage
 from hwsim.ir.tensor import Tensor, along
 from hwsim.parts.cache import Cache
 from hwsim.rewrite.layout import in_layout
+from hwsim.timing.caches.steps import chunk_sizes, vector_iterations
 from hwsim.timing.caches.stream import (
     AddressSpace,
     ImplicitChain,
     Walkers,
-    _chunk_sizes,
     _vector,
-    _vector_iterations,
     run_stream,
 )
 from tests.nests import random_nest
@@ -273,8 +272,8 @@ def test_vector_iterations_are_a_closed_form(seed: int) -> None:
     chain = ImplicitChain([("l1", cache(256, 16, 4))], 1, AddressSpace([nest.stage]))
     exact = run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 16, 10**9))
     whole = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
-    vector_dim, lanes = _vector(nest, _chunk_sizes(nest, loops[:-1], whole), 16)
-    assert _vector_iterations(nest, loops[:-1], whole, vector_dim, lanes).tolist() == [
+    vector_dim, lanes = _vector(nest, chunk_sizes(nest, loops[:-1], whole), 16)
+    assert vector_iterations(nest, loops[:-1], whole, vector_dim, lanes).tolist() == [
         exact.vector_iterations
     ]
 

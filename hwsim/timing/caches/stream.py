@@ -6,7 +6,7 @@ Tensors are at addresses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
 
@@ -37,6 +37,16 @@ from hwsim.timing.caches.remembered import once
 from hwsim.timing.caches.repeating import repeating, with_events
 from hwsim.timing.caches.sets import fill, flush
 from hwsim.timing.caches.state import empty_caches, log2_of, one_line
+from hwsim.timing.caches.steps import (
+    LONGEST_STRETCH,
+    chunk_sizes,
+    cut_long,
+    entries_of,
+    trips_of,
+    unit_steps,
+    units_of,
+    vector_iterations,
+)
 from hwsim.timing.caches.tables import TERMS
 from hwsim.timing.caches.walk import (
     ITERATIONS,
@@ -54,8 +64,7 @@ PAGE = 4096
 WIDEST_PANEL = 128  # words
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 SUM_BYTES = 4  # partial sums are at least this wide
-# steps that are recorded together at least, where loops allow, and at most
-WHOLE_STRETCH, LONGEST_STRETCH = 64, 1024
+WHOLE_STRETCH = 64  # steps that are recorded together at least, where loops allow
 KEPT_LOOKUPS = 1 << 20
 ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
 NOWHERE = -1  # axes of a tensor that this stage does not have
@@ -280,17 +289,17 @@ def run_stream(
     """
     outside = list(nest.loops_above(boundary))
     loops = [loop for loop in outside if loop.spatial not in unit_axes]
-    temporal = _cut_long(loops)
+    temporal = cut_long(loops)
     if any(loop.spatial is not None for loop in temporal):
         raise HwsimError(
             f"{nest.stage.name}: a spatial loop outside {boundary.level} that no unit takes"
         )
-    units = _units(nest, [loop for loop in outside if loop.spatial in unit_axes])
+    units = units_of(nest, [loop for loop in outside if loop.spatial in unit_axes])
     schedule = _schedule(nest, temporal, units)
-    chunks = _chunk_sizes(nest, temporal, units)
+    chunks = chunk_sizes(nest, temporal, units)
     vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
     tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if nest.packed else None)
-    steps = _unit_steps(nest, temporal, units)
+    steps = unit_steps(nest, temporal, units)
     kept = _stretches(nest, temporal, units, tensors)
     plan = _SamplePlan(steps, walkers)
     parallel = min(walkers.parallel, len(steps))
@@ -306,7 +315,7 @@ def run_stream(
     counted, work = np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     owners = [chain.space.index(chain.space.buffers[name]) for name in chain.space.names]
-    trips = _trips(nest, temporal, units)
+    trips = trips_of(nest, temporal, units)
     loops_of = (temporal, trips, kept.first)
     again, depth = repeating(
         nest, loops_of, (tensors.tensors, tensors.axes), owners, chain.state, parallel
@@ -319,30 +328,14 @@ def run_stream(
         (state.tags, state.crowds, stats, counted, work),
     )
     chain.state.tags[:] = state.tags[: len(chain.state.tags)]
-    vectors = int(_vector_iterations(nest, temporal, units, vector_dim, lanes).max())
+    vectors = int(vector_iterations(nest, temporal, units, vector_dim, lanes).max())
     found = plan.result(chain, stats, counted, work, vectors)
     return replace(
         found,
         steps=int(steps.max()),
-        entries=_entries(_trips(nest, loops, units)),
+        entries=entries_of(trips_of(nest, loops, units)),
         crowds=chain.crowds(),
     )
-
-
-def _units(nest: Nest, spatial: list[Loop]) -> Ints:
-    """[unit, dim, 2]: the chunk of every dim that each unit walks.
-
-    Units without work are left out.
-    """
-    dims = [dim for dim, _ in nest.stage.bounds]
-    chunks = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
-    for loop in spatial:
-        ways, dim = nest.bound(loop), dims.index(loop.dim)
-        chunks = np.repeat(chunks, ways, axis=0)
-        start = chunks[:, dim, 0] + np.tile(np.arange(ways), len(chunks) // ways) * loop.tile
-        chunks[:, dim, 1] = np.minimum(chunks[:, dim, 1], start + loop.tile)
-        chunks[:, dim, 0] = start
-    return np.ascontiguousarray(chunks[(chunks[:, :, 1] > chunks[:, :, 0]).all(axis=1)])
 
 
 def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
@@ -356,42 +349,12 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
     return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units)
 
 
-def _cut_long(temporal: list[Loop]) -> list[Loop]:
-    """The same steps in order, the innermost loop in pieces of at most LONGEST_STRETCH steps."""
-    return (
-        [*temporal[:-1], Loop(temporal[-1].dim, temporal[-1].tile * LONGEST_STRETCH), temporal[-1]]
-        if temporal
-        else []
-    )
-
-
-def _trips(nest: Nest, temporal: list[Loop], units: Ints) -> list[int]:
-    """The most steps that each loop takes in one pass."""
-    longest = (units[:, :, 1] - units[:, :, 0]).max(axis=0)
-    left = {dim: int(longest[number]) for number, (dim, _) in enumerate(nest.stage.bounds)}
-    trips = []
-    for loop in temporal:
-        trips.append(-(-left[loop.dim] // loop.tile))
-        left[loop.dim] = min(left[loop.dim], loop.tile)
-    return trips
-
-
-def _entries(trips: list[int]) -> int:
-    """How often a loop begins, at most."""
-    begun, entries = 1, 0
-    for trip in trips:
-        if trip > 1:
-            entries += begun
-            begun *= trip
-    return entries
-
-
 def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
     """Stretches of as many inner loops as make WHOLE_STRETCH steps.
 
     They are fewer where the next would make too many.
     """
-    trips = _trips(nest, temporal, units)
+    trips = trips_of(nest, temporal, units)
     first, steps = len(temporal), 1
     while first > 0 and steps < WHOLE_STRETCH and steps * trips[first - 1] <= LONGEST_STRETCH:
         first -= 1
@@ -403,15 +366,6 @@ def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) 
     key = len(dims) + 1 + len(tensors.tensors) * (tensors.axes.shape[1] + 2)
     room = KEPT_LOOKUPS if steps > 1 else 0
     return stretches(first, deep, key, len(tensors.tensors), room)
-
-
-def _chunk_sizes(nest: Nest, temporal: list[Loop], units: Ints) -> dict[str, int]:
-    """The longest tile of every dim at the boundary."""
-    longest = (units[:, :, 1] - units[:, :, 0]).max(axis=0)
-    sizes = {dim: int(longest[number]) for number, (dim, _) in enumerate(nest.stage.bounds)}
-    for loop in temporal:
-        sizes[loop.dim] = min(sizes[loop.dim], loop.tile)
-    return sizes
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
@@ -494,59 +448,6 @@ def _tensors(
             moves[number, axes, start] = not inside.isdisjoint(tensor.dims)
     table[[number for number, name in enumerate(names) if not table[number, 2]], 5] = NOWHERE
     return Tensors(table, places, moves)
-
-
-def _unit_steps(nest: Nest, temporal: list[Loop], units: Ints) -> Ints:
-    """Steps of every unit: the product over dims of the chunks its loops make."""
-    return _over_chunks(nest, temporal, units, {dim: _one for dim, _ in nest.stage.bounds})
-
-
-def _vector_iterations(
-    nest: Nest, temporal: list[Loop], units: Ints, vector_dim: int, lanes: int
-) -> Ints:
-    """Executions of the statement by every unit, a vector of one dim at a time.
-
-    A chunk's last vector may not be full.
-    """
-    worth = {
-        dim: (lambda length: -(-length // lanes)) if number == vector_dim else _itself
-        for number, (dim, _) in enumerate(nest.stage.bounds)
-    }
-    return _over_chunks(nest, temporal, units, worth)
-
-
-def _one(length: int) -> int:
-    return 1
-
-
-def _itself(length: int) -> int:
-    return length
-
-
-def _over_chunks(
-    nest: Nest, temporal: list[Loop], units: Ints, worth: dict[str, Callable[[int], int]]
-) -> Ints:
-    """For every unit the product over dims of the sum of worth(length).
-
-    The sum is over the innermost chunks that its loops make.
-    """
-
-    def chunks(length: int, tiles: list[int], value: Callable[[int], int]) -> int:
-        if not tiles:
-            return value(length)
-        whole, rest = divmod(length, tiles[0])
-        return whole * chunks(tiles[0], tiles[1:], value) + (
-            chunks(rest, tiles[1:], value) if rest else 0
-        )
-
-    totals = np.ones(len(units), np.int64)
-    for number, (dim, _) in enumerate(nest.stage.bounds):
-        tiles = [loop.tile for loop in temporal if loop.dim == dim]
-        lengths, where = np.unique(units[:, number, 1] - units[:, number, 0], return_inverse=True)
-        totals *= np.array(
-            [chunks(int(length), tiles, worth[dim]) for length in lengths], np.int64
-        )[where]
-    return totals
 
 
 def _stream_result(
