@@ -41,6 +41,10 @@ class Part:
 
     kind: ClassVar[str] = ""
 
+    def faults_in(self, machine: Machine, name: str) -> Iterator[tuple[str, str]]:
+        """(path, what is wrong) of the part as it stands in a machine, under this name."""
+        yield from ()
+
 
 class Held:
     """What a memory says of itself; a kind of memory states what differs as fields of its YAML.
@@ -309,6 +313,8 @@ class Machine:
                     f"{', '.join(self.compute.dtypes)}",
                 )
             yield from self._unmet()
+            for name, part in self.parts.items():
+                yield from part.faults_in(self, name)
             for name, what in self.compute.faults_at(self.clock_hz):
                 yield f"parts.{self.compute_name}.{name}", what
 
@@ -390,7 +396,7 @@ class Machine:
         ways: dict[str, tuple[str, ...]] = {start: (start,)}
         waiting = [start]
         for part in waiting:
-            for after in self._onward[part]:
+            for after in self.onward[part]:
                 if after not in ways and self._lets_through(after, role):
                     ways[after] = (*ways[part], after)
                     waiting.append(after)
@@ -407,7 +413,7 @@ class Machine:
         return name == self.compute_name or (isinstance(part, Memory) and role in part.holds)
 
     @cached_property
-    def _onward(self) -> dict[str, list[str]]:
+    def onward(self) -> dict[str, list[str]]:
         """Where data may go from each part, in the order of the links."""
         onward: dict[str, list[str]] = {name: [] for name in self.parts}
         for link in self.links:

@@ -47,7 +47,7 @@ from hwsim.timing.caches.steps import (
     units_of,
     vector_iterations,
 )
-from hwsim.timing.caches.tables import TERMS
+from hwsim.timing.caches.tables import IS_OUTPUT, TERMS
 from hwsim.timing.caches.walk import (
     ITERATIONS,
     SKIP_BATCH,
@@ -189,7 +189,8 @@ class AddressSpace:
 class ImplicitChain:
     """A machine's caches, first level first, warm from one stage of a layer to the next.
 
-    by_kind: misses are told apart by kind, which takes longer.
+    by_kind: misses are told apart by kind, which takes longer. clean: a store leaves nothing to be
+    written back, as in a TLB.
     """
 
     def __init__(
@@ -198,6 +199,7 @@ class ImplicitChain:
         units: int,
         space: AddressSpace,
         by_kind: bool = False,
+        clean: bool = False,
     ) -> None:
         if space.end // one_line(caches) >= 1 << 30:
             raise HwsimError(
@@ -208,6 +210,7 @@ class ImplicitChain:
         self.space = space
         self.line = one_line(caches)
         self.by_kind = by_kind
+        self.clean = clean
         lines = space.end // self.line + 1 if by_kind else 0
         self.state = empty_caches(caches, units, space.starts, np.int32, lines)
         self._stays: Mapping[str, float] = {}
@@ -299,6 +302,8 @@ def run_stream(
     chunks = chunk_sizes(nest, temporal, units)
     vector_dim, lanes = _vector(nest, chunks, walkers.vector_bytes)
     tensors = _tensors(nest, temporal, chain.space, vector_dim, chunks if nest.packed else None)
+    if chain.clean:
+        tensors.tensors[:, IS_OUTPUT] = 0
     steps = unit_steps(nest, temporal, units)
     kept = _stretches(nest, temporal, units, tensors)
     plan = _SamplePlan(steps, walkers)

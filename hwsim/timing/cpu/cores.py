@@ -21,7 +21,8 @@ from hwsim.timing.caches.stream import (
     Walkers,
     run_stream,
 )
-from hwsim.timing.cpu.waits import Traffic, cycles_of
+from hwsim.timing.cpu.translation import translation
+from hwsim.timing.cpu.waits import Traffic, cycles_of, work_of
 from hwsim.timing.explicit.accesses import accesses, footprints
 
 MOST_STEPS = 2_000_000_000  # walked in one to two minutes
@@ -51,17 +52,18 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     words = _register_bytes(nest, counts)
     units = max(1, counts.instances[boundary.level])
     asked = sum(loaded + stored for loaded, stored in words.values())
-    cycles = cycles_of(nest, machine, dtype, stream, traffic, units, asked)
+    work = work_of(nest, machine, dtype, stream, traffic, units, asked)
+    pages = translation(nest, machine, core_walkers(core), units, work.slowest, chain)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
     found[chain.names[0]] = _in_words(found[chain.names[0]], words, traffic, chain)
     return Run(
         nest,
-        cycles,
+        cycles_of(work.beside(pages.cycles), machine),
         found,
         footprint,
         fidelity("caches", stream.sampling),
-        lines=cache_lines(traffic, chain),
+        lines=cache_lines({**traffic, **(pages.traffic if chain.by_kind else {})}, chain),
     )
 
 

@@ -10,6 +10,8 @@ for i:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
 
 from hwsim.describe.machine import Machine
@@ -27,7 +29,23 @@ INSTRUCTIONS = "instructions"
 PORTS = "load and store ports"
 
 
-def cycles_of(
+@dataclass(frozen=True)
+class Work:
+    """Cycles of the sums themselves, and what each resource takes, by its name."""
+
+    compute: float
+    resources: Mapping[str, float]
+
+    @property
+    def slowest(self) -> float:
+        return max(self.compute, *self.resources.values())
+
+    def beside(self, others: Mapping[str, float]) -> Work:
+        """The same with other resources."""
+        return Work(self.compute, {**self.resources, **others})
+
+
+def work_of(
     nest: Nest,
     machine: Machine,
     dtype: str,
@@ -35,8 +53,8 @@ def cycles_of(
     traffic: Traffic,
     units: int,
     asked: float,
-) -> Cycles:
-    """The slowest resource sets the pace; what it takes beyond the sums themselves is a stall.
+) -> Work:
+    """What a core's resources take, each alone.
 
     units: cores in use. asked: bytes of the words that are loaded and stored.
     """
@@ -66,7 +84,7 @@ def cycles_of(
     }
     if not core.overlap:
         resources = _one_after_another(resources, between, machine)
-    return _bounded(done / core.fma_ports / packed, resources, machine)
+    return Work(done / core.fma_ports / packed, resources)
 
 
 def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) -> dict[str, float]:
@@ -184,11 +202,14 @@ def _one_after_another(
     return {**resources, longest: sum(resources[name] for name in names)}
 
 
-def _bounded(compute: float, resources: dict[str, float], machine: Machine) -> Cycles:
-    """The slowest resource, and one DRAM latency to begin with."""
+def cycles_of(work: Work, machine: Machine) -> Cycles:
+    """The slowest resource sets the pace; what it takes beyond the sums themselves is a stall.
+
+    One DRAM latency comes first.
+    """
     dram: Dram = machine.part(machine.dram_name, Dram)
     stall = {f"{machine.dram_name} latency": dram.latency.cycles(machine.clock_hz)}
-    slowest = max(resources, key=lambda name: resources[name])
-    if resources[slowest] > compute:
-        stall[slowest] = resources[slowest] - compute
-    return Cycles(compute, stall)
+    name, longest = max(work.resources.items(), key=lambda item: item[1])
+    if longest > work.compute:
+        stall[name] = longest - work.compute
+    return Cycles(work.compute, stall)
