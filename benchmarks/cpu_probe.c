@@ -4,16 +4,19 @@
 
    A cycle is what one addition takes that waits for the one before; it is measured beside every
    number, as clocks change. Each number is the least of 31 tries: neighbours on a shared host only
-   slow down. x86-64, Linux. benchmarks/zen3_probe.txt is what it printed on one core of an AMD EPYC
-   of family 25, model 1 (Zen 3), a virtual machine. */
+   slow down. x86-64, Linux. It printed benchmarks/zen3_probe.txt, without the last two tables, on one
+   core of an AMD EPYC of family 25, model 1 (Zen 3), and benchmarks/zen4_probe.txt on one of model
+   17 (Zen 4), both virtual machines with pages of 4 KiB. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define TRIES 31
-#define ROOM (64u << 20)
+#define ROOM (192u << 20)
+#define PAGE 4096
 #define TEN(x) x x x x x x x x x x
 
 static char *room;
@@ -97,9 +100,24 @@ static double stream(size_t bytes, int what) {
     return found;
 }
 
+/* C = A * B in the order ijk, all words of a sum one after another, rows of ld words: cycles a step. */
+static double product(size_t n, size_t ld) {
+    float *a = (float *)room, *b = a + ld, sum;
+    size_t columns = 100000 / n + 16;
+    LEAST(found, for (size_t j = 0; j < columns; j++) {
+        sum = 0;
+        for (size_t k = 0; k < n; k++) {
+            sum += a[k] * b[k * ld + j];
+            __asm__ volatile("" : "+x"(sum));
+        }
+    }, columns * n)
+    return found;
+}
+
 int main(void) {
     static const char *names[] = {"load", "store", "update"};
     room = aligned_alloc(1 << 21, ROOM);
+    madvise(room, ROOM, MADV_NOHUGEPAGE);
     memset(room, 1, ROOM);
     printf("clock: %.2f GHz\n", 1e-9 / cycle());
     LEAST(add, for (int i = 0; i < 20000; i++) __asm__ volatile(
@@ -127,5 +145,16 @@ int main(void) {
                 printf("  %zu: %.1f", rows[j], column(rows[j], strides[i], what));
             puts("");
         }
+    puts("\ncycles a word, down columns of rows that lie some pages and a line apart, by rows");
+    for (size_t pages = 1; pages <= 6; pages++) {
+        printf("%zu pages:", pages);
+        for (size_t n = 1024; n <= 6144; n += 1024)
+            printf("  %zu: %.1f", n, column(n, pages * PAGE + 64, LOAD));
+        puts("");
+    }
+    puts("\ncycles a step of a product in the order ijk, by n and the words of a row");
+    size_t n[] = {512, 512, 1024, 1024, 2048, 2048, 3072, 4096, 4096, 6000},
+           ld[] = {512, 528, 1024, 1040, 2048, 2064, 3088, 4096, 4112, 6000};
+    for (int i = 0; i < 10; i++) printf("%zu x %zu: %.1f\n", n[i], ld[i], product(n[i], ld[i]));
     return 0;
 }

@@ -76,6 +76,34 @@ def walked(nest: Nest, levels: list[tuple[str, Any]]) -> tuple[Any, ...]:
     return results[1], chain.state.tags.tolist(), chain.state.crowds.tolist()
 
 
+def test_iterations_in_the_same_lines_are_skipped(
+    compared: list[Warps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of 64 bytes and short ones; rows of any length, and of whole lines."""
+    monkeypatch.setattr(repeating, "WORDS_A_STEP", 1 << 30)
+    monkeypatch.setattr(repeating, "FEWEST_IN_A_GRAIN", 2)
+    skipping = 0
+    for seed in range(150):
+        dice = random.Random(seed)
+        (stage,) = lower(random_layer(dice), "direct").with_dtype("fp32").stages
+        nest = random_order(stage, dice)
+        line = dice.choice((32, 64, 256))
+        levels = [
+            (f"l{number}", cache(line * 16 << 2 * number, line, dice.choice((1, 2, 4))))
+            for number in range(dice.randint(1, 3))
+        ]
+        monkeypatch.setattr(stream, "WHOLE_STRETCH", dice.choice((2, 8)))
+        monkeypatch.setattr(repeating, "FEWEST_STEPS", 1)
+        found = walked(nest, levels)
+        same = [w for w in compared if (w.grains.any(axis=1) & (w.memory[:, SKIPPED] > 0)).any()]
+        skipping += bool(same)
+        compared.clear()
+        monkeypatch.setattr(repeating, "FEWEST_STEPS", NEVER)
+        assert found == walked(nest, levels), seed
+        assert skipped(compared) == 0
+    assert skipping >= 20
+
+
 def skipped(compared: list[Warps]) -> int:
     """Iterations, since it was asked last."""
     number = sum(int(warps.memory[:, SKIPPED].sum()) for warps in compared)

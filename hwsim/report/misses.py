@@ -12,7 +12,8 @@ HEAD = ["level", "array", "look-ups", "misses", "cold", "capacity", "conflict", 
 KINDS = (
     "cold: the cache was never asked for the line. capacity: an LRU cache of the same size, in "
     "which a line may lie anywhere, had lost it too. conflict: that one had it. A core's own "
-    "caches are added up over all cores, and stages follow each other with warm caches."
+    "caches are added up over all cores, and stages follow each other with warm caches. Of a TLB, "
+    "lines are pages, and every stage finds it empty."
 )
 
 

@@ -19,7 +19,7 @@ machine.
 
 ## What is not modelled
 
-- **CPUs**: prefetchers, TLBs, the clock under heat or vectors, other programs.
+- **CPUs**: prefetchers, the clock under heat or vectors, other programs.
 - **GPUs**: the clock under a power limit, partitions of the L2, stream-K, and what a compiler makes
   of a kernel written by hand.
 - **Accelerators**: configuration time, and DRAM turning between reads and writes.

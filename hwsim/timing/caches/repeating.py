@@ -25,10 +25,21 @@ from hwsim.timing.caches.look_ups import (
     Ints,
 )
 from hwsim.timing.caches.sets import Caches
-from hwsim.timing.caches.tables import BLOCK, BLOCK_STRIDE, FAST, SIZE, STRIDE, TERMS, WIDTH
+from hwsim.timing.caches.tables import (
+    AXES,
+    BASE,
+    BLOCK,
+    BLOCK_STRIDE,
+    FAST,
+    SIZE,
+    STRIDE,
+    TERMS,
+    WIDTH,
+)
 from hwsim.timing.caches.warping import Warps, no_warps, warps
 
 FEWEST_STEPS = 2048  # of an iteration, for a comparison to cost little beside it
+FEWEST_IN_A_GRAIN = 6  # iterations, of which two are walked and two are compared
 WORDS_A_STEP = 2  # of the compared levels' state, for each of its steps
 MOST_EVENTS = 1 << 21
 
@@ -76,6 +87,7 @@ def repeating(
     words = int((compared[:, SETS] * compared[:, WAYS]).sum())
     periods = np.zeros(max(first, 1), np.int64)
     shifts = np.zeros((max(first, 1), len(tables[0])), np.int64)
+    grains = np.zeros((max(first, 1), len(tables[0])), np.int64)
     outside = np.full((max(first, 1), len(dims)), -1, np.int64)
     for number, loop in enumerate(temporal[:first]):
         for outer in range(number):
@@ -86,13 +98,52 @@ def repeating(
         if moved is None:
             continue
         period = lcm(*(whole // gcd(bytes_, whole) for bytes_ in moved.values()))
-        if trips[number] > 2 * period:
+        same = _grains(dims.index(loop.dim), loop.tile, tables, line)
+        if same is not None:
+            periods[number], grains[number] = 1, same
+        elif trips[number] > 2 * period:
             periods[number] = period
             for owner, bytes_ in moved.items():
                 shifts[number, owner] = period * bytes_ // line
     if not periods.any():
         return no_warps(), 0
-    return warps(periods, shifts, outside, words, len(state.levels) + 1), depth
+    return warps(periods, shifts, grains, outside, words, len(state.levels) + 1), depth
+
+
+def _grains(dim: int, tile: int, tables: tuple[Ints, Ints], line: int) -> Ints | None:
+    """The grain of every tensor that an iteration moves by a few bytes along its contiguous axis.
+
+    None where some tensor moves otherwise, or leaves its grain within FEWEST_IN_A_GRAIN iterations.
+    """
+    tensors, axes = tables
+    grains = np.zeros(len(tensors), np.int64)
+    for number, tensor in enumerate(tensors):
+        if not tensor[WIDTH]:
+            continue
+        for place, axis in enumerate(axes[number, : tensor[AXES]]):
+            terms = axis[TERMS:].reshape(-1, 2)
+            words = tile * int(terms[terms[:, 0] == dim, 1].sum())
+            if words and (words < 0 or place != tensor[FAST]):
+                return None
+            if words:
+                grain = _grain(tensor, axes[number], line)
+                if FEWEST_IN_A_GRAIN * words * int(tensor[WIDTH]) > grain:
+                    return None
+                grains[number] = grain
+    return grains
+
+
+def _grain(tensor: Ints, axes: Ints, line: int) -> int:
+    """What divides a line, and the way from any word to those beside it on all other axes."""
+    strides = [
+        int(axis[STRIDE])
+        for place, axis in enumerate(axes[: tensor[AXES]])
+        if place != tensor[FAST] and axis[SIZE] > 1
+    ]
+    fast = axes[tensor[FAST]]
+    if tensor[BLOCK] < fast[SIZE]:
+        strides += [int(tensor[BLOCK] * tensor[WIDTH]), int(tensor[BLOCK_STRIDE])]
+    return gcd(line, int(tensor[BASE]), *strides)
 
 
 def _bytes_moved(

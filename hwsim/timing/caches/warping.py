@@ -13,6 +13,16 @@ below do, so that they depend on nothing else. What those are asked is kept in o
 again, shifted; they may do what they like. An iteration whose tile is not whole, or that reaches
 over a tensor's edge, is walked.
 
+Where iterations move tiles by a few bytes only, those that follow each other often touch the very
+same lines: then p is 1 and nothing is shifted.
+
+    for j:  for k:  c += A[i,k] * B[k,j]     16 words of every row of B share a line
+
+All other strides of such a tensor are multiples of a grain, as lines are. An iteration's words lie
+at the same place in all of the grains that it touches, so that they stay in their lines until they
+leave that grain. It is so for all tensors that move, for this iteration and for the two before it,
+whose last tile may be stored first.
+
 Warping of cache simulations is Morelli and Reineke's (PLDI 2022), who compare whole hierarchies.
 """
 
@@ -38,7 +48,7 @@ from hwsim.timing.caches.look_ups import (
     owner,
 )
 from hwsim.timing.caches.sets import ask, write_back
-from hwsim.timing.caches.tables import AXES, EXTENT, SHIFT, SIZE, TERMS
+from hwsim.timing.caches.tables import AXES, EXTENT, SHIFT, SIZE, TERMS, WIDTH
 
 # memory[loop]: is there a state to compare with? events before it, the loop's place, steps, work
 # of three kinds, comparisons that failed in a row; iterations that were skipped in all
@@ -51,6 +61,7 @@ class Warps(NamedTuple):
     """Which loops are compared, and what is kept of each.
 
     on: is any? periods[loop]: p, 0 where it is not. shifts[loop, tensor]: lines of p iterations.
+    grains[loop, tensor]: bytes of a grain, where iterations may touch the same lines, else 0.
     outside[loop, dim]: the innermost loop outside on a dim, -1 for none. tags[loop]: the state of
     the levels that are compared. counted[loop, level, tensor, kind]: what was counted so far.
     """
@@ -58,6 +69,7 @@ class Warps(NamedTuple):
     on: bool
     periods: Ints
     shifts: Ints
+    grains: Ints
     outside: Ints
     memory: Ints
     tags: Ints
@@ -68,16 +80,19 @@ def no_warps() -> Warps:
     """For walks that compare nothing."""
     none = np.zeros((1, 1), np.int64)
     rows = np.zeros((1, COLUMNS), np.int64)
-    return Warps(False, none[0], none, none, rows, none, none[None, None])
+    return Warps(False, none[0], none, none, none, rows, none, none[None, None])
 
 
-def warps(periods: Ints, shifts: Ints, outside: Ints, words: int, levels: int) -> Warps:
+def warps(
+    periods: Ints, shifts: Ints, grains: Ints, outside: Ints, words: int, levels: int
+) -> Warps:
     """Working memory; words: of the levels that are compared. levels: of all, and DRAM."""
     loops, tensors = shifts.shape
     return Warps(
         True,
         periods,
         shifts,
+        grains,
         outside,
         np.zeros((loops, COLUMNS), np.int64),
         np.zeros((loops, words), np.int64),
@@ -178,7 +193,25 @@ def _inside(
                 if low - (period + 1) * step < 0:
                     return -1
                 most = min(most, 1 + (axes[tensor, axis, SIZE] - high) // step)
+                if known.grains[loop, tensor]:
+                    most = min(most, _in_a_grain(known, loop, tensor, tensors, low, high, step))
     return most
+
+
+@inline
+def _in_a_grain(
+    known: Any, loop: int, tensor: int, tensors: Any, low: int, high: int, step: int
+) -> int:
+    """Iterations from the next on whose words stay in their grains.
+
+    They reach from coordinate low up to high along the contiguous axis, and move by step. -1 where
+    those of the last two did not stay there.
+    """
+    grain, width = known.grains[loop, tensor], tensors[tensor, WIDTH]
+    first = (low * width) % grain
+    if first < 2 * step * width:
+        return -1
+    return int(1 + (grain - first - (high - low) * width) // (step * width))
 
 
 @jit
