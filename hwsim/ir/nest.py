@@ -66,7 +66,7 @@ NO_VECTORS = "none"
 class Code:
     """What a compiler makes of a nest: for a CPU the innermost step, for a GPU its registers.
 
-    vector: the dim that vectors run along, empty for the output's dim with the longest tile,
+    vector: the dim that vectors run along, empty for the output's dim whose tile fills them best,
     NO_VECTORS for words one by one. fused: one instruction multiplies and adds. reloads: words that
     every step loads again although they stay, since the compiler cannot tell that a store leaves
     them as they are. step: instructions of a step beside loads, stores and sums: a pointer, a

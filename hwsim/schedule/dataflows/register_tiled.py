@@ -20,20 +20,28 @@ Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.tensor import Tensor
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
-from hwsim.parts.cache import caches_of
+from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
-SMALLEST_CACHE = 32 * 1024  # bytes, where a core has none of its own
 SIZES = ("mr", "nr", "kc", "mc", "nc")
+Ints = npt.NDArray[np.int64]
+WORTH = 1.1  # times as long as the best tile: the usual one is given up
+CLOSE = 32  # tiles that are compared with their shares of the cores
 FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
 
 
@@ -84,7 +92,7 @@ class RegisterTiled:
             dim for dim, _ in stage.bounds if dim not in (*view.m, *view.n, *view.k, *view.b)
         )
         inside = (*(dim for dim in view.k if dim not in others), *others)
-        tile = _own_tile(stage, view, core, blocks)
+        tile = _own_tile(stage, machine, blocks)
         shares = share_cores(stage, view, tile, core.cores)
         left = {**extents, **shares}
         sizes = blocks_of(stage, machine, blocks)
@@ -117,14 +125,14 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
 
     Raises HwsimError for sums that the registers do not hold.
     """
-    view, core, stated = stage.view, machine.compute, stated or Blocks()
-    assert view is not None and isinstance(core, Core)
-    tile = _own_tile(stage, view, core, stated)
-    first, second = _private_caches(machine)
+    view, stated = stage.view, stated or Blocks()
+    assert view is not None
+    tile = _own_tile(stage, machine, stated)
+    _, second = _private_caches(machine)
     mr, nr = tile_size(tile, view.m), tile_size(tile, view.n)
     m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
-    taps = max(1, stage.iterations // (m * n * k * stage.group(view.b)))
-    kc = min(k * taps, stated.kc or max(1, stage.output.words_in(first // 2 // min(n, nr))))
+    taps = _taps(stage, view)
+    kc = min(k * taps, stated.kc or _shallow_panel(stage, view, machine, tile))
     deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
     mc = stated.mc or max(
         mr, stage.output.words_in(second // 2 // (tile_size(deep, view.k) * taps))
@@ -158,13 +166,14 @@ def _at_least(sizes: dict[str, int], tile: dict[str, int]) -> dict[str, int]:
     return {dim: max(size, tile[dim]) for dim, size in sizes.items()}
 
 
-def _own_tile(stage: Stage, view: GemmView, core: Core, blocks: Blocks) -> dict[str, int]:
+def _own_tile(stage: Stage, machine: Machine, blocks: Blocks) -> dict[str, int]:
     """The rule's tile, or the one that is given.
 
     Raises HwsimError for sums that the registers do not hold.
     """
-    extents = dict(stage.bounds)
-    tile = register_tile(stage, view, core)
+    view, core, extents = stage.view, machine.compute, dict(stage.bounds)
+    assert view is not None and isinstance(core, Core)
+    tile = register_tile(stage, view, machine)
     if blocks.mr:
         tile.update(split_group(view.m, extents, blocks.mr))
     if blocks.nr:
@@ -199,7 +208,7 @@ def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, i
     return min(needed)
 
 
-def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:
+def tile_size(tile: Mapping[str, int], dims: tuple[str, ...]) -> int:
     """Iterations of a tile over some dims."""
     size = 1
     for dim in dims:
@@ -208,36 +217,164 @@ def tile_size(tile: dict[str, int], dims: tuple[str, ...]) -> int:
 
 
 def _private_caches(machine: Machine) -> tuple[int, int]:
-    """Capacities of the first and second cache of a core (the first twice when there is one)."""
-    own = [cache.capacity for _, cache in caches_of(machine) if cache.per == "core"]
-    inner = own or [SMALLEST_CACHE]
-    return inner[0], inner[min(1, len(inner) - 1)]
+    """What a core has of the first and the second cache, of the first twice where there is one.
+
+    Of one that others share it has its share.
+    """
+    cores = machine.compute.units
+    own = [cache.capacity // (cache.sharers or cores) for _, cache in caches_of(machine)]
+    return own[0], own[min(1, len(own) - 1)]
 
 
-def register_tile(stage: Stage, view: GemmView, core: Core) -> dict[str, int]:
+def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, int]:
     """Sums that fit the vector registers, two vectors wide where that many filters exist.
 
     Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are
-    broadcast. Sums are kept in at least 4 bytes.
+    broadcast. Sums are kept in at least 4 bytes. Another tile is taken where it takes clearly less,
+    as m and n divide evenly, or where the usual one's activations crowd a set of the first cache,
+    as columns of matrices do whose rows are powers of two.
     """
-    extents = dict(stage.bounds)
+    core, extents = machine.compute, dict(stage.bounds)
+    assert isinstance(core, Core)
     lanes = sum_lanes(stage, core)
     filters = stage.group(view.n)
-    if filters >= lanes:
-        vectors = 2 if filters >= 2 * lanes else 1
-        tile = split_group(view.n, extents, vectors * lanes)
-        broadcasts = stage.output.words_in(core.vector)
-        pixels = max(
-            m
-            for m in range(1, core.vector_registers)
-            if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
-        )
-        tile.update(split_group(view.m, extents, pixels))
+    if filters < lanes:
+        inner = view.m[-1]
+        tile = {**dict.fromkeys(view.m, 1), inner: min(extents[inner], lanes)}
+        tile.update(split_group(view.n, extents, max(1, core.vector_registers - 2)))
         return tile
-    inner = view.m[-1]
-    tile = {**dict.fromkeys(view.m, 1), inner: min(extents[inner], lanes)}
-    tile.update(split_group(view.n, extents, max(1, core.vector_registers - 2)))
-    return tile
+    first = caches_of(machine)[0][1]
+    tiles = {
+        tuple(tile.items()): tile
+        for vectors in range(1, min((core.vector_registers - 1) // 2, filters // lanes) + 1)
+        for rows in range(1, core.vector_registers)
+        if (tile := _tile_of(stage, view, core, vectors, rows))
+        and rows_in_a_set(stage, view, tile, first) <= first.ways
+    }
+    quickest = sorted(tiles.values(), key=lambda tile: _work(stage, view, machine, tile))
+    best = min(quickest[:CLOSE], key=lambda tile: _longest_work(stage, view, machine, tile))
+    usual = _tile_of(stage, view, core, min(2, filters // lanes), core.vector_registers)
+    if rows_in_a_set(stage, view, usual, first) <= first.ways:
+        gain = _longest_work(stage, view, machine, usual) / _longest_work(
+            stage, view, machine, best
+        )
+        return usual if gain < WORTH else best
+    return best
+
+
+def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) -> dict[str, int]:
+    """So many vectors wide, and at most so many rows as the registers hold sums of."""
+    extents = dict(stage.bounds)
+    broadcasts = stage.output.words_in(core.vector)
+    rows = max(
+        m
+        for m in range(1, most + 1)
+        if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
+    )
+    wide = split_group(view.n, extents, vectors * sum_lanes(stage, core))
+    return {**wide, **split_group(view.m, extents, rows)}
+
+
+def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
+    """The most lines of a tile's activations, at one value of k, that lie in one set of a cache."""
+    lines = _lines(stage, view.m, tile, cache.line)
+    return int(np.bincount(lines % cache.sets).max())
+
+
+def _lines(stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int) -> Ints:
+    """Lines of a tile's activations over some dims, the first of them at a line's beginning."""
+    read, offsets = _activations(stage), np.zeros(1, np.int64)
+    for dim in dims:
+        steps = np.arange(tile[dim]) * _bytes_apart(read, dim)
+        offsets = (offsets[:, None] + steps).reshape(-1)
+    return np.unique(offsets // line)
+
+
+def _activations(stage: Stage) -> Tensor:
+    return next(tensor for tensor in stage.tensors if tensor.role == "activation")
+
+
+def _bytes_apart(tensor: Tensor, dim: str) -> int:
+    """How far a step of a dim moves in memory."""
+    words = sum(
+        stride * coefficient
+        for axis, stride in zip(tensor.axes, tensor.strides, strict=True)
+        for name, coefficient in axis.terms
+        if name == dim
+    )
+    return int(words * tensor.width)
+
+
+def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
+    """Cycles that all tiles take for a value of k."""
+    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
+    tiles = -(-stage.group(view.m) // rows) * -(-stage.group(view.n) // wide)
+    return tiles * _cycles_of_tile(stage, view, machine, tile)
+
+
+def _longest_work(stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int]) -> float:
+    """Cycles that the busiest core takes for a value of k."""
+    cores = machine.compute.units
+    extents = {**dict(stage.bounds), **share_cores(stage, view, tile, cores)}
+    tiles = prod(-(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n))
+    return tiles * _cycles_of_tile(stage, view, machine, tile)
+
+
+def _cycles_of_tile(
+    stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]
+) -> float:
+    """Cycles of a tile for a value of k: the slowest of its multiply-adds, loads, and lines.
+
+    Activations come from the second cache, as all of a panel's tiles lie between two uses; so do
+    the sums, once for every block of k. Among equals the fewer loads and bytes.
+    """
+    core, clock = machine.compute, machine.clock_hz
+    assert isinstance(core, Core)
+    (_, first), (_, second) = (caches_of(machine) * 2)[:2]
+    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
+    vectors = -(-wide // sum_lanes(stage, core))
+    loaded = rows * stage.output.width + vectors * core.vector
+    loads = max((rows + vectors) / core.loads, loaded / first.bandwidth.bytes_per_cycle(clock))
+    summed = 2 * rows * wide * stage.output.width / _panel_depth(stage, view, machine, tile)
+    moved = (_fetched(stage, view, tile, first.line) + summed) / second.bandwidth.bytes_per_cycle(
+        clock
+    )
+    products = rows * vectors / core.fma_ports
+    slowest = max(products, loads, moved) if core.overlap else max(products, loads + moved)
+    return slowest + (loads + moved) / 1000
+
+
+def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -> int:
+    """Bytes of activations that come with a value of k: lines, or words where the next k is beside
+    them."""
+    apart = (_bytes_apart(_activations(stage), dim) or line for dim in view.k)
+    return len(_lines(stage, view.m, tile, line)) * min(line, *apart)
+
+
+def _panel_depth(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
+    """Values of k whose weights fill half of the first cache."""
+    capacity, _ = _private_caches(machine)
+    k = stage.group(view.k) * _taps(stage, view)
+    return min(k, max(1, stage.output.words_in(capacity // 2 // tile_size(tile, view.n))))
+
+
+def _shallow_panel(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
+    """The same, or so many fewer that lines of a tile's activations fill at most the other half."""
+    capacity, _ = _private_caches(machine)
+    line, depth = caches_of(machine)[0][1].line, _panel_depth(stage, view, machine, tile)
+    while depth > 1:
+        deep = split_group(view.k, dict(stage.bounds), max(1, depth // _taps(stage, view)))
+        lines = _lines(stage, (*view.m, *view.k), {**tile, **deep}, line)
+        if len(lines) * line <= capacity // 2:
+            break
+        depth //= 2
+    return depth
+
+
+def _taps(stage: Stage, view: GemmView) -> int:
+    """Iterations of the dims that are neither m, n, k nor b."""
+    dims = (*view.m, *view.n, *view.k, *view.b)
+    return max(1, stage.iterations // stage.group(dims))
 
 
 def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) -> dict[str, int]:

@@ -376,7 +376,8 @@ def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
     """(the dim that vectors run along, elements a vector).
 
-    The dim is the stated one, or the output dim with the longest tile.
+    The dim is the stated one, or the output dim whose tile leaves the least of its vectors empty,
+    the longest of equals.
     """
     dims = [dim for dim, _ in nest.stage.bounds]
     if nest.code.vector == NO_VECTORS:
@@ -384,8 +385,12 @@ def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, 
     if nest.code.vector:
         return dims.index(nest.code.vector), vector_lanes(nest, vector_bytes)
     candidates = [dim for dim in dims if dim in nest.stage.output.dims] or dims
-    longest = max(candidates, key=lambda dim: (sizes[dim], dims.index(dim)))
-    return dims.index(longest), vector_lanes(nest, vector_bytes)
+    lanes = vector_lanes(nest, vector_bytes)
+
+    def used(dim: str) -> tuple[float, int, int]:
+        return sizes[dim] / -(-sizes[dim] // lanes), sizes[dim], dims.index(dim)
+
+    return dims.index(max(candidates, key=used)), lanes
 
 
 def vector_lanes(nest: Nest, vector_bytes: int) -> int:
