@@ -28,10 +28,10 @@ from hwsim.schedule.dataflows.register_tiled import (
     Blocks,
     RegisterTiled,
     blocks_of,
-    sum_lanes,
 )
 from hwsim.schedule.mapper.found import OBJECTIVES, Found
 from hwsim.schedule.mapper.space import SpaceSize
+from hwsim.schedule.register_tiles import sum_lanes
 
 MOST_TRIED = 80
 CLEARLY = 0.999  # times as much: a change that is worth keeping

@@ -20,28 +20,28 @@ Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
-
-import numpy as np
-import numpy.typing as npt
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
-from hwsim.ir.stage import GemmView, Stage
-from hwsim.ir.tensor import Tensor
+from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
-from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
+from hwsim.schedule.register_tiles import (
+    larger_first,
+    private_caches,
+    register_tile,
+    registers_needed,
+    shallow_panel,
+    share_cores,
+    taps_of,
+    tile_size,
+)
 
 SIZES = ("mr", "nr", "kc", "mc", "nc")
-Ints = npt.NDArray[np.int64]
-WORTH = 1.1  # times as long as the best tile: the usual one is given up
-CLOSE = 32  # tiles that are compared with their shares of the cores
 FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"
 
 
@@ -102,7 +102,7 @@ class RegisterTiled:
         wide = _at_least(split_group(view.n, left, max(sizes.nr, sizes.nc)), tile)
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
-            *(Loop(dim, chunk, "core") for dim, chunk in shares.items()),
+            *(Loop(dim, shares[dim], "core") for dim in larger_first(stage, view, shares)),
             *points(view.b),
             *tiles(wide, view.n),
             *tiles(deep, view.k),
@@ -128,11 +128,11 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     view, stated = stage.view, stated or Blocks()
     assert view is not None
     tile = _own_tile(stage, machine, stated)
-    _, second = _private_caches(machine)
+    _, second = private_caches(machine)
     mr, nr = tile_size(tile, view.m), tile_size(tile, view.n)
     m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
-    taps = _taps(stage, view)
-    kc = min(k * taps, stated.kc or _shallow_panel(stage, view, machine, tile))
+    taps = taps_of(stage, view)
+    kc = min(k * taps, stated.kc or shallow_panel(stage, view, machine, tile))
     deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
     mc = stated.mc or max(
         mr, stage.output.words_in(second // 2 // (tile_size(deep, view.k) * taps))
@@ -186,228 +186,6 @@ def _own_tile(stage: Stage, machine: Machine, blocks: Blocks) -> dict[str, int]:
             f"registers; expected at most {core.vector_registers}"
         )
     return tile
-
-
-def sum_lanes(stage: Stage, core: Core) -> int:
-    """Sums that a vector register holds, in at least 4 bytes each."""
-    return max(1, int(core.vector // max(4, stage.output.width)))
-
-
-def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, int]) -> int:
-    """Vectors of sums, of one operand along them, and of the other's words.
-
-    They lie along the side of the tile that takes fewer.
-    """
-    lanes = sum_lanes(stage, core)
-    broadcasts = stage.output.words_in(core.vector)
-    m, n = tile_size(tile, view.m), tile_size(tile, view.n)
-    needed = []
-    for along, other in ((n, m), (m, n)):
-        vectors = -(-along // lanes)
-        needed.append(vectors * other + vectors + -(-other // broadcasts))
-    return min(needed)
-
-
-def tile_size(tile: Mapping[str, int], dims: tuple[str, ...]) -> int:
-    """Iterations of a tile over some dims."""
-    size = 1
-    for dim in dims:
-        size *= tile[dim]
-    return size
-
-
-def _private_caches(machine: Machine) -> tuple[int, int]:
-    """What a core has of the first and the second cache, of the first twice where there is one.
-
-    Of one that others share it has its share.
-    """
-    cores = machine.compute.units
-    own = [cache.capacity // (cache.sharers or cores) for _, cache in caches_of(machine)]
-    return own[0], own[min(1, len(own) - 1)]
-
-
-def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, int]:
-    """Sums that fit the vector registers, two vectors wide where that many filters exist.
-
-    Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are
-    broadcast. Sums are kept in at least 4 bytes. Another tile is taken where it takes clearly less,
-    as m and n divide evenly, or where the usual one's activations crowd a set of the first cache,
-    as columns of matrices do whose rows are powers of two.
-    """
-    core, extents = machine.compute, dict(stage.bounds)
-    assert isinstance(core, Core)
-    lanes = sum_lanes(stage, core)
-    filters = stage.group(view.n)
-    if filters < lanes:
-        inner = view.m[-1]
-        tile = {**dict.fromkeys(view.m, 1), inner: min(extents[inner], lanes)}
-        tile.update(split_group(view.n, extents, max(1, core.vector_registers - 2)))
-        return tile
-    first = caches_of(machine)[0][1]
-    tiles = {
-        tuple(tile.items()): tile
-        for vectors in range(1, min((core.vector_registers - 1) // 2, filters // lanes) + 1)
-        for rows in range(1, core.vector_registers)
-        if (tile := _tile_of(stage, view, core, vectors, rows))
-        and rows_in_a_set(stage, view, tile, first) <= first.ways
-    }
-    quickest = sorted(tiles.values(), key=lambda tile: _work(stage, view, machine, tile))
-    best = min(quickest[:CLOSE], key=lambda tile: _longest_work(stage, view, machine, tile))
-    usual = _tile_of(stage, view, core, min(2, filters // lanes), core.vector_registers)
-    if rows_in_a_set(stage, view, usual, first) <= first.ways:
-        gain = _longest_work(stage, view, machine, usual) / _longest_work(
-            stage, view, machine, best
-        )
-        return usual if gain < WORTH else best
-    return best
-
-
-def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) -> dict[str, int]:
-    """So many vectors wide, and at most so many rows as the registers hold sums of."""
-    extents = dict(stage.bounds)
-    broadcasts = stage.output.words_in(core.vector)
-    rows = max(
-        m
-        for m in range(1, most + 1)
-        if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
-    )
-    wide = split_group(view.n, extents, vectors * sum_lanes(stage, core))
-    return {**wide, **split_group(view.m, extents, rows)}
-
-
-def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
-    """The most lines of a tile's activations, at one value of k, that lie in one set of a cache."""
-    lines = _lines(stage, view.m, tile, cache.line)
-    return int(np.bincount(lines % cache.sets).max())
-
-
-def _lines(stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int) -> Ints:
-    """Lines of a tile's activations over some dims, the first of them at a line's beginning."""
-    read, offsets = _activations(stage), np.zeros(1, np.int64)
-    for dim in dims:
-        steps = np.arange(tile[dim]) * _bytes_apart(read, dim)
-        offsets = (offsets[:, None] + steps).reshape(-1)
-    return np.unique(offsets // line)
-
-
-def _activations(stage: Stage) -> Tensor:
-    return next(tensor for tensor in stage.tensors if tensor.role == "activation")
-
-
-def _bytes_apart(tensor: Tensor, dim: str) -> int:
-    """How far a step of a dim moves in memory."""
-    words = sum(
-        stride * coefficient
-        for axis, stride in zip(tensor.axes, tensor.strides, strict=True)
-        for name, coefficient in axis.terms
-        if name == dim
-    )
-    return int(words * tensor.width)
-
-
-def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
-    """Cycles that all tiles take for a value of k."""
-    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
-    tiles = -(-stage.group(view.m) // rows) * -(-stage.group(view.n) // wide)
-    return tiles * _cycles_of_tile(stage, view, machine, tile)
-
-
-def _longest_work(stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int]) -> float:
-    """Cycles that the busiest core takes for a value of k."""
-    cores = machine.compute.units
-    extents = {**dict(stage.bounds), **share_cores(stage, view, tile, cores)}
-    tiles = prod(-(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n))
-    return tiles * _cycles_of_tile(stage, view, machine, tile)
-
-
-def _cycles_of_tile(
-    stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]
-) -> float:
-    """Cycles of a tile for a value of k: the slowest of its multiply-adds, loads, and lines.
-
-    Activations come from the second cache, as all of a panel's tiles lie between two uses; so do
-    the sums, once for every block of k. Among equals the fewer loads and bytes.
-    """
-    core, clock = machine.compute, machine.clock_hz
-    assert isinstance(core, Core)
-    (_, first), (_, second) = (caches_of(machine) * 2)[:2]
-    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
-    vectors = -(-wide // sum_lanes(stage, core))
-    loaded = rows * stage.output.width + vectors * core.vector
-    loads = max((rows + vectors) / core.loads, loaded / first.bandwidth.bytes_per_cycle(clock))
-    summed = 2 * rows * wide * stage.output.width / _panel_depth(stage, view, machine, tile)
-    moved = (_fetched(stage, view, tile, first.line) + summed) / second.bandwidth.bytes_per_cycle(
-        clock
-    )
-    products = rows * vectors / core.fma_ports
-    slowest = max(products, loads, moved) if core.overlap else max(products, loads + moved)
-    return slowest + (loads + moved) / 1000
-
-
-def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -> int:
-    """Bytes of activations that come with a value of k: lines, or words where the next k is beside
-    them."""
-    apart = (_bytes_apart(_activations(stage), dim) or line for dim in view.k)
-    return len(_lines(stage, view.m, tile, line)) * min(line, *apart)
-
-
-def _panel_depth(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
-    """Values of k whose weights fill half of the first cache."""
-    capacity, _ = _private_caches(machine)
-    k = stage.group(view.k) * _taps(stage, view)
-    return min(k, max(1, stage.output.words_in(capacity // 2 // tile_size(tile, view.n))))
-
-
-def _shallow_panel(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
-    """The same, or so many fewer that lines of a tile's activations fill at most the other half."""
-    capacity, _ = _private_caches(machine)
-    line, depth = caches_of(machine)[0][1].line, _panel_depth(stage, view, machine, tile)
-    while depth > 1:
-        deep = split_group(view.k, dict(stage.bounds), max(1, depth // _taps(stage, view)))
-        lines = _lines(stage, (*view.m, *view.k), {**tile, **deep}, line)
-        if len(lines) * line <= capacity // 2:
-            break
-        depth //= 2
-    return depth
-
-
-def _taps(stage: Stage, view: GemmView) -> int:
-    """Iterations of the dims that are neither m, n, k nor b."""
-    dims = (*view.m, *view.n, *view.k, *view.b)
-    return max(1, stage.iterations // stage.group(dims))
-
-
-def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) -> dict[str, int]:
-    """Chunks of up to two dims, one chunk a core, that finish soonest.
-
-    They are of batch, pixels or filters, in whole tiles.
-    """
-    extents = dict(stage.bounds)
-    units = {dim: -(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n)}
-    dims = [dim for dim, count in units.items() if count > 1]
-    best: tuple[int, int, dict[str, int]] = (1, 0, {})
-    longest = 1
-    for dim in dims:
-        longest *= units[dim]
-    best = (longest, 0, {})
-    for number, first in enumerate(dims):
-        for ways in range(2, min(cores, units[first]) + 1):
-            for second in [*dims[number + 1 :], ""]:
-                more = min(cores // ways, units[second]) if second else 1
-                share = {first: -(-units[first] // ways)}
-                if second:
-                    share[second] = -(-units[second] // max(more, 1))
-                work = longest
-                for dim, chunk in share.items():
-                    work = work // units[dim] * chunk
-                key = (work, number)
-                if key < best[:2]:
-                    chunks = {
-                        dim: min(extents[dim], chunk * tile.get(dim, 1))
-                        for dim, chunk in share.items()
-                    }
-                    best = (*key, chunks)
-    return {dim: chunk for dim, chunk in best[2].items() if chunk < extents[dim]}
 
 
 DATAFLOWS.register("register-tiled")(_flow := RegisterTiled())

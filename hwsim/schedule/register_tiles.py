@@ -1,0 +1,281 @@
+"""The tile of sums that a CPU core keeps in its vector registers, and which core takes which tiles.
+
+for k:  sums[m-tile][n-tile] += a[m-tile] * w[n-tile]       v vectors of weights, m words of
+                                                            activations broadcast, m x v sums
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, prod
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.describe.machine import Machine
+from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.tensor import Tensor
+from hwsim.ir.transform import split_group
+from hwsim.parts.cache import Cache, caches_of
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+
+Ints = npt.NDArray[np.int64]
+WORTH = 1.1  # times as long as the best tile: the usual one is given up
+CLOSE = 32  # tiles that are compared with their shares of the cores
+
+
+def sum_lanes(stage: Stage, core: Core) -> int:
+    """Sums that a vector register holds, in at least 4 bytes each."""
+    return max(1, int(core.vector // max(4, stage.output.width)))
+
+
+def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, int]) -> int:
+    """Vectors of sums, of one operand along them, and of the other's words.
+
+    They lie along the side of the tile that takes fewer.
+    """
+    lanes = sum_lanes(stage, core)
+    broadcasts = stage.output.words_in(core.vector)
+    m, n = tile_size(tile, view.m), tile_size(tile, view.n)
+    needed = []
+    for along, other in ((n, m), (m, n)):
+        vectors = -(-along // lanes)
+        needed.append(vectors * other + vectors + -(-other // broadcasts))
+    return min(needed)
+
+
+def tile_size(tile: Mapping[str, int], dims: tuple[str, ...]) -> int:
+    """Iterations of a tile over some dims."""
+    size = 1
+    for dim in dims:
+        size *= tile[dim]
+    return size
+
+
+def private_caches(machine: Machine) -> tuple[int, int]:
+    """What a core has of the first and the second cache, of the first twice where there is one.
+
+    Of one that others share it has its share.
+    """
+    cores = machine.compute.units
+    own = [cache.capacity // (cache.sharers or cores) for _, cache in caches_of(machine)]
+    return own[0], own[min(1, len(own) - 1)]
+
+
+def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, int]:
+    """Sums that fit the vector registers, two vectors wide where that many filters exist.
+
+    Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are
+    broadcast. Sums are kept in at least 4 bytes. Another tile is taken where it takes clearly less,
+    as m and n divide evenly, or where the usual one's activations crowd a set of the first cache,
+    as columns of matrices do whose rows are powers of two.
+    """
+    core, extents = machine.compute, dict(stage.bounds)
+    assert isinstance(core, Core)
+    lanes = sum_lanes(stage, core)
+    filters = stage.group(view.n)
+    if filters < lanes:
+        inner = view.m[-1]
+        tile = {**dict.fromkeys(view.m, 1), inner: min(extents[inner], lanes)}
+        tile.update(split_group(view.n, extents, max(1, core.vector_registers - 2)))
+        return tile
+    first = caches_of(machine)[0][1]
+    tiles = {
+        tuple(tile.items()): tile
+        for vectors in range(1, min((core.vector_registers - 1) // 2, filters // lanes) + 1)
+        for rows in range(1, core.vector_registers)
+        if (tile := _tile_of(stage, view, core, vectors, rows))
+        and rows_in_a_set(stage, view, tile, first) <= first.ways
+    }
+    quickest = sorted(tiles.values(), key=lambda tile: _work(stage, view, machine, tile))
+    best = min(quickest[:CLOSE], key=lambda tile: _longest_work(stage, view, machine, tile))
+    usual = _tile_of(stage, view, core, min(2, filters // lanes), core.vector_registers)
+    if rows_in_a_set(stage, view, usual, first) <= first.ways:
+        gain = _longest_work(stage, view, machine, usual) / _longest_work(
+            stage, view, machine, best
+        )
+        return usual if gain < WORTH else best
+    return best
+
+
+def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) -> dict[str, int]:
+    """So many vectors wide, and at most so many rows as the registers hold sums of."""
+    extents = dict(stage.bounds)
+    broadcasts = stage.output.words_in(core.vector)
+    rows = max(
+        m
+        for m in range(1, most + 1)
+        if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
+    )
+    wide = split_group(view.n, extents, vectors * sum_lanes(stage, core))
+    return {**wide, **split_group(view.m, extents, rows)}
+
+
+def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
+    """The most lines of a tile's activations, at one value of k, that lie in one set of a cache."""
+    lines = _lines(stage, view.m, tile, cache.line)
+    return int(np.bincount(lines % cache.sets).max())
+
+
+def _lines(stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int) -> Ints:
+    """Lines of a tile's activations over some dims, the first of them at a line's beginning."""
+    read, offsets = _activations(stage), np.zeros(1, np.int64)
+    for dim in dims:
+        steps = np.arange(tile[dim]) * _bytes_apart(read, dim)
+        offsets = (offsets[:, None] + steps).reshape(-1)
+    return np.unique(offsets // line)
+
+
+def _activations(stage: Stage) -> Tensor:
+    return next(tensor for tensor in stage.tensors if tensor.role == "activation")
+
+
+def _bytes_apart(tensor: Tensor, dim: str) -> int:
+    """How far a step of a dim moves in memory."""
+    words = sum(
+        stride * coefficient
+        for axis, stride in zip(tensor.axes, tensor.strides, strict=True)
+        for name, coefficient in axis.terms
+        if name == dim
+    )
+    return int(words * tensor.width)
+
+
+def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
+    """Cycles that all tiles take for a value of k."""
+    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
+    tiles = -(-stage.group(view.m) // rows) * -(-stage.group(view.n) // wide)
+    return tiles * _cycles_of_tile(stage, view, machine, tile)
+
+
+def _longest_work(stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int]) -> float:
+    """Cycles that the busiest core takes for a value of k: its tiles, or until operands come."""
+    cores = machine.compute.units
+    extents = {**dict(stage.bounds), **share_cores(stage, view, tile, cores)}
+    tiles = prod(-(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n))
+    work = tiles * _cycles_of_tile(stage, view, machine, tile)
+    return max(work, _cycles_of_share(stage, view, machine, extents))
+
+
+def _cycles_of_share(
+    stage: Stage, view: GemmView, machine: Machine, extents: Mapping[str, int]
+) -> float:
+    """Cycles for a value of k until a core's operands are there, each line once from beyond its
+    first two caches."""
+    (_, first), *others = caches_of(machine)
+    if not first.in_flight:
+        return 0.0
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    latency = others[1][1].latency if len(others) > 1 else dram.latency
+    inner = (*view.m, *view.n, *view.b)
+    shares = {dim: extents[dim] / bound for dim, bound in stage.bounds if dim in inner}
+    fetched = sum(
+        tensor.bytes * prod(shares.get(dim, 1.0) for dim in tensor.dims)
+        for tensor in stage.tensors
+        if tensor.role != "output"
+    )
+    waited = fetched / first.line * latency.cycles(machine.clock_hz) / first.in_flight
+    return waited / (stage.group(view.k) * taps_of(stage, view))
+
+
+def _cycles_of_tile(
+    stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]
+) -> float:
+    """Cycles of a tile for a value of k: the slowest of its multiply-adds, each of which waits for
+    the one before of its sum, its loads, and lines.
+
+    Activations come from the second cache, as all of a panel's tiles lie between two uses; so do
+    the sums, once for every block of k. Among equals the fewer loads and bytes.
+    """
+    core, clock = machine.compute, machine.clock_hz
+    assert isinstance(core, Core)
+    (_, first), (_, second) = (caches_of(machine) * 2)[:2]
+    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
+    vectors = -(-wide // sum_lanes(stage, core))
+    loaded = rows * stage.output.width + vectors * core.vector
+    loads = (rows + vectors) / core.loads
+    port = loaded / first.bandwidth.bytes_per_cycle(clock)
+    summed = 2 * rows * wide * stage.output.width / panel_depth(stage, view, machine, tile)
+    fetched = _fetched(stage, view, tile, first.line)
+    moved = (fetched + summed) / second.bandwidth.bytes_per_cycle(clock)
+    waited = fetched / first.line * second.latency.cycles(clock) / (first.in_flight or inf)
+    products = max(rows * vectors / core.fma_ports, core.fma_latency, waited)
+    memory = max(loads, port, moved) if core.overlap else loads + port + moved
+    return max(products, memory) + (loads + moved) / 1000
+
+
+def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -> int:
+    """Bytes of activations that come with a value of k: lines, or words where the next k is beside
+    them."""
+    apart = (_bytes_apart(_activations(stage), dim) or line for dim in view.k)
+    return len(_lines(stage, view.m, tile, line)) * min(line, *apart)
+
+
+def panel_depth(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
+    """Values of k whose weights fill half of the first cache."""
+    capacity, _ = private_caches(machine)
+    k = stage.group(view.k) * taps_of(stage, view)
+    return min(k, max(1, stage.output.words_in(capacity // 2 // tile_size(tile, view.n))))
+
+
+def shallow_panel(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
+    """The same, or so many fewer that lines of a tile's activations fill at most the other half."""
+    capacity, _ = private_caches(machine)
+    line, depth = caches_of(machine)[0][1].line, panel_depth(stage, view, machine, tile)
+    while depth > 1:
+        deep = split_group(view.k, dict(stage.bounds), max(1, depth // taps_of(stage, view)))
+        lines = _lines(stage, (*view.m, *view.k), {**tile, **deep}, line)
+        if len(lines) * line <= capacity // 2:
+            break
+        depth //= 2
+    return depth
+
+
+def taps_of(stage: Stage, view: GemmView) -> int:
+    """Iterations of the dims that are neither m, n, k nor b."""
+    dims = (*view.m, *view.n, *view.k, *view.b)
+    return max(1, stage.iterations // stage.group(dims))
+
+
+def larger_first(stage: Stage, view: GemmView, shares: Mapping[str, int]) -> list[str]:
+    """Dims that cores share, outermost first.
+
+    Neighbours, which may have a cache together, read the same part of the larger operand.
+    """
+    sizes = {tensor.role: tensor.bytes for tensor in stage.tensors}
+    wide = sizes.get("weight", 0) > sizes.get("activation", 0)
+    return sorted(shares, key=lambda dim: (dim in view.n) != wide)
+
+
+def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) -> dict[str, int]:
+    """Chunks of up to two dims, one chunk a core, that finish soonest.
+
+    They are of batch, pixels or filters, in whole tiles.
+    """
+    extents = dict(stage.bounds)
+    units = {dim: -(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n)}
+    dims = [dim for dim, count in units.items() if count > 1]
+    best: tuple[int, int, dict[str, int]] = (1, 0, {})
+    longest = 1
+    for dim in dims:
+        longest *= units[dim]
+    best = (longest, 0, {})
+    for number, first in enumerate(dims):
+        for ways in range(2, min(cores, units[first]) + 1):
+            for second in [*dims[number + 1 :], ""]:
+                more = min(cores // ways, units[second]) if second else 1
+                share = {first: -(-units[first] // ways)}
+                if second:
+                    share[second] = -(-units[second] // max(more, 1))
+                work = longest
+                for dim, chunk in share.items():
+                    work = work // units[dim] * chunk
+                key = (work, number)
+                if key < best[:2]:
+                    chunks = {
+                        dim: min(extents[dim], chunk * tile.get(dim, 1))
+                        for dim, chunk in share.items()
+                    }
+                    best = (*key, chunks)
+    return {dim: chunk for dim, chunk in best[2].items() if chunk < extents[dim]}
