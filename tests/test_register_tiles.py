@@ -80,3 +80,12 @@ def test_neighbours_share_the_larger_operand(layer: str, outermost: str) -> None
     nest = RegisterTiled().schedule(stage, machine, Placement())
     shared = [loop.dim for loop in nest.loops if isinstance(loop, Loop) and loop.spatial]
     assert shared[0] == outermost
+
+
+@pytest.mark.parametrize("name", ["xeon-8380", "xeon-8480", "epyc-9654", "graviton3"])
+def test_int8_products_reach_the_peak_of_int8(name: str) -> None:
+    """Loads took as many instructions as in fp32, four times what the multiply-adds took."""
+    machine = hwsim.load_machine(name)
+    result = hwsim.simulate("gemm:512,512,1024", machine, "direct", dtype="int8")
+    least = 512 * 512 * 1024 / machine.compute.peak_macs_per_cycle("int8")
+    assert least <= result.cycles <= least / 0.85

@@ -56,6 +56,8 @@ def work_of(
 ) -> Work:
     """What a core's resources take, each alone.
 
+    Where int8 instructions multiply several values of k, a step of the code is that many.
+
     units: cores in use. asked: bytes of the words that are loaded and stored.
     """
     core = machine.compute
@@ -64,12 +66,13 @@ def work_of(
     done = stream.vector_iterations * (each.multiplies or each.vector_operations)
     packed = core.int8_macs_per_lane if dtype == "int8" and each.multiplies else 1
     apart = 1 if code.fused or not each.multiplies else 2
-    loads = stream.loads + code.reloads * stream.steps
+    steps = stream.steps / packed
+    loads = stream.loads / packed + code.reloads * steps
     begun = (
         done * apart / packed
         + loads
         + stream.stores
-        + code.step * stream.steps
+        + code.step * steps
         + code.entry * stream.entries
     )
     in_flight = core.reorder * stream.steps / begun
@@ -78,7 +81,7 @@ def work_of(
         PORTS: max(loads / core.loads, stream.stores / core.stores),
         **between,
         INSTRUCTIONS: begun / core.issue if core.issue else 0.0,
-        WAITING_SUMS: _waiting_for_sums(nest, core, stream, in_flight),
+        WAITING_SUMS: _waiting_for_sums(nest, core, steps, in_flight),
         **_crowded_sets(nest, machine, stream, in_flight),
         **_misses_in_flight(machine, traffic, units),
     }
@@ -112,7 +115,7 @@ def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) 
     return needed
 
 
-def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: float) -> float:
+def _waiting_for_sums(nest: Nest, core: Core, steps: float, in_flight: float) -> float:
     """Cycles that steps take which add to the same sums as the step before.
 
     Such a run of steps goes on at one addition in fma_latency cycles. The next runs, which add to
@@ -133,7 +136,7 @@ def _waiting_for_sums(nest: Nest, core: Core, stream: StreamResult, in_flight: f
         left[code.vector] = -(-left[code.vector] // vector_lanes(nest, core.vector))
     additions = prod(left[dim] for dim in stage.reduction)
     latency = core.fma_latency if code.fused else core.add_latency or core.fma_latency
-    return stream.steps * additions * latency / (1.0 + in_flight / run)
+    return steps * additions * latency / (1.0 + in_flight / run)
 
 
 def _crowded_sets(
