@@ -7,6 +7,7 @@ for k:  sums[m-tile][n-tile] += a[m-tile] * w[n-tile]       v vectors of weights
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import inf, prod
 
 import numpy as np
@@ -88,15 +89,12 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
         if (tile := _tile_of(stage, view, core, vectors, rows))
         and rows_in_a_set(stage, view, tile, first) <= first.ways
     }
-    quickest = sorted(tiles.values(), key=lambda tile: _work(stage, view, machine, tile))
-    best = min(quickest[:CLOSE], key=lambda tile: _longest_work(stage, view, machine, tile))
+    quickest = sorted(tiles.values(), key=partial(_work, stage, view, machine))
+    longest = partial(_longest_work, stage, view, machine)
+    best = min(quickest[:CLOSE], key=longest)
     usual = _tile_of(stage, view, core, min(2, filters // lanes), core.vector_registers)
-    if rows_in_a_set(stage, view, usual, first) <= first.ways:
-        gain = _longest_work(stage, view, machine, usual) / _longest_work(
-            stage, view, machine, best
-        )
-        return usual if gain < WORTH else best
-    return best
+    crowded = rows_in_a_set(stage, view, usual, first) > first.ways
+    return best if crowded or longest(usual) >= WORTH * longest(best) else usual
 
 
 def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) -> dict[str, int]:
