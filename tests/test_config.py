@@ -195,6 +195,16 @@ def test_peaks_agree_with_the_collected_specifications() -> None:
         ) * 2 * machine.clock_hz / 1e12 == pytest.approx(teraops, rel=0.001)
 
 
+CPUS = (
+    "xeon-8380",
+    "xeon-8480",
+    "epyc-7763",
+    "epyc-9654",
+    "graviton2",
+    "graviton3",
+    "cortex-a76",
+    "cortex-a53",
+)
 GPUS = (
     "a100",
     "l4",
@@ -215,17 +225,7 @@ def test_management_is_read_off_the_chain() -> None:
     kinds = {name: load_machine(name).management for name in shipped("configs")}
     assert kinds == {
         **dict.fromkeys(
-            (
-                "xeon-8380",
-                "xeon-8480",
-                "epyc-7763",
-                "epyc-9654",
-                "graviton2",
-                "graviton3",
-                "cortex-a76",
-                "cortex-a53",
-                "toy-cpu",
-            ),
+            (*CPUS, "toy-cpu"),
             "implicit",
         ),
         **dict.fromkeys(GPUS, "mixed"),

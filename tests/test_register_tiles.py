@@ -13,17 +13,7 @@ from hwsim.parts.cache import caches_of
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows.register_tiled import RegisterTiled
 from hwsim.schedule.register_tiles import register_tile, rows_in_a_set
-
-CPUS = (
-    "xeon-8380",
-    "xeon-8480",
-    "epyc-7763",
-    "epyc-9654",
-    "graviton2",
-    "graviton3",
-    "cortex-a76",
-    "cortex-a53",
-)
+from tests.test_config import CPUS
 
 
 def stage_of(layer: str, algorithm: str = "direct") -> Stage:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hwsim.describe.machine import PARTS, Machine, Part
+from hwsim.describe.prefetchers import PAGE
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import Duration
-
-PAGE = 4096  # bytes, the smallest page of x86-64 and of Arm
 
 
 @PARTS.register("tlb")
