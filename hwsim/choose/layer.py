@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from hwsim.choose.kernels import in_best_layout
 from hwsim.choose.nests import Choice, best_nest_run
+from hwsim.choose.objectives import OBJECTIVES
 from hwsim.choose.packing import with_packing
+from hwsim.choose.spreading import on_spread_maps
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
 from hwsim.count.reuse import achieved, reuse
@@ -71,32 +73,14 @@ def simulate_layer(
     plan = in_best_layout(as_library_runs(asked, machine), layer, machine)
     plan = with_packing(plan, machine, choice.dataflow)
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
-    blocks, unfused = blocks_of(plan, machine)
-    _fits_in_dram(blocks[0].plan, machine)
-    caches = _caches(blocks, machine, choice, nests, residency)
-    under = _Conditions(machine, dtype, choice, nests or {}, caches, planned)
-    runs = [_run_stages(block.plan, under, block is blocks[-1]) for block in blocks]
-    stages = _put_together(plan, asked, blocks, runs, under)
-    kept = frozenset(role for block in blocks for role in kept_roles(block.plan, machine))
-    result = LayerResult(
-        "",
-        layer.summary,
-        plan.algorithm,
-        stages,
-        compulsory_of(reference, plan, tuple(sorted(kept)), residency.inputs, residency.output),
-        (
-            *remarks,
-            *plan.notes[len(asked.notes) :],
-            *unfused,
-            *_not_scheduled(plan, stages, under),
-        ),
-        layer.macs,
-        max(block.plan.workspace_bytes for block in blocks),
-    )
-    too_much = power_note(result, machine)
-    return check_layer(
-        replace(result, notes=(*result.notes, too_much)) if too_much else result, machine
-    )
+    under = _Conditions(machine, dtype, choice, nests or {}, planned, residency)
+    about = _About(layer, asked, reference, tuple(remarks))
+    found = _simulate_plan(plan, about, under)
+    spread = None if nests or choice.dataflow else on_spread_maps(plan, machine, found)
+    if spread is None:
+        return found
+    measure = OBJECTIVES[choice.objective].measure
+    return min(found, _simulate_plan(spread, about, under), key=measure)
 
 
 @dataclass(frozen=True)
@@ -107,8 +91,48 @@ class _Conditions:
     dtype: str
     choice: Choice
     nests: Mapping[str, Nest]
-    chain: ImplicitChain | L2Buffers | None
     planned: Machine | None
+    residency: Residency
+
+
+@dataclass(frozen=True)
+class _About:
+    """A layer, its plan as it was asked for and as it is lowered directly, what is to be said."""
+
+    layer: Layer
+    asked: Plan
+    reference: Plan
+    remarks: tuple[Note, ...]
+
+
+def _simulate_plan(plan: Plan, about: _About, under: _Conditions) -> LayerResult:
+    """A plan's stages in order, from empty caches on."""
+    machine, residency = under.machine, under.residency
+    blocks, unfused = blocks_of(plan, machine)
+    _fits_in_dram(blocks[0].plan, machine)
+    caches = _caches(blocks, under)
+    runs = [_run_stages(block.plan, under, caches, block is blocks[-1]) for block in blocks]
+    stages = _put_together(plan, about.asked, blocks, runs, under)
+    kept = tuple(sorted({role for block in blocks for role in kept_roles(block.plan, machine)}))
+    result = LayerResult(
+        "",
+        about.layer.summary,
+        plan.algorithm,
+        stages,
+        compulsory_of(about.reference, plan, kept, residency.inputs, residency.output),
+        (
+            *about.remarks,
+            *plan.notes[len(about.asked.notes) :],
+            *unfused,
+            *_not_scheduled(plan, stages, under),
+        ),
+        about.layer.macs,
+        max(block.plan.workspace_bytes for block in blocks),
+    )
+    too_much = power_note(result, machine)
+    return check_layer(
+        replace(result, notes=(*result.notes, too_much)) if too_much else result, machine
+    )
 
 
 def _dtype(layer: Layer, machine: Machine) -> str:
@@ -121,17 +145,12 @@ def _dtype(layer: Layer, machine: Machine) -> str:
     return dtype
 
 
-def _caches(
-    blocks: Sequence[Block],
-    machine: Machine,
-    choice: Choice,
-    nests: Mapping[str, Nest] | None,
-    residency: Residency,
-) -> ImplicitChain | L2Buffers | None:
-    """The caches that the stages of all blocks share, empty."""
+def _caches(blocks: Sequence[Block], under: _Conditions) -> ImplicitChain | L2Buffers | None:
+    """The caches that the stages of all blocks share, empty but for what is resident."""
+    machine, choice, residency = under.machine, under.choice, under.residency
     timed = [stage for block in blocks for stage in block.plan.stages if not stage.offline]
     walked = choice.patient or choice.by_kind
-    plain = runs_library(choice.dataflow) and not nests and not walked
+    plain = runs_library(choice.dataflow) and not under.nests and not walked
     formula = l2_in_closed_form(machine, timed, plain)
     found = formula or implicit_chain(machine, timed, choice.by_kind)
     if found is not None and residency != NOTHING:
@@ -139,7 +158,9 @@ def _caches(
     return found
 
 
-def _run_stages(plan: Plan, under: _Conditions, ends: bool) -> dict[str, StageResult]:
+def _run_stages(
+    plan: Plan, under: _Conditions, caches: ImplicitChain | L2Buffers | None, ends: bool
+) -> dict[str, StageResult]:
     """Every timed stage of a plan, or of a fused plan's block, in order.
 
     ends: the layer ends with it.
@@ -151,7 +172,7 @@ def _run_stages(plan: Plan, under: _Conditions, ends: bool) -> dict[str, StageRe
     for stage in online:
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            around = Surroundings(under.chain, last, choice.patient)
+            around = Surroundings(caches, last, choice.patient)
             return run_nest(nest, machine, under.dtype, around, choice.timeline)
 
         given = under.nests.get(stage.name)

@@ -1,6 +1,6 @@
-"""How maps lie in memory, and what it costs a library whose kernels want channels side by side.
+"""How maps lie in memory, and what copies cost where channels had better lie side by side.
 
-    convolution on maps in NCHW, tensor cores:        the same with maps in NHWC already:
+    convolution on maps in NCHW, copied:              the same with maps in NHWC already:
 
     to-nhwc:       ifmap.nhwc[n][h][w][c] = ifmap[n][c][h][w]
     convolution:   ofmap.nhwc += ifmap.nhwc * filter.nhwc          ofmap += ifmap * filter
@@ -11,6 +11,7 @@ The filters are laid out once, before inference, unless the layer says that they
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hwsim.describe.kernels import Library
@@ -46,19 +47,36 @@ def _with_copies(plan: Plan, machine: Machine, products: bool) -> Plan:
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
         return plan
+    wanting = {
+        stage.name: stage.tensors
+        for stage in plan.stages
+        if wants_channels_last(stage, sm.library, machine.dtype, products)
+    }
+    return on_copies(plan, wanting)
+
+
+def on_copies(plan: Plan, copied: Mapping[str, Sequence[Tensor]]) -> Plan:
+    """The plan with stages that run on copies of some tensors, channels last.
+
+    copied: tensors by the stage's name.
+    """
     stages: list[Stage] = []
     copies: list[str] = []
     for stage in plan.stages:
-        if not wants_channels_last(stage, sm.library, machine.dtype, products):
+        if not copied.get(stage.name):
             stages.append(stage)
             continue
-        renamed = {tensor.name: f"{tensor.name}.nhwc" for tensor in stage.tensors}
-        moved = tuple(_apart(tensor, renamed[tensor.name]) for tensor in stage.tensors)
-        inside = replace(stage, tensors=moved)
-        before = [_copy(stage, tensor, renamed[tensor.name], True) for tensor in stage.inputs]
-        after = _copy(stage, stage.output, renamed[stage.output.name], False)
-        stages += [*before, inside, after]
-        copies += renamed.values()
+        moved = {
+            tensor.name: _apart(tensor, f"{tensor.name}.nhwc") for tensor in copied[stage.name]
+        }
+        inside = replace(stage, tensors=tuple(moved.get(t.name, t) for t in stage.tensors))
+        for tensor in stage.tensors:
+            if tensor.name in moved and tensor.role != "output":
+                stages.append(_copy(stage, tensor, moved[tensor.name].name, True))
+        stages.append(inside)
+        if stage.output.name in moved:
+            stages.append(_copy(stage, stage.output, inside.output.name, False))
+        copies += (tensor.name for tensor in moved.values())
     if not copies:
         return plan
     note = Note(
@@ -94,13 +112,13 @@ def _channels_last(stage: Stage) -> Stage:
     return replace(
         stage,
         tensors=tuple(
-            replace(tensor, layout=_last(tensor)) if _is_map(tensor) else tensor
+            replace(tensor, layout=_last(tensor)) if is_map(tensor) else tensor
             for tensor in stage.tensors
         ),
     )
 
 
-def _is_map(tensor: Tensor) -> bool:
+def is_map(tensor: Tensor) -> bool:
     return tensor.role != "weight" and tensor.buffer in ("ifmap", "ofmap") and len(tensor.axes) > 3
 
 

@@ -15,7 +15,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
-from hwsim.parts.cache import Cache
+from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -76,23 +76,31 @@ def _names(stage: Stage) -> tuple[str, ...]:
 def _on_cores(
     stage: Stage, machine: Machine, core: Core, outer: list[str], window: tuple[str, ...]
 ) -> list[Loop | Hold]:
-    """Cores share the longest outer dims; a vector of the innermost dim at a time."""
+    """Cores share the longest outer dims; a vector of the innermost dim at a time.
+
+    Where neighbours in the output are none in the input, a core takes a square of a line's words
+    along either, whose lines stay in its first cache.
+    """
     extents = dict(stage.bounds)
+    square = dict.fromkeys(_turned(stage, outer), stage.output.words_in(_line(machine)))
     left, shares = core.cores, []
-    for dim in sorted(outer[:-1], key=lambda dim: -extents[dim])[:2]:
-        ways = min(left, extents[dim])
+    for dim in sorted(outer[:-1], key=lambda dim: (dim in square, -extents[dim]))[:2]:
+        whole = square.get(dim, 1)
+        ways = min(left, -(-extents[dim] // whole))
         if ways > 1:
-            shares.append(Loop(dim, -(-extents[dim] // ways), "core"))
+            chunk = -(-extents[dim] // (ways * whole)) * whole
+            shares.append(Loop(dim, chunk, "core"))
             left //= ways
     lanes = max(1, stage.output.words_in(core.vector))
     vector = {outer[-1]: min(lanes, extents[outer[-1]])}
-    whole = {dim: extents[dim] for dim in window}
+    window_sizes = {dim: extents[dim] for dim in window}
     registers = core.vector * core.vector_registers
-    while vector[outer[-1]] > 1 and _bytes(stage, {**whole, **vector}) > registers:
+    while vector[outer[-1]] > 1 and _bytes(stage, {**window_sizes, **vector}) > registers:
         vector[outer[-1]] //= 2
-    pieces = -(-_bytes(stage, {**whole, **vector}) // registers)
+    pieces = -(-_bytes(stage, {**window_sizes, **vector}) // registers)
     return [
         *shares,
+        *tiles({**dict.fromkeys(outer, 1), outer[-1]: extents[outer[-1]], **square}, outer),
         *points(outer[:-1]),
         *tiles(vector, outer[-1:]),
         Hold(machine.only("registers"), _names(stage), halo="refetch", pieces=pieces),
@@ -140,9 +148,8 @@ def _square(stage: Stage, outer: list[str], turned: tuple[str, ...]) -> dict[str
 
 
 def _line(machine: Machine) -> int:
-    """Bytes that come at a time from outside an SM."""
-    cache: Cache = machine.part(machine.only("cache"), Cache)
-    return cache.line
+    """Bytes that come at a time from outside a core or an SM."""
+    return caches_of(machine)[0][1].line
 
 
 def _side_by_side(stage: Stage, outer: list[str], most: int, line: int) -> dict[str, int]:
