@@ -197,6 +197,8 @@ class _Demand:
         return prod(axis.peak for axis, _ in self._axes(shared=False))
 
     def _sum(self, shared: bool, backwards: bool) -> int:
+        if self._hold is None and not shared and self._always_inside():
+            return self._nest.stage.iterations * prod(axis.extent for axis in self._tensor.axes)
         axes = self._axes(shared)
         if self._hold is None:
             return prod(axis.everything for axis, _ in axes)
@@ -212,6 +214,11 @@ class _Demand:
             total += prod(new for new, _ in sums) - prod(kept for _, kept in sums)
             before[loop.dim] += 1
         return total
+
+    def _always_inside(self) -> bool:
+        """Is no coordinate of any iteration padding?"""
+        extents = self._nest.stage.extents
+        return all(axis.overhang(extents) == (0, 0) for axis in self._tensor.axes)
 
     def _axes(self, shared: bool) -> list[tuple[_AxisSum, tuple[str, ...]]]:
         """The axes of the tensor and the dims that it does not use, each with its dims."""

@@ -127,6 +127,15 @@ class Tensor:
             step *= self.row if number == self.order[-1] else self.axes[number].size
         return tuple(steps)
 
+    def words_apart(self, dim: str) -> int:
+        """How many words further the next iteration of a dim is."""
+        return sum(
+            stride * coefficient
+            for axis, stride in zip(self.axes, self.strides, strict=True)
+            for name, coefficient in axis.terms
+            if name == dim
+        )
+
 
 def without_axis(tensor: Tensor, number: int) -> Tensor:
     """The tensor without one of its axes: iterations that differ along it alone share a word."""

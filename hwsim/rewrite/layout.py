@@ -112,10 +112,18 @@ def _channels_last(stage: Stage) -> Stage:
     return replace(
         stage,
         tensors=tuple(
-            replace(tensor, layout=_last(tensor)) if is_map(tensor) else tensor
+            replace(tensor, layout=_last(tensor)) if is_map(tensor) else _groups_last(tensor)
             for tensor in stage.tensors
         ),
     )
+
+
+def _groups_last(tensor: Tensor) -> Tensor:
+    """Filters of one channel and one kernel a group, [g][k][c][rows][columns]: groups together."""
+    if tensor.role != "weight" or len(tensor.axes) != 5:
+        return tensor
+    single = tensor.axes[1].size == tensor.axes[2].size == 1
+    return replace(tensor, layout=(1, 2, 3, 4, 0)) if single else tensor
 
 
 def is_map(tensor: Tensor) -> bool:

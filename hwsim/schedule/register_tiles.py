@@ -20,6 +20,7 @@ from hwsim.ir.transform import split_group
 from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
+from hwsim.schedule.narrow_tiles import narrow_tiles
 
 Ints = npt.NDArray[np.int64]
 WORTH = 1.1  # times as long as the best tile: the usual one is given up
@@ -72,24 +73,28 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
     as m and n divide evenly, or where the usual one's activations crowd a set of the first cache,
     as columns of matrices do whose rows are powers of two.
     """
-    core, extents = machine.compute, dict(stage.bounds)
+    core = machine.compute
     assert isinstance(core, Core)
     lanes = sum_lanes(stage, core)
     filters = stage.group(view.n)
     if filters < lanes:
-        inner = view.m[-1]
-        tile = {**dict.fromkeys(view.m, 1), inner: min(extents[inner], lanes)}
-        tile.update(split_group(view.n, extents, max(1, core.vector_registers - 2)))
-        return tile
+        narrow = narrow_tiles(stage, view, core, lanes)[:CLOSE]
+        return min(
+            narrow, key=lambda tile: _longest(stage, view, machine, tile.sizes, tile.cycles)
+        ).sizes
     first = caches_of(machine)[0][1]
     tiles = {
         tuple(tile.items()): tile
         for vectors in range(1, min((core.vector_registers - 1) // 2, filters // lanes) + 1)
         for rows in range(1, core.vector_registers)
         if (tile := _tile_of(stage, view, core, vectors, rows))
-        and rows_in_a_set(stage, view, tile, first) <= first.ways
     }
-    quickest = sorted(tiles.values(), key=partial(_work, stage, view, machine))
+    roomy = {
+        key: tile
+        for key, tile in tiles.items()
+        if rows_in_a_set(stage, view, tile, first) <= first.ways
+    }
+    quickest = sorted((roomy or tiles).values(), key=partial(_work, stage, view, machine))
     longest = partial(_longest_work, stage, view, machine)
     best = min(quickest[:CLOSE], key=longest)
     usual = _tile_of(stage, view, core, min(2, filters // lanes), core.vector_registers)
@@ -111,9 +116,16 @@ def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) 
 
 
 def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
-    """The most lines of a tile's activations, at one value of k, that lie in one set of a cache."""
-    lines = _lines(stage, view.m, tile, cache.line)
+    """The most lines of a tile's activations in a channel that lie in one set of a cache."""
+    taps = {dim: stage.extents[dim] for dim in _sliding(_activations(stage), view)}
+    lines = _lines(stage, (*view.m, *taps), {**tile, **taps}, cache.line)
     return int(np.bincount(lines % cache.sets).max())
+
+
+def _sliding(tensor: Tensor, view: GemmView) -> set[str]:
+    """Dims along which a window moves over the same words as the pixels do."""
+    shared = [axis.dims for axis in tensor.axes if set(axis.dims) & set(view.m)]
+    return {dim for dims in shared for dim in dims if dim not in view.m}
 
 
 def _lines(stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int) -> Ints:
@@ -131,13 +143,7 @@ def _activations(stage: Stage) -> Tensor:
 
 def _bytes_apart(tensor: Tensor, dim: str) -> int:
     """How far a step of a dim moves in memory."""
-    words = sum(
-        stride * coefficient
-        for axis, stride in zip(tensor.axes, tensor.strides, strict=True)
-        for name, coefficient in axis.terms
-        if name == dim
-    )
-    return int(words * tensor.width)
+    return int(tensor.words_apart(dim) * tensor.width)
 
 
 def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
@@ -148,12 +154,18 @@ def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int
 
 
 def _longest_work(stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int]) -> float:
-    """Cycles that the busiest core takes for a value of k: its tiles, or until operands come."""
+    """Cycles that the busiest core takes for a value of k."""
+    return _longest(stage, view, machine, tile, _cycles_of_tile(stage, view, machine, tile))
+
+
+def _longest(
+    stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int], cycles: float
+) -> float:
+    """The same where a tile takes so many: all tiles of a core, or until its operands come."""
     cores = machine.compute.units
     extents = {**dict(stage.bounds), **share_cores(stage, view, tile, cores)}
     tiles = prod(-(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n))
-    work = tiles * _cycles_of_tile(stage, view, machine, tile)
-    return max(work, _cycles_of_share(stage, view, machine, extents))
+    return max(tiles * cycles, _cycles_of_share(stage, view, machine, extents))
 
 
 def _cycles_of_share(

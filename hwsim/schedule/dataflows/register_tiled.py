@@ -93,6 +93,8 @@ class RegisterTiled:
         )
         inside = (*(dim for dim in view.k if dim not in others), *others)
         tile = _own_tile(stage, machine, blocks)
+        together = tuple(dim for dim in view.b if tile.get(dim, 1) > 1)
+        apart = tuple(dim for dim in view.b if dim not in together)
         shares = share_cores(stage, view, tile, core.cores)
         left = {**extents, **shares}
         sizes = blocks_of(stage, machine, blocks)
@@ -103,19 +105,20 @@ class RegisterTiled:
         items: list[Loop | Hold] = [
             *placement.backing(stage, machine),
             *(Loop(dim, shares[dim], "core") for dim in larger_first(stage, view, shares)),
-            *points(view.b),
+            *points(apart),
             *tiles(wide, view.n),
             *tiles(deep, view.k),
             *tiles(block, view.m),
             *tiles(tile, view.n),
             *tiles(tile, view.m),
+            *tiles(tile, together),
             *points(inside),
             Hold(
                 machine.only("registers"),
                 tuple(tensor.name for tensor in stage.tensors),
                 halo="refetch",
             ),
-            *points((*view.m, *view.n)),
+            *points((*view.m, *view.n, *together)),
         ]
         return Nest(stage, drop_idle(stage, items), self.name, packed=blocks.packed)
 

@@ -83,15 +83,16 @@ def _on_cores(
     """
     extents = dict(stage.bounds)
     square = dict.fromkeys(_turned(stage, outer), stage.output.words_in(_line(machine)))
+    lanes = max(1, stage.output.words_in(core.vector))
+    units = {outer[-1]: lanes, **square}
     left, shares = core.cores, []
-    for dim in sorted(outer[:-1], key=lambda dim: (dim in square, -extents[dim]))[:2]:
-        whole = square.get(dim, 1)
+    for dim in sorted(outer, key=lambda dim: (dim in units, -extents[dim]))[:2]:
+        whole = units.get(dim, 1)
         ways = min(left, -(-extents[dim] // whole))
         if ways > 1:
             chunk = -(-extents[dim] // (ways * whole)) * whole
             shares.append(Loop(dim, chunk, "core"))
             left //= ways
-    lanes = max(1, stage.output.words_in(core.vector))
     vector = {outer[-1]: min(lanes, extents[outer[-1]])}
     window_sizes = {dim: extents[dim] for dim in window}
     registers = core.vector * core.vector_registers
