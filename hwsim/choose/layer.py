@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hwsim.choose.copies import on_better_copies
 from hwsim.choose.kernels import in_best_layout
 from hwsim.choose.nests import Choice, best_nest_run
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.choose.packing import with_packing
-from hwsim.choose.spreading import on_spread_maps
 from hwsim.count.closed_form import touched_words
 from hwsim.count.compulsory import compulsory_of
 from hwsim.count.reuse import achieved, reuse
@@ -76,11 +76,11 @@ def simulate_layer(
     under = _Conditions(machine, dtype, choice, nests or {}, planned, residency)
     about = _About(layer, asked, reference, tuple(remarks))
     found = _simulate_plan(plan, about, under)
-    spread = None if nests or choice.dataflow else on_spread_maps(plan, machine, found)
-    if spread is None:
+    copied = None if nests or choice.dataflow else on_better_copies(plan, machine, found)
+    if copied is None:
         return found
     measure = OBJECTIVES[choice.objective].measure
-    return min(found, _simulate_plan(spread, about, under), key=measure)
+    return min(found, _simulate_plan(copied, about, under), key=measure)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def _chunks(plan: Plan, machine: Machine) -> dict[str, list[Chunk]] | str:
     """
     level, room = room_for_temporaries(machine)
     online = [stage for stage in plan.stages if not stage.offline]
-    extents = {dim: online[0].extents[dim] for dim in plan.fused_over if dim in online[0].extents}
+    known = {dim: bound for stage in reversed(online) for dim, bound in stage.bounds}
+    extents = {dim: known[dim] for dim in plan.fused_over if dim in known}
     sizes = dict(extents)
     for dim in extents:
         while _temporary_bytes(plan, sizes, machine) > room and sizes[dim] > 1:

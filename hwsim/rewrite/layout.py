@@ -12,7 +12,7 @@ The filters are laid out once, before inference, unless the layer says that they
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hwsim.describe.kernels import Library
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Layer
@@ -20,8 +20,12 @@ from hwsim.describe.machine import Machine
 from hwsim.ir.kernel import Move
 from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Operations, Plan, Stage
-from hwsim.ir.tensor import Tensor, along
+from hwsim.ir.tensor import Axis, Tensor, along
 from hwsim.parts.sm import StreamingMultiprocessor
+
+MAPS_ARE_COPIED = Note(
+    "maps are copied to channels last and back; nhwc maps (--layout) are not", About.LIBRARY
+)
 
 
 def in_layout(plan: Plan, layer: Layer, machine: Machine, *, products: bool = False) -> Plan:
@@ -47,47 +51,56 @@ def _with_copies(plan: Plan, machine: Machine, products: bool) -> Plan:
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
         return plan
-    wanting = {
-        stage.name: stage.tensors
+    copies = {
+        stage.name: tuple(map(channels_last_copy, stage.tensors))
         for stage in plan.stages
         if wants_channels_last(stage, sm.library, machine.dtype, products)
     }
-    return on_copies(plan, wanting)
+    return on_copies(plan, copies, MAPS_ARE_COPIED) if copies else plan
 
 
-def on_copies(plan: Plan, copied: Mapping[str, Sequence[Tensor]]) -> Plan:
-    """The plan with stages that run on copies of some tensors, channels last.
-
-    copied: tensors by the stage's name.
-    """
+def on_copies(plan: Plan, copies: Mapping[str, Sequence[Copy]], note: Note) -> Plan:
+    """The plan with stages that run on copies of some tensors, by the stage's name."""
     stages: list[Stage] = []
-    copies: list[str] = []
+    names: list[str] = []
     for stage in plan.stages:
-        if not copied.get(stage.name):
-            stages.append(stage)
-            continue
-        moved = {
-            tensor.name: _apart(tensor, f"{tensor.name}.nhwc") for tensor in copied[stage.name]
-        }
-        inside = replace(stage, tensors=tuple(moved.get(t.name, t) for t in stage.tensors))
-        for tensor in stage.tensors:
-            if tensor.name in moved and tensor.role != "output":
-                stages.append(_copy(stage, tensor, moved[tensor.name].name, True))
-        stages.append(inside)
-        if stage.output.name in moved:
-            stages.append(_copy(stage, stage.output, inside.output.name, False))
-        copies += (tensor.name for tensor in moved.values())
-    if not copies:
-        return plan
-    note = Note(
-        "maps are copied to channels last and back; nhwc maps (--layout) are not", About.LIBRARY
-    )
+        moved = {copy.tensor.name: copy for copy in copies.get(stage.name, ())}
+        tensors = tuple(moved[t.name].made if t.name in moved else t for t in stage.tensors)
+        stages += (_pass(stage, copy, True) for copy in moved.values() if not copy.of_output)
+        stages.append(replace(stage, tensors=tensors))
+        stages += (_pass(stage, copy, False) for copy in moved.values() if copy.of_output)
+        names += (copy.made.name for copy in moved.values())
     return replace(
         plan,
         stages=tuple(stages),
-        temporaries=(*plan.temporaries, *copies),
+        temporaries=(*plan.temporaries, *names),
         notes=(*plan.notes, note),
     )
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A tensor and how it lies in its copy. way: in words, how it and how the copy lies."""
+
+    tensor: Tensor
+    made: Tensor
+    way: tuple[str, str]
+
+    @property
+    def of_output(self) -> bool:
+        return self.tensor.role == "output"
+
+
+def channels_last_copy(tensor: Tensor) -> Copy:
+    """Maps channels last, filters likewise."""
+    if tensor.role == "weight":
+        rank = len(tensor.axes)
+        channel = rank - 3
+        layout = (*(number for number in range(rank) if number != channel), channel)
+    else:
+        layout = _last(tensor)
+    made = replace(tensor, name=f"{tensor.name}.nhwc", layout=layout)
+    return Copy(tensor, made, ("nchw", "nhwc"))
 
 
 def wants_channels_last(stage: Stage, library: Library, dtype: str, products: bool = False) -> bool:
@@ -135,30 +148,27 @@ def _last(tensor: Tensor) -> tuple[int, ...]:
     return (0, rank - 2, rank - 1, *range(1, rank - 2))
 
 
-def _apart(tensor: Tensor, name: str) -> Tensor:
-    """The tensor in its copy: maps channels last, filters likewise."""
-    if tensor.role == "weight":
-        rank = len(tensor.axes)
-        channel = rank - 3
-        layout = (*(number for number in range(rank) if number != channel), channel)
-        return replace(tensor, name=name, layout=layout)
-    return replace(tensor, name=name, layout=_last(tensor))
+def _dim_of(axis: Axis, number: int) -> str:
+    """The dim of a pass along an axis: the axis' own where it is plain."""
+    plain = len(axis.terms) == 1 and axis == along(axis.dims[0], axis.size)
+    return axis.dims[0] if plain else f"d{number}"
 
 
-def _copy(stage: Stage, tensor: Tensor, name: str, into: bool) -> Stage:
+def _pass(stage: Stage, copy: Copy, into: bool) -> Stage:
     """One pass over a tensor: into its copy of another layout, or back."""
-    dims = tuple((f"d{number}", axis.size) for number, axis in enumerate(tensor.axes))
+    tensor = copy.tensor
+    dims = tuple((_dim_of(axis, number), axis.size) for number, axis in enumerate(tensor.axes))
     axes = tuple(along(dim, size) for dim, size in dims)
     plain = Tensor(tensor.name, "activation", axes, tensor.width, tensor.layout)
-    apart = replace(_apart(replace(tensor, axes=axes), name), role="activation")
+    apart = replace(copy.made, axes=axes, role="activation")
     source, target = (plain, apart) if into else (apart, plain)
     return Stage(
-        f"{tensor.name} to {'nhwc' if into else 'nchw'}",
+        f"{tensor.name} to {copy.way[into]}",
         dims,
         (source, replace(target, role="output")),
         Operations(),
         statement=f"{target.name} = {source.name}",
         kernel=Move(),
         dtype=stage.dtype,
-        offline=tensor.role == "weight",
+        offline=(tensor.kept_as or tensor.role) == "weight",
     )

@@ -1,0 +1,89 @@
+"""Copies that a CPU's products run on where their operands lie badly.
+
+    for c:                      256 channels of 32 x 32 words in NCHW begin 4 KiB apart: in few sets
+      ... ifmap[c][y][x]        of any cache, which cannot keep what is used again
+
+    for n:                      neighbours along n lie a row of K apart: no vector of them can be
+      S[m][n] += ... K[n][d]    loaded at once
+
+The copies are stages of their own and cost what they cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hwsim.describe.machine import Machine
+from hwsim.ir.note import About, Note
+from hwsim.ir.stage import Plan, Stage
+from hwsim.ir.tensor import Tensor
+from hwsim.parts.cache import Cache, caches_of
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+from hwsim.results.result import LayerResult
+from hwsim.rewrite.layout import MAPS_ARE_COPIED, Copy, channels_last_copy, is_map, on_copies
+
+TRANSPOSED = Note("rows along which a product adds are transposed for vectors", About.LIBRARY)
+
+
+def on_better_copies(plan: Plan, machine: Machine, ran: LayerResult) -> Plan | None:
+    """The plan on copies of operands that lie badly for a CPU's products.
+
+    None without such, or where copying them takes longer than their products lost in `ran`, the
+    plan as it is. What somebody stated stays as it lies.
+    """
+    if not isinstance(machine.compute, Core):
+        return None
+    (_, second) = (caches_of(machine) * 2)[1]
+    copies: dict[str, tuple[Copy, ...]] = {}
+    for stage, result in zip(plan.stages, ran.stages, strict=True):
+        if stage.view is None or stage.offline:
+            continue
+        maps = () if plan.fused_over else _spread(stage, second)
+        found = maps or _transposed(stage)
+        lost = result.cycles.total - result.cycles.compute
+        if found and lost > _least_cycles(found, machine):
+            copies[stage.name] = found
+    if not copies:
+        return None
+    maps = any(copy.of_output for found in copies.values() for copy in found)
+    return on_copies(plan, copies, MAPS_ARE_COPIED if maps else TRANSPOSED)
+
+
+def _spread(stage: Stage, cache: Cache) -> tuple[Copy, ...]:
+    """Maps channels last, if as they lie some crowd sets of the cache."""
+    maps = [tensor for tensor in stage.tensors if is_map(tensor)]
+    stated = any(tensor.stated or tensor.layout for tensor in maps)
+    if stated or not any(_crowds(tensor, cache) for tensor in maps):
+        return ()
+    return tuple(map(channels_last_copy, maps))
+
+
+def _crowds(tensor: Tensor, cache: Cache) -> bool:
+    """Do the first words of all channels lie in fewer sets than have room for them?"""
+    channels, apart = tensor.axes[-3].size, tensor.strides[-3] * tensor.width
+    lines = np.unique(np.arange(channels) * int(apart) // cache.line)
+    return int(np.bincount(lines % cache.sets).max()) > cache.ways
+
+
+def _transposed(stage: Stage) -> tuple[Copy, ...]:
+    """Data in the weights' place with n fastest, if its rows lie along k."""
+    assert stage.view is not None
+    found = []
+    for tensor in stage.inputs:
+        is_data = tensor.role == "weight" and tensor.kept_as == "activation"
+        if is_data and not tensor.stated and set(tensor.fastest.dims) & set(stage.view.k):
+            across = [n for n in tensor.order if set(tensor.axes[n].dims) & set(stage.view.n)]
+            layout = (*(n for n in tensor.order if n not in across), *across)
+            made = replace(tensor, name=f"{tensor.name}.transposed", layout=layout)
+            found.append(Copy(tensor, made, ("rows", "columns")))
+    return tuple(found)
+
+
+def _least_cycles(copies: tuple[Copy, ...], machine: Machine) -> float:
+    """Until everything that is copied has been read and written once."""
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    moved = 2 * sum(copy.tensor.bytes for copy in copies)
+    return moved / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
