@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from hwsim.describe.machine import Machine
 from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
@@ -41,8 +39,8 @@ def on_better_copies(plan: Plan, machine: Machine, ran: LayerResult) -> Plan | N
     for stage, result in zip(plan.stages, ran.stages, strict=True):
         if stage.view is None or stage.offline:
             continue
-        maps = () if plan.fused_over else _spread(stage, second)
-        found = maps or _transposed(stage)
+        found = () if plan.fused_over else _spread(stage, second)
+        found = found or _transposed(stage)
         lost = result.cycles.total - result.cycles.compute
         if found and lost > _least_cycles(found, machine):
             copies[stage.name] = found
@@ -64,8 +62,7 @@ def _spread(stage: Stage, cache: Cache) -> tuple[Copy, ...]:
 def _crowds(tensor: Tensor, cache: Cache) -> bool:
     """Do the first words of all channels lie in fewer sets than have room for them?"""
     channels, apart = tensor.axes[-3].size, tensor.strides[-3] * tensor.width
-    lines = np.unique(np.arange(channels) * int(apart) // cache.line)
-    return int(np.bincount(lines % cache.sets).max()) > cache.ways
+    return cache.rows_in_a_set(channels, apart) > cache.ways
 
 
 def _transposed(stage: Stage) -> tuple[Copy, ...]:

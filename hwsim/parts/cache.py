@@ -1,5 +1,6 @@
 """An implicit memory: a set-associative cache that sees line addresses and decides by itself."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -61,6 +62,11 @@ class Cache(Memory):
     @property
     def sets(self) -> int:
         return self.capacity // (self.line * self.ways)
+
+    def rows_in_a_set(self, rows: int, apart: float) -> int:
+        """The most first lines of rows, so many bytes apart, that lie in one set."""
+        lines = {int(row * apart) // self.line for row in range(rows)}
+        return max(Counter(line % self.sets for line in lines).values())
 
     @property
     def sharers(self) -> int:

@@ -15,7 +15,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
-from hwsim.parts.cache import caches_of
+from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -79,10 +79,11 @@ def _on_cores(
     """Cores share the longest outer dims; a vector of the innermost dim at a time.
 
     Where neighbours in the output are none in the input, a core takes a square of a line's words
-    along either, whose lines stay in its first cache.
+    along either, or fewer, so that their lines stay in its first cache.
     """
     extents = dict(stage.bounds)
-    square = dict.fromkeys(_turned(stage, outer), stage.output.words_in(_line(machine)))
+    first = caches_of(machine)[0][1]
+    square = {dim: _uncrowded(stage, dim, first) for dim in _turned(stage, outer)}
     lanes = max(1, stage.output.words_in(core.vector))
     units = {outer[-1]: lanes, **square}
     left, shares = core.cores, []
@@ -107,6 +108,15 @@ def _on_cores(
         Hold(machine.only("registers"), _names(stage), halo="refetch", pieces=pieces),
         *points((*outer[-1:], *window)),
     ]
+
+
+def _uncrowded(stage: Stage, dim: str, cache: Cache) -> int:
+    """Words along a dim: a line's, or so many that rows which lie so fill half a set at most."""
+    words = stage.output.words_in(cache.line)
+    apart = max(tensor.words_apart(dim) * tensor.width for tensor in stage.tensors)
+    while words > 1 and cache.rows_in_a_set(words, apart) > max(1, cache.ways // 2):
+        words //= 2
+    return words
 
 
 def _bytes(stage: Stage, sizes: dict[str, int]) -> int:
