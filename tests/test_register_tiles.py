@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+
 import pytest
 
 import hwsim
 from hwsim.algorithms import lower
 from hwsim.api import as_workload
+from hwsim.count.closed_form import count
+from hwsim.describe.layer import ConvLayer
 from hwsim.ir.nest import Loop
 from hwsim.ir.stage import Stage
+from hwsim.ir.verify import verify_nest
 from hwsim.parts.cache import caches_of
+from hwsim.parts.core import Core
+from hwsim.parts.dram import Dram
+from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows.register_tiled import RegisterTiled
 from hwsim.schedule.register_tiles import register_tile, rows_in_a_set
@@ -79,3 +88,65 @@ def test_int8_products_reach_the_peak_of_int8(name: str) -> None:
     result = hwsim.simulate("gemm:512,512,1024", machine, "direct", dtype="int8")
     least = 512 * 512 * 1024 / machine.compute.peak_macs_per_cycle("int8")
     assert least <= result.cycles <= least / 0.85
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_narrow_tiles_fit_the_registers(seed: int) -> None:
+    """Few filters a group, in either layout and any data type, on every CPU."""
+    dice = random.Random(seed)
+    groups = dice.choice([1, 3, 8, 40, 100])
+    filters, channels = dice.choice([1, 1, 2, 3, 5]), dice.choice([1, 1, 4, 7])
+    size, taps = dice.choice([1, 7, 14, 33]), dice.choice([1, 3, 5])
+    layer = ConvLayer(
+        dice.choice([1, 2]),
+        groups * channels,
+        size,
+        size,
+        groups * filters,
+        taps,
+        taps,
+        stride=dice.choice([1, 2]),
+        pad=taps // 2,
+        groups=groups,
+        layout=dice.choice(["nchw", "nhwc"]),
+    )
+    machine = hwsim.load_machine(dice.choice(CPUS))
+    dtype = dice.choice(sorted(machine.compute.dtypes))
+    plan = in_layout(lower(layer, "implicit-gemm").with_dtype(dtype), layer, machine)
+    nest = RegisterTiled().schedule(plan.stages[-1], machine, Placement())
+    verify_nest(nest)
+    core, view = machine.compute, nest.stage.view
+    assert isinstance(core, Core) and view is not None
+    counts = count(nest)
+    level = machine.only("registers")
+    held = sum(counts.of(level, tensor.name).peak for tensor in nest.stage.tensors)
+    lanes = core.vector // max(4, nest.stage.output.width)
+    assert held <= lanes * core.vector_registers
+
+
+@pytest.mark.parametrize("name", CPUS)
+def test_depthwise_layers_take_as_long_in_either_layout(name: str) -> None:
+    """Channels last they ran in scalars, with vectors along pixels: up to 16 times as long."""
+    layer = ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1, groups=256)
+    first, last = (
+        hwsim.simulate(replace(layer, layout=layout), name, "implicit-gemm").cycles
+        for layout in ("nchw", "nhwc")
+    )
+    assert last <= 1.4 * first
+
+
+@pytest.mark.parametrize("name", CPUS)
+def test_flat_layers_use_all_cores(name: str) -> None:
+    """One dim of 3 million words was one core's: 11 GB/s of 200."""
+    result = hwsim.simulate("unet:concat4", name)
+    machine = hwsim.load_machine(name)
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    least = result.dram_bytes / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+    assert result.cycles <= 1.05 * least + dram.latency.cycles(machine.clock_hz)
+
+
+def test_what_is_used_again_stays_in_the_second_cache() -> None:
+    """13 pixels of a row take two lines, and taps were outermost: 437 MiB, 40 times the maps."""
+    result = hwsim.simulate("conv:256,102,102,16,3,3,1,0", "cortex-a53", "implicit-gemm")
+    assert result.dram_ratio <= 3
+    assert result.utilization >= 0.9

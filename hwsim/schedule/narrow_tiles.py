@@ -6,7 +6,7 @@ for k:  sums[vectors][filters] += a[vectors] * w[filters]      vectors along the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -43,28 +43,39 @@ def narrow_tiles(stage: Stage, view: GemmView, core: Core, lanes: int) -> list[N
 def _tiles(stage: Stage, view: GemmView, core: Core, lanes: int) -> Iterator[tuple[str, Tile]]:
     """(the dim that vectors run along, iterations by dim) of all tiles that the registers hold."""
     extents = stage.extents
-    ones = dict.fromkeys((*view.b, *view.m, *view.n), 1)
-    filters = [dim for dim in view.n if extents[dim] > 1]
-    inner = max(view.m, key=lambda dim: (extents[dim] > 1, view.m.index(dim)))
+    whole = {
+        **dict.fromkeys((*view.b, *view.m), 1),
+        **{dim: extents[dim] for dim in view.n},
+    }
     beside = [dim for dim in view.b if all(_together(tensor, dim) for tensor in stage.tensors)]
-    for along in (inner, *beside):
-        others = [dim for dim in view.m if dim != along and extents[dim] > 1]
-        rows = others[-1:]
-        sizes = [range(1, min(extents[dim], core.vector_registers) + 1) for dim in rows]
-        for wide in range(1, -(-extents[along] // lanes) + 1):
-            for high in sizes[0] if sizes else (1,):
-                tile = {
-                    **ones,
-                    **dict.fromkeys(rows, high),
-                    along: min(extents[along], wide * lanes),
-                    **{dim: extents[dim] for dim in filters},
-                }
-                vectors = wide * high
-                needed = vectors * prod(tile[dim] for dim in view.n) + vectors
-                if wide * high == 1 or needed + 1 <= core.vector_registers:
-                    yield along, tile
-                else:
+    for along in (_longest_row(stage, view.m), *beside):
+        row = _longest_row(stage, [dim for dim in view.m if dim != along])
+        most_rows = min(extents[row], core.vector_registers) if row else 1
+        for vectors in range(1, -(-extents[along] // lanes) + 1):
+            for rows in range(1, most_rows + 1):
+                tile = {**whole, along: min(extents[along], vectors * lanes)}
+                if row:
+                    tile[row] = rows
+                smallest = vectors == rows == 1
+                if not smallest and not _fits(stage, view, core, lanes, along, tile):
                     break
+                yield along, tile
+
+
+def _longest_row(stage: Stage, dims: Sequence[str]) -> str:
+    """The innermost dim of more than one iteration, or the innermost; empty without dims."""
+    longer = [dim for dim in dims if stage.extents[dim] > 1]
+    return (longer or ["", *dims])[-1]
+
+
+def _fits(
+    stage: Stage, view: GemmView, core: Core, lanes: int, along: str, tile: Mapping[str, int]
+) -> bool:
+    """Do the sums of a tile, its activations and its filters fit the vector registers?"""
+    filters = prod(tile[dim] for dim in view.n)
+    activations = -(-tile[along] // lanes) * prod(tile[dim] for dim in view.m if dim != along)
+    words = filters if along in view.m else filters * tile[along]
+    return activations * (filters + 1) + -(-words // lanes) <= core.vector_registers
 
 
 def _together(tensor: Tensor, dim: str) -> bool:

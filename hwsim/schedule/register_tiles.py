@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from math import inf, prod
+from math import gcd, inf, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from hwsim.schedule.narrow_tiles import narrow_tiles
 
 Ints = npt.NDArray[np.int64]
 WORTH = 1.1  # times as long as the best tile: the usual one is given up
+BEGINNINGS = 4  # places in a line that are looked at
 CLOSE = 32  # tiles that are compared with their shares of the cores
 
 
@@ -128,9 +129,28 @@ def _sliding(tensor: Tensor, view: GemmView) -> set[str]:
     return {dim for dims in shared for dim in dims if dim not in view.m}
 
 
-def _lines(stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int) -> Ints:
-    """Lines of a tile's activations over some dims, the first of them at a line's beginning."""
-    read, offsets = _activations(stage), np.zeros(1, np.int64)
+def bytes_in_lines(stage: Stage, view: GemmView, box: Mapping[str, int], line: int) -> int:
+    """Bytes of the lines that a box of m and k touches of the activations, wherever it begins.
+
+    It begins at a multiple of what its neighbours, rows, channels and taps are apart.
+    """
+    read, dims = _activations(stage), (*view.m, *view.k)
+    extents = stage.extents
+    apart = (
+        _bytes_apart(read, dim) * (box[dim] if dim in view.m else 1)
+        for dim in (*dims, *_sliding(read, view))
+        if extents[dim] > box.get(dim, 1)
+    )
+    begins = range(0, line, gcd(line, *apart))
+    some = begins[:: max(1, len(begins) // BEGINNINGS)]
+    return sum(len(_lines(stage, dims, box, line, begin)) for begin in some) * line // len(some)
+
+
+def _lines(
+    stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int, begin: int = 0
+) -> Ints:
+    """Lines of a tile's activations over some dims, of which the first begins so far in a line."""
+    read, offsets = _activations(stage), np.full(1, begin, np.int64)
     for dim in dims:
         steps = np.arange(tile[dim]) * _bytes_apart(read, dim)
         offsets = (offsets[:, None] + steps).reshape(-1)
@@ -219,7 +239,8 @@ def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -
     """Bytes of activations that come with a value of k: lines, or words where the next k is beside
     them."""
     apart = (_bytes_apart(_activations(stage), dim) or line for dim in view.k)
-    return len(_lines(stage, view.m, tile, line)) * min(line, *apart)
+    one = {**tile, **dict.fromkeys(view.k, 1)}
+    return bytes_in_lines(stage, view, one, line) * min(line, *apart) // line
 
 
 def panel_depth(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
@@ -234,12 +255,25 @@ def shallow_panel(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[
     capacity, _ = private_caches(machine)
     line, depth = caches_of(machine)[0][1].line, panel_depth(stage, view, machine, tile)
     while depth > 1:
-        deep = split_group(view.k, dict(stage.bounds), max(1, depth // taps_of(stage, view)))
-        lines = _lines(stage, (*view.m, *view.k), {**tile, **deep}, line)
-        if len(lines) * line <= capacity // 2:
+        deep = deep_box(stage, view, depth)
+        if bytes_in_lines(stage, view, {**tile, **deep}, line) <= capacity // 2:
             break
         depth //= 2
     return depth
+
+
+def deep_box(stage: Stage, view: GemmView, depth: int) -> dict[str, int]:
+    """Iterations of the dims of k, about `depth` with those that are outside the view.
+
+    Taps are whole where they can be: their words are the same.
+    """
+    room, extents = max(1, depth // taps_of(stage, view)), stage.extents
+    taps = [dim for dim in view.k if dim in _sliding(_activations(stage), view)]
+    whole = prod(extents[dim] for dim in taps)
+    if whole > room:
+        return split_group(view.k, extents, room)
+    others = tuple(dim for dim in view.k if dim not in taps)
+    return {**split_group(others, extents, room // whole), **{dim: extents[dim] for dim in taps}}
 
 
 def taps_of(stage: Stage, view: GemmView) -> int:

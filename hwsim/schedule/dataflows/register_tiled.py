@@ -27,10 +27,13 @@ from hwsim.errors import HwsimError, nearest
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 from hwsim.schedule.register_tiles import (
+    bytes_in_lines,
+    deep_box,
     larger_first,
     private_caches,
     register_tile,
@@ -98,8 +101,7 @@ class RegisterTiled:
         shares = share_cores(stage, view, tile, core.cores)
         left = {**extents, **shares}
         sizes = blocks_of(stage, machine, blocks)
-        taps = max(1, stage.group(others))
-        deep = split_group(view.k, extents, max(1, sizes.kc // taps))
+        deep = deep_box(stage, view, sizes.kc)
         block = _at_least(split_group(view.m, left, max(sizes.mr, sizes.mc)), tile)
         wide = _at_least(split_group(view.n, left, max(sizes.nr, sizes.nc)), tile)
         items: list[Loop | Hold] = [
@@ -136,10 +138,17 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     m, n, k = (stage.group(dims) for dims in (view.m, view.n, view.k))
     taps = taps_of(stage, view)
     kc = min(k * taps, stated.kc or shallow_panel(stage, view, machine, tile))
-    deep = split_group(view.k, dict(stage.bounds), max(1, kc // taps))
+    deep = deep_box(stage, view, kc)
     mc = stated.mc or max(
         mr, stage.output.words_in(second // 2 // (tile_size(deep, view.k) * taps))
     )
+    left = {**dict(stage.bounds), **share_cores(stage, view, tile, machine.compute.units)}
+    line = caches_of(machine)[0][1].line
+    while not stated.mc and mc > mr:
+        block = split_group(view.m, left, mc)
+        if bytes_in_lines(stage, view, {**block, **deep}, line) <= second // 2:
+            break
+        mc = max(mr, mc * 3 // 4)
     return Blocks(mr, nr, kc, min(m, mc), min(n, stated.nc or n), stated.packed, stated.in_run)
 
 
