@@ -19,7 +19,7 @@ from hwsim.timing import Surroundings
 from tests.layers import by_loops, data
 from tests.test_config import CPUS
 
-CROWDED = "conv:256,32,32,256,3,3,1,1"
+CROWDED = "conv:512,32,32,512,1,1,1,0"
 SMALL = ConvLayer(1, 160, 16, 64, 4, 3, 3, pad=1)
 
 
@@ -51,11 +51,11 @@ def test_a_product_on_copies_computes_the_same() -> None:
 
 
 def test_maps_that_crowd_sets_are_copied_where_that_is_faster() -> None:
-    """2.5 times as long without: 256 channels of 4 KiB lie in 16 sets of a second cache."""
+    """1.7 times as long without: 512 channels of 4 KiB lie in 16 sets of a second cache."""
     assert stages(CROWDED, "epyc-7763") == ["ifmap to nhwc", "convolution", "ofmap to nchw"]
     named = hwsim.simulate(CROWDED, "epyc-7763", "implicit-gemm", dataflow="register-tiled")
     found = hwsim.simulate(CROWDED, "epyc-7763", "implicit-gemm")
-    assert named.cycles > 2 * found.cycles
+    assert named.cycles > 1.5 * found.cycles
     assert any("channels last" in note for note in found.notes)
 
 

@@ -1,6 +1,6 @@
 """Copies that a CPU's products run on where their operands lie badly.
 
-    for c:                      256 channels of 32 x 32 words in NCHW begin 4 KiB apart: in few sets
+    for c:                      512 channels of 32 x 32 words in NCHW begin 4 KiB apart: in few sets
       ... ifmap[c][y][x]        of any cache, which cannot keep what is used again
 
     for n:                      neighbours along n lie a row of K apart: no vector of them can be

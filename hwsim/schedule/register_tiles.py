@@ -119,7 +119,7 @@ def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) 
 def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
     """The most lines of a tile's activations in a channel that lie in one set of a cache."""
     taps = {dim: stage.extents[dim] for dim in _sliding(_activations(stage), view)}
-    lines = _lines(stage, (*view.m, *taps), {**tile, **taps}, cache.line)
+    lines = _lines(_activations(stage), (*view.m, *taps), {**tile, **taps}, cache.line)
     return int(np.bincount(lines % cache.sets).max())
 
 
@@ -130,29 +130,34 @@ def _sliding(tensor: Tensor, view: GemmView) -> set[str]:
 
 
 def bytes_in_lines(stage: Stage, view: GemmView, box: Mapping[str, int], line: int) -> int:
-    """Bytes of the lines that a box of m and k touches of the activations, wherever it begins.
+    """Bytes of the lines that a box of m and k touches of the activations, wherever it begins."""
+    read = _activations(stage)
+    taps = dict.fromkeys(_sliding(read, view), 1)
+    return _bytes_of_lines(stage, read, (*view.m, *view.k), {**taps, **box}, line)
 
-    It begins at a multiple of what its neighbours, rows, channels and taps are apart.
+
+def _bytes_of_lines(
+    stage: Stage, tensor: Tensor, dims: Sequence[str], box: Mapping[str, int], line: int
+) -> int:
+    """Bytes of the lines that a box of some dims touches of a tensor, on average.
+
+    It begins at a multiple of what neighbouring boxes are apart.
     """
-    read, dims = _activations(stage), (*view.m, *view.k)
-    extents = stage.extents
     apart = (
-        _bytes_apart(read, dim) * (box[dim] if dim in view.m else 1)
-        for dim in (*dims, *_sliding(read, view))
-        if extents[dim] > box.get(dim, 1)
+        _bytes_apart(tensor, dim) * size for dim, size in box.items() if stage.extents[dim] > size
     )
     begins = range(0, line, gcd(line, *apart))
     some = begins[:: max(1, len(begins) // BEGINNINGS)]
-    return sum(len(_lines(stage, dims, box, line, begin)) for begin in some) * line // len(some)
+    return sum(len(_lines(tensor, dims, box, line, begin)) for begin in some) * line // len(some)
 
 
 def _lines(
-    stage: Stage, dims: Sequence[str], tile: Mapping[str, int], line: int, begin: int = 0
+    tensor: Tensor, dims: Sequence[str], tile: Mapping[str, int], line: int, begin: int = 0
 ) -> Ints:
-    """Lines of a tile's activations over some dims, of which the first begins so far in a line."""
-    read, offsets = _activations(stage), np.full(1, begin, np.int64)
+    """Lines of a tensor over some dims, of which the first begins so far in a line."""
+    offsets = np.full(1, begin, np.int64)
     for dim in dims:
-        steps = np.arange(tile[dim]) * _bytes_apart(read, dim)
+        steps = np.arange(tile[dim]) * _bytes_apart(tensor, dim)
         offsets = (offsets[:, None] + steps).reshape(-1)
     return np.unique(offsets // line)
 
@@ -226,7 +231,8 @@ def _cycles_of_tile(
     loaded = rows * stage.output.width + vectors * core.vector
     loads = (rows + vectors) / core.loads
     port = loaded / first.bandwidth.bytes_per_cycle(clock)
-    summed = 2 * rows * wide * stage.output.width / panel_depth(stage, view, machine, tile)
+    sums = _bytes_of_lines(stage, stage.output, (*view.m, *view.n), tile, first.line)
+    summed = 2 * sums / panel_depth(stage, view, machine, tile)
     fetched = _fetched(stage, view, tile, first.line)
     moved = (fetched + summed) / second.bandwidth.bytes_per_cycle(clock)
     waited = fetched / first.line * second.latency.cycles(clock) / (first.in_flight or inf)
