@@ -71,6 +71,12 @@ def test_others_are_not(layer: str, machine: str, asked: dict[str, object]) -> N
     assert stages(layer, machine, **asked) == ["convolution"]
 
 
+def test_maps_of_several_products_stay() -> None:
+    """Each of a transposed convolution's products would copy the whole map."""
+    found = stages("convtranspose:512,32,32,64,2,2,2,0", "epyc-7763")
+    assert found == [f"convolution-{number}" for number in (1, 2, 3, 4)]
+
+
 def test_keys_are_transposed_once() -> None:
     """Neighbours along the keys lie a row apart: each was a load of its own."""
     layer = AttentionLayer(n=1, heads=12, q=197, kv=197, d=64)

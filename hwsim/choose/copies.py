@@ -11,6 +11,7 @@ The copies are stages of their own and cost what they cost.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hwsim.describe.machine import Machine
@@ -30,16 +31,18 @@ def on_better_copies(plan: Plan, machine: Machine, ran: LayerResult) -> Plan | N
     """The plan on copies of operands that lie badly for a CPU's products.
 
     None without such, or where copying them takes longer than their products lost in `ran`, the
-    plan as it is. What somebody stated stays as it lies.
+    plan as it is. What somebody stated stays as it lies, and so do maps of several products.
     """
     if not isinstance(machine.compute, Core):
         return None
     (_, second) = (caches_of(machine) * 2)[1]
+    users = Counter(tensor.buffer for stage in plan.stages for tensor in _maps(stage))
     copies: dict[str, tuple[Copy, ...]] = {}
     for stage, result in zip(plan.stages, ran.stages, strict=True):
         if stage.view is None or stage.offline:
             continue
-        found = () if plan.fused_over else _spread(stage, second)
+        alone = all(users[tensor.buffer] == 1 for tensor in _maps(stage))
+        found = _spread(stage, second) if alone and not plan.fused_over else ()
         found = found or _transposed(stage)
         lost = result.cycles.total - result.cycles.compute
         if found and lost > _least_cycles(found, machine):
@@ -50,9 +53,14 @@ def on_better_copies(plan: Plan, machine: Machine, ran: LayerResult) -> Plan | N
     return on_copies(plan, copies, MAPS_ARE_COPIED if maps else TRANSPOSED)
 
 
+def _maps(stage: Stage) -> list[Tensor]:
+    """Of the layer's maps those that a product is done on."""
+    return [tensor for tensor in stage.tensors if stage.view is not None and is_map(tensor)]
+
+
 def _spread(stage: Stage, cache: Cache) -> tuple[Copy, ...]:
     """Maps channels last, if as they lie some crowd sets of the cache."""
-    maps = [tensor for tensor in stage.tensors if is_map(tensor)]
+    maps = _maps(stage)
     stated = any(tensor.stated or tensor.layout for tensor in maps)
     if stated or not any(_crowds(tensor, cache) for tensor in maps):
         return ()

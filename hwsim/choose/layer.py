@@ -80,7 +80,8 @@ def simulate_layer(
     if copied is None:
         return found
     measure = OBJECTIVES[choice.objective].measure
-    return min(found, _simulate_plan(copied, about, under), key=measure)
+    tried = (found, _simulate_plan(copied, about, under))
+    return min(tried, key=lambda result: (measure(result), result.seconds))
 
 
 @dataclass(frozen=True)
