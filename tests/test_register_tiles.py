@@ -150,3 +150,9 @@ def test_what_is_used_again_stays_in_the_second_cache() -> None:
     result = hwsim.simulate("conv:256,102,102,16,3,3,1,0", "cortex-a53", "implicit-gemm")
     assert result.dram_ratio <= 3
     assert result.utilization >= 0.9
+
+
+def test_of_one_row_more_cores_fetch_the_weights() -> None:
+    """48 columns were three vectors, of three cores of 40: 10 us."""
+    result = hwsim.simulate("gemm:1,48,1152", "xeon-8380", "direct")
+    assert result.seconds <= 4e-6

@@ -72,7 +72,8 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
     Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are
     broadcast. Sums are kept in at least 4 bytes. Another tile is taken where it takes clearly less,
     as m and n divide evenly, or where the usual one's activations crowd a set of the first cache,
-    as columns of matrices do whose rows are powers of two.
+    as columns of matrices do whose rows are powers of two. Of one row, tiles of half a vector or a
+    quarter let more cores fetch their part of the weights.
     """
     core = machine.compute
     assert isinstance(core, Core)
@@ -84,11 +85,13 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
             narrow, key=lambda tile: _longest(stage, view, machine, tile.sizes, tile.cycles)
         ).sizes
     first = caches_of(machine)[0][1]
+    most = min((core.vector_registers - 1) // 2, filters // lanes)
+    parts = [lanes // 4, lanes // 2] if stage.group(view.m) == 1 else []
     tiles = {
         tuple(tile.items()): tile
-        for vectors in range(1, min((core.vector_registers - 1) // 2, filters // lanes) + 1)
+        for wide in (*filter(None, parts), *range(lanes, most * lanes + 1, lanes))
         for rows in range(1, core.vector_registers)
-        if (tile := _tile_of(stage, view, core, vectors, rows))
+        if (tile := _tile_of(stage, view, core, wide, rows))
     }
     roomy = {
         key: tile
@@ -98,22 +101,22 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
     quickest = sorted((roomy or tiles).values(), key=partial(_work, stage, view, machine))
     longest = partial(_longest_work, stage, view, machine)
     best = min(quickest[:CLOSE], key=longest)
-    usual = _tile_of(stage, view, core, min(2, filters // lanes), core.vector_registers)
+    usual = _tile_of(stage, view, core, min(2, most) * lanes, core.vector_registers)
     crowded = rows_in_a_set(stage, view, usual, first) > first.ways
     return best if crowded or longest(usual) >= WORTH * longest(best) else usual
 
 
-def _tile_of(stage: Stage, view: GemmView, core: Core, vectors: int, most: int) -> dict[str, int]:
-    """So many vectors wide, and at most so many rows as the registers hold sums of."""
-    extents = dict(stage.bounds)
+def _tile_of(stage: Stage, view: GemmView, core: Core, wide: int, most: int) -> dict[str, int]:
+    """So many sums wide, and at most so many rows as the registers hold sums of."""
+    extents, lanes = dict(stage.bounds), sum_lanes(stage, core)
+    vectors = -(-wide // lanes)
     broadcasts = stage.output.words_in(core.vector)
     rows = max(
         m
         for m in range(1, most + 1)
         if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
     )
-    wide = split_group(view.n, extents, vectors * sum_lanes(stage, core))
-    return {**wide, **split_group(view.m, extents, rows)}
+    return {**split_group(view.n, extents, wide), **split_group(view.m, extents, rows)}
 
 
 def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
