@@ -11,7 +11,7 @@ import hwsim
 from hwsim.algorithms import lower
 from hwsim.api import as_workload
 from hwsim.count.closed_form import count
-from hwsim.describe.layer import ConvLayer
+from hwsim.describe.layer import ConvLayer, ElementwiseLayer, Layer
 from hwsim.ir.nest import Loop
 from hwsim.ir.stage import Stage
 from hwsim.ir.verify import verify_nest
@@ -20,7 +20,9 @@ from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.placement import Placement
+from hwsim.schedule.dataflows import DATAFLOWS
 from hwsim.schedule.dataflows.register_tiled import RegisterTiled
+from hwsim.schedule.narrow_tiles import narrow_tiles
 from hwsim.schedule.register_tiles import register_tile, rows_in_a_set
 from tests.test_config import CPUS
 
@@ -135,10 +137,11 @@ def test_depthwise_layers_take_as_long_in_either_layout(name: str) -> None:
     assert last <= 1.4 * first
 
 
+@pytest.mark.parametrize("layer", ["unet:concat4", ElementwiseLayer(1, 3_000_000, 1, 1)])
 @pytest.mark.parametrize("name", CPUS)
-def test_flat_layers_use_all_cores(name: str) -> None:
+def test_flat_layers_use_all_cores(name: str, layer: str | Layer) -> None:
     """One dim of 3 million words was one core's: 11 GB/s of 200."""
-    result = hwsim.simulate("unet:concat4", name)
+    result = hwsim.simulate(layer, name)
     machine = hwsim.load_machine(name)
     dram: Dram = machine.part(machine.dram_name, Dram)
     least = result.dram_bytes / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
@@ -156,3 +159,35 @@ def test_of_one_row_more_cores_fetch_the_weights() -> None:
     """48 columns were three vectors, of three cores of 40: 10 us."""
     result = hwsim.simulate("gemm:1,48,1152", "xeon-8380", "direct")
     assert result.seconds <= 4e-6
+
+
+@pytest.mark.parametrize("mr", [4, 28])
+def test_a_stated_tile_of_a_depthwise_layer_fits_the_registers(mr: int) -> None:
+    """The rule's 32 groups were kept beside the stated rows: 1,824 words in room for 512."""
+    layer = ConvLayer(1, 256, 28, 28, 256, 3, 3, pad=1, groups=256, layout="nhwc")
+    machine = hwsim.load_machine("xeon-8380")
+    plan = in_layout(lower(layer, "direct").with_dtype("fp32"), layer, machine)
+    nest = (
+        RegisterTiled().with_parameters(f"mr={mr}").schedule(plan.stages[-1], machine, Placement())
+    )
+    counts, level = count(nest), machine.only("registers")
+    assert sum(counts.of(level, tensor.name).peak for tensor in nest.stage.tensors) <= 512
+
+
+def test_few_registers_cut_the_filters() -> None:
+    """15 filters whole took 271 words of 8 registers' 128."""
+    core = replace(hwsim.load_machine("xeon-8380").compute, vector_registers=8, vector=64)
+    stage = stage_of("gemm:512,15,512")
+    assert isinstance(core, Core) and stage.view is not None
+    for tile in narrow_tiles(stage, stage.view, core, 16):
+        vectors, filters = -(-tile.sizes["m"] // 16), tile.sizes["n"]
+        assert vectors * (filters + 1) + 1 <= 8
+
+
+def test_a_layer_of_one_image_and_one_row_of_words_uses_all_cores() -> None:
+    """Copies of maps were shared along rows alone: 7 cores of 64 for 512 channels of 7 x 7."""
+    machine = hwsim.load_machine("epyc-7763")
+    layer = ElementwiseLayer(1, 300_000, 1, 1)
+    stage = lower(layer, "memory-bound").with_dtype("fp32").stages[0]
+    nest = DATAFLOWS["streaming"].schedule(stage, machine, Placement())
+    assert nest.instances(nest.loops) >= 60

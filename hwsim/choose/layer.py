@@ -79,8 +79,11 @@ def simulate_layer(
     copied = None if nests or choice.dataflow else on_better_copies(plan, machine, found)
     if copied is None:
         return found
+    try:
+        tried = (found, _simulate_plan(copied, about, under))
+    except HwsimError:  # the copies do not fit the DRAM, or take too long to simulate
+        return found
     measure = OBJECTIVES[choice.objective].measure
-    tried = (found, _simulate_plan(copied, about, under))
     return min(tried, key=lambda result: (measure(result), result.seconds))
 
 

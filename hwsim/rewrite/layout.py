@@ -133,7 +133,7 @@ def _channels_last(stage: Stage) -> Stage:
 
 def _groups_last(tensor: Tensor) -> Tensor:
     """Filters of one channel and one kernel a group, [g][k][c][rows][columns]: groups together."""
-    if tensor.role != "weight" or len(tensor.axes) != 5:
+    if tensor.role != "weight" or tensor.stated or len(tensor.axes) != 5:
         return tensor
     single = tensor.axes[1].size == tensor.axes[2].size == 1
     return replace(tensor, layout=(1, 2, 3, 4, 0)) if single else tensor

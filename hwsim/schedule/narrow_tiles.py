@@ -12,6 +12,7 @@ from math import prod
 
 from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.tensor import Tensor
+from hwsim.ir.transform import split_group
 from hwsim.parts.core import Core
 
 Tile = dict[str, int]
@@ -43,10 +44,8 @@ def narrow_tiles(stage: Stage, view: GemmView, core: Core, lanes: int) -> list[N
 def _tiles(stage: Stage, view: GemmView, core: Core, lanes: int) -> Iterator[tuple[str, Tile]]:
     """(the dim that vectors run along, iterations by dim) of all tiles that the registers hold."""
     extents = stage.extents
-    whole = {
-        **dict.fromkeys((*view.b, *view.m), 1),
-        **{dim: extents[dim] for dim in view.n},
-    }
+    filters = split_group(view.n, extents, max(1, core.vector_registers - 2))
+    whole = {**dict.fromkeys((*view.b, *view.m), 1), **filters}
     beside = [dim for dim in view.b if all(_together(tensor, dim) for tensor in stage.tensors)]
     for along in (_longest_row(stage, view.m), *beside):
         row = _longest_row(stage, [dim for dim in view.m if dim != along])
@@ -56,10 +55,13 @@ def _tiles(stage: Stage, view: GemmView, core: Core, lanes: int) -> Iterator[tup
                 tile = {**whole, along: min(extents[along], vectors * lanes)}
                 if row:
                     tile[row] = rows
-                smallest = vectors == rows == 1
-                if not smallest and not _fits(stage, view, core, lanes, along, tile):
+                fits = _fits(view, core, lanes, along, tile)
+                if fits or vectors == rows == 1:
+                    yield along, tile
+                if not fits:
                     break
-                yield along, tile
+            if not fits and rows == 1:
+                break
 
 
 def _longest_row(stage: Stage, dims: Sequence[str]) -> str:
@@ -68,9 +70,7 @@ def _longest_row(stage: Stage, dims: Sequence[str]) -> str:
     return (longer or ["", *dims])[-1]
 
 
-def _fits(
-    stage: Stage, view: GemmView, core: Core, lanes: int, along: str, tile: Mapping[str, int]
-) -> bool:
+def _fits(view: GemmView, core: Core, lanes: int, along: str, tile: Mapping[str, int]) -> bool:
     """Do the sums of a tile, its activations and its filters fit the vector registers?"""
     filters = prod(tile[dim] for dim in view.n)
     activations = -(-tile[along] // lanes) * prod(tile[dim] for dim in view.m if dim != along)

@@ -6,6 +6,7 @@ Panels are blocked for the caches:
       for k-block:               weight panel: half of the first cache, unless kc is given
         for m-block:             activation block: half of the second, unless mc is given
           for n-tile, m-tile:
+            for groups that lie side by side, a vector or more at a time, where a group is narrow
             for k:               sums[m-tile][n-tile] stay in registers, [mr][nr] where given
               sums += a[m-tile] * w[n-tile]
 
@@ -68,7 +69,7 @@ class Blocks:
 class RegisterTiled:
     """Vectors of filters times broadcast activations.
 
-    They are vectors of pixels where a group has few filters.
+    They are vectors of pixels where a group has few filters, or of groups that lie side by side.
     """
 
     name = "register-tiled"
@@ -186,6 +187,8 @@ def _own_tile(stage: Stage, machine: Machine, blocks: Blocks) -> dict[str, int]:
     view, core, extents = stage.view, machine.compute, dict(stage.bounds)
     assert view is not None and isinstance(core, Core)
     tile = register_tile(stage, view, machine)
+    if blocks.mr or blocks.nr:
+        tile.update(dict.fromkeys(view.b, 1))
     if blocks.mr:
         tile.update(split_group(view.m, extents, blocks.mr))
     if blocks.nr:

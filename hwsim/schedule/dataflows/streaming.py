@@ -76,7 +76,7 @@ def _names(stage: Stage) -> tuple[str, ...]:
 def _on_cores(
     stage: Stage, machine: Machine, core: Core, outer: list[str], window: tuple[str, ...]
 ) -> list[Loop | Hold]:
-    """Cores share the longest outer dims; a vector of the innermost dim at a time.
+    """Cores share the outer dims, the longest first; a vector of the innermost dim at a time.
 
     Where neighbours in the output are none in the input, a core takes a square of a line's words
     along either, or fewer, so that their lines stay in its first cache.
@@ -84,10 +84,11 @@ def _on_cores(
     extents = dict(stage.bounds)
     first = caches_of(machine)[0][1]
     square = {dim: _uncrowded(stage, dim, first) for dim in _turned(stage, outer)}
+    longer = [dim for dim in outer if extents[dim] > 1]
     lanes = max(1, stage.output.words_in(core.vector))
     units = {outer[-1]: lanes, **square}
     left, shares = core.cores, []
-    for dim in sorted(outer, key=lambda dim: (dim in units, -extents[dim]))[:2]:
+    for dim in sorted(longer, key=lambda dim: (dim in units, -extents[dim])):
         whole = units.get(dim, 1)
         ways = min(left, -(-extents[dim] // whole))
         if ways > 1:
@@ -159,7 +160,7 @@ def _square(stage: Stage, outer: list[str], turned: tuple[str, ...]) -> dict[str
 
 
 def _line(machine: Machine) -> int:
-    """Bytes that come at a time from outside a core or an SM."""
+    """Bytes that come at a time from outside an SM."""
     return caches_of(machine)[0][1].line
 
 
