@@ -8,7 +8,7 @@ import pytest
 import hwsim
 from hwsim.algorithms import lower
 from hwsim.choose.copies import on_better_copies
-from hwsim.choose.layer import implicit_chain, run_nest
+from hwsim.choose.layer import run_nest
 from hwsim.describe.layer import AttentionLayer, ConvLayer, Layer
 from hwsim.ir.evaluate import evaluate, operands
 from hwsim.ir.stage import Plan
@@ -16,6 +16,7 @@ from hwsim.ir.tensor import Array
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS
 from hwsim.timing import Surroundings
+from hwsim.timing.layer_caches import implicit_chain
 from tests.layers import by_loops, data
 from tests.test_config import CPUS
 

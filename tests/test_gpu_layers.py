@@ -10,7 +10,6 @@ import pytest
 
 import hwsim
 from hwsim.algorithms import lower
-from hwsim.choose import layer as chosen
 from hwsim.choose.kernels import choices
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer, GemmLayer
@@ -22,6 +21,7 @@ from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.residency import Pass
 from hwsim.schedule.dataflows.shared_tiled import block_tiles
+from hwsim.timing import layer_caches
 from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.validate import run_check
@@ -125,7 +125,7 @@ def test_every_image_of_im2col_and_every_group_of_winograd_is_a_launch() -> None
 def test_the_l2_in_closed_form_is_near_the_walk(
     layer: ConvLayer, algorithm: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chosen, "LINES_WALKED", 0)
+    monkeypatch.setattr(layer_caches, "LINES_WALKED", 0)
     formula = run(layer, algorithm, dtype)
     walked = run(layer, algorithm, dtype, patient=True)
     assert (

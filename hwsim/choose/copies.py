@@ -22,7 +22,7 @@ from hwsim.parts.cache import Cache, caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.results.result import LayerResult
-from hwsim.rewrite.layout import MAPS_ARE_COPIED, Copy, channels_last_copy, is_map, on_copies
+from hwsim.rewrite.layout import Copy, channels_last_copy, is_map, on_copies
 
 TRANSPOSED = Note("rows along which a product adds are transposed for vectors", About.LIBRARY)
 
@@ -49,8 +49,7 @@ def on_better_copies(plan: Plan, machine: Machine, ran: LayerResult) -> Plan | N
             copies[stage.name] = found
     if not copies:
         return None
-    maps = any(copy.of_output for found in copies.values() for copy in found)
-    return on_copies(plan, copies, MAPS_ARE_COPIED if maps else TRANSPOSED)
+    return on_copies(plan, copies)
 
 
 def _maps(stage: Stage) -> list[Tensor]:
@@ -69,8 +68,8 @@ def _spread(stage: Stage, cache: Cache) -> tuple[Copy, ...]:
 
 def _crowds(tensor: Tensor, cache: Cache) -> bool:
     """Do the first words of all channels lie in fewer sets than have room for them?"""
-    channels, apart = tensor.axes[-3].size, tensor.strides[-3] * tensor.width
-    return cache.rows_in_a_set(channels, apart) > cache.ways
+    first_words = (c * tensor.strides[-3] * tensor.width for c in range(tensor.axes[-3].size))
+    return cache.most_in_a_set(first_words) > cache.ways
 
 
 def _transposed(stage: Stage) -> tuple[Copy, ...]:
@@ -83,7 +82,7 @@ def _transposed(stage: Stage) -> tuple[Copy, ...]:
             across = [n for n in tensor.order if set(tensor.axes[n].dims) & set(stage.view.n)]
             layout = (*(n for n in tensor.order if n not in across), *across)
             made = replace(tensor, name=f"{tensor.name}.transposed", layout=layout)
-            found.append(Copy(tensor, made, ("rows", "columns")))
+            found.append(Copy(tensor, made, ("rows", "columns"), TRANSPOSED))
     return tuple(found)
 
 

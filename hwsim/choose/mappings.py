@@ -12,7 +12,7 @@ from hwsim.choose.array_tiles import best_tiling, side_by_side
 from hwsim.choose.core_blocks import best_blocks
 from hwsim.choose.floors import least_by_objective
 from hwsim.choose.kept import keep, kept, key_of
-from hwsim.choose.layer import implicit_chain, run_nest
+from hwsim.choose.layer import run_nest
 from hwsim.choose.least import Least, least_of
 from hwsim.choose.nests import MEASURES, NEAR, STEPS_TRIED, UNDERSTATED
 from hwsim.describe.layer import Layer, MemoryLayer
@@ -31,6 +31,7 @@ from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, nests_of
 from hwsim.schedule.mapper import Options, best_mapping
 from hwsim.schedule.mapper.found import Found
 from hwsim.timing import Surroundings
+from hwsim.timing.layer_caches import implicit_chain
 from hwsim.timing.physics import check_stage
 
 Progress = Callable[[int, int], None]

@@ -136,6 +136,10 @@ class Tensor:
             if name == dim
         )
 
+    def bytes_apart(self, dim: str) -> int:
+        """The same in whole bytes."""
+        return int(self.words_apart(dim) * self.width)
+
 
 def without_axis(tensor: Tensor, number: int) -> Tensor:
     """The tensor without one of its axes: iterations that differ along it alone share a word."""

@@ -1,7 +1,7 @@
 """An implicit memory: a set-associative cache that sees line addresses and decides by itself."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -63,9 +63,9 @@ class Cache(Memory):
     def sets(self) -> int:
         return self.capacity // (self.line * self.ways)
 
-    def rows_in_a_set(self, rows: int, apart: float) -> int:
-        """The most first lines of rows, so many bytes apart, that lie in one set."""
-        lines = {int(row * apart) // self.line for row in range(rows)}
+    def most_in_a_set(self, addresses: Iterable[float]) -> int:
+        """The most lines of some addresses, in bytes, that lie in one set."""
+        lines = {int(address) // self.line for address in addresses}
         return max(Counter(line % self.sets for line in lines).values())
 
     @property

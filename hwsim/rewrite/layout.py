@@ -56,10 +56,10 @@ def _with_copies(plan: Plan, machine: Machine, products: bool) -> Plan:
         for stage in plan.stages
         if wants_channels_last(stage, sm.library, machine.dtype, products)
     }
-    return on_copies(plan, copies, MAPS_ARE_COPIED) if copies else plan
+    return on_copies(plan, copies) if copies else plan
 
 
-def on_copies(plan: Plan, copies: Mapping[str, Sequence[Copy]], note: Note) -> Plan:
+def on_copies(plan: Plan, copies: Mapping[str, Sequence[Copy]]) -> Plan:
     """The plan with stages that run on copies of some tensors, by the stage's name."""
     stages: list[Stage] = []
     names: list[str] = []
@@ -70,21 +70,26 @@ def on_copies(plan: Plan, copies: Mapping[str, Sequence[Copy]], note: Note) -> P
         stages.append(replace(stage, tensors=tensors))
         stages += (_pass(stage, copy, False) for copy in moved.values() if copy.of_output)
         names += (copy.made.name for copy in moved.values())
+    notes = dict.fromkeys(copy.note for found in copies.values() for copy in found)
     return replace(
         plan,
         stages=tuple(stages),
         temporaries=(*plan.temporaries, *names),
-        notes=(*plan.notes, note),
+        notes=(*plan.notes, *notes),
     )
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A tensor and how it lies in its copy. way: in words, how it and how the copy lies."""
+    """A tensor and how it lies in its copy.
+
+    way: in words, how it and how the copy lies. note: what is to be said of it.
+    """
 
     tensor: Tensor
     made: Tensor
     way: tuple[str, str]
+    note: Note
 
     @property
     def of_output(self) -> bool:
@@ -100,7 +105,7 @@ def channels_last_copy(tensor: Tensor) -> Copy:
     else:
         layout = _last(tensor)
     made = replace(tensor, name=f"{tensor.name}.nhwc", layout=layout)
-    return Copy(tensor, made, ("nchw", "nhwc"))
+    return Copy(tensor, made, ("nchw", "nhwc"), MAPS_ARE_COPIED)
 
 
 def wants_channels_last(stage: Stage, library: Library, dtype: str, products: bool = False) -> bool:

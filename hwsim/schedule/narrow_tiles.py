@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from math import prod
 
 from hwsim.ir.stage import GemmView, Stage
@@ -51,17 +53,12 @@ def _tiles(stage: Stage, view: GemmView, core: Core, lanes: int) -> Iterator[tup
         row = _longest_row(stage, [dim for dim in view.m if dim != along])
         most_rows = min(extents[row], core.vector_registers) if row else 1
         for vectors in range(1, -(-extents[along] // lanes) + 1):
-            for rows in range(1, most_rows + 1):
-                tile = {**whole, along: min(extents[along], vectors * lanes)}
-                if row:
-                    tile[row] = rows
-                fits = _fits(view, core, lanes, along, tile)
-                if fits or vectors == rows == 1:
-                    yield along, tile
-                if not fits:
-                    break
-            if not fits and rows == 1:
+            wide = {**whole, along: min(extents[along], vectors * lanes)}
+            tiles = [{**wide, row: rows} if row else wide for rows in range(1, most_rows + 1)]
+            fitting = list(takewhile(partial(_fits, view, core, lanes, along), tiles))
+            if vectors > 1 and not fitting:
                 break
+            yield from ((along, tile) for tile in fitting or tiles[:1])
 
 
 def _longest_row(stage: Stage, dims: Sequence[str]) -> str:

@@ -6,25 +6,26 @@ for k:  sums[m-tile][n-tile] += a[m-tile] * w[n-tile]       v vectors of weights
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from math import gcd, inf, prod
-
-import numpy as np
-import numpy.typing as npt
+from math import inf, prod
 
 from hwsim.describe.machine import Machine
 from hwsim.ir.stage import GemmView, Stage
-from hwsim.ir.tensor import Tensor
 from hwsim.ir.transform import split_group
-from hwsim.parts.cache import Cache, caches_of
+from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.schedule.narrow_tiles import narrow_tiles
+from hwsim.schedule.tile_lines import (
+    activations,
+    bytes_in_lines,
+    bytes_of_lines,
+    rows_in_a_set,
+    sliding,
+)
 
-Ints = npt.NDArray[np.int64]
 WORTH = 1.1  # times as long as the best tile: the usual one is given up
-BEGINNINGS = 4  # places in a line that are looked at
 CLOSE = 32  # tiles that are compared with their shares of the cores
 
 
@@ -119,61 +120,6 @@ def _tile_of(stage: Stage, view: GemmView, core: Core, wide: int, most: int) -> 
     return {**split_group(view.n, extents, wide), **split_group(view.m, extents, rows)}
 
 
-def rows_in_a_set(stage: Stage, view: GemmView, tile: Mapping[str, int], cache: Cache) -> int:
-    """The most lines of a tile's activations in a channel that lie in one set of a cache."""
-    taps = {dim: stage.extents[dim] for dim in _sliding(_activations(stage), view)}
-    lines = _lines(_activations(stage), (*view.m, *taps), {**tile, **taps}, cache.line)
-    return int(np.bincount(lines % cache.sets).max())
-
-
-def _sliding(tensor: Tensor, view: GemmView) -> set[str]:
-    """Dims along which a window moves over the same words as the pixels do."""
-    shared = [axis.dims for axis in tensor.axes if set(axis.dims) & set(view.m)]
-    return {dim for dims in shared for dim in dims if dim not in view.m}
-
-
-def bytes_in_lines(stage: Stage, view: GemmView, box: Mapping[str, int], line: int) -> int:
-    """Bytes of the lines that a box of m and k touches of the activations, wherever it begins."""
-    read = _activations(stage)
-    taps = dict.fromkeys(_sliding(read, view), 1)
-    return _bytes_of_lines(stage, read, (*view.m, *view.k), {**taps, **box}, line)
-
-
-def _bytes_of_lines(
-    stage: Stage, tensor: Tensor, dims: Sequence[str], box: Mapping[str, int], line: int
-) -> int:
-    """Bytes of the lines that a box of some dims touches of a tensor, on average.
-
-    It begins at a multiple of what neighbouring boxes are apart.
-    """
-    apart = (
-        _bytes_apart(tensor, dim) * size for dim, size in box.items() if stage.extents[dim] > size
-    )
-    begins = range(0, line, gcd(line, *apart))
-    some = begins[:: max(1, len(begins) // BEGINNINGS)]
-    return sum(len(_lines(tensor, dims, box, line, begin)) for begin in some) * line // len(some)
-
-
-def _lines(
-    tensor: Tensor, dims: Sequence[str], tile: Mapping[str, int], line: int, begin: int = 0
-) -> Ints:
-    """Lines of a tensor over some dims, of which the first begins so far in a line."""
-    offsets = np.full(1, begin, np.int64)
-    for dim in dims:
-        steps = np.arange(tile[dim]) * _bytes_apart(tensor, dim)
-        offsets = (offsets[:, None] + steps).reshape(-1)
-    return np.unique(offsets // line)
-
-
-def _activations(stage: Stage) -> Tensor:
-    return next(tensor for tensor in stage.tensors if tensor.role == "activation")
-
-
-def _bytes_apart(tensor: Tensor, dim: str) -> int:
-    """How far a step of a dim moves in memory."""
-    return int(tensor.words_apart(dim) * tensor.width)
-
-
 def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
     """Cycles that all tiles take for a value of k."""
     rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
@@ -234,7 +180,7 @@ def _cycles_of_tile(
     loaded = rows * stage.output.width + vectors * core.vector
     loads = (rows + vectors) / core.loads
     port = loaded / first.bandwidth.bytes_per_cycle(clock)
-    sums = _bytes_of_lines(stage, stage.output, (*view.m, *view.n), tile, first.line)
+    sums = bytes_of_lines(stage, stage.output, (*view.m, *view.n), tile, first.line)
     summed = 2 * sums / panel_depth(stage, view, machine, tile)
     fetched = _fetched(stage, view, tile, first.line)
     moved = (fetched + summed) / second.bandwidth.bytes_per_cycle(clock)
@@ -247,7 +193,7 @@ def _cycles_of_tile(
 def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -> int:
     """Bytes of activations that come with a value of k: lines, or words where the next k is beside
     them."""
-    apart = (_bytes_apart(_activations(stage), dim) or line for dim in view.k)
+    apart = (activations(stage).bytes_apart(dim) or line for dim in view.k)
     one = {**tile, **dict.fromkeys(view.k, 1)}
     return bytes_in_lines(stage, view, one, line) * min(line, *apart) // line
 
@@ -277,7 +223,7 @@ def deep_box(stage: Stage, view: GemmView, depth: int) -> dict[str, int]:
     Taps are whole where they can be: their words are the same.
     """
     room, extents = max(1, depth // taps_of(stage, view)), stage.extents
-    taps = [dim for dim in view.k if dim in _sliding(_activations(stage), view)]
+    taps = [dim for dim in view.k if dim in sliding(activations(stage), view)]
     whole = prod(extents[dim] for dim in taps)
     if whole > room:
         return split_group(view.k, extents, room)

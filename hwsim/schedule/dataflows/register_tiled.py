@@ -33,7 +33,6 @@ from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 from hwsim.schedule.register_tiles import (
-    bytes_in_lines,
     deep_box,
     larger_first,
     private_caches,
@@ -44,6 +43,7 @@ from hwsim.schedule.register_tiles import (
     taps_of,
     tile_size,
 )
+from hwsim.schedule.tile_lines import bytes_in_lines
 
 SIZES = ("mr", "nr", "kc", "mc", "nc")
 FORM = "mr=6,nr=16,kc=256,mc=72,nc=4080,packed=no, some of them"

@@ -7,6 +7,7 @@ par outer dims:                  cores, blocks, or none
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 from hwsim.describe.machine import Machine
@@ -84,25 +85,15 @@ def _on_cores(
     extents = dict(stage.bounds)
     first = caches_of(machine)[0][1]
     square = {dim: _uncrowded(stage, dim, first) for dim in _turned(stage, outer)}
-    longer = [dim for dim in outer if extents[dim] > 1]
     lanes = max(1, stage.output.words_in(core.vector))
-    units = {outer[-1]: lanes, **square}
-    left, shares = core.cores, []
-    for dim in sorted(longer, key=lambda dim: (dim in units, -extents[dim])):
-        whole = units.get(dim, 1)
-        ways = min(left, -(-extents[dim] // whole))
-        if ways > 1:
-            chunk = -(-extents[dim] // (ways * whole)) * whole
-            shares.append(Loop(dim, chunk, "core"))
-            left //= ways
     vector = {outer[-1]: min(lanes, extents[outer[-1]])}
-    window_sizes = {dim: extents[dim] for dim in window}
+    whole = {dim: extents[dim] for dim in window}
     registers = core.vector * core.vector_registers
-    while vector[outer[-1]] > 1 and _bytes(stage, {**window_sizes, **vector}) > registers:
+    while vector[outer[-1]] > 1 and _bytes(stage, {**whole, **vector}) > registers:
         vector[outer[-1]] //= 2
-    pieces = -(-_bytes(stage, {**window_sizes, **vector}) // registers)
+    pieces = -(-_bytes(stage, {**whole, **vector}) // registers)
     return [
-        *shares,
+        *_core_shares(extents, outer, {outer[-1]: lanes, **square}, core.cores),
         *tiles({**dict.fromkeys(outer, 1), outer[-1]: extents[outer[-1]], **square}, outer),
         *points(outer[:-1]),
         *tiles(vector, outer[-1:]),
@@ -111,11 +102,24 @@ def _on_cores(
     ]
 
 
+def _core_shares(
+    extents: Mapping[str, int], dims: Sequence[str], units: Mapping[str, int], cores: int
+) -> Iterator[Loop]:
+    """Loops over cores, the longest dims first, those last that go in units of several words."""
+    for dim in sorted(dims, key=lambda dim: (dim in units, -extents[dim])):
+        unit = units.get(dim, 1)
+        ways = min(cores, -(-extents[dim] // unit))
+        if ways > 1:
+            yield Loop(dim, -(-extents[dim] // (ways * unit)) * unit, "core")
+            cores //= ways
+
+
 def _uncrowded(stage: Stage, dim: str, cache: Cache) -> int:
     """Words along a dim: a line's, or so many that rows which lie so fill half a set at most."""
     words = stage.output.words_in(cache.line)
-    apart = max(tensor.words_apart(dim) * tensor.width for tensor in stage.tensors)
-    while words > 1 and cache.rows_in_a_set(words, apart) > max(1, cache.ways // 2):
+    apart = max(tensor.bytes_apart(dim) for tensor in stage.tensors)
+    most = max(1, cache.ways // 2)
+    while words > 1 and cache.most_in_a_set(row * apart for row in range(words)) > most:
         words //= 2
     return words
 
