@@ -139,7 +139,14 @@ def test_the_multipliers_are_busy_for_every_temporal_step_and_the_ends() -> None
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(
     ("kind", "machine"),
-    [("conv", "eyeriss-v1"), ("depthwise", "eyeriss-v1"), ("gemm", "toy-8x8"), ("gemm", "tpu-v1")],
+    [
+        ("conv", "eyeriss-v1"),
+        ("depthwise", "eyeriss-v1"),
+        ("gemm", "eyeriss-v1"),
+        ("gemm", "eyeriss-isca16"),
+        ("gemm", "toy-8x8"),
+        ("gemm", "tpu-v1"),
+    ],
 )
 def test_no_simulation_is_quicker_than_the_busiest_resource(
     kind: str, machine: str, seed: int

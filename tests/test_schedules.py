@@ -25,6 +25,8 @@ from hwsim.foreign.scalesim.counts import scalesim_counts
 from hwsim.foreign.scalesim.topology import load_topology, scalesim_workload
 from hwsim.ir.convolution import conv_stages, gemm_stage
 from hwsim.ir.transform import split_group
+from hwsim.parts.pe_array import PeArray
+from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.schedule.mapper import best_mapping
 
@@ -284,6 +286,31 @@ def test_wider_ports_and_more_arrays_are_not_slower(seed: int) -> None:
             hwsim.simulate(layer, each, "direct", dataflow=flow).cycles for each in (machine, more)
         )
         assert fast <= 1.02 * slow + 40, (flow, layer)
+
+
+def _a_larger_array(machine: Machine, dice: random.Random) -> Machine:
+    """One memory, or one side of the array of PEs, twice as large."""
+    array = machine.compute
+    assert isinstance(array, PeArray)
+    side = dice.choice(("rows", "cols"))
+    memories = [name for name, part in machine.parts.items() if isinstance(part, Scratchpad)]
+    if dice.random() < 0.4:
+        return _with(machine, machine.compute_name, **{side: 2 * getattr(array, side)})
+    memory = dice.choice(memories)
+    return _with(machine, memory, capacity=2 * machine.memories[memory].capacity)
+
+
+@pytest.mark.slow(keep=3)
+@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("name", ["eyeriss-v1", "eyeriss-isca16", "toy-8x8"])
+def test_more_pes_and_larger_memories_are_not_slower(name: str, seed: int) -> None:
+    """Without a named dataflow. The tolerance is 2% of the time and 40 cycles, a tile's transfer."""
+    dice = random.Random(seed)
+    machine = load_machine(name)
+    more = _a_larger_array(machine, dice)
+    layer = _some_layer(dice)
+    slow, fast = (hwsim.simulate(layer, each, "direct").cycles for each in (machine, more))
+    assert fast <= 1.02 * slow + 40, layer
 
 
 def test_where_nothing_fits_the_memory_the_tensor_and_the_bytes_are_named() -> None:

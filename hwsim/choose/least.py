@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwsim.choose.layer import energy_moved
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
+from hwsim.energy.moved import energy_moved
 from hwsim.ir.nest import Nest
 from hwsim.timing.explicit.accesses import accesses
 from hwsim.timing.physics import port_cycles

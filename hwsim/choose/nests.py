@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from typing import TypeVar
 
-from hwsim.choose.floors import least_by_objective
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels, runs_kernels
+from hwsim.choose.least import least_of
 from hwsim.choose.quick import quick_nest
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
@@ -21,17 +22,16 @@ from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import Dataflow, Ranked, applicable, nests_of
 from hwsim.schedule.dataflows.library_kernel import kernel_nest, named_kernel, runs_library
-from hwsim.schedule.mapper import best_mapping, is_quick
+from hwsim.schedule.mapper import best_mapping
 
-MOST_MAPPINGS = 300_000  # bounded or evaluated for a stage before the best so far is taken
-SOME_MAPPINGS = 30_000  # of a space that takes long to search
+MOST_MAPPINGS = 3_000_000  # bounded or evaluated for a stage before the best so far is taken
 NEAR = 1.1  # times the best estimate: nests whose estimates are worse are not simulated
 STEPS_TRIED = 300_000  # of all finalists together, beyond the first
 EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
-WASTED = 4.0  # times the least cycles: where dataflows take more, the mapper is asked too
 FOLLOWERS = 3  # of the mapper's runners-up that are simulated beside its best
+Tried = TypeVar("Tried")
 AS_ESTIMATED = 1.01  # times the least estimate: a nest that takes no more ends the search
 
 
@@ -73,14 +73,13 @@ def best_nest_run(
     run: Callable[[Nest], StageResult],
     planned: Machine | None = None,
 ) -> StageResult:
-    """The stage under the named dataflow, or the better of the rules' nest and the mapper's.
+    """The stage under the named dataflow, or the better of the mapper's nests and the dataflows'.
 
     The mapper bounds time by the busiest resource; what tiles and passes wait for only the
     simulation tells. A GPU's library has kernels, of which the fastest runs. On systolic arrays,
-    whose dataflows search their own tiles, the mapper is asked only when these do not fit. Where
-    its space takes long to search, it is asked when dataflows wait for most of the time, and looks
-    at some mappings. planned: a machine for which quick schedules are made (hwsim.choose.quick),
-    None for the best ones.
+    whose dataflows search their own tiles, the mapper is asked only when these do not fit. Arrays
+    of PEs ask it first, and then the dataflows for nests that may be better. planned: a machine for
+    which quick schedules are made (hwsim.choose.quick), None for the best ones.
     """
     kernel = _library_kernel(stage, machine, choice.dataflow)
     if kernel is not None:
@@ -91,24 +90,28 @@ def best_nest_run(
         )
         if isinstance(quickly, StageResult):
             return quickly
-    scheduled = _best_of_dataflows(stage, machine, placement, choice, run)
     may_map = (
-        choice.dataflow is None
-        and not isinstance(scheduled, TooLarge)
-        and machine.management == "explicit"
-        and stage.view is not None
+        choice.dataflow is None and machine.management == "explicit" and stage.view is not None
     )
-    dataflows_suffice = isinstance(scheduled, StageResult) and (
-        isinstance(machine.compute, SystolicArray)
-        or (not is_quick(stage, machine) and not _wastes(scheduled, stage, machine, placement))
-    )
-    tried = [scheduled]
-    if may_map and not dataflows_suffice:
-        tried += _mapped(stage, machine, placement, choice, run)
-    ran = [result for result in tried if isinstance(result, StageResult)]
-    if not ran:
+    mapped: list[StageResult | HwsimError] = []
+    if may_map and not isinstance(machine.compute, SystolicArray):
+        mapped = _mapped(stage, machine, placement, choice, run)
+    best = _best_that_ran(mapped, choice.objective)
+    scheduled = _best_of_dataflows(stage, machine, placement, choice, run, best)
+    if may_map and not mapped and not isinstance(scheduled, (StageResult, TooLarge)):
+        mapped = _mapped(stage, machine, placement, choice, run)
+    tried = [scheduled, *mapped]
+    best = _best_that_ran(tried, choice.objective)
+    if best is None:
         raise next(error for error in tried if isinstance(error, HwsimError))
-    return reduce(partial(_better, objective=choice.objective), ran)
+    return best
+
+
+def _best_that_ran(
+    tried: Sequence[StageResult | HwsimError | None], objective: str
+) -> StageResult | None:
+    ran = [result for result in tried if isinstance(result, StageResult)]
+    return reduce(partial(_better, objective=objective), ran) if ran else None
 
 
 def _library_kernel(stage: Stage, machine: Machine, dataflow: str | None) -> Kernel | None:
@@ -129,32 +132,46 @@ def _best_of_dataflows(
     placement: Placement,
     choice: Choice,
     run: Callable[[Nest], StageResult],
-) -> StageResult | HwsimError:
+    to_beat: StageResult | None,
+) -> StageResult | HwsimError | None:
     """The best nest of the first of the dataflows that apply, or what kept the first from fitting.
 
-    A named one must fit.
+    A named one must fit. to_beat: what has run; nests that cannot be better do not, and where none
+    can, there is None.
     """
-    tried: list[StageResult | HwsimError] = []
+    tried: list[HwsimError] = []
+    may_win = partial(_may_beat, to_beat, machine, choice.objective)
     for flow in applicable(stage, machine, choice.dataflow):
 
-        def best(flow: Dataflow = flow) -> StageResult:
+        def best(flow: Dataflow = flow) -> StageResult | None:
             ranked = nests_of(flow, stage, machine, placement, choice.objective)
-            return best_candidate(ranked, choice.objective, run)
+            return _best_candidate(ranked, choice.objective, run, may_win)
 
         outcome = _attempt(best)
         named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
-        if isinstance(outcome, (StageResult, TooLarge)) or named:
+        if outcome is None or isinstance(outcome, (StageResult, TooLarge)) or named:
             return outcome
         tried.append(outcome)
     return tried[0]
 
 
-def best_candidate(
+def _may_beat(
+    to_beat: StageResult | None, machine: Machine, objective: str, candidate: Nest
+) -> bool:
+    """May a nest be better than what has run, by what it takes at the least?"""
+    if to_beat is None:
+        return True
+    least = least_of(candidate, machine, candidate.stage.dtype or machine.dtype)
+    return least.by(objective) < MEASURES[objective](to_beat)[0]
+
+
+def _best_candidate(
     ranked: Ranked,
     objective: str,
     run: Callable[[Nest], StageResult],
-) -> StageResult:
-    """The best of a dataflow's finalists, simulated.
+    may_win: Callable[[Nest], bool],
+) -> StageResult | None:
+    """The best of a dataflow's finalists that may win, simulated; None where none may.
 
     Those near the least estimate are, until one takes hardly more than it, or none that is left
     can be better.
@@ -166,6 +183,8 @@ def best_candidate(
     steps = 0
     for candidate in ranked:
         nest = candidate.make()
+        if not may_win(nest):
+            continue
         steps += steps_outside(nest)
         if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):
             break
@@ -179,8 +198,7 @@ def best_candidate(
         best = result if best is None else _better(best, result, objective)
         if objective in ESTIMATED and measure(best)[0] <= AS_ESTIMATED * least:
             break
-    if best is None:
-        assert error is not None
+    if best is None and error is not None:
         raise error
     return best
 
@@ -197,17 +215,11 @@ def _better(one: StageResult, other: StageResult, objective: str) -> StageResult
     return min(first, second, key=lambda result: measure(result)[1]) if equal else first
 
 
-def _attempt(work: Callable[[], StageResult]) -> StageResult | HwsimError:
+def _attempt(work: Callable[[], Tried]) -> Tried | HwsimError:
     try:
         return work()
     except HwsimError as error:
         return error
-
-
-def _wastes(result: StageResult, stage: Stage, machine: Machine, placement: Placement) -> bool:
-    """Does a run take far more cycles than its products and its bytes of DRAM would?"""
-    least = least_by_objective(stage, machine, placement)["latency"]
-    return result.cycles.total > WASTED * least
 
 
 def _mapped(
@@ -218,10 +230,9 @@ def _mapped(
     run: Callable[[Nest], StageResult],
 ) -> list[StageResult | HwsimError]:
     """What the mapper's best nest simulates to, and those that it says cost little more."""
-    most = MOST_MAPPINGS if is_quick(stage, machine) else SOME_MAPPINGS
     try:
         found = best_mapping(
-            stage, machine, choice.objective, placement=placement, workers=1, most=most
+            stage, machine, choice.objective, placement=placement, workers=1, most=MOST_MAPPINGS
         )
     except HwsimError as error:
         return [error]

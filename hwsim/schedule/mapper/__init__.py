@@ -8,19 +8,21 @@ found.nest, found.cost, found.gap          # gap 0: nothing in the space is bett
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.stage import Stage
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.mapper.space import Options, find_space, is_quick
+from hwsim.schedule.mapper.space import Options, find_space
 
 if TYPE_CHECKING:
     from hwsim.schedule.mapper.found import Found
     from hwsim.schedule.mapper.hunt import Progress
 
 
+_setting_up = Lock()  # it is Python, which threads would only take from each other
 MOST_LEVELS = 10  # of memories between DRAM and the multipliers
 
 
@@ -56,9 +58,10 @@ def best_mapping(
 
     if objective not in OBJECTIVES:
         raise UnknownName("objective", objective, OBJECTIVES)
-    return Search(
-        Model(find_space(stage, machine, placement or Placement(), options or Options())), objective
-    ).run(seconds, progress, workers, most)
+    with _setting_up:
+        space = find_space(stage, machine, placement or Placement(), options or Options())
+        search = Search(Model(space), objective)
+    return search.run(seconds, progress, workers, most)
 
 
-__all__ = ["Options", "best_mapping", "is_quick"]
+__all__ = ["Options", "best_mapping"]

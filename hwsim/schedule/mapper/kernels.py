@@ -187,8 +187,11 @@ def spread_bounds(costs: Costs, least: Any, is_open: Any, spreads: Any, result: 
 @jit
 def scores(goal: Goal, metrics: Any, result: Any) -> None:
     """Scores of many rows of metrics, none below the floors."""
+    row = np.empty(metrics.shape[1])
     for number in range(metrics.shape[0]):
-        result[number] = score_of(goal, np.maximum(metrics[number], goal.floors))
+        for metric in range(metrics.shape[1]):
+            row[metric] = max(metrics[number, metric], goal.floors[metric])
+        result[number] = score_of(goal, row)
 
 
 @jit

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.schedule.mapper.groups import groups_of, span, step_block
-from hwsim.schedule.mapper.ramps import ramp_terms
+from hwsim.schedule.mapper.ramps import keeps_filters, ramp_terms
 from hwsim.schedule.mapper.space import (
     ARRAY,
     CELL,
@@ -61,6 +61,18 @@ from hwsim.schedule.mapper.whole_sums import come_back, told_apart
 COLUMNS = {OUTER: 0, ARRAY: 1, CELL: 2, POINT: 3}
 
 
+class BoundParts(NamedTuple):
+    """Terms that a skeleton's bound is the sum of.
+
+    outer: by tensor, of what x alone decides. inner: by tensor, the rest. others: the multipliers'
+    time and waiting. What is the same for several skeletons is one object.
+    """
+
+    outer: tuple[Terms, ...]
+    inner: tuple[Terms, ...]
+    others: tuple[Terms, ...]
+
+
 class Model:
     """The cost of every mapping of a space."""
 
@@ -73,10 +85,15 @@ class Model:
             for number, group in enumerate(self.groups)
             for place, dim in enumerate(group.dims)
         }
+        choices = [(group.outer, group.inner) for group in self.groups]
+        self._alike = [choices.index(each) for each in choices]
         self._tables: list[list[Floats]] = [[] for _ in self.groups]
         self._widths = [0] * len(self.groups)
         self._columns: dict[Any, int] = {}
         self._terms: dict[Any, Terms] = {}
+        self._outer_alike: dict[tuple[bytes, bytes], Terms] = {}
+        self._keeping: dict[Any, bool] = {}
+        self._stopping: dict[Any, bool] = {}
         self._own: dict[tuple[int, tuple[Slot, ...], int], tuple[OwnLoop, ...]] = {}
         self._factors: dict[Any, Floats] = {}
         self._forms: dict[Any, tuple[Floats, Floats]] = {}
@@ -173,8 +190,11 @@ class Model:
             for loop in loops
         )
         mapped = tuple(loop for loop in mapped if loop.dim >= 0 or not loop.spatial)
+        if mode == EVERYTHING:  # a sum over all chunks, in whatever order
+            own_loops = (loop for loop in mapped if loop.dim >= 0)
+            mapped = tuple(sorted(own_loops, key=lambda loop: loop.dim))
         bounds = tuple(self.stage.extents[dim] for dim in dims)
-        key = (group, kind, axis if kind == WINDOW else axis and axis.extent, dims, mapped, mode)
+        key = (self._alike[group], kind, _form(kind, axis, dims), bounds, mapped, mode)
         if key not in self._factors:
             self._factors[key] = factors(
                 kind, axis, dims, bounds, mapped, self.groups[group].chains, mode
@@ -213,15 +233,20 @@ class Model:
         """
         return self._cost(skeleton, False, True)
 
+    def bound_parts(self, skeleton: Skeleton) -> BoundParts:
+        """What a skeleton's bound is made of, part by part."""
+        tensors = self.stage.tensors
+        return BoundParts(
+            tuple(self.tensor_terms(skeleton, tensor, True, False) for tensor in tensors),
+            tuple(self.tensor_terms(skeleton, tensor, False, True) for tensor in tensors),
+            (self.time_terms(skeleton), self.waiting_terms(skeleton)),
+        )
+
     def _cost(self, skeleton: Skeleton, outer: bool, least: bool = False) -> Terms:
         parts = [self.tensor_terms(skeleton, tensor, outer, least) for tensor in self.stage.tensors]
         if not outer:
-            parts += [self.time_terms(skeleton), self.ramp_terms(skeleton)]
-        return Terms(
-            np.concatenate([part.columns for part in parts]),
-            np.concatenate([part.weights for part in parts], axis=1),
-            np.asarray(sum(part.constant for part in parts), np.float64),
-        )
+            parts += [self.time_terms(skeleton), self.waiting_terms(skeleton)]
+        return joined(*parts)
 
     def tensor_terms(self, skeleton: Skeleton, tensor: Tensor, outer: bool, least: bool) -> Terms:
         """One tensor's part of the cost: as `outer_terms`, `inner_terms` or `inner_bounds`."""
@@ -255,7 +280,7 @@ class Model:
                     ):
                         columns.append(column)
                         metrics.append(weight)
-        hidden = not self._between_steps(skeleton, tensor)
+        hidden = not self.between_steps(skeleton, tensor)
         if outer and self._first_is_outer(boundaries) and self.exact and hidden:
             for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
                 columns.append(column)
@@ -266,6 +291,9 @@ class Model:
             np.stack(metrics, axis=1) if metrics else np.zeros(shape),
             np.zeros(len(self.metrics)) if outer else constant,
         )
+        if outer:  # many skeletons' outer loops do the same
+            content = (found.columns.tobytes(), found.weights.tobytes())
+            found = self._outer_alike.setdefault(content, found)
         self._terms[key] = found
         return found
 
@@ -497,8 +525,8 @@ class Model:
         if level == machine.dram_name:
             yield 1, reads + writes
             yield self._metric(level), (reads + writes) / self.dram_rate
-            if self._between_steps(skeleton, tensor):
-                for metric in self.of_passes():
+            if self.between_steps(skeleton, tensor):
+                for metric in self.of_passes(skeleton):
                     yield metric, (reads + writes) / self.dram_rate
         elif isinstance(part, Scratchpad) and part.per == "chip":
             rate = part.bandwidth.bytes_per_cycle(machine.clock_hz)
@@ -520,27 +548,42 @@ class Model:
             return 1.0
         return operations.effectual_multiplies / max(1, operations.multiplies)
 
-    def _between_steps(self, skeleton: Skeleton, tensor: Tensor) -> bool:
+    def between_steps(self, skeleton: Skeleton, tensor: Tensor) -> bool:
+        """Does a tensor come from DRAM, and go there, only while nothing is multiplied?"""
+        key = (skeleton.pattern, tensor.name)
+        if key not in self._stopping:
+            self._stopping[key] = self._is_alone(skeleton, tensor)
+        return self._stopping[key]
+
+    def _is_alone(self, skeleton: Skeleton, tensor: Tensor) -> bool:
         """Does a tensor come from DRAM, and go there, only while nothing is multiplied?
 
-        Its first memory on the chip has room for one tile, and DRAM one port. (Filters may be
-        copied into the PEs before the next ones come.)
+        Its first memory on the chip has room for one tile, and DRAM one port. (Where PEs keep the
+        filters of a pass, they are copied there before the next ones come.)
         """
-        first = next(
-            (hold for hold in skeleton.memories(self.machine)[1:] if tensor.name in hold.tensors),
-            None,
-        )
+        first = self._first_on_chip(skeleton, tensor)
         shared = self.machine.part(self.machine.dram_name, Dram).ports == "shared"
         on_chip = first is not None and self.machine.memories[first.level].per == "chip"
-        streams = tensor.role != "weight"
+        streams = tensor.role != "weight" or not self.keeps_filters(skeleton)
         alone = streams and on_chip and first is not None and first.buffers == 1
         return bool(self.exact and shared and alone)
+
+    def _first_on_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold | None:
+        """The first memory inside DRAM that holds a tensor."""
+        inside = skeleton.memories(self.machine)[1:]
+        return next((hold for hold in inside if tensor.name in hold.tensors), None)
 
     @property
     def dram_rate(self) -> float:
         """Bytes a cycle."""
         dram = self.machine.part(self.machine.dram_name, Dram)
         return float(dram.bandwidth.bytes_per_cycle(self.machine.clock_hz))
+
+    def keeps_filters(self, skeleton: Skeleton) -> bool:
+        """Do the PEs keep the filters of a pass?"""
+        if skeleton.pattern not in self._keeping:
+            self._keeping[skeleton.pattern] = keeps_filters(self, skeleton)
+        return self._keeping[skeleton.pattern]
 
     @property
     def exact(self) -> bool:
@@ -582,18 +625,18 @@ class Model:
         dtype = self.stage.dtype or self.machine.dtype
         rate = compute.peak_macs_per_cycle(dtype) / compute.cells
         arithmetic = self._metric("multipliers")
-        rows.append(self._steps(skeleton.slots, False))
+        rows.append(self.steps(skeleton.slots, False))
         weights.append((arithmetic, 1.0 / rate))
         if isinstance(compute, SystolicArray):
             spatial = next(
                 number for number, slot in enumerate(skeleton.slots) if slot.tile == CELL
             )
-            rows.append(self._steps(skeleton.slots[:spatial], True))
+            rows.append(self.steps(skeleton.slots[:spatial], True))
             weights.append(
                 (self._metric("weights shifting in") if compute.preload_hidden else arithmetic, 1.0)
             )
             if not compute.overlap_folds:
-                rows.append(self._steps(skeleton.slots[:spatial], False))
+                rows.append(self.steps(skeleton.slots[:spatial], False))
                 weights.append((arithmetic, float(compute.rows + compute.cols - 2)))
         table = np.zeros((len(self.metrics), len(rows)))
         for number, (metric, weight) in enumerate(weights):
@@ -602,29 +645,53 @@ class Model:
         constant[0] = sum(energy_pj(self.machine, dtype, self.stage.operations, {}).values())
         return Terms(np.array(rows, np.int64), table, constant)
 
-    def ramp_terms(self, skeleton: Skeleton) -> Terms:
-        """What row-stationary passes add to their multiplying, whichever resource is busiest then.
+    def waiting_terms(self, skeleton: Skeleton) -> Terms:
+        """What is added to the multiplying, whichever resource is busiest then.
 
-        These are the first filters, filters into the PEs, the first window of every row, and the
-        last position's sums (hwsim.timing.spatial.passes).
+        These are the ramps of row-stationary passes (hwsim.schedule.mapper.ramps), and DRAM's
+        latency where nothing is multiplied meanwhile.
         """
-        key = self.ramp_key(skeleton)
+        key = self.waiting_key(skeleton)
         if key not in self._terms:
-            self._terms[key] = ramp_terms(self, skeleton)
+            self._terms[key] = joined(ramp_terms(self, skeleton), self._latency_terms(skeleton))
         return self._terms[key]
 
     @staticmethod
-    def ramp_key(skeleton: Skeleton) -> tuple[object, ...]:
-        """What they depend on."""
+    def waiting_key(skeleton: Skeleton) -> tuple[object, ...]:
+        """What these depend on."""
         holds = tuple((hold.level, hold.tensors) for hold in skeleton.holds)
-        return ("ramps", skeleton.loops, holds)
+        return ("waiting", skeleton.loops, holds)
 
-    def of_passes(self) -> list[int]:
-        """Metrics of what may be busiest while products are taken: other waiting is added to it."""
-        found = ("multipliers", "activation bus", "output bus", "output bus, sums")
+    def _latency_terms(self, skeleton: Skeleton) -> Terms:
+        """DRAM's latency, once a step at which a tile comes that nothing hides."""
+        arrivals: list[tuple[Slot, ...]] = []
+        for tensor in self.stage.inputs:
+            if self.between_steps(skeleton, tensor):
+                slots = skeleton.slots_above(self._first_on_chip(skeleton, tensor))
+                if self.is_afresh(skeleton, slots, tensor):
+                    arrivals.append(slots)
+        columns = [self.steps(max(arrivals, key=len), False)] if arrivals else []
+        weights = np.zeros((len(self.metrics), len(columns)))
+        weights[self.of_passes(skeleton)] = self.machine.part(
+            self.machine.dram_name, Dram
+        ).latency.cycles(self.machine.clock_hz)
+        return Terms(
+            np.array(columns, np.int64).reshape(-1, len(self.groups)),
+            weights,
+            np.zeros(len(self.metrics)),
+        )
+
+    def of_passes(self, skeleton: Skeleton) -> list[int]:
+        """Metrics of what may be busiest while products are taken: other waiting is added to it.
+
+        Filters that PEs keep for a pass come before it.
+        """
+        found = ["multipliers", "activation bus", "output bus", "output bus, sums"]
+        if not self.keeps_filters(skeleton):
+            found.append("weight bus")
         return [self._metric(resource) for resource in found if resource in self.resources]
 
-    def _steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
+    def steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
         """Columns of the temporal steps of some loops.
 
         With `lengths`, each step is counted as long as its chunk of k.
@@ -736,6 +803,25 @@ class Model:
             f.update(zip(group.dims, group.inner[second][0], strict=True))
             t.update(zip(group.dims, group.inner[second][1], strict=True))
         return Tiling(x, f, t)
+
+
+def _form(kind: int, axis: Axis | None, dims: tuple[str, ...]) -> tuple[int, ...]:
+    """What factors of an axis depend on, whatever its dims are called."""
+    if axis is None:
+        return ()
+    if kind != WINDOW:
+        return (axis.extent,)
+    coefficients = dict(axis.terms)
+    return (axis.offset, axis.extent, axis.size, *(coefficients[dim] for dim in dims))
+
+
+def joined(*parts: Terms) -> Terms:
+    """All terms together."""
+    return Terms(
+        np.concatenate([part.columns for part in parts]),
+        np.concatenate([part.weights for part in parts], axis=1),
+        np.asarray(sum(part.constant for part in parts), np.float64),
+    )
 
 
 def evaluate(model: Model, skeleton: Skeleton, tiling: Tiling) -> Floats:

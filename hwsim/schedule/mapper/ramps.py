@@ -35,7 +35,7 @@ def ramp_terms(model: Model, skeleton: Skeleton) -> Terms:
     cycles: list[float] = []
     constant = 0.0
     array = model.machine.compute
-    if model.exact and isinstance(array, PeArray) and keeps_filters(model, skeleton):
+    if model.exact and isinstance(array, PeArray) and model.keeps_filters(skeleton):
         activation, weight = model.stage.inputs
         output = model.stage.output
         clock = model.machine.clock_hz
@@ -60,7 +60,7 @@ def ramp_terms(model: Model, skeleton: Skeleton) -> Terms:
             cycles.append(1.0 / sum_rate)
     weights = np.zeros((len(model.metrics), len(columns)))
     at_end = np.zeros(len(model.metrics))
-    for metric in model.of_passes():
+    for metric in model.of_passes(skeleton):
         weights[metric] = cycles
         at_end[metric] = constant
     return Terms(np.array(columns, np.int64).reshape(-1, len(model.groups)), weights, at_end)

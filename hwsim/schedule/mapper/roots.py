@@ -7,7 +7,7 @@ found once for each way to hold it, and a skeleton's bound is their sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from hwsim.schedule.mapper.kernels import (
     scores,
     spread_bounds,
 )
-from hwsim.schedule.mapper.model import Model
+from hwsim.schedule.mapper.model import BoundParts, Model
 from hwsim.schedule.mapper.rooms import first_holds, room_in
 from hwsim.schedule.mapper.space import OUTER, Skeleton
 from hwsim.schedule.mapper.tables import Floats, Ints, Terms
@@ -100,16 +100,21 @@ class Ranked:
 class Roots:
     """Bounds of the subproblems."""
 
-    def __init__(self, model: Model, packed: Packed, goal: Goal) -> None:
+    def __init__(
+        self, model: Model, of_skeletons: Sequence[BoundParts], packed: Packed, goal: Goal
+    ) -> None:
         self.model, self.packed, self.goal = model, packed, goal
+        self._of_skeletons = of_skeletons
         self._raw = goal._replace(floors=np.zeros_like(goal.floors))
-        self._parts: dict[Any, Floats] = {}
+        self._guide = self._raw._replace(kind=EDP)
+        self._parts: dict[int, Floats] = {}
         self._outer: dict[Any, Floats | None] = {}
         self._extremes: dict[Any, Extremes] = {}
 
     def ranked(self) -> Ranked:
         """All subproblems that can hold a mapping."""
-        return Ranked(np.stack([self._of(each) for each in self.model.space.skeletons], axis=1))
+        pairs = zip(self.model.space.skeletons, self._of_skeletons, strict=True)
+        return Ranked(np.stack([self._of(each, parts) for each, parts in pairs], axis=1))
 
     def extremes_of(self, skeleton: Skeleton) -> Extremes:
         """Of a skeleton's factors, which others with the same running loops share."""
@@ -118,35 +123,33 @@ class Roots:
             self._extremes[key] = extremes_of(self.model, skeleton)
         return self._extremes[key]
 
-    def _of(self, skeleton: Skeleton) -> Floats:
+    def _of(self, skeleton: Skeleton, parts: BoundParts) -> Floats:
         """[3, spreads]: the bound, the bound without the floors, and a guide for good starts.
 
         The second tells apart subproblems that are equally bound. The guide is the least energy
         times the least cycles, and serves any objective. Infinite where there can be no mapping.
         """
         found = np.full((3, len(self.packed.spread_rows)), np.inf)
-        outer = self._outer_of(skeleton)
+        outer = self._outer_of(skeleton, parts)
         if outer is None:
             return found
-        metrics = outer + self._least(
-            ("time", skeleton.loops), self.model.time_terms(skeleton), skeleton
-        )
-        metrics = metrics + self._least(
-            self.model.ramp_key(skeleton), self.model.ramp_terms(skeleton), skeleton
-        )
-        for tensor in self.model.stage.tensors:
-            terms = self.model.tensor_terms(skeleton, tensor, False, True)
-            least = self._least(skeleton.seen_by(tensor.name), terms, skeleton)
-            if len(self.model.tensor_terms(skeleton, tensor, True, False).columns) == 0:
+        metrics = np.repeat(outer[None], found.shape[1], axis=0)
+        for terms in parts.others:
+            metrics += self._least(terms, skeleton)
+        of_tensors = zip(self.model.stage.tensors, parts.inner, parts.outer, strict=True)
+        for tensor, terms, outside in of_tensors:
+            least = self._least(terms, skeleton)
+            if len(outside.columns) == 0:
                 least = np.maximum(least, self.model.floor_of(tensor))
             metrics += least
         scores(self.goal, metrics, found[0])
         scores(self._raw, metrics, found[1])
-        scores(self._raw._replace(kind=EDP), metrics, found[2])
+        scores(self._guide, metrics, found[2])
         return found
 
-    def _least(self, key: Any, terms: Terms, skeleton: Skeleton) -> Floats:
+    def _least(self, terms: Terms, skeleton: Skeleton) -> Floats:
         """[spreads, metrics]: the least of one part of the cost."""
+        key = id(terms)
         if key not in self._parts:
             extremes = self.extremes_of(skeleton)
             found = np.empty((len(self.packed.spread_rows), len(self.goal.floors)))
@@ -160,18 +163,16 @@ class Roots:
             self._parts[key] = found
         return self._parts[key]
 
-    def _outer_of(self, skeleton: Skeleton) -> Floats | None:
+    def _outer_of(self, skeleton: Skeleton, parts: BoundParts) -> Floats | None:
         """[metrics]: the least that the outer tiles alone decide, or None.
 
         It is over those that fit the first memory; None where none does. Skeletons with the same
         first levels share it.
         """
-        terms = self.model.outer_terms(skeleton)
         holds = first_holds(skeleton)
         still = frozenset((dim, tile) for dim, tile in skeleton.still if tile == OUTER)
         key = (
-            terms.columns.tobytes(),
-            terms.weights.tobytes(),
+            tuple(map(id, parts.outer)),
             tuple((hold.level, hold.tensors) for hold in holds),
             skeleton.running[0],
             still,
@@ -187,7 +188,7 @@ class Roots:
             )
             least = np.empty(len(self.goal.floors))
             room = room._replace(words=self._of_outer_rows(room.words))
-            fits = least_outer(candidates, costs_of(terms), room, least)
+            fits = least_outer(candidates, costs_of(*parts.outer), room, least)
             self._outer[key] = least if fits else None
         return self._outer[key]
 

@@ -65,9 +65,11 @@ class Search:
         self.stop = np.zeros(1, np.int64)
         self._costs: dict[tuple[int, bool], Costs] = {}
         self._rooms: dict[Any, Room] = {}
-        self._ask_for_bounds()
+        # factors are tabled when a term asks for them: here, for the bounds of all skeletons
+        parts = [model.bound_parts(skeleton) for skeleton in self.space.skeletons]
         self._packed = pack(model)
-        self._roots = Roots(model, self._packed, self.goal)
+        self._roots = Roots(model, parts, self._packed, self.goal)
+        self._ranked = self._roots.ranked()
         families: dict[Any, int] = {}
         self.families = np.array(
             [
@@ -94,7 +96,7 @@ class Search:
         when no mapping fits.
         """
         started = time.perf_counter()
-        hunt = Hunt(self, self._roots.ranked(), seconds, progress, most)
+        hunt = Hunt(self, self._ranked, seconds, progress, most)
         interrupted = False
         with ThreadPoolExecutor(workers) as pool:
             try:
@@ -200,15 +202,6 @@ class Search:
         return _choice(score, problem.skeleton, rows)
 
     # -- what the kernels take ---------------------------------------------------------------------
-
-    def _ask_for_bounds(self) -> None:
-        """Factors are tabled when a term asks for them: here, for the bounds of all skeletons."""
-        for skeleton in self.space.skeletons:
-            self.model.time_terms(skeleton)
-            self.model.ramp_terms(skeleton)
-            for tensor in self.model.stage.tensors:
-                for outer, least in ((True, False), (False, True)):
-                    self.model.tensor_terms(skeleton, tensor, outer, least)
 
     def prepare(self, problems: Iterable[Subproblem]) -> None:
         """Table the factors of what some subproblems cost."""

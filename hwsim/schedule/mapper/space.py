@@ -117,6 +117,11 @@ class Skeleton:
         }
 
     @cached_property
+    def pattern(self) -> tuple[object, ...]:
+        """The levels, by identity, and the kinds of loops between, whatever the loops' dims."""
+        return tuple(item.tile if isinstance(item, Slot) else id(item) for item in self.items)
+
+    @cached_property
     def loops(self) -> str:
         """The loops and which of them run, in a word that is quick to compare."""
         slots = (f"{slot.dim}{slot.tile}{slot.axis or ''}" for slot in self.slots)
@@ -238,12 +243,10 @@ class Space:
 class Family(Protocol):
     """Builds the space of one kind of machine.
 
-    rank: lower is tried first. quick: searched in a second or so, so that simulators may ask.
-    refuses: why it cannot, or None.
+    rank: lower is tried first. refuses: why it cannot, or None.
     """
 
     rank: int
-    quick: bool
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None: ...
@@ -264,14 +267,6 @@ def find_family(stage: Stage, machine: Machine) -> type[Family]:
             return FAMILIES[name]
         reasons.append(f"{name}: {reason}")
     raise HwsimError(f"no mapping space for {stage.name} on {machine.name}: " + "; ".join(reasons))
-
-
-def is_quick(stage: Stage, machine: Machine) -> bool:
-    """Is there a space for the machine that is searched in a second or so?"""
-    try:
-        return find_family(stage, machine).quick
-    except HwsimError:
-        return False
 
 
 def find_space(stage: Stage, machine: Machine, placement: Placement, options: Options) -> Space:

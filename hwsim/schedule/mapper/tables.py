@@ -112,7 +112,8 @@ def factors(
     depth, moving = _slots(loops, len(dims))
     padded = np.array([*bounds, 1][:2], np.int64)
     slots = 1 if mode == EVERYTHING else depth.shape[0] + 1
-    out = np.zeros((tiles.shape[0], slots, 2), np.float64)
+    chains, place_of = _distinct(tiles[:, columns])
+    out = np.zeros((len(chains), slots, 2), np.float64)
     about_to_run(_fill)
     _fill(
         kind,
@@ -122,8 +123,7 @@ def factors(
         offset,
         extent,
         size,
-        np.ascontiguousarray(tiles),
-        columns,
+        chains,
         which,
         spatial,
         shared,
@@ -132,7 +132,16 @@ def factors(
         mode,
         out,
     )
-    return out
+    return out[place_of]
+
+
+def _distinct(chains: Ints) -> tuple[Ints, Ints]:
+    """The rows that differ, and which of these every row is."""
+    number = np.zeros(len(chains), np.int64)
+    for column in chains.T:
+        number = number * (column.max() + 1) + column
+    _, first, place = np.unique(number, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(chains[first]), place
 
 
 def _slots(loops: tuple[OwnLoop, ...], dims: int) -> tuple[Ints, Ints]:
@@ -447,8 +456,7 @@ def _fill(
     offset: int,
     extent: int,
     size: int,
-    tiles: Any,
-    columns: Any,
+    chains: Any,
     which: Any,
     spatial: Any,
     shared: Any,
@@ -457,11 +465,9 @@ def _fill(
     mode: int,
     out: Any,
 ) -> None:
-    chain = np.empty(len(columns), np.int64)
     nothing = np.zeros(1, np.int64)
-    for candidate in range(tiles.shape[0]):
-        for number in range(len(columns)):
-            chain[number] = tiles[candidate, columns[number]]
+    for candidate in range(chains.shape[0]):
+        chain = chains[candidate]
         if mode == EVERYTHING and kind != WINDOW:
             out[candidate, 0, 0] = (
                 bounds[0] * extent

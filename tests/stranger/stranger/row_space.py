@@ -11,7 +11,6 @@ from stranger.row_unit import RowUnit
 @FAMILIES.register("row-unit")
 class RowSpace:
     rank = 9
-    quick = True
 
     @staticmethod
     def refuses(stage, machine):

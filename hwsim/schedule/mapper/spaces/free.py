@@ -46,7 +46,6 @@ class FreeSpace:
     """
 
     rank = 2
-    quick = False
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None:

@@ -49,7 +49,6 @@ class RowStationarySpace:
     """
 
     rank = 1
-    quick = True
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None:

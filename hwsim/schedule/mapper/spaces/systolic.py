@@ -43,7 +43,6 @@ class SystolicSpace:
     """x of the product's m and n, strips of m; columns and rows as the array has them."""
 
     rank = 0
-    quick = True
 
     @staticmethod
     def refuses(stage: Stage, machine: Machine) -> str | None:
