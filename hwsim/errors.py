@@ -19,6 +19,10 @@ class TooLarge(HwsimError):
     """
 
 
+class Beaten(HwsimError):
+    """Something takes longer than what was tried before, so that it was not looked at further."""
+
+
 class PhysicsError(Exception):
     """A result that no machine could produce: a bug in a model, reported with its numbers."""
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from hwsim.algorithms import (
@@ -22,7 +23,7 @@ from hwsim.algorithms import (
     lower,
     own_algorithm,
 )
-from hwsim.choose.algorithm import best_result, candidates, cannot_win
+from hwsim.choose.algorithm import best_result, candidates, cannot_win, most_cycles
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
@@ -32,7 +33,7 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.units import DTYPE_BYTES
 from hwsim.describe.workload import Workload
 from hwsim.energy.account import assumed_text
-from hwsim.errors import HwsimError, UnknownName
+from hwsim.errors import Beaten, HwsimError, UnknownName
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Array
 from hwsim.results.result import LayerResult, Result
@@ -199,13 +200,13 @@ def run_jobs(
             )
     wanted = _layer_by_layer(jobs, workloads)
     done = _run_tasks([tasks[0] for _, tasks in wanted], sites, progress, keeps, workers)
-    rest = [
-        task
+    rest = {
+        task: _limit(task, job, done[tasks[0]])
         for job, tasks in wanted
         for task in tasks[1:]
         if not _is_beaten(task, job, done[tasks[0]])
-    ]
-    done |= _run_tasks(list(dict.fromkeys(rest)), sites, progress, keeps, workers)
+    }
+    done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
 
 
@@ -237,6 +238,13 @@ def _is_beaten(task: _Task, job: Job, first: LayerResult | HwsimError) -> bool:
     return isinstance(first, LayerResult) and cannot_win(
         task.layer, task.algorithm, job.machine, job.objective, first, task.residency
     )
+
+
+def _limit(task: _Task, job: Job, first: LayerResult | HwsimError) -> float:
+    """Cycles beyond which a task need not be simulated."""
+    if isinstance(first, HwsimError):
+        return inf
+    return most_cycles(task.layer, job.machine, job.objective, first)
 
 
 def _tasks_of(job: Job, workload: Workload) -> dict[str, list[_Task]]:
@@ -277,14 +285,21 @@ def _run_tasks(
     progress: Progress | None,
     keeps: bool,
     workers: int | None,
+    limits: Mapping[_Task, float] | None = None,
 ) -> dict[_Task, LayerResult | HwsimError]:
+    """Each task's result, or what kept it from one.
+
+    limits: the cycles within which a task's result is wanted.
+    """
     work_of = {task: task.work for task in dict.fromkeys(tasks)}
     first = {work: task for task, work in reversed(work_of.items())}
     done: dict[_Work, LayerResult | HwsimError] = {}
     pool = ThreadPoolExecutor(workers or os.cpu_count())
     try:
         futures = {
-            pool.submit(_task_runner(task, keeps), task, sites[task.site]): work
+            pool.submit(
+                _task_runner(task, keeps), task, sites[task.site], (limits or {}).get(task, inf)
+            ): work
             for work, task in first.items()
         }
         for future in as_completed(futures):
@@ -300,7 +315,7 @@ def _run_tasks(
     return {task: _outcome(task, done, sites[task.site]) for task in work_of}
 
 
-def _task_runner(task: _Task, keeps: bool) -> Callable[[_Task, _Site], LayerResult]:
+def _task_runner(task: _Task, keeps: bool) -> Callable[[_Task, _Site, float], LayerResult]:
     """How a task is run. Timelines, which may be long, are not kept."""
     return _kept_task if keeps and not task.choice.timeline else _run_task
 
@@ -325,7 +340,7 @@ def _outcome(
     other = replace(task, algorithm=FALLBACK)
     if other.work not in done:
         try:
-            done[other.work] = _run_task(other, site)
+            done[other.work] = _run_task(other, site, inf)
         except HwsimError as error:
             done[other.work] = error
     instead = _outcome(other, done, site)
@@ -337,26 +352,34 @@ def _outcome(
     )
 
 
-def _kept_task(task: _Task, site: _Site) -> LayerResult:
+def _kept_task(task: _Task, site: _Site, most: float) -> LayerResult:
     """What was kept of the task, or what it gives now. All that it follows from is in the key.
-    HWSIM_KEEP=0 in the environment keeps nothing, for whoever steps through the code."""
-    key = key_of(replace(task, site=""), site, site.machine.compute.files)
+    HWSIM_KEEP=0 in the environment keeps nothing, for whoever steps through the code.
+
+    What was found within `most` cycles is kept apart, as is that nothing was."""
+    facts = (replace(task, site=""), site, site.machine.compute.files)
+    key = key_of(*facts) if most == inf else key_of(*facts, most)
     found = kept(key, LAYERS)
     if found is None:
-        found = _run_task(task, site)
+        try:
+            found = _run_task(task, site, most)
+        except Beaten as beaten:
+            found = beaten
         keep(key, found, LAYERS)
+    if isinstance(found, Beaten):
+        raise found
     result: LayerResult = found
     return result
 
 
-def _run_task(task: _Task, site: _Site) -> LayerResult:
+def _run_task(task: _Task, site: _Site, most: float) -> LayerResult:
     reference = lower(task.layer, DIRECT)
     return simulate_layer(  # equal layers run once: best_result gives each its name
         task.layer,
         place_arrays(replace(task.plan(), notes=()), dict(task.arrays), site.machine),
         reference,
         site.machine,
-        task.choice,
+        replace(task.choice, most_cycles=most),
         planned=site.planned,
         residency=task.residency,
     )

@@ -155,9 +155,9 @@ def simulations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     simulate = jobs._run_task
 
-    def counted(task: Any, machine: Any) -> Any:
+    def counted(task: Any, machine: Any, most: float) -> Any:
         made.append(task.algorithm)
-        return simulate(task, machine)
+        return simulate(task, machine, most)
 
     monkeypatch.setattr(jobs, "_run_task", counted)
     return made
@@ -190,6 +190,18 @@ def test_a_command_takes_what_was_kept(monkeypatch: pytest.MonkeyPatch, tmp_path
     for _ in range(2):
         assert CliRunner().invoke(main, traced).exit_code == 0
     assert len(made) == 3
+
+
+def test_what_was_left_as_too_slow_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Auto leaves algorithms once they took longer; it does not begin them again."""
+    made = simulations(monkeypatch)
+    command = ["run", "eyeriss-v1", "alexnet:conv3"]
+    first = CliRunner().invoke(main, command).output
+    assert "the rest were left once they took longer" in " ".join(first.split())
+    tried = len(made)
+    assert tried > 1
+    assert CliRunner().invoke(main, command).output == first
+    assert len(made) == tried
 
 
 def test_a_machine_that_differs_in_anything_is_another(

@@ -10,6 +10,7 @@ import pytest
 
 import hwsim
 from hwsim.algorithms import lower
+from hwsim.choose.algorithm import candidates
 from hwsim.count.closed_form import count
 from hwsim.count.compulsory import compulsory_bytes, compulsory_of
 from hwsim.describe.catalog import shipped
@@ -260,6 +261,16 @@ def test_auto_is_the_fastest() -> None:
     best = hwsim.simulate(layer, "xeon-8380", "auto")
     assert best.seconds == min(each.values())
     assert "auto:" in best.layers[0].notes[-1].text
+
+
+@pytest.mark.slow(keep=1)
+@pytest.mark.parametrize("layer", [(1, 8, 13, 13, 12, 3, 3), (1, 3, 30, 30, 8, 5, 5)])
+@pytest.mark.parametrize("machine", ["eyeriss-v1", "toy-8x8", "tpu-v1", "toy-systolic"])
+def test_auto_leaves_nothing_that_is_faster(machine: str, layer: tuple[int, ...]) -> None:
+    """What took longer than the first is not simulated to its end; the best is found all the same."""
+    conv = ConvLayer(*layer, pad=1)
+    each = [hwsim.simulate(conv, machine, name).seconds for name in candidates(conv)]
+    assert hwsim.simulate(conv, machine, "auto").seconds <= 1.001 * min(each)
 
 
 @pytest.mark.slow(keep=2)

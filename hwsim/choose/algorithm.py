@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from hwsim.algorithms import ATTENTION, FLASH, MEMORY_BOUND, find_algorithm, lower
 from hwsim.choose.objectives import OBJECTIVES, by_rank
 from hwsim.count.compulsory import compulsory_bytes
 from hwsim.describe.layer import DENSE, AttentionLayer, Layer, MemoryLayer
 from hwsim.describe.machine import Machine
-from hwsim.errors import HwsimError
+from hwsim.errors import Beaten, HwsimError
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Plan
 from hwsim.parts.dram import Dram
@@ -89,6 +90,18 @@ def cannot_win(
     return (launches + max(cycles, moved)) / machine.clock_hz > best.seconds * (1 + EQUAL)
 
 
+def most_cycles(layer: Layer, machine: Machine, objective: str, best: LayerResult) -> float:
+    """What an algorithm must not take longer than, to be simulated to its end.
+
+    It is what another took, on machines whose every memory is explicit, where mappings are
+    searched; without a limit on others.
+    """
+    dense = getattr(layer, "density", DENSE) == DENSE
+    if objective != "latency" or not dense or machine.management != "explicit":
+        return inf
+    return best.seconds * (1 + EQUAL) * machine.clock_hz
+
+
 def _kernels(plan: Plan, machine: Machine) -> int:
     """Stages that are launched one after another."""
     if machine.compute.launch_cycles(machine.clock_hz) == 0.0:
@@ -134,10 +147,16 @@ def best_result(
     )
     dearer = [result for result in equal if energy(result) > energy(best) * (1 + EQUAL)]
     beaten = (others or dearer)[:1]
-    if not explain or not beaten:
+    left = sum(isinstance(outcome, Beaten) for outcome in outcomes)
+    if not explain or not (beaten or left):
         return replace(best, name=name)
-    why = Note(f"auto: {_reason(best, beaten[0], objective)}")
-    return replace(best, name=name, notes=(*best.notes, why))
+    why = (
+        _reason(best, beaten[0], objective)
+        if beaten
+        else f"{best.algorithm} is the quickest of {left + 1}; "
+        "the rest were left once they took longer"
+    )
+    return replace(best, name=name, notes=(*best.notes, Note(f"auto: {why}")))
 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:

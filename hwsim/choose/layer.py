@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from hwsim.choose.copies import on_better_copies
+from hwsim.choose.floors import least_by_objective
 from hwsim.choose.kernels import in_best_layout
 from hwsim.choose.nests import Choice, best_nest_run
 from hwsim.choose.objectives import OBJECTIVES
@@ -18,7 +20,7 @@ from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import size_text
 from hwsim.energy.moved import energy_moved
-from hwsim.errors import HwsimError
+from hwsim.errors import Beaten, HwsimError
 from hwsim.ir.nest import Nest
 from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
@@ -27,7 +29,7 @@ from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import Block, blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
-from hwsim.rewrite.placement import keep_on_chip, kept_roles
+from hwsim.rewrite.placement import Placement, keep_on_chip, kept_roles
 from hwsim.rewrite.residency import NOTHING, Residency, maps_of
 from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows.library_kernel import runs_library
@@ -110,7 +112,12 @@ def _simulate_plan(plan: Plan, about: _About, under: _Conditions) -> LayerResult
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     caches = _caches(blocks, under)
-    runs = [_run_stages(block.plan, under, caches, block is blocks[-1]) for block in blocks]
+    runs, left = [], under.choice.most_cycles
+    for block in blocks:
+        within = replace(under.choice, most_cycles=left / block.times)
+        run = _run_stages(block.plan, replace(under, choice=within), caches, block is blocks[-1])
+        left -= block.times * sum(stage.cycles.total for stage in run.values())
+        runs.append(run)
     stages = _put_together(plan, about.asked, blocks, runs, under)
     kept = tuple(sorted({role for block in blocks for role in kept_roles(block.plan, machine)}))
     result = LayerResult(
@@ -163,16 +170,19 @@ def _run_stages(
     """Every timed stage of a plan, or of a fused plan's block, in order.
 
     ends: the layer ends with it.
+
+    Raises Beaten where the stages so far, and the least of those to come, take too long.
     """
-    machine, choice = under.machine, under.choice
+    machine = under.machine
     online = [verify_stage(stage) for stage in plan.stages if not stage.offline]
     placement = keep_on_chip(plan, machine)
-    results = {}
-    for stage in online:
+    results: dict[str, StageResult] = {}
+    for number, stage in enumerate(online):
+        choice = _with_what_is_left(under, results, online[number + 1 :], placement)
 
         def run(nest: Nest, last: bool = ends and stage is online[-1]) -> StageResult:
-            around = Surroundings(caches, last, choice.patient)
-            return run_nest(nest, machine, under.dtype, around, choice.timeline)
+            around = Surroundings(caches, last, under.choice.patient)
+            return run_nest(nest, machine, under.dtype, around, under.choice.timeline)
 
         given = under.nests.get(stage.name)
         best = (
@@ -182,6 +192,23 @@ def _run_stages(
         )
         results[stage.name] = check_stage(best, machine)
     return results
+
+
+def _with_what_is_left(
+    under: _Conditions,
+    results: Mapping[str, StageResult],
+    to_come: Sequence[Stage],
+    placement: Placement,
+) -> Choice:
+    """The choice with the cycles that are left for a stage. Raises Beaten where none are."""
+    choice, machine = under.choice, under.machine
+    if choice.most_cycles == inf:
+        return choice
+    spent = sum(result.cycles.total for result in results.values())
+    spent += sum(least_by_objective(stage, machine, placement)["latency"] for stage in to_come)
+    if spent >= choice.most_cycles:
+        raise Beaten("it takes longer than what was tried before")
+    return replace(choice, most_cycles=choice.most_cycles - spent)
 
 
 def _put_together(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from math import inf
 from typing import TypeVar
 
 from hwsim.choose.kernels import LIBRARY, as_called, best_kernels, runs_kernels
@@ -12,7 +13,7 @@ from hwsim.choose.least import least_of
 from hwsim.choose.quick import quick_nest
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
-from hwsim.errors import HwsimError, TooLarge
+from hwsim.errors import Beaten, HwsimError, TooLarge
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
@@ -41,7 +42,8 @@ class Choice:
 
     dataflow: by name, the best when None. objective: what nests are chosen by. timeline: keep when
     tiles moved and steps ran. patient: caches are simulated however long that takes. by_kind:
-    their misses are told apart by kind.
+    their misses are told apart by kind. most_cycles: what takes longer, on a machine of explicit
+    memories, need not be found, as another algorithm is quicker.
     """
 
     dataflow: str | None = None
@@ -49,6 +51,7 @@ class Choice:
     timeline: bool = False
     patient: bool = False
     by_kind: bool = False
+    most_cycles: float = inf
 
 
 MEASURES: dict[str, Callable[[StageResult], tuple[float, float]]] = {
@@ -103,7 +106,8 @@ def best_nest_run(
     tried = [scheduled, *mapped]
     best = _best_that_ran(tried, choice.objective)
     if best is None:
-        raise next(error for error in tried if isinstance(error, HwsimError))
+        errors = [error for error in tried if isinstance(error, HwsimError)]
+        raise errors[0] if errors else Beaten(f"{stage.name} takes longer than what was tried")
     return best
 
 
@@ -140,7 +144,7 @@ def _best_of_dataflows(
     can, there is None.
     """
     tried: list[HwsimError] = []
-    may_win = partial(_may_beat, to_beat, machine, choice.objective)
+    may_win = partial(_may_beat, to_beat, machine, choice)
     for flow in applicable(stage, machine, choice.dataflow):
 
         def best(flow: Dataflow = flow) -> StageResult | None:
@@ -156,13 +160,16 @@ def _best_of_dataflows(
 
 
 def _may_beat(
-    to_beat: StageResult | None, machine: Machine, objective: str, candidate: Nest
+    to_beat: StageResult | None, machine: Machine, choice: Choice, candidate: Nest
 ) -> bool:
     """May a nest be better than what has run, by what it takes at the least?"""
-    if to_beat is None:
+    if to_beat is None and choice.most_cycles == inf:
         return True
     least = least_of(candidate, machine, candidate.stage.dtype or machine.dtype)
-    return least.by(objective) < MEASURES[objective](to_beat)[0]
+    if least.cycles > choice.most_cycles:
+        return False
+    measure = MEASURES[choice.objective]
+    return to_beat is None or least.by(choice.objective) < measure(to_beat)[0]
 
 
 def _best_candidate(
@@ -232,7 +239,13 @@ def _mapped(
     """What the mapper's best nest simulates to, and those that it says cost little more."""
     try:
         found = best_mapping(
-            stage, machine, choice.objective, placement=placement, workers=1, most=MOST_MAPPINGS
+            stage,
+            machine,
+            choice.objective,
+            placement=placement,
+            workers=1,
+            most=MOST_MAPPINGS,
+            beat=choice.most_cycles,
         )
     except HwsimError as error:
         return [error]

@@ -8,6 +8,7 @@ found.nest, found.cost, found.gap          # gap 0: nothing in the space is bett
 
 from __future__ import annotations
 
+from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,15 @@ def best_mapping(
     progress: Progress | None = None,
     workers: int = 2,
     most: int | None = None,
+    beat: float = inf,
 ) -> Found:
     """Search the machine's space of mappings.
 
     seconds, most: stop after so long, or after so many bounds and evaluations, with the best so
-    far.
+    far. beat: only mappings that cost less are looked for.
 
     Raises UnknownName for an objective that is none, HwsimError when the machine has no space or
-    nothing fits.
+    nothing fits, Beaten when no mapping costs less than `beat`.
     """
     levels = max(len(machine.chain(tensor.role)) for tensor in stage.tensors)
     if levels > MOST_LEVELS:
@@ -61,7 +63,7 @@ def best_mapping(
     with _setting_up:
         space = find_space(stage, machine, placement or Placement(), options or Options())
         search = Search(Model(space), objective)
-    return search.run(seconds, progress, workers, most)
+    return search.run(seconds, progress, workers, most, beat)
 
 
 __all__ = ["Options", "best_mapping"]

@@ -60,7 +60,7 @@ class Searched(Protocol):
 class Hunt:
     """The course of one search: the best mapping so far, and what is left to do.
 
-    met: by skeleton, the best mapping met of it.
+    met: by skeleton, the best mapping met of it. beat: what costs as much is not looked for.
     """
 
     def __init__(
@@ -70,8 +70,9 @@ class Hunt:
         seconds: float | None,
         progress: Progress | None,
         most: int | None,
+        beat: float = np.inf,
     ) -> None:
-        self.search, self.problems = search, problems
+        self.search, self.problems, self.beat = search, problems, beat
         self.until = None if seconds is None else time.perf_counter() + seconds
         self.progress, self.most = progress, most
         self.best: Choice | None = None
@@ -209,7 +210,8 @@ class Hunt:
         return PROVEN / 2 if self.ties and self.tally.sum() > TIES_SOUGHT else ROUNDING
 
     def _to_beat(self) -> float:
-        return self.best[0] * (1.0 - self._slack()) if self.best else np.inf
+        own = self.best[0] * (1.0 - self._slack()) if self.best else np.inf
+        return min(own, self.beat)
 
     def _round(
         self,

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.describe.units import size_text
-from hwsim.errors import HwsimError
+from hwsim.errors import Beaten, HwsimError
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.schedule.mapper.branching import solve
 from hwsim.schedule.mapper.descent import descend
@@ -86,17 +86,19 @@ class Search:
         progress: Progress | None = None,
         workers: int = 2,
         most: int | None = None,
+        beat: float = np.inf,
     ) -> Found:
         """The best mapping.
 
         seconds, most: stop after so long or so many bounds and evaluations, with what was found.
+        beat: what a mapping must cost less than, to be looked for.
 
         progress(subproblems done, all of them) is called as the search goes on; most of them are
         never looked into. Without `seconds` the result is the same every time. Raises HwsimError
-        when no mapping fits.
+        when no mapping fits, Beaten when none costs less than `beat`.
         """
         started = time.perf_counter()
-        hunt = Hunt(self, self._ranked, seconds, progress, most)
+        hunt = Hunt(self, self._ranked, seconds, progress, most, beat)
         interrupted = False
         with ThreadPoolExecutor(workers) as pool:
             try:
@@ -107,6 +109,8 @@ class Search:
         if hunt.best is None:
             if interrupted:
                 raise KeyboardInterrupt
+            if beat < np.inf and len(self._ranked):
+                raise Beaten(f"no mapping of {self.space.stage.name} is found to cost less")
             raise HwsimError(
                 "no mapping found in the time given; expected more seconds"
                 if self.stop[0]
