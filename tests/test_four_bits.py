@@ -57,9 +57,11 @@ def test_four_bits_are_half_the_bytes(seed: int) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_only_weights_of_four_bits(machine: str) -> None:
-    """A product that moves every word once: 64 x 64 bytes of A and C, half of it for B."""
+    """Moving every word once: 64 x 64 bytes of A and C, half of it for B."""
     moved = {
-        dtype: hwsim.simulate("gemm:64,64,64", machine, "implicit-gemm", dtype=dtype).dram_bytes
+        dtype: hwsim.simulate(
+            "gemm:64,64,64", machine, "implicit-gemm", dtype=dtype, objective="dram"
+        ).dram_bytes
         for dtype in ("int8", "int8x4", "int4")
     }
     if machine == "toy-8x8":

@@ -162,14 +162,20 @@ def _best_of_dataflows(
 def _may_beat(
     to_beat: StageResult | None, machine: Machine, choice: Choice, candidate: Nest
 ) -> bool:
-    """May a nest be better than what has run, by what it takes at the least?"""
+    """May a nest be better than what has run, by what it takes at the least?
+
+    As in `_better`, one that is as good may be so by moving fewer bytes.
+    """
     if to_beat is None and choice.most_cycles == inf:
         return True
     least = least_of(candidate, machine, candidate.stage.dtype or machine.dtype)
     if least.cycles > choice.most_cycles:
         return False
-    measure = MEASURES[choice.objective]
-    return to_beat is None or least.by(choice.objective) < measure(to_beat)[0]
+    if to_beat is None:
+        return True
+    first, second = MEASURES[choice.objective](to_beat)
+    moves_less = choice.objective == "latency" and least.dram_bytes < second
+    return least.by(choice.objective) < first * (EQUAL if moves_less else 1.0)
 
 
 def _best_candidate(
