@@ -101,7 +101,8 @@ def best_nest_run(
         mapped = _mapped(stage, machine, placement, choice, run)
     best = _best_that_ran(mapped, choice.objective)
     scheduled = _best_of_dataflows(stage, machine, placement, choice, run, best)
-    if may_map and not mapped and not isinstance(scheduled, (StageResult, TooLarge)):
+    nothing_fits = isinstance(scheduled, HwsimError) and not isinstance(scheduled, TooLarge)
+    if may_map and not mapped and nothing_fits:
         mapped = _mapped(stage, machine, placement, choice, run)
     tried = [scheduled, *mapped]
     best = _best_that_ran(tried, choice.objective)
