@@ -22,7 +22,7 @@ from hwsim.describe.layer import ConvLayer, GemmLayer
 from hwsim.describe.machine import Machine, Memory, load_machine
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
-from hwsim.errors import HwsimError
+from hwsim.errors import Beaten, HwsimError
 from hwsim.ir.convolution import conv_stages, gemm_stage
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import temporal_steps
@@ -168,6 +168,19 @@ def test_no_simulation_is_quicker_than_the_busiest_resource(
         fitting, nearest = fitting + 1, max(nearest, least / simulated)
     assert fitting > 5
     assert nearest > 0.85
+
+
+@pytest.mark.parametrize("machine", ["toy-8x8", "eyeriss-v1", "tpu-v1"])
+def test_only_mappings_below_a_mark_are_looked_for(machine: str) -> None:
+    """The same optimum below a mark a little above it; none below a mark a little under it."""
+    chip = load_machine(machine)
+    stage = _stage("gemm", chip)
+    found = best_mapping(stage, chip, "latency")
+    assert found.optimal
+    below = best_mapping(stage, chip, "latency", beat=found.cost * 1.01)
+    assert below.cost == pytest.approx(found.cost, rel=1e-6)
+    with pytest.raises(Beaten):
+        best_mapping(stage, chip, "latency", beat=found.cost * 0.999)
 
 
 def _tiny_pes(folder: Path) -> Machine:

@@ -237,7 +237,7 @@ class Hunt:
         for choice in found:
             number = choice[1]
             self.met[number] = min(choice, self.met.get(number, choice))
-            if self.best is None or choice[0] < self.best[0]:
+            if choice[0] < self.beat and (self.best is None or choice[0] < self.best[0]):
                 self.best = choice
         self.tally += np.sum(tallies, axis=0)
         if self.most is not None and self.tally.sum() > self.most:
