@@ -200,12 +200,11 @@ def run_jobs(
             )
     wanted = _layer_by_layer(jobs, workloads)
     done = _run_tasks([tasks[0] for _, tasks in wanted], sites, progress, keeps, workers)
-    rest = {
-        task: _limit(task, job, done[tasks[0]])
-        for job, tasks in wanted
-        for task in tasks[1:]
-        if not _is_beaten(task, job, done[tasks[0]])
-    }
+    rest: dict[_Task, float] = {}
+    for job, (first, *others) in wanted:
+        for task in others:
+            if not _is_beaten(task, job, done[first]):
+                rest[task] = max(rest.get(task, 0.0), _limit(task, job, done[first]))
     done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
 

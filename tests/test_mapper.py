@@ -170,6 +170,41 @@ def test_no_simulation_is_quicker_than_the_busiest_resource(
     assert nearest > 0.85
 
 
+@pytest.mark.parametrize("kind", ["conv", "depthwise"])
+@pytest.mark.parametrize("name", ["toy-8x8", "eyeriss-v1"])
+def test_a_mapping_costs_the_same_whatever_was_costed_before(name: str, kind: str) -> None:
+    """A model that has seen every skeleton, and a new one: how the others are held matters too."""
+    machine = load_machine(name)
+    stage = _stage(kind, machine)
+    space = find_space(stage, machine, Placement(), Options())
+    model, dice = Model(space), random.Random(7)
+    for skeleton in model.space.skeletons:
+        model.bound_parts(skeleton)
+    for _ in range(12):
+        skeleton, tiling = _draw(dice, space, model)
+        alone = evaluate(Model(space), skeleton, tiling)
+        assert evaluate(model, skeleton, tiling) == pytest.approx(alone, rel=1e-12)
+
+
+def test_latency_is_not_counted_for_tiles_of_padding_alone() -> None:
+    """A row of outputs that meets padding only: its tile moves nothing."""
+    machine = load_machine("eyeriss-v1")
+    layer = ConvLayer(n=1, c=8, h=4, w=2, k=3, r=1, s=1, pad=2, dtype=machine.dtype)
+    stage = replace(conv_stages(layer, ("c",))[0], dtype=machine.dtype)
+    space = find_space(stage, machine, Placement(), Options())
+    model, dice, fitting = Model(space), random.Random(1), 0
+    for _ in range(300):
+        skeleton, tiling = _draw(dice, space, model)
+        nest = verify_nest(space.nest(skeleton, tiling))
+        try:
+            simulated = run_nest(nest, machine, machine.dtype, Surroundings()).cycles.total
+        except HwsimError:
+            continue  # it does not fit
+        fitting += 1
+        assert evaluate(model, skeleton, tiling)[2:].max() <= simulated * (1 + 1e-9), nest.text()
+    assert fitting > 30
+
+
 @pytest.mark.parametrize("machine", ["toy-8x8", "eyeriss-v1", "tpu-v1"])
 def test_only_mappings_below_a_mark_are_looked_for(machine: str) -> None:
     """The same optimum below a mark a little above it; none below a mark a little under it."""

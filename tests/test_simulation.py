@@ -16,6 +16,7 @@ from hwsim.count.compulsory import compulsory_bytes, compulsory_of
 from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer
 from hwsim.describe.machine import load_machine
+from hwsim.describe.settings import read_settings
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError, PhysicsError
 from hwsim.foreign.scalesim.counts import mapping_efficiency, separate_fold_cycles
@@ -261,6 +262,17 @@ def test_auto_is_the_fastest() -> None:
     best = hwsim.simulate(layer, "xeon-8380", "auto")
     assert best.seconds == min(each.values())
     assert "auto:" in best.layers[0].notes[-1].text
+
+
+@pytest.mark.parametrize("layer", ["gemm:256,4,256", "gemm:4,4,1024"])
+def test_what_passes_the_memories_by_shares_drams_port(layer: str) -> None:
+    """With two buffers tiles come beside it; together they take the port's time at least."""
+    machine = load_machine("toy-8x8", read_settings(["parts.gb.buffers=2"]))
+    result = hwsim.simulate(layer, machine, "direct")
+    dram = machine.memories[machine.dram_name].bandwidth
+    assert dram is not None
+    least = result.dram_bytes / dram.bytes_per_cycle(machine.clock_hz)
+    assert result.cycles >= least * (1 - 1e-9)
 
 
 @pytest.mark.slow(keep=1)

@@ -150,11 +150,9 @@ def best_result(
     left = sum(isinstance(outcome, Beaten) for outcome in outcomes)
     if not explain or not (beaten or left):
         return replace(best, name=name)
-    why = (
-        _reason(best, beaten[0], objective)
-        if beaten
-        else f"{best.algorithm} is the quickest of {left + 1}; "
-        "the rest were left once they took longer"
+    why = "; ".join(
+        [_reason(best, other, objective) for other in beaten]
+        + [f"{best.algorithm} ran to its end, {left} not, as they took longer"] * bool(left)
     )
     return replace(best, name=name, notes=(*best.notes, Note(f"auto: {why}")))
 

@@ -26,6 +26,13 @@ def bytes_once(stage: Stage, placement: Placement = ALL_IN_DRAM) -> int:
     )
 
 
+def _most_bytes_of_one(stage: Stage, placement: Placement) -> int:
+    """Of the tensor that has most: where each has a port of its own, they come side by side."""
+    words = touched_words(stage)
+    moving = [tensor for tensor in stage.tensors if tensor.buffer not in placement.resident]
+    return max((whole_bytes(words[each.name] * each.width) for each in moving), default=0)
+
+
 def least_energy(stage: Stage, machine: Machine, placement: Placement = ALL_IN_DRAM) -> float:
     """pJ of the products, and of every word once at DRAM's port."""
     once = {machine.dram_name: bytes_once(stage, placement)}
@@ -54,9 +61,10 @@ def least_by_objective(
     dram: Dram = machine.part(machine.dram_name, Dram)
     moved, energy = bytes_once(stage, placement), least_energy(stage, machine, placement)
     peak = machine.compute.peak_macs_per_cycle(stage.dtype or machine.dtype)
+    together = moved if dram.ports == "shared" else _most_bytes_of_one(stage, placement)
     cycles = max(
         stage.operations.multiplies / peak,
-        moved / dram.bandwidth.bytes_per_cycle(machine.clock_hz),
+        together / dram.bandwidth.bytes_per_cycle(machine.clock_hz),
     )
     return {
         "latency": cycles,

@@ -94,6 +94,7 @@ class Model:
         self._outer_alike: dict[tuple[bytes, bytes], Terms] = {}
         self._keeping: dict[Any, bool] = {}
         self._stopping: dict[Any, bool] = {}
+        self._filled: dict[tuple[str, frozenset[str]], bool] = {}
         self._own: dict[tuple[int, tuple[Slot, ...], int], tuple[OwnLoop, ...]] = {}
         self._factors: dict[Any, Floats] = {}
         self._forms: dict[Any, tuple[Floats, Floats]] = {}
@@ -250,7 +251,7 @@ class Model:
 
     def tensor_terms(self, skeleton: Skeleton, tensor: Tensor, outer: bool, least: bool) -> Terms:
         """One tensor's part of the cost: as `outer_terms`, `inner_terms` or `inner_bounds`."""
-        key = (skeleton.seen_by(tensor.name), outer, least)
+        key = (skeleton.seen_by(tensor.name), self.keeps_filters(skeleton), outer, least)
         if key in self._terms:
             return self._terms[key]
         chain = [hold for hold in skeleton.holds if tensor.name in hold.tensors]
@@ -448,8 +449,11 @@ class Model:
     def _linear_of(
         self, skeleton: Skeleton, tensor: Tensor, chain: list[Hold]
     ) -> tuple[Floats, Floats]:
-        """`_linear`, once for all skeletons in which the tensor sees the same."""
-        key = skeleton.seen_by(tensor.name)
+        """`_linear`, once for all skeletons in which the tensor sees the same.
+
+        Whether PEs keep filters depends on how the other tensors are held.
+        """
+        key = (skeleton.seen_by(tensor.name), self.keeps_filters(skeleton))
         if key not in self._forms:
             self._forms[key] = self._linear(skeleton, tensor, chain)
         return self._forms[key]
@@ -659,8 +663,7 @@ class Model:
     @staticmethod
     def waiting_key(skeleton: Skeleton) -> tuple[object, ...]:
         """What these depend on."""
-        holds = tuple((hold.level, hold.tensors) for hold in skeleton.holds)
-        return ("waiting", skeleton.loops, holds)
+        return ("waiting", skeleton.loops, skeleton.pattern)
 
     def _latency_terms(self, skeleton: Skeleton) -> Terms:
         """DRAM's latency, once a step at which a tile comes that nothing hides."""
@@ -668,7 +671,7 @@ class Model:
         for tensor in self.stage.inputs:
             if self.between_steps(skeleton, tensor):
                 slots = skeleton.slots_above(self._first_on_chip(skeleton, tensor))
-                if self.is_afresh(skeleton, slots, tensor):
+                if self.is_afresh(skeleton, slots, tensor) and self._never_empty(tensor, slots):
                     arrivals.append(slots)
         columns = [self.steps(max(arrivals, key=len), False)] if arrivals else []
         weights = np.zeros((len(self.metrics), len(columns)))
@@ -680,6 +683,30 @@ class Model:
             weights,
             np.zeros(len(self.metrics)),
         )
+
+    def _never_empty(self, tensor: Tensor, slots: tuple[Slot, ...]) -> bool:
+        """Has every tile inside some loops a word of the tensor, and not padding alone?"""
+        outer, cell, extents = self.space.outer, self.space.cell, self.stage.extents
+        cut = frozenset(
+            slot.dim
+            for slot in slots
+            if min(outer[slot.dim]) < extents[slot.dim]
+            or (slot.tile != OUTER and min(cell[slot.dim]) < extents[slot.dim])
+        )
+        key = (tensor.name, cut)
+        if key not in self._filled:
+            self._filled[key] = all(self._always_touches(axis, cut) for axis in tensor.axes)
+        return self._filled[key]
+
+    def _always_touches(self, axis: Axis, cut: frozenset[str]) -> bool:
+        """Is a place of the axis touched wherever the dims that are cut are?"""
+        sums = {True: np.array([0]), False: np.array([0])}
+        for dim, coefficient in axis.terms:
+            places = coefficient * np.arange(self.stage.extents[dim])
+            sums[dim in cut] = np.add.outer(sums[dim in cut], places).ravel()
+        starts = axis.offset + np.add.outer(sums[True], sums[False])
+        touches = (starts + axis.extent > 0) & (starts < axis.size)
+        return bool(touches.any(axis=1).all())
 
     def of_passes(self, skeleton: Skeleton) -> list[int]:
         """Metrics of what may be busiest while products are taken: other waiting is added to it.

@@ -137,10 +137,12 @@ def factors(
 
 def _distinct(chains: Ints) -> tuple[Ints, Ints]:
     """The rows that differ, and which of these every row is."""
-    number = np.zeros(len(chains), np.int64)
+    place = np.zeros(len(chains), np.int64)
+    first = np.zeros(1, np.int64)
     for column in chains.T:
-        number = number * (column.max() + 1) + column
-    _, first, place = np.unique(number, return_index=True, return_inverse=True)
+        _, own = np.unique(column, return_inverse=True)  # so that no product of two is too large
+        number = place * (own.max() + 1) + own
+        _, first, place = np.unique(number, return_index=True, return_inverse=True)
     return np.ascontiguousarray(chains[first]), place
 
 

@@ -25,6 +25,7 @@ from hwsim.timing.explicit.accesses import accesses, busy_cycles, footprints, po
 from hwsim.timing.explicit.pipeline import Played, Port, Stream, Work, run_pipeline
 from hwsim.timing.explicit.tiles import Steps, Tiles, walk_steps
 from hwsim.timing.pace import Pace, PaceOf, Passing
+from hwsim.timing.physics import port_cycles
 
 Floats = npt.NDArray[np.float64]
 ENDS = "array fill and drain"
@@ -58,13 +59,13 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
         pace = pace_of(Passing(nest, machine, dtype, boundary, steps, tuple(tiles), counts))
     width = machine.compute.accumulator_bytes
     streams = _streams(nest, machine, counts, tiles, width, pace.shifting)
-    port, port_cycles = max(
+    port, busiest_port = max(
         _port_cycles(nest, machine, counts, width),
         _unstreamed(nest, machine, counts, streams, width),
         key=lambda busiest: busiest[1],
     )
     exchange = _phase_cycles(nest, machine, counts, width)
-    paced = np.maximum(pace.ready + pace.gaps, port_cycles / steps.count) - pace.gaps
+    paced = np.maximum(pace.ready + pace.gaps, busiest_port / steps.count) - pace.gaps
     idle = {
         **pace.waits,
         f"{port} port": paced - pace.ready,
@@ -76,10 +77,17 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
     # the first tile shifts in once it has come
     ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))
     cycles = played.cycles + Cycles(0.0, {ENDS: ends} if ends > 0 else {})
+    moved = accesses(machine, nest, counts, set(machine.memories), width)
+    at_dram = moved.get(machine.dram_name, {}).values()
+    crowded = port_cycles(machine, machine.dram_name, at_dram) - cycles.total
+    if (
+        crowded > 0
+    ):  # tensors that go past the chip's memories share the port with those that do not
+        cycles += Cycles(0.0, {f"{machine.dram_name} port": crowded})
     return ArrayRun(
         nest,
         cycles,
-        accesses(machine, nest, counts, set(machine.memories), width),
+        moved,
         footprints(machine, nest, counts, width, {}),
         f"events: tiles by DMA, {pace.kind} in closed form",
         counts,
