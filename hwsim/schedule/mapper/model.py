@@ -24,6 +24,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
+from hwsim.schedule.mapper.arrivals import latency_terms
 from hwsim.schedule.mapper.groups import groups_of, span, step_block
 from hwsim.schedule.mapper.ramps import keeps_filters, ramp_terms
 from hwsim.schedule.mapper.space import (
@@ -94,7 +95,7 @@ class Model:
         self._outer_alike: dict[tuple[bytes, bytes], Terms] = {}
         self._keeping: dict[Any, bool] = {}
         self._stopping: dict[Any, bool] = {}
-        self._filled: dict[tuple[str, frozenset[str]], bool] = {}
+        self.filled: dict[tuple[str, frozenset[str]], bool] = {}
         self._own: dict[tuple[int, tuple[Slot, ...], int], tuple[OwnLoop, ...]] = {}
         self._factors: dict[Any, Floats] = {}
         self._forms: dict[Any, tuple[Floats, Floats]] = {}
@@ -565,14 +566,14 @@ class Model:
         Its first memory on the chip has room for one tile, and DRAM one port. (Where PEs keep the
         filters of a pass, they are copied there before the next ones come.)
         """
-        first = self._first_on_chip(skeleton, tensor)
+        first = self.first_on_chip(skeleton, tensor)
         shared = self.machine.part(self.machine.dram_name, Dram).ports == "shared"
         on_chip = first is not None and self.machine.memories[first.level].per == "chip"
         streams = tensor.role != "weight" or not self.keeps_filters(skeleton)
         alone = streams and on_chip and first is not None and first.buffers == 1
         return bool(self.exact and shared and alone)
 
-    def _first_on_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold | None:
+    def first_on_chip(self, skeleton: Skeleton, tensor: Tensor) -> Hold | None:
         """The first memory inside DRAM that holds a tensor."""
         inside = skeleton.memories(self.machine)[1:]
         return next((hold for hold in inside if tensor.name in hold.tensors), None)
@@ -653,60 +654,17 @@ class Model:
         """What is added to the multiplying, whichever resource is busiest then.
 
         These are the ramps of row-stationary passes (hwsim.schedule.mapper.ramps), and DRAM's
-        latency where nothing is multiplied meanwhile.
+        latency where nothing is multiplied meanwhile (hwsim.schedule.mapper.arrivals).
         """
         key = self.waiting_key(skeleton)
         if key not in self._terms:
-            self._terms[key] = joined(ramp_terms(self, skeleton), self._latency_terms(skeleton))
+            self._terms[key] = joined(ramp_terms(self, skeleton), latency_terms(self, skeleton))
         return self._terms[key]
 
     @staticmethod
     def waiting_key(skeleton: Skeleton) -> tuple[object, ...]:
         """What these depend on."""
         return ("waiting", skeleton.loops, skeleton.pattern)
-
-    def _latency_terms(self, skeleton: Skeleton) -> Terms:
-        """DRAM's latency, once a step at which a tile comes that nothing hides."""
-        arrivals: list[tuple[Slot, ...]] = []
-        for tensor in self.stage.inputs:
-            if self.between_steps(skeleton, tensor):
-                slots = skeleton.slots_above(self._first_on_chip(skeleton, tensor))
-                if self.is_afresh(skeleton, slots, tensor) and self._never_empty(tensor, slots):
-                    arrivals.append(slots)
-        columns = [self.steps(max(arrivals, key=len), False)] if arrivals else []
-        weights = np.zeros((len(self.metrics), len(columns)))
-        weights[self.of_passes(skeleton)] = self.machine.part(
-            self.machine.dram_name, Dram
-        ).latency.cycles(self.machine.clock_hz)
-        return Terms(
-            np.array(columns, np.int64).reshape(-1, len(self.groups)),
-            weights,
-            np.zeros(len(self.metrics)),
-        )
-
-    def _never_empty(self, tensor: Tensor, slots: tuple[Slot, ...]) -> bool:
-        """Has every tile inside some loops a word of the tensor, and not padding alone?"""
-        outer, cell, extents = self.space.outer, self.space.cell, self.stage.extents
-        cut = frozenset(
-            slot.dim
-            for slot in slots
-            if min(outer[slot.dim]) < extents[slot.dim]
-            or (slot.tile != OUTER and min(cell[slot.dim]) < extents[slot.dim])
-        )
-        key = (tensor.name, cut)
-        if key not in self._filled:
-            self._filled[key] = all(self._always_touches(axis, cut) for axis in tensor.axes)
-        return self._filled[key]
-
-    def _always_touches(self, axis: Axis, cut: frozenset[str]) -> bool:
-        """Is a place of the axis touched wherever the dims that are cut are?"""
-        sums = {True: np.array([0]), False: np.array([0])}
-        for dim, coefficient in axis.terms:
-            places = coefficient * np.arange(self.stage.extents[dim])
-            sums[dim in cut] = np.add.outer(sums[dim in cut], places).ravel()
-        starts = axis.offset + np.add.outer(sums[True], sums[False])
-        touches = (starts + axis.extent > 0) & (starts < axis.size)
-        return bool(touches.any(axis=1).all())
 
     def of_passes(self, skeleton: Skeleton) -> list[int]:
         """Metrics of what may be busiest while products are taken: other waiting is added to it.
