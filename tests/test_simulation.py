@@ -276,11 +276,10 @@ def test_what_passes_the_memories_by_shares_drams_port(layer: str) -> None:
 
 
 @pytest.mark.slow(keep=1)
-@pytest.mark.parametrize("layer", [(1, 8, 13, 13, 12, 3, 3), (1, 3, 30, 30, 8, 5, 5)])
-@pytest.mark.parametrize("machine", ["eyeriss-v1", "toy-8x8", "tpu-v1", "toy-systolic"])
-def test_auto_leaves_nothing_that_is_faster(machine: str, layer: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("machine", ["eyeriss-v1", "tpu-v1", "toy-systolic"])
+def test_auto_leaves_nothing_that_is_faster(machine: str) -> None:
     """What took longer than the first is not simulated to its end; the best is found all the same."""
-    conv = ConvLayer(*layer, pad=1)
+    conv = ConvLayer(1, 8, 13, 13, 12, 3, 3, pad=1)
     each = [hwsim.simulate(conv, machine, name).seconds for name in candidates(conv)]
     assert hwsim.simulate(conv, machine, "auto").seconds <= 1.001 * min(each)
 
