@@ -150,11 +150,10 @@ def best_result(
     left = sum(isinstance(outcome, Beaten) for outcome in outcomes)
     if not explain or not (beaten or left):
         return replace(best, name=name)
-    why = "; ".join(
-        [_reason(best, other, objective) for other in beaten]
-        + [f"{best.algorithm} ran to its end, {left} not, as they took longer"] * bool(left)
-    )
-    return replace(best, name=name, notes=(*best.notes, Note(f"auto: {why}")))
+    why = [_reason(best, other, objective) for other in beaten]
+    if left:
+        why.append(f"{best.algorithm} ran to its end, {left} not, as they took longer")
+    return replace(best, name=name, notes=(*best.notes, Note(f"auto: {'; '.join(why)}")))
 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:

@@ -18,19 +18,25 @@ ALL_IN_DRAM = Placement()
 
 def bytes_once(stage: Stage, placement: Placement = ALL_IN_DRAM) -> int:
     """Bytes of every word that is touched, once; but of what stays on the chip."""
+    return sum(_bytes_of_each(stage, placement))
+
+
+def _bytes_of_each(stage: Stage, placement: Placement) -> list[int]:
+    """The same of every tensor that comes from DRAM, or goes there."""
     words = touched_words(stage)
-    return sum(
+    return [
         whole_bytes(words[tensor.name] * tensor.width)
         for tensor in stage.tensors
         if tensor.buffer not in placement.resident
-    )
+    ]
 
 
-def _most_bytes_of_one(stage: Stage, placement: Placement) -> int:
-    """Of the tensor that has most: where each has a port of its own, they come side by side."""
-    words = touched_words(stage)
-    moving = [tensor for tensor in stage.tensors if tensor.buffer not in placement.resident]
-    return max((whole_bytes(words[each.name] * each.width) for each in moving), default=0)
+def _dram_cycles(stage: Stage, machine: Machine, placement: Placement) -> float:
+    """Cycles of DRAM for all words once: one after another, or side by side over separate ports."""
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    each = _bytes_of_each(stage, placement)
+    moved = sum(each) if dram.ports == "shared" else max(each, default=0)
+    return moved / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
 
 
 def least_energy(stage: Stage, machine: Machine, placement: Placement = ALL_IN_DRAM) -> float:
@@ -44,11 +50,10 @@ def metrics_of(
     stage: Stage, machine: Machine, result: StageResult, placement: Placement = ALL_IN_DRAM
 ) -> dict[str, float]:
     """What no nest goes below, in cycles; and what this one comes to."""
-    dram: Dram = machine.part(machine.dram_name, Dram)
     peak = machine.compute.peak_macs_per_cycle(stage.dtype or machine.dtype)
     return {
         "multipliers": stage.operations.multiplies / peak,
-        "dram": bytes_once(stage, placement) / dram.bandwidth.bytes_per_cycle(machine.clock_hz),
+        "dram": _dram_cycles(stage, machine, placement),
         "energy": sum(result.energy_pj.values()),
         "dram bytes": float(result.dram_read_bytes + result.dram_write_bytes),
     }
@@ -58,14 +63,9 @@ def least_by_objective(
     stage: Stage, machine: Machine, placement: Placement = ALL_IN_DRAM
 ) -> dict[str, float]:
     """In the unit of every objective, as hwsim.choose.nests.MEASURES gives it of a run."""
-    dram: Dram = machine.part(machine.dram_name, Dram)
     moved, energy = bytes_once(stage, placement), least_energy(stage, machine, placement)
     peak = machine.compute.peak_macs_per_cycle(stage.dtype or machine.dtype)
-    together = moved if dram.ports == "shared" else _most_bytes_of_one(stage, placement)
-    cycles = max(
-        stage.operations.multiplies / peak,
-        together / dram.bandwidth.bytes_per_cycle(machine.clock_hz),
-    )
+    cycles = max(stage.operations.multiplies / peak, _dram_cycles(stage, machine, placement))
     return {
         "latency": cycles,
         "dram": float(moved),

@@ -32,8 +32,9 @@ EQUAL = 1.005  # times another: as good, so that the second criterion decides
 ESTIMATED = ("latency", "dram")  # objectives in whose unit nests are estimated
 UNDERSTATED = 0.98  # of an estimate: no simulation takes less
 FOLLOWERS = 3  # of the mapper's runners-up that are simulated beside its best
-Tried = TypeVar("Tried")
 AS_ESTIMATED = 1.01  # times the least estimate: a nest that takes no more ends the search
+
+Tried = TypeVar("Tried")
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,8 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
     moved = accesses(machine, nest, counts, set(machine.memories), width)
     at_dram = moved.get(machine.dram_name, {}).values()
     crowded = port_cycles(machine, machine.dram_name, at_dram) - cycles.total
-    if (
-        crowded > 0
-    ):  # tensors that go past the chip's memories share the port with those that do not
+    # tensors that go past the chip's memories share the port with those that do not
+    if crowded > 0:
         cycles += Cycles(0.0, {f"{machine.dram_name} port": crowded})
     return ArrayRun(
         nest,
