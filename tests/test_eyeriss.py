@@ -19,7 +19,7 @@ from hwsim.describe.formats.rlc import coded_bytes, decode, encode
 from hwsim.describe.layer import ConvLayer, Density
 from hwsim.errors import HwsimError
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.dataflows.row_stationary import Mapping, Space
+from hwsim.schedule.row_stationary_tiles import Mapping, Space
 from hwsim.validate import run_check
 
 MACHINE = hwsim.load_machine("eyeriss-v1")

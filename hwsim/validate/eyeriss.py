@@ -25,7 +25,7 @@ from hwsim.describe.networks import load_workload
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.dataflows.row_stationary import Space
+from hwsim.schedule.row_stationary_tiles import Space
 from hwsim.validate import CHECKS, Pair
 
 MACHINE = "eyeriss-v1"

@@ -97,6 +97,7 @@ class Model:
         self._stopping: dict[Any, bool] = {}
         self.filled: dict[tuple[str, frozenset[str]], bool] = {}
         self._own: dict[tuple[int, tuple[Slot, ...], int], tuple[OwnLoop, ...]] = {}
+        self._sums: dict[Any, list[list[int]]] = {}
         self._factors: dict[Any, Floats] = {}
         self._forms: dict[Any, tuple[Floats, Floats]] = {}
         self.words = touched_words(self.stage)
@@ -275,29 +276,29 @@ class Model:
                         if least and not afresh and (weight >= 0).all()
                         else ()
                     )
-                    for column in (
-                        self._least(tensor, slots, before, variable, stays)
+                    found = (
+                        [self._least(tensor, slots, before, variable, stays)]
                         if stays
                         else self.sum_of(tensor, slots, before, variable, afresh)
-                    ):
-                        columns.append(column)
-                        metrics.append(weight)
+                    )
+                    columns += found
+                    metrics += [weight] * len(found)
         hidden = not self.between_steps(skeleton, tensor)
         if outer and self._first_is_outer(boundaries) and self.exact and hidden:
             for column, weight in self._exposed(skeleton, tensor, chain, boundaries[0]):
                 columns.append(column)
                 metrics.append(weight)
         shape = (len(self.metrics), 0)
-        found = Terms(
+        terms = Terms(
             np.array(columns, np.int64).reshape(-1, len(self.groups)),
-            np.stack(metrics, axis=1) if metrics else np.zeros(shape),
+            np.ascontiguousarray(np.array(metrics).T) if metrics else np.zeros(shape),
             np.zeros(len(self.metrics)) if outer else constant,
         )
         if outer:  # many skeletons' outer loops do the same
-            content = (found.columns.tobytes(), found.weights.tobytes())
-            found = self._outer_alike.setdefault(content, found)
-        self._terms[key] = found
-        return found
+            content = (terms.columns.tobytes(), terms.weights.tobytes())
+            terms = self._outer_alike.setdefault(content, terms)
+        self._terms[key] = terms
+        return terms
 
     @staticmethod
     def _first_is_outer(boundaries: list[tuple[Slot, ...]]) -> bool:
@@ -377,7 +378,7 @@ class Model:
         before: int,
         variable: int,
         stays: tuple[str, ...],
-    ) -> Iterator[list[int]]:
+    ) -> list[int]:
         """Columns of one term: all steps of the loops outside.
 
         The inner loops of `stays` are at their first (or last) chunk.
@@ -393,7 +394,7 @@ class Model:
             outside = sum(slot.tile == OUTER and slot.dim in members.dims for slot in slots)
             gap = gap_slot(self._loops(group, slots, shared_from), outside)
             columns.append(self._alone(group, base + gap))
-        yield columns
+        return columns
 
     def _alone(self, group: int, column: int) -> int:
         """A column of what is new alone, with nothing kept."""
@@ -418,18 +419,26 @@ class Model:
 
     def sum_of(
         self, tensor: Tensor, slots: tuple[Slot, ...], before: int, variable: int, afresh: bool
-    ) -> Iterator[list[int]]:
+    ) -> list[list[int]]:
         """Columns of the terms of one sum.
 
         They are all steps afresh, or the end and then every temporal loop's advances.
         """
         mode = EVERYTHING if afresh else BACKWARD if variable == RETURNED else FORWARD
         shared_from = len(slots) if variable == ENTRIES else before
+        key = (tensor.name, slots, shared_from, mode)
+        if key not in self._sums:
+            self._sums[key] = list(self._sum_of(tensor, slots, shared_from, mode))
+        return self._sums[key]
+
+    def _sum_of(
+        self, tensor: Tensor, slots: tuple[Slot, ...], shared_from: int, mode: int
+    ) -> Iterator[list[int]]:
         every = range(len(self.groups))
         bases = [self._base(group, tensor, slots, shared_from, mode) for group in every]
         loops = [self._loops(group, slots, shared_from) for group in every]
         yield bases
-        if afresh:
+        if mode == EVERYTHING:
             return
         passed = [0] * len(self.groups)
         for slot in slots:

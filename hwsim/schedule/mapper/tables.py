@@ -13,7 +13,7 @@ arithmetic on numbers instead of objects; the tests hold the two equal.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,7 @@ class Terms:
     constant: Floats
 
 
-@dataclass(frozen=True)
-class OwnLoop:
+class OwnLoop(NamedTuple):
     """A loop of a group: which of its dims, and how it runs.
 
     column: number of the tile in a candidate's chain.

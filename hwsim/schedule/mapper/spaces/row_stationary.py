@@ -23,7 +23,6 @@ from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS
-from hwsim.schedule.dataflows.row_stationary import sets_of
 from hwsim.schedule.mapper.space import (
     ARRAY,
     CELL,
@@ -37,6 +36,7 @@ from hwsim.schedule.mapper.space import (
     cuts,
     orders,
 )
+from hwsim.schedule.row_stationary_tiles import sets_of
 
 MOST_CUTS = 10
 
