@@ -13,9 +13,13 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hwsim.errors import HwsimError, UnknownName
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -67,6 +71,15 @@ class Registry(Generic[T]):
             self._loaded = True
 
 
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    """The entry points of all installed packages, read once."""
+    from importlib.metadata import entry_points
+
+    found = entry_points()
+    return tuple(entry for group in found.groups for entry in found.select(group=group))
+
+
 def _import_all(package: str) -> None:
     """Every module of a package. A package inside it registers in its own __init__."""
     root = importlib.import_module(package)
@@ -79,9 +92,7 @@ def _import_entry_points(group: str) -> None:
 
     Raises HwsimError naming the package of one that fails.
     """
-    from importlib.metadata import entry_points
-
-    for entry in entry_points(group=group):
+    for entry in (each for each in _installed() if each.group == group):
         try:
             entry.load()
         except Exception as error:  # whatever a stranger's module does
