@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 
 import hwsim
+from hwsim.algorithms import lower
 from hwsim.describe.layer import ConvLayer, Density, GemmLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.units import Bandwidth, Duration
+from hwsim.ir.verify import verify_nest
 from hwsim.oracle.registers import Hazard, Stepped, product_cycles, step_product
+from hwsim.rewrite.placement import Placement
 from hwsim.schedule.arrays import STATIONARY
+from hwsim.schedule.tiles import best_nests, problem_of
 from hwsim.timing.systolic.folds import FoldRules, Folds, intervals, product_folds, schedule
+from hwsim.timing.systolic.pace import run_folds
 
 FLOWS = {short: name for name, short in STATIONARY.items()}
 TPU = load_machine("tpu-v1")
@@ -148,14 +153,80 @@ def test_zeros_switch_nothing_and_are_skipped_where_a_vector_or_tile_is_zero_all
     )
 
 
-def test_depthwise_is_slow_because_each_channel_is_a_fold_of_its_own() -> None:
-    """9 rows and 1 column of 256 x 256 cells: 1 product in 7,281 cells."""
-    depthwise = hwsim.simulate(
-        ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64), "tpu-v1", "im2col"
+def groups_of(count: int, k: int, n: int, vectors: int) -> ConvLayer:
+    """So many products of vectors x k by k x n, as a convolution with that many groups."""
+    return ConvLayer(1, count * k, vectors, 1, count * n, 1, 1, groups=count)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_products_on_the_diagonal_are_one_product_with_zeros_around_them(seed: int) -> None:
+    """As many cycles as every register stepped takes for the matrix of all, zeros and all."""
+    dice, numbers = random.Random(seed), np.random.default_rng(seed)
+    k, n, vectors, count = (dice.randint(1, 4) for _ in range(4))
+    rows, columns = count * k + dice.randint(0, 2), count * n + dice.randint(0, 2)
+    timing = FoldRules(dice.random() < 0.5, dice.random() < 0.5, stages=dice.randint(1, 3))
+    machine = unlimited(rows, columns, timing)
+    stage = replace(lower(groups_of(count, k, n, vectors), "direct").stages[0], dtype="int8")
+    problem = problem_of(stage, machine, Placement(), "weight")
+    assert problem.beside == count
+    nest = verify_nest(best_nests(problem, "weight-stationary")[0].make())
+    ran = run_folds(nest, machine, "int8")
+    activations = numbers.integers(-4, 5, (count, vectors, k)).astype(float)
+    weights = numbers.integers(-4, 5, (count, k, n)).astype(float)
+    matrix = np.zeros((count * k, count * n))
+    for number in range(count):
+        matrix[number * k : (number + 1) * k, number * n : (number + 1) * n] = weights[number]
+    stepped = step_product(np.hstack(activations), matrix, "ws", rows, columns, timing)
+    assert np.array_equal(stepped.values, np.hstack(activations @ weights))
+    assert ran.cycles.total == stepped.cycles
+
+
+def test_channels_of_a_depthwise_layer_share_an_array() -> None:
+    """9 rows and 1 column each: 28 on 256 x 256 cells, so 64 take three turns, each of 196 pixels.
+
+    Where they may not, 64 turns.
+    """
+    depthwise = ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1, groups=64)
+    alone = replace(TPU.parts["array"], diagonal=False)
+    machines = {3: TPU, 64: replace(TPU, parts={**TPU.parts, "array": alone})}
+    for turns, machine in machines.items():
+        layer = hwsim.simulate(depthwise, machine, "implicit-gemm", dataflow="weight-stationary")
+        assert layer.layers[0].cycles.compute == turns * 14 * 14
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_diagonal_is_never_slower(seed: int) -> None:
+    """Nor does `map` find better without one; its bound is one."""
+    dice = random.Random(seed)
+    machine = load_machine(dice.choice(["tpu-v1", "toy-systolic", "edge-tpu", "tpu-v4"]))
+    count, side = dice.choice([3, 16, 40, 96]), dice.randint(3, 30)
+    taps, each = dice.choice([1, 3, 5]), dice.choice([1, 1, 2, 5])
+    layer = ConvLayer(
+        1, count * each, side, side, count * dice.choice([1, each]), taps, taps, groups=count, pad=2
     )
-    dense = hwsim.simulate(ConvLayer(1, 64, 14, 14, 64, 3, 3, pad=1), "tpu-v1", "im2col")
-    assert depthwise.counts.multiplies * 64 == dense.counts.multiplies
-    assert depthwise.cycles > dense.cycles
+    array = machine.compute
+    alone = replace(
+        machine, parts={**machine.parts, machine.compute_name: replace(array, diagonal=False)}
+    )
+    algorithm = dice.choice(["direct", "im2col"])
+    beside, apart = (hwsim.simulate(layer, each, algorithm).cycles for each in (machine, alone))
+    assert beside <= 1.02 * apart + 40
+    mapped = hwsim.map_layers(layer, machine, "latency", algorithm=algorithm).stages[0]
+    assert mapped.found.bound <= mapped.simulated.cycles.total * 1.000001
+    assert mapped.simulated.cycles.total <= 1.02 * beside + 40
+
+
+def test_more_on_a_diagonal_than_it_takes_is_refused() -> None:
+    """Blocks of 9 x 1 cells on 256 x 256: 28."""
+    array = TPU.compute
+    used = {"row": 9, "column": 1, "diagonal": 28, "set": 1}
+    assert array.crowded(used) == ""
+    assert "29 blocks of 9 x 1 neighbours on diagonals that take 28" in array.crowded(
+        {**used, "diagonal": 29}
+    )
+    four = replace(array, arrays=4)
+    assert four.on_diagonal(9, 1) == 4 * 28 and four.on_diagonal(300, 256) == 2
+    assert replace(array, diagonal=False).crowded({**used, "diagonal": 2})
 
 
 def test_a_zero_tile_is_left_out_only_where_the_array_skips() -> None:

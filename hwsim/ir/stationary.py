@@ -3,6 +3,10 @@
     par k on row, par n on column:     each cell has one (k, n)
       for m:                           which m does not move: B[k][n], the weights, stay
 
+    par g on diagonal:                 groups beside each other, none in another's rows or columns
+      par k on row, par n on column:   (the other cells hold zeros)
+        for m:
+
 A tensor stays when no temporal loop inside the spatial ones moves it. Of several that stay, the one
 that lies along most axes of the array is meant: its words differ from cell to cell.
 """
@@ -82,7 +86,7 @@ def lies_as(view: GemmView, role: Role) -> tuple[tuple[str, ...], tuple[str, ...
 def is_systolic(nest: Nest, cells: str) -> bool:
     """Does the nest lie on an array whose cells pass operands on?
 
-    Sums go down the columns, or stay where they are.
+    Sums go down the columns, or stay where they are. Products of a batch lie along the diagonal.
     """
     role, view = stationary(nest, cells), nest.stage.view
     if role is None or view is None:
@@ -90,7 +94,8 @@ def is_systolic(nest: Nest, cells: str) -> bool:
     rows, columns = lies_as(view, role)
     axes = spread(nest)
     return (
-        set(axes) <= {"row", "column"}
+        set(axes) <= {"row", "column", "diagonal"}
+        and set(axes.get("diagonal", ())) <= set(view.b)
         and set(axes.get("row", ())) <= set(rows)
         and set(axes.get("column", ())) <= set(columns)
     )

@@ -71,9 +71,9 @@ class Roofline:
             "Choose a network and a machine. Each point is a layer; bytes are those that it "
             "really moved, so maps that stay on the chip are not among them. How far a point is "
             "below the roof is what the roof does not know: filling and draining, launches, "
-            "cells without work. A depthwise layer on an array uses one column of cells: it "
-            "computes all the time, and reaches next to nothing. Then make one thing better and "
-            "see which points move.",
+            "cells without work. A depthwise layer on an array uses one column of cells for each "
+            "channel, and of these cells a few rows: it computes all the time, and reaches next "
+            "to nothing. Then make one thing better and see which points move.",
             (_roof(),),
         )
         yield Step(
@@ -82,10 +82,10 @@ class Roofline:
             "each machine was changed in one thing and simulated again.\n\nAt batch 1, VGG-16's "
             "fully connected layers use each weight once. On the arrays they wait for DRAM, so "
             "**bandwidth** is what VGG-16 wants there; a CPU and a GPU want **multipliers**. "
-            "MobileNet has few weights, and its depthwise layers use one column of an array: a "
-            "second array helps them, bandwidth does not. On a GPU its layers are so short that "
-            "each kernel mostly fills and drains, and nothing here helps much. xeon-8380 wants "
-            "bandwidth most: its cores wait for it in the thin layers. More memory on the chip "
+            "MobileNet has few weights, and its depthwise layers leave most of an array empty: a "
+            "second array helps them, and on tpu-v1, whose DRAM is slow, bandwidth too. On a GPU "
+            "its layers are so short that each kernel mostly fills and drains, and nothing here "
+            "helps much. xeon-8380 wants bandwidth most: its cores wait for it in the thin layers. More memory on the chip "
             "helps none of them here. (More than 2 times from twice the bandwidth: with it "
             "edge-tpu's schedule takes other tiles, which move less.)",
             (
@@ -110,7 +110,7 @@ class Roofline:
                 "Argue from the table above.",
                 "None for all: it depends on the layers. Layers that use each weight once want "
                 "bandwidth. Large convolutions want multipliers. Depthwise layers want arrays "
-                "that several channels can share, small layers on a GPU fewer, larger kernels. And "
+                "that many channels can share, small layers on a GPU fewer, larger kernels. And "
                 "much needs no new hardware: tiles, batches, fusion, narrower types, Winograd at "
                 "large batches, zeros in whole blocks. The other lessons have the numbers.",
             ),

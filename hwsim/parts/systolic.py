@@ -28,9 +28,11 @@ class SystolicArray(Compute):
     (output-stationary). partial_folds: 'real' when a fold smaller than the array takes only as long
     as its own rows and columns, or 'whole'. mac_stages: pipeline stages of a cell's
     multiply-accumulate. dataflows: what it runs when a user names none, the best of them; by
-    default any of the three. zeros: 'gating' when a product with a zero switches no multiplier;
-    'skipping' when blocks of weights as large as the array that are zero all over are left out,
-    too.
+    default any of the three. diagonal: products of a batch, such as the channels of a depthwise
+    layer, may lie beside each other, none in another's rows or columns, the other cells holding
+    zeros; else one follows another. zeros: 'gating' when a product with a zero switches no
+    multiplier; 'skipping' when blocks of weights as large as the array that are zero all over are
+    left out, too.
     """
 
     kind: ClassVar[str] = "systolic"
@@ -47,6 +49,7 @@ class SystolicArray(Compute):
     partial_folds: Literal["real", "whole"] = "real"
     mac_stages: int = count(default=1)
     dataflows: tuple[OwnDataflow, ...] = get_args(OwnDataflow)
+    diagonal: bool = True
     zeros: Literal["multiplied", "gating", "skipping"] = "multiplied"
     mac_energy: float | None = quantity("energy_pj", default=None)
 
@@ -88,10 +91,38 @@ class SystolicArray(Compute):
     @property
     def axes(self) -> Mapping[str, int]:
         rows, columns = self.rows * self.arrays, self.columns
-        return {"row": rows, "column": columns, "set": rows * self.cols}
+        return {
+            "row": rows,
+            "column": columns,
+            "diagonal": min(self.rows, self.cols) * self.arrays,
+            "set": rows * self.cols,
+        }
+
+    def on_diagonal(self, rows: int, columns: int) -> int:
+        """Blocks of rows x columns cells, on all arrays, that share no row and no column.
+
+        A block that is larger than an array takes several.
+        """
+        if not self.diagonal:
+            return 1
+        across = ceil(rows / self.rows) * ceil(columns / self.cols)
+        if across > 1:
+            return max(1, self.arrays // across)
+        return self.arrays * min(self.rows // rows, self.cols // columns)
 
     def crowded(self, used: Mapping[str, int]) -> str:
-        """Every array takes rows x cols neighbours at most, whichever axis goes on to the next."""
+        """Every array takes rows x cols neighbours at most, whichever axis goes on to the next.
+
+        Blocks on a diagonal share no row and no column.
+        """
+        if used["diagonal"] > 1:
+            most = self.on_diagonal(used["row"], used["column"])
+            if used["diagonal"] * used["set"] <= most:
+                return ""
+            return (
+                f"{used['diagonal'] * used['set']} blocks of {used['row']} x {used['column']} "
+                f"neighbours on diagonals that take {most}"
+            )
         if self.arrays == 1:
             return super().crowded(used)
         needed = ceil(used["row"] / self.rows) * ceil(used["column"] / self.cols) * used["set"]

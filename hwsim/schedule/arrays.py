@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 
 from hwsim.describe.machine import Machine, Role
 from hwsim.describe.units import size_text
@@ -28,6 +29,18 @@ def needs_cells(stage: Stage, machine: Machine) -> str | None:
     if not isinstance(machine.compute, (SystolicArray, PeArray)):
         return "it needs an array of cells"
     return None if stage.view is not None else "the stage is no matrix product"
+
+
+def beside_on(array: SystolicArray | PeArray, stage: Stage, rows: int, columns: int) -> int:
+    """Products of a stage's batch on the diagonal at a time, rows x columns cells each.
+
+    They are as many as fit, in even parts; products of its innermost dim alone lie there.
+    """
+    view = stage.view
+    if not isinstance(array, SystolicArray) or view is None or not view.b:
+        return 1
+    products = stage.extents[view.b[-1]]
+    return ceil(products / ceil(products / array.on_diagonal(rows, columns)))
 
 
 def scratchpad(machine: Machine, level: str) -> Scratchpad:

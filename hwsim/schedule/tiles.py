@@ -1,8 +1,9 @@
 """Tiles of the systolic dataflows: the best nests in which a tensor stays in the array.
 
-    for blocks of rows, columns, stream:
-      for folds of rows, columns:
-        par rows, par columns: [array] for the stream
+    for products of a batch, as many at a time as lie beside each other on the diagonal:
+      for blocks of rows, columns, stream:
+        for folds of rows, columns:
+          par products, par rows, par columns: [array] for the stream
 
 Searched are which blocks, in which order, and what each buffer holds, outside of which loops.
 """
@@ -28,7 +29,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
-from hwsim.schedule.arrays import cell_holds, needs_cells, other_dims, scratchpad, still
+from hwsim.schedule.arrays import beside_on, cell_holds, needs_cells, other_dims, scratchpad, still
 from hwsim.schedule.dataflows import Candidate, tile_bytes, tile_words
 
 if TYPE_CHECKING:
@@ -74,13 +75,17 @@ def trips(outside: Box, inside: Box) -> int:
 
 @dataclass(frozen=True)
 class Problem:
-    """A stage on an array with one tensor staying: what may be chosen."""
+    """A stage on an array with one tensor staying: what may be chosen.
+
+    beside: products of a batch that lie on the array's diagonal at a time.
+    """
 
     stage: Stage
     machine: Machine
     placement: Placement
     role: Role
     groups: tuple[Group, Group, Group]
+    beside: int = 1
 
     @property
     def view(self) -> GemmView:
@@ -95,6 +100,20 @@ class Problem:
             if set(group.dims) & set(self.dims_of[tensor.role])
         )
         return one, two
+
+    @property
+    def of_batch(self) -> dict[str, int]:
+        """The tiles of the batch's dims: products of its innermost dim lie beside each other."""
+        sizes = dict.fromkeys(self.view.b, 1)
+        if self.beside > 1:
+            sizes[self.view.b[-1]] = self.beside
+        return sizes
+
+    @property
+    def times(self) -> int:
+        """How often the array is given products of the batch, one after another."""
+        extents = self.stage.extents
+        return prod(ceil(extents[dim] / size) for dim, size in self.of_batch.items())
 
     @property
     def dims_of(self) -> Mapping[Role, tuple[str, ...]]:
@@ -167,7 +186,8 @@ def problem_of(
     )
     down = _group((*taps, *along_rows), extents, {**dict.fromkeys(taps, 1), **rows})
     across = _group(along_columns, extents, columns)
-    return Problem(stage, machine, placement, role, (stream, across, down))
+    beside = beside_on(array, stage, prod(rows.values()), prod(columns.values()))
+    return Problem(stage, machine, placement, role, (stream, across, down), beside)
 
 
 def _folds(
@@ -277,7 +297,7 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
     start = 0.0 if objective in BY_BYTES else float(given.rates[tile_search.LATENCY])
     return [
         Candidate(
-            _of_all_products(problem.stage, tiling.estimate, start),
+            _of_all_products(problem, tiling.estimate, start),
             partial(_nest, problem, label, tiling, ahead),
             among,
         )
@@ -285,13 +305,12 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
     ]
 
 
-def _of_all_products(stage: Stage, estimate: float, start: float) -> float:
-    """The estimate of one of a stage's products, such as a group's, for all of them.
+def _of_all_products(problem: Problem, estimate: float, start: float) -> float:
+    """The estimate of the products that lie beside each other, for all of the batch.
 
     They follow each other without a start of their own.
     """
-    assert stage.view is not None
-    return start + stage.group(stage.view.b) * (estimate - start)
+    return start + problem.times * (estimate - start)
 
 
 class _Tiling(NamedTuple):
@@ -390,7 +409,7 @@ def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
             cover = cover * lengths.get(dim, 1)
         words = words * np.minimum(axis.size, np.minimum(reach, cover))
     found = np.ones((most, most))
-    found[: words.shape[0], : words.shape[1]] = words
+    found[: words.shape[0], : words.shape[1]] = words * problem.beside
     return found
 
 
@@ -488,7 +507,11 @@ def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, fl
     stays = problem.role == "output"
     if not isinstance(array, SystolicArray):
         return 1, stays, (vectors, 0.0, 1.0, 0.0)
-    share = 1 if stays else max(1, array.arrays // ceil(columns / array.cols))
+    taken = ceil(columns / array.cols) * ceil(rows / array.rows)  # arrays, by one product
+    share = 1 if stays else max(1, array.arrays // (taken * min(problem.beside, array.arrays)))
+    if taken == 1:
+        blocks = ceil(problem.beside / array.arrays)
+        rows, columns = rows * blocks, columns * blocks
     if array.partial_folds == "whole":
         rows, columns = float(array.rows), float(array.cols)
     rows, columns = min(rows, array.rows), min(columns, array.cols)
@@ -516,7 +539,10 @@ def _nest(problem: Problem, label: str, tiling: _Tiling, ahead: bool) -> Nest:
             if role == "output" and level == problem.sums():
                 depth = tiling.sums_depth
             around[depth].append(_hold(problem, role, level))
-    items: list[Loop | Hold] = [*problem.placement.backing(stage, machine), *points(view.b)]
+    items: list[Loop | Hold] = [
+        *problem.placement.backing(stage, machine),
+        *tiles(problem.of_batch, view.b),
+    ]
     for number, group in enumerate(tiling.loops):
         items += around[number]
         own = problem.groups[group]
@@ -525,6 +551,7 @@ def _nest(problem: Problem, label: str, tiling: _Tiling, ahead: bool) -> Nest:
     items += around[5]
     stream, across, down = problem.groups
     taps = tuple(dim for dim in down.dims if dim not in lies_as(view, problem.role)[0])
+    items += points(view.b[-1:] if problem.beside > 1 else (), "diagonal")
     items += points((dim for dim in down.dims if dim not in taps), "row")
     items += points(across.dims, "column")
     inner = {role: tuple(machine.chain(role)[1:]) for role in ROLES}
@@ -657,6 +684,7 @@ def _smallest(problem: Problem, role: Role, level: str) -> int:
     tensor, part = problem.tensor(role), scratchpad(problem.machine, level)
     one, two = (problem.groups[number] for number in problem.moves(tensor))
     words = min(tile_words(tensor, {**a, **b}) for a in one.sizes for b in two.sizes)
+    words *= problem.beside
     if role != "output":
         return whole_bytes(words * tensor.width)
     first = level == problem.first(role)
@@ -686,17 +714,30 @@ class Stationary:
 
         Smaller tiles leave room to fetch ahead, and the other arrays share the vectors.
         """
-        found = best_nests(problem_of(stage, machine, placement, self.role), self.name, objective)
-        array = machine.compute
-        if objective in BY_BYTES or not isinstance(array, SystolicArray):
+        problem, array = problem_of(stage, machine, placement, self.role), machine.compute
+        found = self._beside(problem, objective)
+        if not isinstance(array, SystolicArray):
             return found
+        if objective in BY_BYTES:
+            return sorted(found, key=lambda one: one.estimate) if problem.beside > 1 else found
         busy = stage.iterations / (array.rows * array.columns)
         arrays = array.arrays // 2
-        fewer = []
-        while arrays and found[0].estimate > WAITING * busy:
+        while arrays and min(one.estimate for one in found) > WAITING * busy:
             problem = problem_of(stage, machine, placement, self.role, arrays)
-            fewer += best_nests(problem, self.name, objective)
+            found += self._beside(problem, objective)
             arrays //= 2
-        quick = AS_QUICK * min(candidate.estimate for candidate in (*found, *fewer))
+        quick = AS_QUICK * min(candidate.estimate for candidate in found)
         # equally quick ones stay in their order, those that move least first
-        return sorted([*found, *fewer], key=lambda one: max(one.estimate, quick))
+        return sorted(found, key=lambda one: max(one.estimate, quick))
+
+    def _beside(self, problem: Problem, objective: str) -> list[Candidate]:
+        """With as many products beside each other as fit the memories, and one after another."""
+        found = best_nests(replace(problem, beside=1), self.name, objective)
+        beside = problem.beside
+        while beside > 1:
+            try:
+                found += best_nests(replace(problem, beside=beside), self.name, objective)
+                break
+            except HwsimError:  # their tiles do not fit together
+                beside //= 2
+        return found

@@ -1,8 +1,7 @@
 """Coral's published times of whole networks on an Edge TPU beside edge-tpu, one image each.
 
-edge-tpu's start was calibrated on MobileNet v2, its number of arrays on a time at half the clock
-that is not among the rows. MobileNet v2 is scored apart from rows that the machine's file never
-saw.
+edge-tpu's start was calibrated on MobileNet v2, which is scored apart from rows that the machine's
+file never saw.
 """
 
 from __future__ import annotations

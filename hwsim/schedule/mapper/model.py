@@ -688,9 +688,11 @@ class Model:
     def steps(self, slots: tuple[Slot, ...], lengths: bool) -> list[int]:
         """Columns of the temporal steps of some loops.
 
-        With `lengths`, each step is counted as long as its chunk of k.
+        With `lengths`, each step is counted as long as its chunk of k, of all products of a batch
+        that it takes at once.
         """
-        deep = set(self.stage.view.k) if self.stage.view and lengths else set()
+        view = self.stage.view
+        deep = {*view.b, *view.k} if view and lengths else set()
         columns = []
         for group, members in enumerate(self.groups):
             whole = self._loops(group, slots, len(slots))

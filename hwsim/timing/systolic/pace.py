@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
-from hwsim.ir.stationary import first_spatial, is_systolic, stationary
+from hwsim.ir.stage import GemmView
+from hwsim.ir.stationary import first_spatial, is_systolic, lies_as, stationary
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
 from hwsim.timing.explicit.array import ArrayRun, run_on_array
@@ -21,6 +23,7 @@ from hwsim.timing.systolic.banks import slowdown
 from hwsim.timing.systolic.folds import SHORT, FoldRules, Folds, Stays, intervals, schedule
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def run_folds(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
@@ -108,7 +111,8 @@ def _bank_conflicts(nest: Nest, machine: Machine, steps: Steps, streaming: Float
     if not isinstance(part, Scratchpad) or part.banks == 1 or part.whole_banks:
         return {}
     rows, stream = {"ws": (view.k, view.m), "is": (view.k, view.n), "os": (view.m, view.k)}[short]
-    return {"bank conflicts": streaming * (slowdown(tensor, steps, rows, stream, part.banks) - 1)}
+    beside = (*view.b, *rows)
+    return {"bank conflicts": streaming * (slowdown(tensor, steps, beside, stream, part.banks) - 1)}
 
 
 def _rows(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps) -> Floats | None:
@@ -117,11 +121,35 @@ def _rows(nest: Nest, machine: Machine, array: SystolicArray, steps: Steps) -> F
     assert view is not None
     if short == "os":
         return None
-    return (
-        np.full(steps.count, float(array.rows))
-        if array.partial_folds == "whole"
-        else steps.lengths(view.k).astype(np.float64)
-    )
+    if array.partial_folds == "whole":
+        return np.full(steps.count, float(array.rows))
+    blocks = _blocks(nest, array, steps, short).on_one
+    return np.asarray(steps.lengths(view.k) * blocks, np.float64)
+
+
+def _lie(view: GemmView) -> dict[Stays, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The dims along rows and columns, by what stays."""
+    return {short: lies_as(view, role) for role, short in SHORT.items()}
+
+
+class _Blocks(NamedTuple):
+    """Products of a batch on the diagonal, at every step.
+
+    arrays: those that a product's block takes. on_one: blocks on the diagonal of an array.
+    """
+
+    products: Ints
+    arrays: Ints
+    on_one: Ints
+
+
+def _blocks(nest: Nest, array: SystolicArray, steps: Steps, short: Stays) -> _Blocks:
+    view = nest.stage.view
+    assert view is not None
+    down, across = _lie(view)[short]
+    products = steps.lengths(view.b)
+    arrays = -(-steps.lengths(down) // array.rows) * -(-steps.lengths(across) // array.cols)
+    return _Blocks(products, arrays, np.where(arrays > 1, 1, -(-products // array.arrays)))
 
 
 def _folds(
@@ -133,7 +161,7 @@ def _folds(
     """
     view = nest.stage.view
     assert view is not None
-    down, across = {"ws": (view.k, view.n), "is": (view.k, view.m), "os": (view.m, view.n)}[short]
+    down, across = _lie(view)[short]
     rows, columns, stream = (
         steps.lengths(down),
         steps.lengths(across),
@@ -144,8 +172,9 @@ def _folds(
         places = np.stack([steps.lo[dim] for dim in (*view.b, *view.m, *view.n)])
         last = np.flatnonzero(np.append((places[:, 1:] != places[:, :-1]).any(axis=0), True))
         stream = np.add.reduceat(stream, np.concatenate([[0], last[:-1] + 1]))
-    columns = -(-columns // -(-columns // array.cols))  # of one array
-    rows = -(-rows // -(-rows // array.rows))
+    blocks = _blocks(nest, array, steps, short).on_one
+    columns = blocks * -(-columns // -(-columns // array.cols))  # of one array
+    rows = blocks * -(-rows // -(-rows // array.rows))
     if array.partial_folds == "whole":
         rows, columns = np.full_like(rows, array.rows), np.full_like(columns, array.cols)
     return Folds(rows[last], columns[last], stream), last
@@ -163,6 +192,7 @@ def _streaming(
     short = _what_stays(nest, machine)
     vectors = steps.lengths({"ws": view.m, "is": view.n, "os": (*others, *view.k)}[short])
     if short != "os":  # a reduction is not shared: nothing would add its parts
-        needed = -(-steps.lengths(view.n if short == "ws" else view.m) // array.cols)
+        blocks = _blocks(nest, array, steps, short)
+        needed = np.minimum(blocks.products, array.arrays) * blocks.arrays
         vectors = -(-vectors // np.maximum(1, array.arrays // needed))
     return np.asarray(vectors / array.rates[dtype], np.float64)

@@ -3,7 +3,7 @@
     for m, n tiles x:              outer block: activations and outputs in the chip's buffer
       for m strips, n folds:       [accumulators]
         for taps, k folds:         [weight buffer]
-          par k on rows, n on columns
+          par k on rows, n on columns   (products of a batch beside each other, on the diagonal)
             for m: one row a cycle
 
 The reduction is never cut outside the buffer, since sums that have left the accumulators do not
@@ -12,7 +12,8 @@ come back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from math import prod
 
 from hwsim.describe.machine import ROLES, Machine
 from hwsim.ir.nest import Hold
@@ -20,7 +21,9 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.transform import split_group
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
-from hwsim.rewrite.placement import Placement
+from hwsim.rewrite.placement import Placement, held_width
+from hwsim.schedule.arrays import beside_on
+from hwsim.schedule.dataflows import tile_words
 from hwsim.schedule.mapper.space import (
     ARRAY,
     CELL,
@@ -63,14 +66,17 @@ class SystolicSpace:
             split_group(view.k, stage.extents, array.rows),
             split_group(view.n, stage.extents, array.columns),
         )
-        spread = {dim: rows.get(dim, columns.get(dim, 1)) for dim in dims}
-        split = {
-            dim: (("row" if dim in rows else "column", spread[dim]),)
-            for dim in dims
-            if spread[dim] > 1
+        batch = _on_diagonal(stage, machine, placement, {**rows, **columns})
+        axes = {
+            **dict.fromkeys(batch, "diagonal"),
+            **dict.fromkeys(rows, "row"),
+            **dict.fromkeys(columns, "column"),
         }
+        sizes = {**batch, **rows, **columns}
+        spread = {dim: sizes.get(dim, 1) for dim in dims}
+        split = {dim: ((axes[dim], spread[dim]),) for dim in dims if spread[dim] > 1}
         outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
-        outer.update(dict.fromkeys(view.b, (1,)))
+        outer.update({dim: (size,) for dim, size in batch.items()})
         outer.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in (*view.m, *view.n)})
         cell: dict[str, tuple[int, ...]] = dict.fromkeys(dims, (1,))
         cell.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in view.m})
@@ -84,6 +90,41 @@ class SystolicSpace:
             (spread,),
             {tuple(spread[dim] for dim in dims): split},
         )
+
+
+def _on_diagonal(
+    stage: Stage, machine: Machine, placement: Placement, fold: Mapping[str, int]
+) -> dict[str, int]:
+    """Tiles of the batch's dims: as many products on the diagonal as leave room for their tiles."""
+    view, array = stage.view, machine.compute
+    assert view is not None and isinstance(array, SystolicArray)
+    found = dict.fromkeys(view.b, 1)
+    rows, columns = (prod(fold[dim] for dim in dims) for dims in (view.k, view.n))
+    beside = beside_on(array, stage, rows, columns)
+    while beside > 1 and not _has_room(stage, machine, placement, {**fold, view.b[-1]: beside}):
+        beside //= 2
+    if beside > 1:
+        found[view.b[-1]] = beside
+    return found
+
+
+def _has_room(
+    stage: Stage, machine: Machine, placement: Placement, sizes: Mapping[str, int]
+) -> bool:
+    """Do tiles of one vector fit every memory on the chip?"""
+    widest = {
+        tensor.name: max(held_width(machine, stage, tensor), tensor.width)
+        for tensor in stage.tensors
+    }
+    for level in dict.fromkeys(level for role in ROLES for level in machine.chain(role)[1:]):
+        part = machine.part(level, Scratchpad)
+        names = placement.moving(stage, machine, level, part.roles)
+        tiles = (
+            tile_words(stage.tensor(name), sizes) * widest[name] * part.buffers for name in names
+        )
+        if sum(tiles) > placement.room(machine, level):
+            return False
+    return True
 
 
 def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator[Skeleton]:
@@ -114,7 +155,7 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
                     *sums,
                     *(Slot(dim, ARRAY) for dim in (*others, *view.k)),
                     *weights,
-                    *(Slot(dim, CELL, "array") for dim in (*view.k, *view.n)),
+                    *(Slot(dim, CELL, "array") for dim in (*view.b[-1:], *view.k, *view.n)),
                     cells,
                     *(Slot(dim, POINT) for dim in view.m),
                 ),
