@@ -12,7 +12,7 @@ import hwsim
 from hwsim.algorithms import lower
 from hwsim.choose.kernels import choices
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer, GemmLayer
+from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer, GemmLayer, PoolLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.settings import read_settings
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -22,6 +22,8 @@ from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.residency import Pass
 from hwsim.schedule.dataflows.shared_tiled import block_tiles
 from hwsim.timing import layer_caches
+from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.cpu.cores import cache_accesses
 from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
 from hwsim.validate import run_check
@@ -311,3 +313,37 @@ def test_fused_attention_takes_no_less_than_what_it_moves(slow: str) -> None:
     machine = load_machine("h100", read_settings([slow]))
     run = hwsim.simulate(layer, machine, "flash-attention", dtype="fp16")
     assert run.seconds > hwsim.simulate(layer, H100, "flash-attention", dtype="fp16").seconds
+
+
+GPUS = sorted(path.stem for path in (data_folder("configs") / "gpu").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_windows_that_shared_memory_does_not_hold_are_taken_in_parts(name: str) -> None:
+    """Averages over whole maps of up to half a megabyte each: all of it is read, and once."""
+    for side in (56, 112, 224, 360):
+        layer = hwsim.simulate(PoolLayer(1, 8, side, side, side, side), name).layers[0]
+        assert layer.dram_read_bytes >= 8 * side * side * 4
+        assert layer.dram_read_bytes <= 8 * side * side * 4 * 1.05
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_windows_with_gaps_of_a_depthwise_layer_fit(name: str) -> None:
+    """A block's pixels reach over stride^2 times as many words."""
+    for side, taps, stride in ((112, 3, 2), (224, 7, 4), (57, 5, 3)):
+        layer = ConvLayer(1, 32, side, side, 32, taps, taps, stride, taps // 2, groups=32)
+        assert hwsim.simulate(layer, name, "direct").cycles > 0
+
+
+@pytest.mark.slow(keep=1)
+@pytest.mark.parametrize("name", GPUS)
+def test_small_networks_run_on_every_gpu(name: str) -> None:
+    """With averages over whole maps, depthwise layers, and maps that stay in the L2 in part."""
+    for network in ("efficientnet-b0", "mobilenet-v1"):
+        assert hwsim.simulate(network, name, "direct").seconds > 0
+
+
+def test_the_line_at_the_edge_of_what_stays_is_written() -> None:
+    """588 lines of 64 bytes, an eighth of them stay: 515 leave, not 514."""
+    chain = cache_accesses(H100, {("dram", "ofmap"): LevelTraffic(0, 588 * 0.875, 0, 0)}, 64)
+    assert chain[H100.dram_name]["ofmap"].write_bytes == 515 * 64

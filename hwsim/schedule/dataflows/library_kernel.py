@@ -90,9 +90,10 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     whole = {dim: extents[dim] for dim in taps}
     step = max(1, tile.k // max(1, stage.group(taps)))
     slices = whole_rows if traits.channels_last else split_group
+    stages = tile.stages if tile.shared else 1  # without shared memory, L1 has what a step reads
     while step > 1:
         held = {**block, **whole, **slices(reduced, left, step)}
-        if tile.stages * sum(tile_bytes(t, held) for t in stage.inputs) <= sm.shared_per_block:
+        if stages * sum(tile_bytes(t, held) for t in stage.inputs) <= sm.shared_per_block:
             break
         step //= 2  # windows with gaps take more room than the words in them
     sizes = {**block, **slices(reduced, left, step)}
@@ -108,7 +109,7 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
         *(Loop(dim, chunk, "block") for dim, chunk in parts.items()),
         *(loop for group in (reversed(blocks) if kernel.by_column else blocks) for loop in group),
         *tiles(sizes, reduced),
-        Hold(machine.only("scratchpad", "sm"), inputs, buffers=tile.stages, multicast=False),
+        Hold(machine.only("scratchpad", "sm"), inputs, buffers=stages, multicast=False),
         *tiles(each, (*view.m, *view.n), GROUP if traits.unit == "tensor" else THREAD),
         *points((*view.k, *taps)),
         Hold(machine.only("registers"), names, multicast=False),

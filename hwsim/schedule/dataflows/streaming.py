@@ -135,24 +135,42 @@ def _on_blocks(
 
     The SM's L1 lets them share what their windows share.
 
-    A transform of more than THREAD_BYTES is shared by several threads. Where neighbours in the
-    output are none in the input, a block takes a square, TURNED of each, through shared memory.
+    A transform of more than THREAD_BYTES is shared by several threads; one of more than shared
+    memory holds, or all threads' registers, is taken part by part. Where neighbours in the output
+    are none in the input, a block takes a square, TURNED of each, through shared memory.
     """
-    window_bytes = _bytes(stage, {dim: bound for dim, bound in stage.bounds if dim in window})
-    pieces = -(-window_bytes // THREAD_BYTES)
-    turned = _turned(stage, outer)
+    sm = machine.compute
+    assert isinstance(sm, StreamingMultiprocessor)
+    room = min(sm.shared_per_block, THREADS * THREAD_BYTES)
+    parts = _window_that_fits(stage, window, room)
+    pieces = -(-_bytes(stage, parts) // THREAD_BYTES)
+    turned, most = _turned(stage, outer), max(1, THREADS // pieces)
     sizes = (
         _square(stage, outer, turned)
         if turned
-        else _side_by_side(stage, outer, max(1, THREADS // pieces), _line(machine))
+        else _side_by_side(stage, outer, most, _line(machine))
     )
+    while most > 1 and _bytes(stage, {**parts, **sizes}) > room:
+        most //= 2
+        sizes = _side_by_side(stage, outer, most, _line(machine))
     return [
         *tiles(sizes, outer, "block"),
+        *tiles(parts, window),
         Hold(machine.only("scratchpad", "sm"), _names(stage), multicast=False),
         *points(outer, "thread"),
         Hold(machine.only("registers"), _names(stage), multicast=False, pieces=pieces),
         *points(window),
     ]
+
+
+def _window_that_fits(stage: Stage, window: tuple[str, ...], room: int) -> dict[str, int]:
+    """The largest part of a window that fits so many bytes, whole along its innermost dims."""
+    extents = stage.extents
+    parts = {dim: extents[dim] for dim in window}
+    for dim in window:
+        while parts[dim] > 1 and _bytes(stage, parts) > room:
+            parts[dim] = -(-parts[dim] // 2)
+    return parts
 
 
 def _square(stage: Stage, outer: list[str], turned: tuple[str, ...]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
+from math import ceil, prod
 
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
@@ -87,13 +87,18 @@ def fidelity(what: str, sampling: Sampling | None) -> str:
     )
 
 
+def _whole(lines: float) -> int:
+    """Lines move whole: where a share of a buffer stays, the line at its edge moves too."""
+    return ceil(lines - 1e-6)
+
+
 def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
     """Cache and DRAM accesses in lines."""
     found: Accesses = {}
     for (level, tensor), lines in traffic.items():
         name = machine.dram_name if level == "dram" else level
         filled = 0 if level == "dram" else lines.misses + lines.prefetches
-        reads, writes = round(lines.reads), round(lines.writes + filled)
+        reads, writes = _whole(lines.reads), _whole(lines.writes + filled)
         found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
     return found
 
@@ -103,13 +108,13 @@ def cache_lines(traffic: Traffic, chain: ImplicitChain) -> CacheLines:
     found: CacheLines = {}
     for (level, tensor), lines in traffic.items():
         if level != "dram":
-            kinds = (round(lines.cold), round(lines.capacity)) if chain.by_kind else (None, None)
+            kinds = (_whole(lines.cold), _whole(lines.capacity)) if chain.by_kind else (None, None)
             found.setdefault(level, {})[tensor] = Lines(
-                round(lines.reads),
-                round(lines.writes),
-                round(lines.misses),
-                round(lines.writebacks),
-                round(lines.prefetches),
+                _whole(lines.reads),
+                _whole(lines.writes),
+                _whole(lines.misses),
+                _whole(lines.writebacks),
+                _whole(lines.prefetches),
                 *kinds,
             )
     return found
