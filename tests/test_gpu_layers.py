@@ -12,7 +12,14 @@ import hwsim
 from hwsim.algorithms import lower
 from hwsim.choose.kernels import choices
 from hwsim.describe.catalog import data_folder
-from hwsim.describe.layer import AttentionLayer, ConvLayer, ElementwiseLayer, GemmLayer, PoolLayer
+from hwsim.describe.layer import (
+    AttentionLayer,
+    ConvLayer,
+    ConvTransposeLayer,
+    ElementwiseLayer,
+    GemmLayer,
+    PoolLayer,
+)
 from hwsim.describe.machine import load_machine
 from hwsim.describe.settings import read_settings
 from hwsim.parts.sm import StreamingMultiprocessor
@@ -347,3 +354,13 @@ def test_the_line_at_the_edge_of_what_stays_is_written() -> None:
     """588 lines of 64 bytes, an eighth of them stay: 515 leave, not 514."""
     chain = cache_accesses(H100, {("dram", "ofmap"): LevelTraffic(0, 588 * 0.875, 0, 0)}, 64)
     assert chain[H100.dram_name]["ofmap"].write_bytes == 515 * 64
+
+
+def test_phases_of_a_transposed_convolution_share_one_copy_of_each_map() -> None:
+    """Four phases read the same map, and write one: it is copied once before them, once behind."""
+    layer = ConvTransposeLayer(1, 64, 8, 8, 64, 4, 4, 2, 1)
+    result = hwsim.simulate(layer, "t4", "direct", dtype="fp16").layers[0]
+    names = [stage.name for stage in result.online]
+    phases = [name for name in names if name.startswith("convolution")]
+    assert names == ["ifmap to nhwc", *phases, "ofmap to nchw"] and len(phases) == 4
+    assert hwsim.simulate("dcgan", "t4", "direct", dtype="fp16").seconds > 0

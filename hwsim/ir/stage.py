@@ -228,6 +228,11 @@ class Plan:
     one_kernel: bool = False
     trained_in: str = ""
 
+    def __post_init__(self) -> None:
+        """Results are kept by the stages' names."""
+        names = [stage.name for stage in self.stages]
+        assert len(set(names)) == len(names), names
+
     @property
     def operations(self) -> Operations:
         """At inference: what is offline is left out."""

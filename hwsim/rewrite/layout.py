@@ -60,16 +60,27 @@ def _with_copies(plan: Plan, machine: Machine, products: bool) -> Plan:
 
 
 def on_copies(plan: Plan, copies: Mapping[str, Sequence[Copy]]) -> Plan:
-    """The plan with stages that run on copies of some tensors, by the stage's name."""
+    """The plan with stages that run on copies of some tensors, by the stage's name.
+
+    What several stages read is copied once, before the first of them; what several write, such as
+    the phases of a transposed convolution, once, behind the last.
+    """
     stages: list[Stage] = []
-    names: list[str] = []
-    for stage in plan.stages:
+    names: dict[str, None] = {}
+    for number, stage in enumerate(plan.stages):
         moved = {copy.tensor.name: copy for copy in copies.get(stage.name, ())}
         tensors = tuple(moved[t.name].made if t.name in moved else t for t in stage.tensors)
-        stages += (_pass(stage, copy, True) for copy in moved.values() if not copy.of_output)
+        later = {
+            copy.made.name
+            for each in plan.stages[number + 1 :]
+            for copy in copies.get(each.name, ())
+        }
+        inputs = [copy for copy in moved.values() if not copy.of_output]
+        outputs = [copy for copy in moved.values() if copy.of_output]
+        stages += (_pass(stage, copy, True) for copy in inputs if copy.made.name not in names)
         stages.append(replace(stage, tensors=tensors))
-        stages += (_pass(stage, copy, False) for copy in moved.values() if copy.of_output)
-        names += (copy.made.name for copy in moved.values())
+        stages += (_pass(stage, copy, False) for copy in outputs if copy.made.name not in later)
+        names.update(dict.fromkeys(copy.made.name for copy in moved.values()))
     notes = dict.fromkeys(copy.note for found in copies.values() for copy in found)
     return replace(
         plan,
