@@ -24,6 +24,7 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.core import Core
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import StageResult
 from hwsim.results.schemas import MappingDocument
 from hwsim.rewrite.placement import Placement, keep_on_chip
@@ -119,6 +120,11 @@ def map_workload(
         raise HwsimError(
             f"{machine.name} has {what} and no counts by convention; expected no "
             f"--one-dim-per-axis and no --convention"
+        )
+    if isinstance(machine.compute, StreamingMultiprocessor):
+        raise HwsimError(
+            f"no mapping space of {machine.name}, a GPU whose library picks kernels; expected "
+            f"hwsim run --explain, which ranks them, or run --kernel"
         )
     found: list[MappedStage] = []
     seen: set[Layer] = set()
