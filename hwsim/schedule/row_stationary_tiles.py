@@ -267,41 +267,45 @@ class Space:
         filters of a PE and images are in even parts, rounded up. For every number of images, m is
         the most filters whose sums the buffer has room for.
         """
+        letters = np.concatenate(
+            [np.zeros((7, 0), np.int64), *map(self._of_height, self._even_heights())], axis=1
+        )
+        first = np.unique(letters, axis=1, return_index=True)[1]
+        return Mappings(*letters[:, np.sort(first)])
+
+    def _of_height(self, e: int) -> Ints:
+        """[letter, mapping]: those with sets so high."""
         rows, pieces = [], []
-        for e, q, r, p, t in self._in_pes():
+        for q, r, p, t in self._in_pes(e):
             for n in _parts(self.size["n"]):
                 passes = _parts(_chunks(self.size["k"], p * t))
                 pieces.append(np.array(passes, np.int64) * (p * t))
                 rows.append((n, e, p, q, r, t, len(passes)))
         if not rows:
-            return Mappings(*(np.zeros(0, np.int64) for _ in fields(Mapping)))
+            return np.zeros((7, 0), np.int64)
         table = np.array(rows, np.int64)
         owner = np.repeat(np.arange(len(rows)), table[:, -1])
         candidates = Mappings(np.concatenate(pieces), *table[owner, :-1].T)
-        fits = np.flatnonzero(
-            np.logical_and.reduce([room.fits for room in self._rooms(candidates)])
-        )
-        largest = fits[np.unique(owner[fits], return_index=True)[1]]
-        letters = np.stack(candidates.of(largest))
-        first = np.unique(letters, axis=1, return_index=True)[1]
-        return candidates.of(largest[np.sort(first)])
+        fits = np.logical_and.reduce([room.fits for room in self._rooms(candidates)])
+        places = np.flatnonzero(fits)
+        largest = places[np.unique(owner[places], return_index=True)[1]]
+        return np.stack(candidates.of(largest))
 
-    def _in_pes(self) -> Iterator[tuple[int, int, int, int, int]]:
-        """(e, q, r, p, t) that the array and the PEs hold."""
+    def _in_pes(self, e: int) -> Iterator[tuple[int, int, int, int]]:
+        """(q, r, p, t) that the array and the PEs hold, with sets so high."""
         size = self.size
-        for e in self._even_heights():
-            sets = sets_of(self.array, size["r"], e)
-            for q in range(1, min(size["c"], self.ifmap_words // size["s"]) + 1):
-                most = min(self.sum_words, self.weight_words // (q * size["s"]))
-                for r in _parts(_chunks(size["c"], q)):
-                    if r > sets:
-                        continue
-                    full = min(sets // r, size["k"])
-                    even = _chunks(size["k"], _chunks(size["k"], full))
-                    for t in dict.fromkeys((full, even)):
-                        for p in _parts(_chunks(size["k"], t)):
-                            if p <= most:
-                                yield e, q, r, p, t
+        sets = sets_of(self.array, size["r"], e)
+        for q in range(1, min(size["c"], self.ifmap_words // size["s"]) + 1):
+            most = min(self.sum_words, self.weight_words // (q * size["s"]))
+            for r in _parts(_chunks(size["c"], q)):
+                if r > sets:
+                    continue
+                full = min(sets // r, size["k"])
+                even = _chunks(size["k"], _chunks(size["k"], full))
+                for t in dict.fromkeys((full, even)):
+                    for p in _parts(_chunks(size["k"], t)):
+                        if p <= most:
+                            yield q, r, p, t
 
     def misfit(self, mapping: Mapping) -> str | None:
         """What of a mapping the chip has no room for; None when all of it fits."""
