@@ -29,6 +29,8 @@ from hwsim.schedule.mapper.rooms import first_holds, room_in
 from hwsim.schedule.mapper.space import OUTER, Skeleton
 from hwsim.schedule.mapper.tables import Floats, Ints, Terms
 
+AT_A_TIME = 256  # skeletons
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -113,8 +115,12 @@ class Roots:
 
     def ranked(self) -> Ranked:
         """All subproblems that can hold a mapping."""
-        pairs = zip(self.model.space.skeletons, self._of_skeletons, strict=True)
-        return Ranked(np.stack([self._of(each, parts) for each, parts in pairs], axis=1))
+        skeletons = self.model.space.skeletons
+        shape = (3, len(skeletons), len(self.packed.spread_rows))
+        bounds = np.full(shape, np.inf)
+        for first in range(0, len(skeletons), AT_A_TIME):
+            self._bound(range(first, min(first + AT_A_TIME, len(skeletons))), bounds)
+        return Ranked(bounds)
 
     def extremes_of(self, skeleton: Skeleton) -> Extremes:
         """Of a skeleton's factors, which others with the same running loops share."""
@@ -123,28 +129,41 @@ class Roots:
             self._extremes[key] = extremes_of(self.model, skeleton)
         return self._extremes[key]
 
-    def _of(self, skeleton: Skeleton, parts: BoundParts) -> Floats:
-        """[3, spreads]: the bound, the bound without the floors, and a guide for good starts.
+    def _bound(self, numbers: Iterable[int], bounds: Floats) -> None:
+        """bounds[:, number] of some skeletons, for every spread.
 
-        The second tells apart subproblems that are equally bound. The guide is the least energy
-        times the least cycles, and serves any objective. Infinite where there can be no mapping.
+        They are the bound, the bound without the floors, and a guide for good starts. The second
+        tells apart subproblems that are equally bound. The guide is the least energy times the
+        least cycles, and serves any objective. Infinite where there can be no mapping.
         """
-        found = np.full((3, len(self.packed.spread_rows)), np.inf)
-        outer = self._outer_of(skeleton, parts)
-        if outer is None:
-            return found
-        metrics = np.repeat(outer[None], found.shape[1], axis=0)
-        for terms in parts.others:
-            metrics += self._least(terms, skeleton)
+        possible: list[int] = []
+        outside: list[Floats] = []
+        inside: list[list[Floats]] = []
+        for number in numbers:
+            skeleton, parts = self.model.space.skeletons[number], self._of_skeletons[number]
+            outer = self._outer_of(skeleton, parts)
+            if outer is not None:
+                possible.append(number)
+                outside.append(outer)
+                inside.append(self._inside(skeleton, parts))
+        if not possible:
+            return
+        metrics = np.repeat(np.stack(outside)[:, None], bounds.shape[2], axis=1)
+        for column in zip(*inside, strict=True):
+            metrics += np.stack(column)
+        found = np.empty((3, len(possible) * bounds.shape[2]))
+        for row, goal in zip(found, (self.goal, self._raw, self._guide), strict=True):
+            scores(goal, metrics.reshape(-1, metrics.shape[2]), row)
+        bounds[:, possible] = found.reshape(3, len(possible), -1)
+
+    def _inside(self, skeleton: Skeleton, parts: BoundParts) -> list[Floats]:
+        """[spreads, metrics] of every part of a skeleton's cost but what the outer tiles decide."""
+        found = [self._least(terms, skeleton) for terms in parts.others]
         of_tensors = zip(self.model.stage.tensors, parts.inner, parts.outer, strict=True)
-        for tensor, terms, outside in of_tensors:
+        for tensor, terms, outer in of_tensors:
             least = self._least(terms, skeleton)
-            if len(outside.columns) == 0:
-                least = np.maximum(least, self.model.floor_of(tensor))
-            metrics += least
-        scores(self.goal, metrics, found[0])
-        scores(self._raw, metrics, found[1])
-        scores(self._guide, metrics, found[2])
+            floored = len(outer.columns) == 0
+            found.append(np.maximum(least, self.model.floor_of(tensor)) if floored else least)
         return found
 
     def _least(self, terms: Terms, skeleton: Skeleton) -> Floats:
