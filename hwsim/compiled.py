@@ -1,6 +1,8 @@
 """Compiled kernels: how they are compiled, and one line to the user the first time they are built.
 
 They are kept in hwsim.private's folder. Where there is none, they are compiled anew each time.
+Policies and prefetchers of other packages are compiled into the caches' kernels, so that these are
+kept apart where there are some.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any
 
 from hwsim import private
 
+# whose kernels take in what other packages bring
+WITH_STRANGERS = "hwsim.timing.caches."
 # folders whose functions are compiled into kernels
 CACHES, POLICIES, PREFETCHERS = "caches", "policies", "prefetchers"
 _lock = threading.Lock()
@@ -50,7 +54,7 @@ def _cache_of(function: Callable[..., Any]) -> Any:
     import numba
     from numba.core.caching import FunctionCache
 
-    folder = cache_folder()
+    folder = cache_folder(function.__module__.startswith(WITH_STRANGERS))
     if folder is None:
         return None
     with _locating:  # the setting is Numba's own, one for all threads
@@ -98,17 +102,20 @@ def _checked_file() -> Any:
     return CheckedFile
 
 
-@lru_cache(maxsize=1)
-def cache_folder() -> Path | None:
-    """The folder of these sources' kernels; None where no place is safe."""
-    folder = private.folder(f"kernels-{_digest()}")
+@lru_cache(maxsize=2)
+def cache_folder(strangers: bool = False) -> Path | None:
+    """The folder of these sources' kernels; None where no place is safe.
+
+    strangers: of those that other packages' functions are compiled into.
+    """
+    folder = private.folder(f"kernels-{_digest(strangers)}")
     if folder is not None:
         private.forget_others(folder)
     return folder
 
 
-def _digest() -> str:
-    """A digest of every file with kernels.
+def _digest(strangers: bool) -> str:
+    """A digest of every file with kernels, and of strangers' where they are asked for.
 
     They are compiled into each other, so a change of one is a change of all.
     """
@@ -119,7 +126,7 @@ def _digest() -> str:
         content = path.read_bytes()
         if b"\n@jit\n" in content or path.parent.name in (CACHES, POLICIES, PREFETCHERS):
             found.update(content)
-    for folder in (POLICIES, PREFETCHERS):
+    for folder in (POLICIES, PREFETCHERS) if strangers else ():
         for source in sources_of_strangers(f"hwsim.describe.{folder}"):
             found.update(source)
     return found.hexdigest()[:16]

@@ -363,4 +363,8 @@ def test_phases_of_a_transposed_convolution_share_one_copy_of_each_map() -> None
     names = [stage.name for stage in result.online]
     phases = [name for name in names if name.startswith("convolution")]
     assert names == ["ifmap to nhwc", *phases, "ofmap to nchw"] and len(phases) == 4
+    # the phase of one tap is a plain product in any layout, and writes where the others do
+    odd = replace(layer, r=3, s=3)
+    stages = hwsim.simulate(odd, "t4", "direct", dtype="fp16").layers[0].online
+    assert [stage.name for stage in stages][-1] == "ofmap to nchw"
     assert hwsim.simulate("dcgan", "t4", "direct", dtype="fp16").seconds > 0

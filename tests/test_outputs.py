@@ -169,7 +169,7 @@ from hwsim import compiled, private
 import os
 from pathlib import Path
 private._places = lambda: [Path(place) for place in os.environ["PLACES"].split(":") if place]
-compiled._digest = lambda: "x"
+compiled._digest = lambda strangers: "x"
 from hwsim.timing.dram.channels import _read
 import numpy as np
 from hwsim.timing.dram.channels import transfer_ns

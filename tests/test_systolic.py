@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import hwsim
 from hwsim.algorithms import lower
+from hwsim.cli import main
 from hwsim.describe.layer import ConvLayer, Density, GemmLayer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.units import Bandwidth, Duration
@@ -168,8 +171,9 @@ def test_products_on_the_diagonal_are_one_product_with_zeros_around_them(seed: i
     machine = unlimited(rows, columns, timing)
     stage = replace(lower(groups_of(count, k, n, vectors), "direct").stages[0], dtype="int8")
     problem = problem_of(stage, machine, Placement(), "weight")
-    assert problem.beside == count
-    nest = verify_nest(best_nests(problem, "weight-stationary")[0].make())
+    assert problem.counts[0] == count
+    together = replace(problem, beside=count)
+    nest = verify_nest(best_nests(together, "weight-stationary")[0].make())
     ran = run_folds(nest, machine, "int8")
     activations = numbers.integers(-4, 5, (count, vectors, k)).astype(float)
     weights = numbers.integers(-4, 5, (count, k, n)).astype(float)
@@ -241,3 +245,78 @@ def test_a_zero_tile_is_left_out_only_where_the_array_skips() -> None:
         hwsim.simulate(layer, skips, "direct").layers[0].cycles.compute
         == hwsim.simulate(layer, keeps, "direct").layers[0].cycles.compute / 2
     )
+
+
+SMALL = load_machine("toy-systolic")
+
+
+def with_part(machine: Machine, name: str, **changes: object) -> Machine:
+    """The machine with fields of a part changed."""
+    part = replace(machine.parts[name], **changes)  # type: ignore[type-var]
+    return replace(machine, parts={**machine.parts, name: part})
+
+
+def test_small_memories_hold_fewer_products_beside_each_other() -> None:
+    """The widest diagonal's tiles do not fit: half as many do, or one; more memory is no slower."""
+    depthwise = ConvLayer(1, 8, 20, 20, 8, 7, 7, groups=8)
+    tight = with_part(with_part(SMALL, "buffer", capacity=256), "array", rows=4, cols=4)
+    mapped = hwsim.map_layers(depthwise, tight, "latency", algorithm="direct").stages[0]
+    assert mapped.simulated.cycles.total < 19_300
+    three = GemmLayer(37, 9, 7, batch=3)
+    wide = with_part(SMALL, "array", rows=32, cols=32, dataflows=("input-stationary",))
+    wide = with_part(with_part(wide, "buffer", capacity=256), "sums", capacity=64)
+    less, more = (
+        hwsim.simulate(three, with_part(wide, "weights", capacity=size, buffers=1), "direct").cycles
+        for size in (128, 192)
+    )
+    assert more <= 1.02 * less
+
+
+@pytest.mark.parametrize("product", [(300, 33, 99), (300, 198, 90), (49, 9, 1)])
+def test_estimates_of_a_batch_do_not_start_anew_for_each_product(
+    product: tuple[int, int, int],
+) -> None:
+    """What bounds them is no more than what they take, and `map` finds no worse than `run`."""
+    layer = GemmLayer(*product, batch=200)
+    mapped = hwsim.map_layers(layer, "tpu-v4", "latency", algorithm="direct").stages[0]
+    taken = mapped.simulated.cycles.total
+    assert mapped.found.bound <= taken * 1.000001
+    assert taken <= 1.02 * hwsim.simulate(layer, "tpu-v4", "direct").cycles + 40
+
+
+def test_cells_of_several_cycles_are_estimated_as_they_run() -> None:
+    """A fold's tile shifts in as slowly as the vectors before it sink."""
+    slow = with_part(SMALL, "array", mac_stages=3)
+    layer = ConvLayer(1, 16, 10, 10, 16, 3, 3, pad=1, groups=16)
+    run = hwsim.simulate(layer, slow, "direct").cycles
+    assert run <= 1.02 * hwsim.map_layers(layer, slow, "latency").stages[0].simulated.cycles.total
+
+
+ON_THE_DIAGONAL = """
+machine: toy-systolic
+algorithm: direct
+dtype: int8
+nests:
+  - layer: l
+    shape: {op: gemm, m: 8, n: 2, k: 4, batch: 2}
+    stage: gemm
+    nest:
+      - {hold: dram, tensors: [A, B, C]}
+      - {for: b, step: 1}
+      - {hold: buffer, tensors: [A, C]}
+      - {hold: weights, tensors: [B]}
+      - {hold: sums, tensors: [C]}
+      - {par: k, step: 2, on: diagonal}
+      - {par: k, step: 1, on: row}
+      - {par: n, step: 1, on: column}
+      - {for: m, step: 1}
+"""
+
+
+def test_only_products_of_a_batch_lie_on_the_diagonal(tmp_path: Path) -> None:
+    """k there would add up columns that lie apart."""
+    file = tmp_path / "nest.yaml"
+    file.write_text(ON_THE_DIAGONAL)
+    result = CliRunner().invoke(main, ["run", "--nest", str(file)])
+    assert result.exit_code == 2
+    assert "k on the diagonal, where products of a batch lie beside each other" in result.output

@@ -143,14 +143,20 @@ def _of_dataflows(
 
 
 def _finalists(ranked: dict[str, Ranked]) -> Iterator[tuple[str, Nest, float]]:
-    """(dataflow, nest, the least that it can take) of those that are worth simulating."""
-    every = sorted(
-        ((candidate, flow) for flow, candidates in ranked.items() for candidate in candidates),
-        key=lambda pair: pair[0].estimate,
-    )
+    """(dataflow, nest, the least that it can take) of those that are worth simulating.
+
+    They are every dataflow's nearest to its own best, as one's estimates may leave out more waiting
+    than another's.
+    """
+    near = [
+        (candidate, flow)
+        for flow, candidates in ranked.items()
+        for candidate in candidates
+        if candidate.estimate <= NEAR * min(each.estimate for each in candidates)
+    ]
     steps = 0
-    for candidate, flow in every:
-        if candidate.estimate > NEAR * every[0][0].estimate or steps > STEPS_TRIED:
+    for candidate, flow in sorted(near, key=lambda pair: pair[0].estimate):
+        if steps > STEPS_TRIED:
             return
         nest = verify_nest(candidate.make())
         steps += steps_outside(nest)

@@ -174,6 +174,13 @@ class _Binding:
                 f"no axis {loop.spatial!r} of {self.machine.compute_name}"
                 f"{nearest(loop.spatial, axes)}; expected one of {', '.join(axes)}",
             )
+        batch = self.stage.view.b if self.stage.view else ()
+        if loop.spatial == "diagonal" and loop.dim not in batch:
+            self.fault(
+                f"{place}.on",
+                f"{loop.dim} on the diagonal, where products of a batch lie beside each other; "
+                f"expected {' or '.join(batch) or 'no loop there, as the stage has no batch'}",
+            )
 
     def _check_cells(self, place: str, hold: Hold, inside: tuple[Loop | Hold, ...]) -> None:
         """The cells of an array hold one tensor, and one that the loops inside do not move."""

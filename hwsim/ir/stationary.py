@@ -4,7 +4,7 @@
       for m:                           which m does not move: B[k][n], the weights, stay
 
     par g on diagonal:                 groups beside each other, none in another's rows or columns
-      par k on row, par n on column:   (the other cells hold zeros)
+      par k on row, par n on column:   (weights: zeros around them)
         for m:
 
 A tensor stays when no temporal loop inside the spatial ones moves it. Of several that stay, the one

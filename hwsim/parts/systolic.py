@@ -29,10 +29,9 @@ class SystolicArray(Compute):
     as its own rows and columns, or 'whole'. mac_stages: pipeline stages of a cell's
     multiply-accumulate. dataflows: what it runs when a user names none, the best of them; by
     default any of the three. diagonal: products of a batch, such as the channels of a depthwise
-    layer, may lie beside each other, none in another's rows or columns, the other cells holding
-    zeros; else one follows another. zeros: 'gating' when a product with a zero switches no
-    multiplier; 'skipping' when blocks of weights as large as the array that are zero all over are
-    left out, too.
+    layer, may lie beside each other, none in another's rows or columns; else one follows another.
+    zeros: 'gating' when a product with a zero switches no multiplier; 'skipping' when blocks of
+    weights as large as the array that are zero all over are left out, too.
     """
 
     kind: ClassVar[str] = "systolic"

@@ -70,11 +70,15 @@ def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
         for entry in entries
     ]
     proven = sum(entry.found.optimal for entry in entries)
+    # a layer of one stage has its name
+    several = len({entry.name for entry in entries}) < len(entries)
+    shown = [number for number, title in enumerate(HEAD) if several or title != "stage"]
+    table = [[row[number] for number in shown] for row in (HEAD, *rows)]
     return "\n".join(
         [
             f"{machine}: best mappings for {objective}; {proven} of {len(entries)} proven",
             "",
-            text_table(HEAD, rows),
+            text_table(table[0], table[1:]),
             *_of_dataflows(entries),
         ]
     )
@@ -90,7 +94,8 @@ def _of_dataflows(entries: Sequence[Entry]) -> list[str]:
                 if entry.found.size.dataflows
                 else f"{entry.flow}'s nest, better once simulated than the mapper's"
             )
-            flows.setdefault(what, []).append(entry.name)
+            names = flows.setdefault(what, [])
+            names += [entry.name] if entry.name not in names else []
     return [
         line
         for what, names in flows.items()
@@ -120,7 +125,12 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
             "",
             *(_costs(found, simulated) if entry.flow is None else _simulated_costs(simulated)),
             f"space    {found.size.text}",
-            f"search   {found.evaluated:,} mappings evaluated, {found.rest}, {found.seconds:.2f} s",
+            *textwrap.wrap(
+                f"search   {found.evaluated:,} mappings evaluated, {found.rest}, "
+                f"{found.seconds:.2f} s",
+                WIDTH,
+                subsequent_indent=" " * 9,
+            ),
             *(["kept     from an earlier run; HWSIM_KEEP=0 searches anew"] if entry.kept else []),
             *_of_dataflows([entry]),
         ]
@@ -131,7 +141,7 @@ def _costs(found: Found, simulated: StageResult) -> list[str]:
     """What the mapper's cost model says of its own nest, and the simulator beside it."""
     resource, cycles = busiest(found)
     least = found.metrics["energy"] * 1e-12 * cycles
-    waiting = simulated.cycles.total / cycles - 1.0
+    waiting = max(0.0, simulated.cycles.total / cycles - 1.0)  # the search's sums are rounded
     return [
         f"cycles   {cycles:,.0f} at least ({resource}); simulated {simulated.cycles.total:,.0f}, "
         f"{waiting:.1%} more",

@@ -51,10 +51,16 @@ def _with_copies(plan: Plan, machine: Machine, products: bool) -> Plan:
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or plan.fused_over:
         return plan
+    wanting = [
+        stage
+        for stage in plan.stages
+        if wants_channels_last(stage, sm.library, machine.dtype, products)
+    ]
+    written = {stage.output.buffer for stage in wanting}  # a map lies in one way for all its phases
     copies = {
         stage.name: tuple(map(channels_last_copy, stage.tensors))
         for stage in plan.stages
-        if wants_channels_last(stage, sm.library, machine.dtype, products)
+        if stage in wanting or (stage.view is not None and stage.output.buffer in written)
     }
     return on_copies(plan, copies) if copies else plan
 

@@ -31,16 +31,20 @@ def needs_cells(stage: Stage, machine: Machine) -> str | None:
     return None if stage.view is not None else "the stage is no matrix product"
 
 
-def beside_on(array: SystolicArray | PeArray, stage: Stage, rows: int, columns: int) -> int:
-    """Products of a stage's batch on the diagonal at a time, rows x columns cells each.
+def beside_on(
+    array: SystolicArray | PeArray, stage: Stage, rows: int, columns: int
+) -> tuple[int, ...]:
+    """How many products of a stage's batch may lie on the diagonal, rows x columns cells each.
 
-    They are as many as fit, in even parts; products of its innermost dim alone lie there.
+    They are as many as fit, in even parts, and half, a quarter, ... of them, down to one; products
+    of the batch's innermost dim alone lie there.
     """
     view = stage.view
     if not isinstance(array, SystolicArray) or view is None or not view.b:
-        return 1
+        return (1,)
     products = stage.extents[view.b[-1]]
-    return ceil(products / ceil(products / array.on_diagonal(rows, columns)))
+    most = ceil(products / ceil(products / array.on_diagonal(rows, columns)))
+    return tuple(most >> power for power in range(most.bit_length()))
 
 
 def scratchpad(machine: Machine, level: str) -> Scratchpad:

@@ -34,7 +34,7 @@ DEPTHS = 6  # outside of 0 to 5 loops
 LOOPS_OF_ORDER = 5
 NO_SUMS = 9  # the depth of accumulators that there are not
 KEPT = 16  # of the best tilings
-FIELDS, DEPTH_FIELDS = 10, 6  # of what is found, and the first of its depths
+FIELDS, DEPTH_FIELDS, STEADY = 11, 6, 10  # of what is found, the first of its depths, and below
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
@@ -150,7 +150,7 @@ def _keep(found: Any, row: Any) -> None:
         return
     for other in found:
         same = other[0] == row[0] and other[1] == row[1]
-        for field in range(DEPTH_FIELDS, row.shape[0]):
+        for field in range(DEPTH_FIELDS, STEADY):
             same = same and other[field] == row[field]
         if same:
             return
@@ -167,7 +167,8 @@ def search(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> int:
     """Fill `found` [KEPT, FIELDS] with the best tilings that take at most `slowest` cycles.
 
     A row: cycles, DRAM bytes (by_bytes: the other way round), order, the block of each group, the
-    depth of each tensor, the depth of the accumulators. Returns how many tilings were costed.
+    depth of each tensor, the depth of the accumulators, and STEADY: the cycles of one more product
+    behind it, when nothing starts anew. Returns how many tilings were costed.
     """
     tried = 0
     for order in range(p.orders.shape[0]):
@@ -490,6 +491,8 @@ def _cost(
             _go_inside(w, 5 if tensor < 2 else w.ints[DEPTH + tensor, option])
             first += _tile(p, w, tensor) * p.facts[AT_DRAM, tensor] / 8
         w.floats[ROW, 6 + tensor] = w.ints[DEPTH + tensor, option]
+    again = compute - p.rates[LATENCY] + alone / p.rates[RATE]
+    w.floats[ROW, STEADY] = max(again, busiest / p.rates[RATE])
     time = max(time + first / p.rates[RATE], _spilling(p, w, inner))
     if time > slowest:
         return 1

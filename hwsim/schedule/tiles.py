@@ -11,6 +11,7 @@ Searched are which blocks, in which order, and what each buffer holds, outside o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
@@ -77,7 +78,7 @@ def trips(outside: Box, inside: Box) -> int:
 class Problem:
     """A stage on an array with one tensor staying: what may be chosen.
 
-    beside: products of a batch that lie on the array's diagonal at a time.
+    counts: how many products of a batch may lie on the array's diagonal; beside: how many do.
     """
 
     stage: Stage
@@ -85,6 +86,7 @@ class Problem:
     placement: Placement
     role: Role
     groups: tuple[Group, Group, Group]
+    counts: tuple[int, ...] = (1,)
     beside: int = 1
 
     @property
@@ -186,8 +188,8 @@ def problem_of(
     )
     down = _group((*taps, *along_rows), extents, {**dict.fromkeys(taps, 1), **rows})
     across = _group(along_columns, extents, columns)
-    beside = beside_on(array, stage, prod(rows.values()), prod(columns.values()))
-    return Problem(stage, machine, placement, role, (stream, across, down), beside)
+    counts = beside_on(array, stage, prod(rows.values()), prod(columns.values()))
+    return Problem(stage, machine, placement, role, (stream, across, down), counts)
 
 
 def _folds(
@@ -294,10 +296,9 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
         raise HwsimError(_nothing_fits(problem))
     found = [_Tiling.of(row, orders) for row in rows[:FINALISTS]]
     chosen = [(tiling, True) for tiling in found] + [(tiling, False) for tiling in found[:SHALLOW]]
-    start = 0.0 if objective in BY_BYTES else float(given.rates[tile_search.LATENCY])
     return [
         Candidate(
-            _of_all_products(problem, tiling.estimate, start),
+            _of_all_products(problem, tiling, objective in BY_BYTES),
             partial(_nest, problem, label, tiling, ahead),
             among,
         )
@@ -305,31 +306,32 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
     ]
 
 
-def _of_all_products(problem: Problem, estimate: float, start: float) -> float:
-    """The estimate of the products that lie beside each other, for all of the batch.
-
-    They follow each other without a start of their own.
-    """
-    return start + problem.times * (estimate - start)
+def _of_all_products(problem: Problem, tiling: _Tiling, by_bytes: bool) -> float:
+    """The estimate of the products that lie beside each other, for all of the batch."""
+    if by_bytes:
+        return problem.times * tiling.estimate
+    return tiling.estimate + (problem.times - 1) * tiling.steady
 
 
 class _Tiling(NamedTuple):
     """One that the search found. loops: the group of every loop, from the outside in. blocks: which
     of each group's. depths: by tensor, outside of which loops its memory holds it; sums_depth: and
-    the accumulators theirs."""
+    the accumulators theirs. steady: cycles of one more product of a batch behind it."""
 
     estimate: float
     loops: tuple[int, ...]
     blocks: tuple[int, ...]
     depths: Mapping[Role, int]
     sums_depth: int
+    steady: float
 
     @staticmethod
     def of(row: Any, orders: Sequence[tuple[int, ...]]) -> _Tiling:
         """From the search's row (hwsim.schedule.tile_search.search)."""
-        _, _, order, *numbers, inner = (int(value) for value in row)
+        _, _, order, *numbers, inner = (int(value) for value in row[:-1])
         depths = dict(zip(ROLES, numbers[3:], strict=True))
-        return _Tiling(float(row[0]), orders[order], tuple(numbers[:3]), depths, inner)
+        blocks = tuple(numbers[:3])
+        return _Tiling(float(row[0]), orders[order], blocks, depths, inner, float(row[-1]))
 
 
 def _given(problem: Problem, orders: Sequence[tuple[int, ...]]) -> tile_search.Given:
@@ -520,10 +522,12 @@ def _folding(problem: Problem) -> tuple[int, bool, tuple[float, float, float, fl
         latency = rows + columns - 2 + drain
         return share, True, (vectors, 0.0 if array.overlap_folds else latency, drain, latency)
     latency = rows * array.mac_stages + columns - 2
-    shifting = 0.0 if array.preload_hidden else rows
     if not array.overlap_folds:
+        shifting = 0.0 if array.preload_hidden else rows
         return share, False, (vectors, latency + shifting, 0.0, latency)
-    return share, False, (vectors, max(0.0, shifting - 1), rows - shifting, latency)
+    apart = (rows - 1) * array.mac_stages + 1  # until the next fold's tile is where this one was
+    shifting = 0.0 if array.preload_hidden else apart
+    return share, False, (vectors, max(0.0, shifting - 1), apart - shifting, latency)
 
 
 def _nest(problem: Problem, label: str, tiling: _Tiling, ahead: bool) -> Nest:
@@ -719,7 +723,8 @@ class Stationary:
         if not isinstance(array, SystolicArray):
             return found
         if objective in BY_BYTES:
-            return sorted(found, key=lambda one: one.estimate) if problem.beside > 1 else found
+            several = len(problem.counts) > 1
+            return sorted(found, key=lambda one: one.estimate) if several else found
         busy = stage.iterations / (array.rows * array.columns)
         arrays = array.arrays // 2
         while arrays and min(one.estimate for one in found) > WAITING * busy:
@@ -731,13 +736,9 @@ class Stationary:
         return sorted(found, key=lambda one: max(one.estimate, quick))
 
     def _beside(self, problem: Problem, objective: str) -> list[Candidate]:
-        """With as many products beside each other as fit the memories, and one after another."""
-        found = best_nests(replace(problem, beside=1), self.name, objective)
-        beside = problem.beside
-        while beside > 1:
-            try:
+        """With so many products of a batch beside each other as may be, one after another first."""
+        found = best_nests(problem, self.name, objective)
+        for beside in problem.counts[:-1]:
+            with suppress(HwsimError):  # their tiles do not fit together
                 found += best_nests(replace(problem, beside=beside), self.name, objective)
-                break
-            except HwsimError:  # their tiles do not fit together
-                beside //= 2
         return found

@@ -254,7 +254,7 @@ def scalesim_machine(config: ScaleSimConfig, dtype: str = "int8") -> Machine:
           array:
             {{type: systolic, rows: {config.rows}, cols: {config.columns}, rates: {{{dtype}: 1}},
              preload_hidden: false, overlap_folds: false, drain: false, partial_folds: whole,
-             accumulator_bytes: {width}}}
+             diagonal: false, accumulator_bytes: {width}}}
         links:
           [dram -> ifmap_sram, dram -> filter_sram, ifmap_sram -> array, filter_sram -> array,
            array -> ofmap_sram, ofmap_sram <-> dram]

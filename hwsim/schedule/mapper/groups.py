@@ -121,8 +121,12 @@ def keeps(
         ):
             if running[block] == dim:
                 belongs &= always
-            # a dim with one tile runs as it must
-            elif running[block] == IDLE and (block or len(space.outer[dim]) > 1):
+            # a dim with one tile runs as it must, as does one that orders are not of
+            elif (
+                running[block] == IDLE
+                and dim in (space.ordered or space.dims)
+                and (block or len(space.outer[dim]) > 1)
+            ):
                 belongs &= np.logical_not(runs)
         if running[2] == dim:
             belongs &= (a < x) & ((last == 0) | (last > a))

@@ -187,8 +187,9 @@ class Space:
 
     outer, cell: tiles by dim; spreads: neighbours by dim, each a legal use of the array.
 
-    split: how a spread lies on the machine's axes, as {dim: ((axis, neighbours), ...)}. cycles: how
-    time is modelled.
+    split: how a spread lies on the machine's axes, as {dim: ((axis, neighbours), ...)}. ordered:
+    the dims whose loops the skeletons' orders are of, all where none is named; others run as their
+    tiles have them.
     """
 
     name: str
@@ -201,6 +202,7 @@ class Space:
     split: Mapping[tuple[int, ...], Mapping[str, tuple[tuple[str, int], ...]]]
     placement: Placement = Placement()
     options: Options = Options()
+    ordered: tuple[str, ...] = ()
 
     @property
     def dims(self) -> tuple[str, ...]:

@@ -32,8 +32,13 @@ def run_folds(nest: Nest, machine: Machine, dtype: str) -> ArrayRun:
     Else passes, every cell fed by itself.
     """
     if not is_systolic(nest, machine.compute_name):
-        return run_on_array(nest, machine, dtype, pass_pace)
+        return run_on_array(nest, machine, dtype, _fed_by_itself)
     return run_on_array(in_cells(nest, machine), machine, dtype, fold_pace)
+
+
+def _fed_by_itself(passing: Passing) -> Pace:
+    """Passes on cells that do not hand operands on, and the words that say so."""
+    return replace(pass_pace(passing), kind="PE passes (every cell fed by itself, not systolic)")
 
 
 def in_cells(nest: Nest, machine: Machine) -> Nest:

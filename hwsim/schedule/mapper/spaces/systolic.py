@@ -12,7 +12,7 @@ come back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import prod
 
 from hwsim.describe.machine import ROLES, Machine
@@ -21,9 +21,8 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.transform import split_group
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.systolic import SystolicArray
-from hwsim.rewrite.placement import Placement, held_width
+from hwsim.rewrite.placement import Placement
 from hwsim.schedule.arrays import beside_on
-from hwsim.schedule.dataflows import tile_words
 from hwsim.schedule.mapper.space import (
     ARRAY,
     CELL,
@@ -66,17 +65,18 @@ class SystolicSpace:
             split_group(view.k, stage.extents, array.rows),
             split_group(view.n, stage.extents, array.columns),
         )
-        batch = _on_diagonal(stage, machine, placement, {**rows, **columns})
+        counts = beside_on(array, stage, prod(rows.values()), prod(columns.values()))
         axes = {
-            **dict.fromkeys(batch, "diagonal"),
+            **dict.fromkeys(view.b[-1:], "diagonal"),
             **dict.fromkeys(rows, "row"),
             **dict.fromkeys(columns, "column"),
         }
-        sizes = {**batch, **rows, **columns}
-        spread = {dim: sizes.get(dim, 1) for dim in dims}
-        split = {dim: ((axes[dim], spread[dim]),) for dim in dims if spread[dim] > 1}
+        spreads = []
+        for beside in counts:
+            sizes = {**dict.fromkeys(view.b[-1:], beside), **rows, **columns}
+            spreads.append({dim: sizes.get(dim, 1) for dim in dims})
         outer: dict[str, tuple[int, ...]] = {dim: (bound,) for dim, bound in stage.bounds}
-        outer.update({dim: (size,) for dim, size in batch.items()})
+        outer.update({**dict.fromkeys(view.b, (1,)), **dict.fromkeys(view.b[-1:], counts)})
         outer.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in (*view.m, *view.n)})
         cell: dict[str, tuple[int, ...]] = dict.fromkeys(dims, (1,))
         cell.update({dim: cuts(stage.extents[dim], MOST_CUTS) for dim in view.m})
@@ -87,44 +87,15 @@ class SystolicSpace:
             tuple(_skeletons(stage, machine, placement)),
             outer,
             cell,
-            (spread,),
-            {tuple(spread[dim] for dim in dims): split},
+            tuple(spreads),
+            {
+                tuple(spread[dim] for dim in dims): {
+                    dim: ((axes[dim], spread[dim]),) for dim in dims if spread[dim] > 1
+                }
+                for spread in spreads
+            },
+            ordered=(*view.m, *view.n),
         )
-
-
-def _on_diagonal(
-    stage: Stage, machine: Machine, placement: Placement, fold: Mapping[str, int]
-) -> dict[str, int]:
-    """Tiles of the batch's dims: as many products on the diagonal as leave room for their tiles."""
-    view, array = stage.view, machine.compute
-    assert view is not None and isinstance(array, SystolicArray)
-    found = dict.fromkeys(view.b, 1)
-    rows, columns = (prod(fold[dim] for dim in dims) for dims in (view.k, view.n))
-    beside = beside_on(array, stage, rows, columns)
-    while beside > 1 and not _has_room(stage, machine, placement, {**fold, view.b[-1]: beside}):
-        beside //= 2
-    if beside > 1:
-        found[view.b[-1]] = beside
-    return found
-
-
-def _has_room(
-    stage: Stage, machine: Machine, placement: Placement, sizes: Mapping[str, int]
-) -> bool:
-    """Do tiles of one vector fit every memory on the chip?"""
-    widest = {
-        tensor.name: max(held_width(machine, stage, tensor), tensor.width)
-        for tensor in stage.tensors
-    }
-    for level in dict.fromkeys(level for role in ROLES for level in machine.chain(role)[1:]):
-        part = machine.part(level, Scratchpad)
-        names = placement.moving(stage, machine, level, part.roles)
-        tiles = (
-            tile_words(stage.tensor(name), sizes) * widest[name] * part.buffers for name in names
-        )
-        if sum(tiles) > placement.room(machine, level):
-            return False
-    return True
 
 
 def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator[Skeleton]:
@@ -151,7 +122,7 @@ def _skeletons(stage: Stage, machine: Machine, placement: Placement) -> Iterator
                     *placement.backing(stage, machine),
                     *(Slot(dim, OUTER) for dim in (*view.b, *outer)),
                     *((buffer,) if buffer.tensors else ()),
-                    *(Slot(dim, ARRAY) for dim in inner),
+                    *(Slot(dim, ARRAY) for dim in (*view.b[-1:], *inner)),
                     *sums,
                     *(Slot(dim, ARRAY) for dim in (*others, *view.k)),
                     *weights,
