@@ -86,7 +86,7 @@ def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
 
 def _of_dataflows(entries: Sequence[Entry]) -> list[str]:
     """Which nests are not the mapper's own, but a dataflow's."""
-    flows: dict[str, list[str]] = {}
+    flows: dict[str, dict[str, None]] = {}
     for entry in entries:
         if entry.flow is not None:
             what = (
@@ -94,8 +94,7 @@ def _of_dataflows(entries: Sequence[Entry]) -> list[str]:
                 if entry.found.size.dataflows
                 else f"{entry.flow}'s nest, better once simulated than the mapper's"
             )
-            names = flows.setdefault(what, [])
-            names += [entry.name] if entry.name not in names else []
+            flows.setdefault(what, {})[entry.name] = None
     return [
         line
         for what, names in flows.items()

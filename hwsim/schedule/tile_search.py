@@ -34,7 +34,8 @@ DEPTHS = 6  # outside of 0 to 5 loops
 LOOPS_OF_ORDER = 5
 NO_SUMS = 9  # the depth of accumulators that there are not
 KEPT = 16  # of the best tilings
-FIELDS, DEPTH_FIELDS, STEADY = 11, 6, 10  # of what is found, the first of its depths, and below
+FIELDS, DEPTH_FIELDS = 11, 6  # of what is found, and the first of its depths
+STEADY = 10  # the field of the cycles of one more product
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9

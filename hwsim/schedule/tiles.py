@@ -106,10 +106,8 @@ class Problem:
     @property
     def of_batch(self) -> dict[str, int]:
         """The tiles of the batch's dims: products of its innermost dim lie beside each other."""
-        sizes = dict.fromkeys(self.view.b, 1)
-        if self.beside > 1:
-            sizes[self.view.b[-1]] = self.beside
-        return sizes
+        batch = self.view.b
+        return {**dict.fromkeys(batch, 1), **dict.fromkeys(batch[-1:], self.beside)}
 
     @property
     def times(self) -> int:
