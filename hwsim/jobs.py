@@ -24,6 +24,12 @@ from hwsim.algorithms import (
     own_algorithm,
 )
 from hwsim.choose.algorithm import best_result, candidates, cannot_win, most_cycles
+from hwsim.choose.image_groups import (
+    are_better,
+    images_that_stay,
+    loaded_weights,
+    of_all_groups,
+)
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
@@ -189,6 +195,19 @@ def run_jobs(
     (hwsim.choose.kept).
     """
     jobs = [replace(job, machine=_as_found(job)) for job in jobs]
+    parts = [_part_that_stays(job) for job in jobs]
+    found = _run_all([*jobs, *filter(None, parts)], progress, keeps, workers)
+    of_parts = iter(found[len(jobs) :])
+    return [
+        _better(job, whole, part, next(of_parts) if part else None)
+        for job, whole, part in zip(jobs, found, parts, strict=False)
+    ]
+
+
+def _run_all(
+    jobs: Sequence[Job], progress: Progress | None, keeps: bool, workers: int | None
+) -> list[Result]:
+    """Each job's result, all of its images at once."""
     workloads = [job.checked_workload() for job in jobs]
     sites: dict[str, _Site] = {}
     for job in jobs:
@@ -207,6 +226,31 @@ def run_jobs(
                 rest[task] = max(rest.get(task, 0.0), _limit(task, job, done[first]))
     done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _part_that_stays(job: Job) -> Job | None:
+    """The job on a part of its images, where fewer at a time stay on the chip."""
+    workload = job.checked_workload()
+    images = images_that_stay(workload, job.machine)
+    return None if images is None else replace(job, workload=workload.with_batch(images))
+
+
+def _better(job: Job, whole: Result, part: Job | None, of_part: Result | None) -> Result:
+    """All images at once, or one part of them after another, by the job's objective."""
+    if part is None or of_part is None:
+        return whole
+    groups = job.workload.batch // part.workload.batch
+    loaded = loaded_weights(part.checked_workload(), part.machine)
+    layers = tuple(of_all_groups(layer, groups, loaded[layer.name]) for layer in of_part.layers)
+    if not are_better(layers, whole.layers, job.objective):
+        return whole
+    longer = whole.seconds / replace(whole, layers=layers).seconds
+    note = (
+        f"{part.workload.batch} of the {job.workload.batch} images at a time, whose maps stay on "
+        f"the chip; all at once would take {longer:.3g} of the time"
+    )
+    workload = replace(job.checked_workload(), notes=(*job.workload.notes, note))
+    return gather(replace(job, workload=workload), layers)
 
 
 def _as_found(job: Job) -> Machine:

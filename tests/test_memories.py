@@ -457,3 +457,28 @@ def test_the_chip_of_2017_is_met() -> None:
     assert off == {("CNN0", "non_matrix")}
     gains = list(sensitivity(load_machine("tpu-v1")).values())
     assert gains == pytest.approx([3.0, 2.0, 1.0], rel=0.2)
+
+
+@pytest.mark.parametrize("latency", ["100 ns", "1 us"])
+def test_tensors_that_pass_the_chips_memory_by_wait_for_dram_once(latency: str) -> None:
+    """They began at once, whatever the latency, so that the mapper let them pass."""
+    quick = hwsim.simulate("gemm:32,32,32", load_machine("toy-8x8"), "implicit-gemm")
+    machine = load_machine("toy-8x8", settings=(f"parts.dram.latency={latency}",))
+    slow = hwsim.simulate("gemm:32,32,32", machine, "implicit-gemm")
+    wait = float(latency.split(maxsplit=1)[0]) * (1e-9 if latency.endswith("ns") else 1e-6)
+    assert slow.seconds >= wait + 32**3 / 64 / machine.clock_hz
+    assert slow.seconds >= quick.seconds + wait - 1e-9 * (1 + 1e-9)
+    assert slow.seconds <= quick.seconds + 2 * wait
+
+
+def test_maps_that_stay_on_the_chip_wait_for_no_dram() -> None:
+    """What an explicit memory keeps does not come from DRAM, and so not late either."""
+    near, far = (
+        hwsim.simulate(
+            "conv:16,8,8,16,3,3,1,1",
+            load_machine("edge-tpu", settings=(f"parts.host.latency={latency}",)),
+            "direct",
+        ).seconds
+        for latency in ("10 ns", "10 us")
+    )
+    assert near == far

@@ -22,7 +22,7 @@ from hwsim.describe.reading import (
     required,
     unread,
 )
-from hwsim.describe.settings import Setting, apply, said
+from hwsim.describe.settings import Setting, apply, read_settings, said
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
 from hwsim.errors import ConfigError, HwsimError, nearest, shortened
 from hwsim.registry import Registry
@@ -462,11 +462,11 @@ def list_machines() -> list[str]:
 
 
 def load_machine(
-    name_or_path: str | Path | Mapping[str, Any], settings: Sequence[Setting] = ()
+    name_or_path: str | Path | Mapping[str, Any], settings: Sequence[str | Setting] = ()
 ) -> Machine:
     """A shipped machine by name, your own by path, or what such a file would say as a dict.
 
-    settings: values of its file changed.
+    settings: values of its file changed, such as "parts.dram.bandwidth=2 TB/s".
 
     Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped,
     HwsimError for a setting that the file has no place for or that makes it faulty.
@@ -482,7 +482,7 @@ def load_machine(
         path = locate("machine", "configs", name_or_path)
         text = read_text(path)
     machine = read(Machine, Document(text, str(path)))
-    return _changed(text, path, settings) if settings else machine
+    return _changed(text, path, read_settings(settings)) if settings else machine
 
 
 def _as_yaml(values: Mapping[str, Any]) -> str:

@@ -39,10 +39,10 @@ def said(settings: Sequence[Setting]) -> str:
     return " ".join(f"--set {setting}" for setting in settings)
 
 
-def read_settings(texts: Sequence[str]) -> tuple[Setting, ...]:
+def read_settings(texts: Sequence[str | Setting]) -> tuple[Setting, ...]:
     """Settings as typed. Raises HwsimError for one that is not PATH=VALUE, or one path twice."""
     settings: list[Setting] = []
-    for text in texts:
+    for text in map(str, texts):
         path, equals, value = text.partition("=")
         if not equals or not path.strip() or not value.strip() or "" in path.split("."):
             raise HwsimError(f"--set {shortened(text)}: {FORM}")

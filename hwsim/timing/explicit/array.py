@@ -72,6 +72,7 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
         "exchange": np.full(steps.count, exchange / steps.count),
     }
     memory = dram_port(machine, machine.part(machine.dram_name, Dram))
+    streams += _first_words(nest, machine, counts, streams, width)
     work = Work(streams, paced + exchange / steps.count, pace.gaps, memory, pace.results, idle)
     played = run_pipeline(work)
     # the first tile shifts in once it has come
@@ -167,6 +168,30 @@ def _unstreamed(
     return machine.dram_name, moved / machine.part(
         machine.dram_name, Dram
     ).bandwidth.bytes_per_cycle(machine.clock_hz)
+
+
+def _first_words(
+    nest: Nest,
+    machine: Machine,
+    counts: NestCounts,
+    streams: list[Stream],
+    accumulator_bytes: int,
+) -> list[Stream]:
+    """The first word of each tensor that goes past the chip's memories straight to the array.
+
+    The first step waits for it, and so for the DRAM's latency once. Later words are asked for
+    ahead, and their time at the port is in `_unstreamed`.
+    """
+    begin, nothing = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    first = []
+    for tensor in nest.stage.inputs:
+        passes = tensor.name not in {stream.tensor for stream in streams}
+        if passes and counts.of(machine.dram_name, tensor.name).reads:
+            width = port_words_bytes(machine, nest, counts, tensor.name, accumulator_bytes)
+            word = np.array([np.ceil(width)], np.int64)
+            lane = f"{machine.compute_name} {tensor.role}s"
+            first.append(Stream(tensor.name, 1, begin, begin, word, nothing, None, lane))
+    return first
 
 
 def _copied(nest: Nest, machine: Machine, tile: Tiles) -> bool:
