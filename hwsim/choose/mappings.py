@@ -19,7 +19,7 @@ from hwsim.describe.layer import Layer, MemoryLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
-from hwsim.ir.nest import Nest
+from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
@@ -225,8 +225,9 @@ def _better_of_flows(
     best = MappedStage(name, layer, found, found.nest, None, run(found.nest))
     so_far = measure(best.simulated)[0]
     rivals = [*_runners_up(found, machine)]
+    seen = {found.nest.items, *(rival.nest.items for rival in rivals)}
     for flow in (DATAFLOWS[flow] for flow in sorted(DATAFLOWS)):
-        rivals += _rivals(flow, found, machine, placement, so_far)
+        rivals += _rivals(flow, found, machine, placement, so_far, seen)
     for rival in sorted(rivals, key=lambda rival: rival.least):
         if rival.least * CLEARLY >= so_far:
             break
@@ -260,9 +261,17 @@ def _runners_up(found: Found, machine: Machine) -> Iterator[_Rival]:
 
 
 def _rivals(
-    flow: Dataflow, found: Found, machine: Machine, placement: Placement, so_far: float
+    flow: Dataflow,
+    found: Found,
+    machine: Machine,
+    placement: Placement,
+    so_far: float,
+    seen: set[tuple[Loop | Hold, ...]],
 ) -> list[_Rival]:
-    """What a dataflow would simulate of the stage, but for what cannot be better."""
+    """What a dataflow would simulate of the stage, but for what cannot be better.
+
+    seen: loops and holds of the nests that there are already; it is kept up.
+    """
     stage, objective, rivals, steps = found.stage, found.objective, list[_Rival](), 0
     if flow.refuses(stage, machine) is not None:
         return rivals
@@ -280,6 +289,9 @@ def _rivals(
             nest = verify_nest(candidate.make())
         except HwsimError:
             continue
+        if nest.items in seen:
+            continue
+        seen.add(nest.items)
         steps += steps_outside(nest)
         least = least_of(nest, machine, stage.dtype or machine.dtype)
         if objective in ("latency", "edp"):

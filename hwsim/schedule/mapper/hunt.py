@@ -60,7 +60,8 @@ class Searched(Protocol):
 class Hunt:
     """The course of one search: the best mapping so far, and what is left to do.
 
-    met: by skeleton, the best mapping met of it. beat: what costs as much is not looked for.
+    met: by skeleton, the best mapping met of it. workers: threads that share a round. beat: what
+    costs as much is not looked for.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class Hunt:
         seconds: float | None,
         progress: Progress | None,
         most: int | None,
+        workers: int,
         beat: float = np.inf,
     ) -> None:
         self.search, self.problems, self.beat = search, problems, beat
+        self.workers = workers
         self.until = None if seconds is None else time.perf_counter() + seconds
         self.progress, self.most = progress, most
         self.best: Choice | None = None
@@ -224,16 +227,19 @@ class Hunt:
             return []
         self.search.prepare(problems)
         tallies = [np.zeros(2, np.int64) for _ in problems]
+        hands = min(len(problems), self.workers)
         futures = [
-            pool.submit(work, problem, tally=tally)
-            for problem, tally in zip(problems, tallies, strict=True)
+            pool.submit(_in_turn, work, problems[hand::hands], tallies[hand::hands])
+            for hand in range(hands)
         ]
         running = set(futures)
         while running:
             _, running = wait(running, timeout=0.05)
             if self.until is not None and time.perf_counter() > self.until:
                 self.search.stop[0] = 1
-        found = [choice for future in futures if (choice := future.result()) is not None]
+        of_hands = [future.result() for future in futures]
+        in_order = (of_hands[number % hands][number // hands] for number in range(len(problems)))
+        found = [choice for choice in in_order if choice is not None]
         for choice in found:
             number = choice[1]
             self.met[number] = min(choice, self.met.get(number, choice))
@@ -243,6 +249,13 @@ class Hunt:
         if self.most is not None and self.tally.sum() > self.most:
             self.search.stop[0] = 1
         return found
+
+
+def _in_turn(
+    work: Callable[..., Choice | None], problems: Sequence[Subproblem], tallies: Sequence[Ints]
+) -> list[Choice | None]:
+    """One thread's share of a round: handing over each alone would take as long as the work."""
+    return [work(problem, tally=tally) for problem, tally in zip(problems, tallies, strict=True)]
 
 
 def _first(chosen: Any, most: int) -> list[int]:

@@ -65,6 +65,8 @@ class Search:
         self.stop = np.zeros(1, np.int64)
         self._costs: dict[tuple[int, bool], Costs] = {}
         self._rooms: dict[Any, Room] = {}
+        self._room_of_skeleton: dict[int, Room] = {}
+        self._ranges = [self._ranges_of(spread) for spread in range(len(self.space.spreads))]
         # factors are tabled when a term asks for them: here, for the bounds of all skeletons
         parts = [model.bound_parts(skeleton) for skeleton in self.space.skeletons]
         self._packed = pack(model)
@@ -98,7 +100,7 @@ class Search:
         when no mapping fits, Beaten when none costs less than `beat`.
         """
         started = time.perf_counter()
-        hunt = Hunt(self, self._ranked, seconds, progress, most, beat)
+        hunt = Hunt(self, self._ranked, seconds, progress, most, workers, beat)
         interrupted = False
         with ThreadPoolExecutor(workers) as pool:
             try:
@@ -217,17 +219,23 @@ class Search:
             self._packed = pack(self.model)
 
     def _candidates(self, problem: Subproblem) -> Candidates:
-        spread = self.space.spreads[problem.spread]
-        ranges = [
-            group.range_of(tuple(spread[dim] for dim in group.dims)) for group in self.model.groups
-        ]
+        first, last = self._ranges[problem.spread]
         return Candidates(
             self._packed.tables,
             self._roots.extremes_of(self.space.skeletons[problem.skeleton]).keeps,
             self._packed.inner_counts,
-            np.array([first for first, _ in ranges], np.int64),
-            np.array([last for _, last in ranges], np.int64),
+            first,
+            last,
         )
+
+    def _ranges_of(self, number: int) -> tuple[Ints, Ints]:
+        """Of every group, the first row that a spread leaves and the one behind the last."""
+        spread = self.space.spreads[number]
+        ranges = [
+            group.range_of(tuple(spread[dim] for dim in group.dims)) for group in self.model.groups
+        ]
+        first, last = np.array(ranges, np.int64).reshape(-1, 2).T
+        return np.ascontiguousarray(first), np.ascontiguousarray(last)
 
     def _costs_of(self, number: int, least: bool) -> Costs:
         """All that a skeleton costs; least: terms for bounds, which are at most that."""
@@ -239,6 +247,12 @@ class Search:
 
     def _room_of(self, number: int) -> Room:
         """What a skeleton's levels hold."""
+        if number not in self._room_of_skeleton:
+            self._room_of_skeleton[number] = self._room_like(number)
+        return self._room_of_skeleton[number]
+
+    def _room_like(self, number: int) -> Room:
+        """The room of a skeleton, shared with those that hold the same."""
         skeleton = self.space.skeletons[number]
         holds = tuple(
             hold for hold in skeleton.memories(self.space.machine) if skeleton.slots_above(hold)
