@@ -81,12 +81,14 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     view, tile, traits, sm = stage.view, kernel.tile, kernel.traits, machine.compute
     assert view is not None and isinstance(sm, StreamingMultiprocessor)
     extents = dict(stage.bounds)
+    # of a thread an output, a block's outputs are of any group
+    batch, m = ((), _as_they_lie(stage)) if traits.most_n else (view.b, view.m)
     taps = tuple(dim for dim in extents if dim not in (*view.m, *view.n, *view.k, *view.b))
     reduced = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
     share = -(-stage.group(view.k) // kernel.split)
     parts = split_group(reduced, extents, share) if kernel.split > 1 else {}
     left = {**extents, **parts}
-    block = {**whole_rows(view.m, extents, tile.m), **whole_rows(view.n, extents, tile.n)}
+    block = {**whole_rows(m, extents, tile.m), **whole_rows(view.n, extents, tile.n)}
     whole = {dim: extents[dim] for dim in taps}
     step = max(1, tile.k // max(1, stage.group(taps)))
     slices = whole_rows if traits.channels_last else split_group
@@ -99,23 +101,33 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     sizes = {**block, **slices(reduced, left, step)}
     within = {**extents, **sizes}
     holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
-    each = _square(view.m, view.n, within, holders)
+    each = _square(m, view.n, within, holders)
     names = tuple(tensor.name for tensor in stage.tensors)
     inputs = tuple(tensor.name for tensor in stage.inputs)
-    blocks = [tiles(sizes, view.m, "block"), tiles(sizes, view.n, "block")]
+    blocks = [tiles(sizes, m, "block"), tiles(sizes, view.n, "block")]
     items: list[Loop | Hold] = [
         *placement.backing(stage, machine),
-        *points(view.b, "block"),
+        *points(batch, "block"),
         *(Loop(dim, chunk, "block") for dim, chunk in parts.items()),
         *(loop for group in (reversed(blocks) if kernel.by_column else blocks) for loop in group),
         *tiles(sizes, reduced),
         Hold(machine.only("scratchpad", "sm"), inputs, buffers=stages, multicast=False),
-        *tiles(each, (*view.m, *view.n), GROUP if traits.unit == "tensor" else THREAD),
+        *tiles(each, (*m, *view.n), GROUP if traits.unit == "tensor" else THREAD),
         *points((*view.k, *taps)),
         Hold(machine.only("registers"), names, multicast=False),
-        *points((*view.m, *view.n)),
+        *points((*m, *view.n)),
     ]
     return Nest(stage, drop_idle(stage, items), "kernel", kernel=kernel)
+
+
+def _as_they_lie(stage: Stage) -> tuple[str, ...]:
+    """The dims of a product's batch and rows, as its outputs lie in memory, the fastest last."""
+    output, view = stage.output, stage.view
+    assert view is not None
+    outputs = {*view.b, *view.m}
+    in_order = [dim for place in output.order for dim in output.axes[place].dims]
+    others = [dim for dim in (*view.b, *view.m) if dim not in in_order]
+    return (*others, *(dim for dim in in_order if dim in outputs))
 
 
 def _square(
