@@ -1,7 +1,7 @@
 """Fit the constants of a GPU library's kernel families to measured calls, and say how well they hold on rows left out.
 
     python benchmarks/calibrate_kernels.py            kernels/nvidia-hopper.yaml on h100_gemm.json, h100_narrow.json,
-                                                     h100_conv.json and h100_int8_convs.json in reference/
+                                                     h100_conv.json, h100_int8_convs.json and h200_depthwise.json in reference/
     python benchmarks/calibrate_kernels.py ffma wgmma only these families
 
 Least squares of log(model / measured), with large errors counted less, one constant after another until none moves;
@@ -16,13 +16,16 @@ import sys
 from dataclasses import replace
 from statistics import fmean, median
 
+from hwsim.algorithms import lower
 from hwsim.describe.catalog import data_folder
 from hwsim.describe.kernels import Family, Kernel, Tile
 from hwsim.describe.layer import GemmLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
+from hwsim.rewrite.layout import in_layout
 from hwsim.timing.gpu.kernel_time import Chip, Product, product_of, time_of
 from hwsim.validate.gpu_products import kernel_of, product_stage
+from hwsim.validate.h200_depthwise import layer_of
 
 MACHINE, FOLDS = "h100", 5
 FILES = ("h100_gemm.json", "h100_narrow.json")
@@ -46,6 +49,19 @@ CONSTANTS = {
     "conv-wgmma-int8": ("efficiency", "prologue", "epilogue", "tile_change"),
     "conv-mma-int8": ("efficiency", "prologue", "epilogue"),
     "conv-mma": ("efficiency", "prologue", "epilogue"),
+    "conv-grouped": ("efficiency", "prologue", "epilogue"),
+    "conv-grouped-half": ("efficiency", "prologue", "epilogue"),
+    "conv-depthwise-last": ("efficiency", "prologue"),
+    "conv-depthwise-last-half": ("efficiency", "prologue", "epilogue"),
+    "conv-depthwise-rows": ("efficiency", "prologue", "epilogue"),
+}
+# pieces of the names of depthwise kernels, the first that fits: (family in fp32, in fp16)
+DEPTHWISE = {
+    "conv_depthwise2d": ("conv-grouped", "conv-grouped-half"),
+    "grouped_direct": ("conv-grouped", "conv-grouped-half"),
+    "nchw_shmem_tiling": ("", "conv-depthwise-rows"),
+    "conv2d_c1_k1_nhwc": ("conv-depthwise-last", "conv-depthwise-last-half"),
+    "warpsize": ("", "conv-depthwise-last-half"),
 }
 GAP_US = (
     2.4  # a call beyond its kernel, which is all that a conversion's neighbours say of themselves
@@ -164,6 +180,25 @@ def convolution_calls(library) -> dict[str, list]:
     return found
 
 
+def depthwise_calls(library) -> dict[str, list]:
+    """PyTorch's depthwise convolutions, in both layouts."""
+    found: dict[str, list] = {}
+    for row in rows_of("h200_depthwise.json"):
+        name, half = row["kernels"][0]["name"], row["dtype"] == "fp16"
+        family = next((names[half] for piece, names in DEPTHWISE.items() if piece in name), "")
+        if not family:
+            continue
+        layer = layer_of(row)
+        plan = lower(layer, "implicit-gemm").with_dtype(row["dtype"])
+        product = product_of(in_layout(plan, layer, load_machine("h200")).stages[-1])
+        threads = row["kernels"][0]["block"][0] * row["kernels"][0]["block"][1]
+        tiles = library.families[family].shapes
+        tile = next((tile for tile in tiles if tile.threads == threads), tiles[-1])
+        kernel = Kernel(library, family, tile)
+        found.setdefault(family, []).append((product, row["dtype"], kernel, row["us_cold"]))
+    return found
+
+
 def main(wanted: list[str]) -> None:
     machine = load_machine(MACHINE)
     library = machine.compute.library
@@ -176,13 +211,15 @@ def main(wanted: list[str]) -> None:
             by_family.setdefault(kernel.family, []).append(
                 (product_of(stage), row["dtype"], kernel, row["us_cold"])
             )
-    by_family |= convolution_calls(library)
+    by_family |= convolution_calls(library) | depthwise_calls(library)
     everything, left_out = [], []
+    depthwise = {name for pair in DEPTHWISE.values() for name in pair}
     for name, names in CONSTANTS.items():
         if (wanted and name not in wanted) or name not in by_family:
             continue
         calls = by_family[name]
-        rows = Rows(name, machine, library, calls)
+        of = load_machine("h200") if name in depthwise else machine
+        rows = Rows(name, of, library, calls)
         family = rows.fit(library.families[name], names, calls)
         within = [abs(math.expm1(e)) for e in rows.errors(family)]
         sizes = sorted({(p.m, p.n, p.k) for p, *_ in calls})

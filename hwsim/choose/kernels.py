@@ -27,6 +27,7 @@ from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.sparsity import exploit
 from hwsim.schedule.dataflows.library_kernel import LibraryKernel
+from hwsim.schedule.tile_lines import activations
 from hwsim.timing.gpu.kernel_time import (
     Candidates,
     Chip,
@@ -224,12 +225,26 @@ def _families(library: Library, stage: Stage, dtype: str, product: Product) -> I
         name: family
         for name, family in library.families.items()
         if dtype in family.dtypes and family.convolves == windows and align % family.align == 0
+        if not family.most_k or product.k <= family.most_k
+        if not family.depthwise or _takes_depthwise(family, stage)
     }
     general = [family.align for family in fitting.values() if not family.few]
     for name, family in fitting.items():
         few = product.m <= family.most_m or product.n <= family.most_n
         if few or (not family.few and family.align == max(general, default=0)):
             yield name
+
+
+def _takes_depthwise(family: Family, stage: Stage) -> bool:
+    """Is a stage a depthwise convolution whose maps and windows lie as a family wants them?"""
+    view = stage.view
+    assert view is not None
+    read = activations(stage)
+    steps = [step for axis in read.axes for dim, step in axis.terms if dim in view.m]
+    apart = max(steps, default=1)
+    last = set(stage.output.fastest.dims) <= {*view.b, *view.n}
+    single = stage.group(view.n) == 1 and stage.extents.get("c", 1) == 1 and bool(view.b)
+    return single and last == family.channels_last and not (family.unit_stride and apart > 1)
 
 
 def _of_family(

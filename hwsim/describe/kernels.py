@@ -114,10 +114,12 @@ class Family:
 
     dtypes: of the operands. unit: what multiplies, tensor cores or CUDA cores. align: bytes that
     rows of the operands must be a multiple of. group: threads that hold sums together, groups of
-    them in a block that multiply (0: all of its threads). most_m, most_n: outputs along m and n, at
+    them in a block that multiply (0: all of its threads). most_m, most_n, most_k: of each dim, at
     most, that it takes (0: any). shared: do operands pass through shared memory? convolves: takes a
     convolution's windows as the rows of A, and nothing else; channels_last: of maps whose channels
-    lie side by side.
+    lie side by side. depthwise: takes groups of one channel and one filter alone, of maps that lie
+    as channels_last says; what windows share, they find in the L1. unit_stride: takes windows that
+    are one word apart alone.
 
     efficiency: of the unit's peak, reached by the products alone. prologue: before a block's first
     step and behind its last one. epilogue: what its results leave at. latency: of a step's loads,
@@ -143,9 +145,12 @@ class Family:
     groups: int = count(default=0, least=0)
     most_m: int = count(default=0, least=0)
     most_n: int = count(default=0, least=0)
+    most_k: int = count(default=0, least=0)
     shared: bool = True
     convolves: bool = False
     channels_last: bool = False
+    depthwise: bool = False
+    unit_stride: bool = False
     issue: Duration = quantity("duration", default=Duration(1.0, True))
     ingest: Bandwidth = quantity("bandwidth", default=Bandwidth(45.0, True))
     tile_change: Duration = quantity("duration", default=Duration(700.0, True))
@@ -157,6 +162,8 @@ class Family:
             if dtype not in DTYPE_BYTES:
                 known = ", ".join(DTYPE_BYTES)
                 yield "dtypes", f"unknown data type {dtype!r}; expected one of {known}"
+        if self.depthwise and not (self.convolves and self.most_n == 1):
+            yield "depthwise", "true; expected convolves: true and most_n: 1 beside it"
         if not 0 < self.efficiency <= 1:
             yield "efficiency", f"{self.efficiency:g}; expected a share of the peak, at most 1"
         for cluster in self.clusters:
@@ -186,6 +193,11 @@ class Family:
     def few(self) -> bool:
         """Is it for few rows or columns alone?"""
         return bool(self.most_m or self.most_n)
+
+    @property
+    def thread_an_output(self) -> bool:
+        """Do its blocks take outputs as they lie, of whichever group?"""
+        return bool(self.most_n)
 
     @property
     def cluster_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -23,6 +23,7 @@ from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
+from hwsim.parts.cache import Cache
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
@@ -82,13 +83,18 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     assert view is not None and isinstance(sm, StreamingMultiprocessor)
     extents = dict(stage.bounds)
     # of a thread an output, a block's outputs are of any group
-    batch, m = ((), _as_they_lie(stage)) if traits.most_n else (view.b, view.m)
+    batch, m = ((), _as_they_lie(stage)) if traits.thread_an_output else (view.b, view.m)
     taps = tuple(dim for dim in extents if dim not in (*view.m, *view.n, *view.k, *view.b))
     reduced = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
     share = -(-stage.group(view.k) // kernel.split)
     parts = split_group(reduced, extents, share) if kernel.split > 1 else {}
     left = {**extents, **parts}
-    block = {**whole_rows(m, extents, tile.m), **whole_rows(view.n, extents, tile.n)}
+    rows = (
+        _side_by_side(stage, m, tile.m, machine.part(machine.only("cache"), Cache).line)
+        if traits.thread_an_output
+        else whole_rows(m, extents, tile.m)
+    )
+    block = {**rows, **whole_rows(view.n, extents, tile.n)}
     whole = {dim: extents[dim] for dim in taps}
     step = max(1, tile.k // max(1, stage.group(taps)))
     slices = whole_rows if traits.channels_last else split_group
@@ -128,6 +134,22 @@ def _as_they_lie(stage: Stage) -> tuple[str, ...]:
     in_order = [dim for place in output.order for dim in output.axes[place].dims]
     others = [dim for dim in (*view.b, *view.m) if dim not in in_order]
     return (*others, *(dim for dim in in_order if dim in outputs))
+
+
+def _side_by_side(stage: Stage, dims: tuple[str, ...], most: int, line: int) -> dict[str, int]:
+    """Outputs of a block of threads that take one each.
+
+    Where groups lie side by side, it takes a line's words of them, so that windows overlap.
+
+    dims: as outputs lie, the fastest last.
+    """
+    view, extents, fastest = stage.view, stage.extents, dims[-1]
+    assert view is not None
+    if fastest not in view.b:
+        return whole_rows(dims, extents, most)
+    words = max(1, int(line / stage.output.width))
+    groups = whole_rows((fastest,), extents, min(most, words))
+    return {**whole_rows(dims[:-1], extents, most // groups[fastest]), **groups}
 
 
 def _square(

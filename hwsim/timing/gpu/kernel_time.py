@@ -265,7 +265,7 @@ def times_of(
     dram_bytes: what the DRAM moves; None: an estimate. without: a limit of a step that is lifted.
     """
     clock = chip.clock_hz
-    if family.most_n:  # a thread an output, whichever group it is of
+    if family.thread_an_output:  # a thread an output, whichever group it is of
         product = replace(product, m=product.m * product.batch, batch=1)
     along_m = np.ceil(np.ceil(product.m / found.m) / found.cluster_m) * found.cluster_m
     along_n = np.ceil(np.ceil(product.n / found.n) / found.cluster_n) * found.cluster_n
@@ -332,9 +332,13 @@ class _Limits:
         self._products = found.m * found.n * found.k
         self._issue = family.issue.cycles(clock) * self._warps
         operands = (found.m + found.n) * found.k * product.width
-        read = _operand_reads(family, found, product.width)
+        if family.depthwise:  # a word of several windows comes into the L1 once
+            words = found.m * product.a_bytes / (product.m * product.batch)
+            operands = own = words * np.minimum(1, found.k / product.k)
+        else:
+            own = (found.m / found.cluster_n + found.n / found.cluster_m) * found.k * product.width
+        read = 0.0 if family.depthwise else _operand_reads(family, found, product.width)
         self._shared = (read + (0 if family.from_shared else operands)) / chip.shared_bandwidth
-        own = (found.m / found.cluster_n + found.n / found.cluster_m) * found.k * product.width
         self._l2 = own * active / chip.l2_bandwidth
         self._intake = operands / family.ingest.bytes_per_cycle(clock)
         ahead = np.maximum(1, found.stages - 1)

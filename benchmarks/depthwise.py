@@ -1,6 +1,6 @@
 """Times depthwise convolutions on a GPU in both layouts, and names their kernels.
 
-Run on a machine with PyTorch and a GPU: `python benchmarks/h100_depthwise.py OUT.json`. PyTorch
+Run on a machine with PyTorch and a GPU: `python benchmarks/depthwise.py OUT.json`. PyTorch
 calls its own kernel or cuDNN's, which tries its algorithms first. Times as in h100_narrow.py.
 """
 
@@ -11,27 +11,34 @@ from pathlib import Path
 import torch
 from gpu_probe import kernels_of, median_us
 
-LAYERS = (  # channels, height and width, stride
-    (32, 112, 1),
-    (64, 112, 2),
-    (128, 56, 1),
-    (256, 28, 1),
-    (512, 14, 1),
-    (512, 14, 2),
-    (1024, 7, 1),
+LAYERS = (  # channels, height and width, taps a side, stride: MobileNet, EfficientNet, ConvNeXt
+    (32, 112, 3, 1),
+    (64, 112, 3, 2),
+    (128, 56, 3, 1),
+    (256, 28, 3, 1),
+    (512, 14, 3, 1),
+    (512, 14, 3, 2),
+    (1024, 7, 3, 1),
+    (144, 56, 5, 2),
+    (240, 28, 5, 1),
+    (672, 14, 5, 1),
+    (672, 14, 5, 2),
+    (96, 56, 7, 1),
+    (384, 14, 7, 1),
 )
 BATCHES = (1, 16, 32, 64)
 LAYOUTS = {"nchw": torch.contiguous_format, "nhwc": torch.channels_last}
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
-def measured(channels, size, stride, batch, dtype, layout):
+def measured(channels, size, taps, stride, batch, dtype, layout):
     """A row of the file."""
     where = {"device": "cuda", "dtype": DTYPES[dtype]}
-    layer = torch.nn.Conv2d(channels, channels, 3, stride, 1, 1, channels, bias=False, **where)
+    pad = taps // 2
+    layer = torch.nn.Conv2d(channels, channels, taps, stride, pad, 1, channels, bias=False, **where)
     layer = layer.to(memory_format=LAYOUTS[layout])
     x = torch.randn(batch, channels, size, size, **where).to(memory_format=LAYOUTS[layout])
-    row = {"N": batch, "C": channels, "H": size, "stride": stride, "dtype": dtype}
+    row = {"N": batch, "C": channels, "H": size, "R": taps, "stride": stride, "dtype": dtype}
     with torch.no_grad():
         return {
             **row,
