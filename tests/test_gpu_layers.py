@@ -405,3 +405,14 @@ def test_depthwise_layers_take_as_long_as_measured() -> None:
     assert report.metrics["time"].mean_abs_rel_err < 0.13
     for score in report.groups["layout"].values():
         assert score["time"].mean_abs_rel_err < 0.16
+
+
+def test_parts_of_a_split_reduction_pass_through_the_l2() -> None:
+    """They took time, and moved nothing."""
+    result = hwsim.simulate("gemm:64,64,65536", "h100", "implicit-gemm", dtype="fp16")
+    (stage,) = result.layers[0].stages
+    split = int(stage.fidelity.split("split ")[1].split(")")[0])
+    parts = stage.accesses["l2"]["C parts"]
+    assert split > 1
+    assert parts.read_bytes == parts.write_bytes == split * 64 * 64 * 4
+    assert "C parts" not in stage.accesses["hbm"]

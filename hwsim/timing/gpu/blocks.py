@@ -18,7 +18,12 @@ from hwsim.timing.explicit.accesses import accesses, footprints
 from hwsim.timing.gpu.attention import attention_cycles
 from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers
-from hwsim.timing.gpu.library import kernel_cycles, passes, shared_by_clusters
+from hwsim.timing.gpu.library import (
+    kernel_cycles,
+    parts_of_sums,
+    passes,
+    shared_by_clusters,
+)
 from hwsim.timing.gpu.maps import map_kernel
 from hwsim.timing.gpu.occupancy import ACCUMULATOR_BYTES, Occupancy, room_for
 from hwsim.timing.gpu.passes import pass_cycles
@@ -67,6 +72,12 @@ def run_on_blocks(
         cycles = cycles_in_waves(nest, machine, sm, counts, room, dtype, traffic)
     else:
         cycles = kernel_cycles(nest, machine, dtype, kernel, traffic, chain.line)
+        # their time is in the kernel's already
+        of_chip = Chip.of(machine)
+        traffic = {
+            **traffic,
+            **parts_of_sums(nest, kernel, of_chip, chain.names[-1], chain.line),
+        }
     there = min(room.blocks, ceil(counts.instances[shared] / sm.sms))
     per_sm = {shared: there, registers: room.holders * there}
     found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)

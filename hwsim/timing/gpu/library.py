@@ -14,13 +14,14 @@ from hwsim.timing.gpu.kernel_time import (
     INTAKE,
     L2,
     SHARED,
+    SUM_BYTES,
     Chip,
     operands,
     passes_of,
     product_of,
     time_of,
 )
-from hwsim.timing.gpu.l2 import tile_sizes
+from hwsim.timing.gpu.l2 import Traffic, tile_sizes
 
 WAITS = "waves of blocks"
 
@@ -30,7 +31,7 @@ def kernel_cycles(
     machine: Machine,
     dtype: str,
     kernel: Kernel,
-    traffic: dict[tuple[str, str], LevelTraffic],
+    traffic: Traffic,
     line: int,
 ) -> Cycles:
     """A library's kernel in closed form, with the traffic that was simulated.
@@ -110,9 +111,24 @@ def _passes_in_order(nest: Nest, boundary: Hold, flying: int, room: int) -> dict
     return {again.name: ceil(bands / max(1, flying // row))}
 
 
-def shared_by_clusters(
-    nest: Nest, traffic: dict[tuple[str, str], LevelTraffic], l2: str, kernel: Kernel
-) -> dict[tuple[str, str], LevelTraffic]:
+def parts_of_sums(nest: Nest, kernel: Kernel, chip: Chip, l2: str, line: int) -> Traffic:
+    """What a split reduction writes and reads besides: every part's sums, through the L2.
+
+    Those that it has no room for go through the DRAM.
+    """
+    product = product_of(nest.stage)
+    if kernel.split == 1:
+        return {}
+    size = kernel.split * product.m * product.n * product.batch * SUM_BYTES
+    lines, beyond = ceil(size / line), ceil(max(0, size - chip.l2_bytes) / line)
+    calls, name = nest.stage.launches, f"{nest.stage.output.buffer} parts"
+    found = {(l2, name): LevelTraffic(lines, lines, beyond, beyond).times(calls)}
+    if beyond:
+        found["dram", name] = LevelTraffic(beyond, beyond, 0, 0).times(calls)
+    return found
+
+
+def shared_by_clusters(nest: Nest, traffic: Traffic, l2: str, kernel: Kernel) -> Traffic:
     """Blocks of a cluster load what they share once.
 
     An operand is asked for by one of those along the other's dims.
