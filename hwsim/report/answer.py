@@ -48,6 +48,11 @@ class Standing:
         return self.best.seconds_an_image
 
     @property
+    def is_measured(self) -> bool:
+        """Is the error its own, and not another machine's?"""
+        return self.error.machine == self.machine.name
+
+    @property
     def variants(self) -> str:
         """The best, and those as fast."""
         return " = ".join([self.best.variant, *self.tied])
@@ -215,11 +220,14 @@ def _is_sure_of_machine(first: Standing, second: Standing) -> list[str]:
     if second.seconds < TIE * first.seconds:
         return []
     errors = f"{first.error.mean:.0%} and {second.error.mean:.0%}"
+    borrowed = [one.best.machine for one in (first, second) if not one.is_measured]
+    if borrowed:
+        errors += f"; that of {' and of '.join(borrowed)} is another machine's"
     if first.seconds * slow < second.seconds * fast:
         return [f"That lead is larger than the error stated for the two ({errors})."]
     return [
         f"Too close to call: the error stated for {first.best.machine} and "
-        f"{second.best.machine} is {errors}."
+        f"{second.best.machine} is as large ({errors})."
     ]
 
 
