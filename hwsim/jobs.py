@@ -47,6 +47,7 @@ from hwsim.rewrite.arrays import place_arrays
 from hwsim.rewrite.placement import captured, with_weights_that_fit
 from hwsim.rewrite.residency import NOTHING, Residency, residencies
 from hwsim.schedule.dataflows import find_dataflow, full_name
+from hwsim.schedule.dataflows.library_kernel import KERNEL
 
 Progress = Callable[[int, int], None]
 Arrays = tuple[tuple[str, Array], ...]
@@ -103,8 +104,12 @@ class Job:
         if self.dataflow is not None:
             find_dataflow(self.dataflow)
             if ":" in self.dataflow and self.algorithm == AUTO:
+                named = self.dataflow.removeprefix(KERNEL)
+                asked = f"dataflow {self.dataflow}"
+                if named != self.dataflow:
+                    asked = f"--kernel {named}"
                 raise HwsimError(
-                    f"dataflow {self.dataflow} fixes the mapping of one algorithm's nest; "
+                    f"{asked} fixes the mapping of one algorithm's nest; "
                     f"expected --algorithm "
                     "direct or another beside it, not auto"
                 )

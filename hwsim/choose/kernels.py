@@ -208,7 +208,7 @@ def as_called(stage: Stage, machine: Machine, kernel: Kernel) -> Kernel:
     """
     family, chip = kernel.library.families[kernel.family], Chip.of(machine)
     product, dtype = product_of(stage), stage.dtype or machine.dtype
-    resident = chip.room.resident(kernel.tile, product.width)
+    resident = chip.room.resident(kernel.tile, product.widths)
     if not resident:
         return kernel
     rows = [(kernel.tile, kernel.split, cluster, resident) for cluster in family.cluster_shapes]
@@ -251,7 +251,7 @@ def _of_family(
     product: Product, dtype: str, library: Library, name: str, chip: Chip, most: int
 ) -> Iterator[Timed]:
     family = library.families[name]
-    base, tiles = _base(library, name, product.width, chip.room)
+    base, tiles = _base(library, name, product.widths, chip.room)
     if not tiles:
         return
     rows, number = _split(product, family, base, chip)
@@ -287,15 +287,15 @@ def _slowest(times: Times, place: int) -> str:
 
 @lru_cache(maxsize=256)
 def _base(
-    library: Library, name: str, width: int, room: Room
+    library: Library, name: str, widths: tuple[float, float], room: Room
 ) -> tuple[Candidates, tuple[Tile, ...]]:
     """Every tile of a family that fits an SM, in every cluster; beside each row its tile."""
     family: Family = library.families[name]
     rows = [
-        (tile, 1, cluster, room.resident(tile, width))
+        (tile, 1, cluster, room.resident(tile, widths))
         for tile in family.shapes
         for cluster in family.cluster_shapes
-        if room.resident(tile, width)
+        if room.resident(tile, widths)
     ]
     return Candidates.of(rows), tuple(tile for tile, *_ in rows)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hwsim.choose.copies import on_better_copies
 from hwsim.choose.floors import least_by_objective
-from hwsim.choose.kernels import in_best_layout
+from hwsim.choose.kernels import LIBRARY, in_best_layout, runs_kernels
 from hwsim.choose.nests import Choice, best_nest_run
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.choose.packing import with_packing
@@ -25,6 +25,7 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles, LayerResult, StageResult
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import Block, blocks_of, together
@@ -131,6 +132,7 @@ def _simulate_plan(plan: Plan, about: _About, under: _Conditions) -> LayerResult
             *plan.notes[len(about.asked.notes) :],
             *unfused,
             *_not_scheduled(plan, stages, under),
+            *_without_kernels(plan, stages, under),
         ),
         about.layer.macs,
         max(block.plan.workspace_bytes for block in blocks),
@@ -250,6 +252,28 @@ def _not_scheduled(plan: Plan, stages: Sequence[StageResult], under: _Conditions
         if stage.view is not None
         and result.dataflow != dataflow.partition(":")[0]
         and stage.name not in under.nests
+    ]
+
+
+def _without_kernels(plan: Plan, stages: Sequence[StageResult], under: _Conditions) -> list[Note]:
+    """What is to be said of products that a GPU's library has no kernel for.
+
+    It has none in their data type, or none for how their rows are aligned.
+    """
+    machine, sm = under.machine, under.machine.compute
+    if not isinstance(sm, StreamingMultiprocessor) or sm.library is None or under.choice.dataflow:
+        return []
+    none = f"{sm.library.name} has no kernel in {under.dtype}, or none for how rows lie, for"
+    return [
+        Note(
+            f"{LIBRARY.refuses(stage, machine) or f'{none} {stage.name}'}; {result.dataflow} runs",
+            About.LIBRARY,
+        )
+        for stage, result in zip(plan.stages, stages, strict=True)
+        if stage.view is not None
+        and not stage.offline
+        and stage.name not in under.nests
+        and not runs_kernels(stage, machine)
     ]
 
 

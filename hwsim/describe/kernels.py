@@ -61,9 +61,11 @@ class Tile:
     def __str__(self) -> str:
         return f"{self.m}x{self.n}x{self.k}x{self.stages}"
 
-    def shared_bytes(self, width: float) -> int:
-        """Shared memory of a block whose operands are `width` bytes a word."""
-        return whole_bytes(self.stages * (self.m + self.n) * self.k * width) if self.shared else 0
+    def shared_bytes(self, widths: tuple[float, float]) -> int:
+        """Shared memory of a block; widths: bytes of a word of A and of B."""
+        of_a, of_b = widths
+        each = (self.m * of_a + self.n * of_b) * self.k
+        return whole_bytes(self.stages * each) if self.shared else 0
 
 
 @dataclass(frozen=True)

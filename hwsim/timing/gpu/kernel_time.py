@@ -46,9 +46,9 @@ INTAKE, LATENCY = "loads into an SM", "latency of loads"
 class Product:
     """C[m][n] += A[m][k] * B[k][n], batch times.
 
-    width, out_width: bytes of an operand's word and of a result's. a_bytes, b_bytes, c_bytes: of
-    what is distinct in each, of all batches (a convolution's windows share their words). taps: of a
-    convolution, among k.
+    width, b_width, out_width: bytes of a word of A, of B (0: as of A) and of a result. a_bytes,
+    b_bytes, c_bytes: of what is distinct in each, of all batches (a convolution's windows share
+    their words). taps: of a convolution, among k.
     """
 
     m: int
@@ -61,6 +61,12 @@ class Product:
     b_bytes: int
     c_bytes: int
     taps: int = 1
+    b_width: float = 0.0
+
+    @property
+    def widths(self) -> tuple[float, float]:
+        """Bytes of a word of A and of B; b_width 0: both of `width`."""
+        return self.width, self.b_width or self.width
 
     def steps(self, family: Family, deep: Floats, split: Floats) -> Floats:
         """Slices of the reduction, `deep` words each, that every part of a split one has.
@@ -94,8 +100,8 @@ def product_of(stage: Stage) -> Product:
     out = stage.output
     a_bytes, b_bytes, c_bytes = (t.bytes // stage.group(tuple(t.dims & once)) for t in (a, b, out))
     taps = max(1, k // stage.extents.get("c", k)) if stage.gathers else 1
-    width = max(a.width, b.width)
-    return Product(m, n, k, batch, width, out.width, a_bytes, b_bytes, c_bytes, taps)
+    widths = (a.width, out.width)
+    return Product(m, n, k, batch, *widths, a_bytes, b_bytes, c_bytes, taps, b.width)
 
 
 @dataclass(frozen=True)
@@ -118,9 +124,9 @@ class Room:
         each = -(-registers // REGISTERS_AT_A_TIME) * REGISTERS_AT_A_TIME * REGISTER_BYTES
         return min(self.blocks, self.threads // threads, self.register_bytes // (each * threads))
 
-    def resident(self, tile: Tile, width: float) -> int:
-        """Blocks of a tile that fit at a time, words of `width` bytes; 0 where none fits."""
-        shared = tile.shared_bytes(width)
+    def resident(self, tile: Tile, widths: tuple[float, float]) -> int:
+        """Blocks of a tile that fit at a time; 0 where none fits. widths: of words of A and B."""
+        shared = tile.shared_bytes(widths)
         too_large = shared > self.shared_of_block or tile.threads > self.threads_of_block
         if too_large or tile.m * tile.n * SUM_BYTES > self.register_bytes:
             return 0
@@ -331,13 +337,15 @@ class _Limits:
         self._peak = chip.peak(family, dtype)
         self._products = found.m * found.n * found.k
         self._issue = family.issue.cycles(clock) * self._warps
-        operands = (found.m + found.n) * found.k * product.width
+        of_a, of_b = product.widths
+        operands = (found.m * of_a + found.n * of_b) * found.k
         if family.depthwise:  # a word of several windows comes into the L1 once
             words = found.m * product.a_bytes / (product.m * product.batch)
             operands = own = words * np.minimum(1, found.k / product.k)
         else:
-            own = (found.m / found.cluster_n + found.n / found.cluster_m) * found.k * product.width
-        read = 0.0 if family.depthwise else _operand_reads(family, found, product.width)
+            own = found.m * of_a / found.cluster_n + found.n * of_b / found.cluster_m
+            own = own * found.k
+        read = 0.0 if family.depthwise else _operand_reads(family, found, max(product.widths))
         self._shared = (read + (0 if family.from_shared else operands)) / chip.shared_bandwidth
         self._l2 = own * active / chip.l2_bandwidth
         self._intake = operands / family.ingest.bytes_per_cycle(clock)
@@ -417,7 +425,7 @@ def passes_of(product: Product, kernel: Kernel, chip: Chip) -> tuple[float, floa
     tile, (together_m, together_n) = kernel.tile, kernel.cluster
     along_m = np.array([ceil(ceil(product.m / tile.m) / together_m) * together_m], float)
     along_n = np.array([ceil(ceil(product.n / tile.n) / together_n) * together_n], float)
-    resident = chip.sm.sms * max(1, chip.room.resident(tile, product.width))
+    resident = chip.sm.sms * max(1, chip.room.resident(tile, product.widths))
     found = _passes(product, along_m, along_n, np.array([resident], float), chip)
     return float(found.a[0]), float(found.b[0])
 
@@ -451,7 +459,7 @@ def time_of(
         kernel.tile,
         kernel.split,
         kernel.cluster,
-        max(1, chip.room.resident(kernel.tile, product.width)),
+        max(1, chip.room.resident(kernel.tile, product.widths)),
     )
     found = Candidates.of([row])
     return times_of(product, dtype, kernel.library, kernel.traits, found, chip, dram_bytes, without)

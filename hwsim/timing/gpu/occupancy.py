@@ -94,19 +94,19 @@ def occupancy(
 
 def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
     """Blocks of a library's kernel on an SM. Raises HwsimError when not even one fits."""
-    width = product_of(nest.stage).width
+    widths = product_of(nest.stage).widths
     room, tile = Chip.of(machine).room, kernel.tile
-    blocks = room.resident(tile, width)
+    blocks = room.resident(tile, widths)
     if not blocks:
         raise HwsimError(
             f"{machine.name}: {nest.stage.name}: a block of kernel {tile} takes {tile.threads} "
-            f"threads of {tile.registers} registers and {tile.shared_bytes(width)} bytes of shared "
-            f"memory, which do not fit an SM"
+            f"threads of {tile.registers} registers and {tile.shared_bytes(widths)} bytes of "
+            f"shared memory, which do not fit an SM"
         )
     traits = kernel.traits
     holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
     return Occupancy(
-        blocks, holders, tile.threads, tile.registers, tile.shared_bytes(width), str(kernel)
+        blocks, holders, tile.threads, tile.registers, tile.shared_bytes(widths), str(kernel)
     )
 
 
