@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,7 +32,7 @@ def user_errors(command: F) -> F:
         try:
             return command(*args, **kwargs)
         except HwsimError as error:
-            click.echo(f"hwsim: {printable(str(error))}", err=True)
+            click.echo(_wrapped(f"hwsim: {printable(str(error))}"), err=True)
             sys.exit(2)
         except PhysicsError as error:
             click.echo(
@@ -51,6 +53,19 @@ def user_errors(command: F) -> F:
             os._exit(0)  # whoever read has seen enough
 
     return run  # type: ignore[return-value]
+
+
+def _wrapped(text: str) -> str:
+    """Lines as wide as the terminal that shows them; as they are where none does."""
+    if not sys.stderr.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        textwrap.fill(
+            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        for line in text.splitlines()
+    )
 
 
 def print_text(text: str) -> None:
