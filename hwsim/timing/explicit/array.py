@@ -72,12 +72,13 @@ def run_on_array(nest: Nest, machine: Machine, dtype: str, pace_of: PaceOf) -> A
         "exchange": np.full(steps.count, exchange / steps.count),
     }
     memory = dram_port(machine, machine.part(machine.dram_name, Dram))
-    streams += _first_words(nest, machine, counts, streams, width)
     work = Work(streams, paced + exchange / steps.count, pace.gaps, memory, pace.results, idle)
     played = run_pipeline(work)
     # the first tile shifts in once it has come
     ends = max(0.0, pace.ends - sum(float(stream.settling[0]) for stream in streams))
-    cycles = played.cycles + Cycles(0.0, {ENDS: ends} if ends > 0 else {})
+    late = _late(nest, machine, counts, streams)
+    outside = {ENDS: ends, f"{machine.dram_name} latency": late}
+    cycles = played.cycles + Cycles(0.0, {cause: time for cause, time in outside.items() if time})
     moved = accesses(machine, nest, counts, set(machine.memories), width)
     at_dram = moved.get(machine.dram_name, {}).values()
     crowded = port_cycles(machine, machine.dram_name, at_dram) - cycles.total
@@ -170,28 +171,21 @@ def _unstreamed(
     ).bandwidth.bytes_per_cycle(machine.clock_hz)
 
 
-def _first_words(
-    nest: Nest,
-    machine: Machine,
-    counts: NestCounts,
-    streams: list[Stream],
-    accumulator_bytes: int,
-) -> list[Stream]:
-    """The first word of each tensor that goes past the chip's memories straight to the array.
+def _late(nest: Nest, machine: Machine, counts: NestCounts, streams: list[Stream]) -> float:
+    """Cycles until the first words are there of inputs that go past the chip's memories.
 
-    The first step waits for it, and so for the DRAM's latency once. Later words are asked for
-    ahead, and their time at the port is in `_unstreamed`.
+    They are asked for in the cycle before the first step, and later ones ahead, so that DRAM's
+    latency is waited for once. Tiles that come before the first step wait as long beside them.
     """
-    begin, nothing = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    first = []
-    for tensor in nest.stage.inputs:
-        passes = tensor.name not in {stream.tensor for stream in streams}
-        if passes and counts.of(machine.dram_name, tensor.name).reads:
-            width = port_words_bytes(machine, nest, counts, tensor.name, accumulator_bytes)
-            word = np.array([np.ceil(width)], np.int64)
-            lane = f"{machine.compute_name} {tensor.role}s"
-            first.append(Stream(tensor.name, 1, begin, begin, word, nothing, None, lane))
-    return first
+    held = {stream.tensor for stream in streams}
+    passing = any(
+        tensor.name not in held and counts.of(machine.dram_name, tensor.name).reads
+        for tensor in nest.stage.inputs
+    )
+    if not passing or any(stream.bytes_in[0] for stream in streams):
+        return 0.0
+    dram: Dram = machine.part(machine.dram_name, Dram)
+    return max(0.0, float(dram.latency.cycles(machine.clock_hz)) - 1.0)
 
 
 def _copied(nest: Nest, machine: Machine, tile: Tiles) -> bool:
