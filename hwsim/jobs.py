@@ -24,12 +24,7 @@ from hwsim.algorithms import (
     own_algorithm,
 )
 from hwsim.choose.algorithm import best_result, candidates, cannot_win, most_cycles
-from hwsim.choose.image_groups import (
-    are_better,
-    images_that_stay,
-    loaded_weights,
-    of_all_groups,
-)
+from hwsim.choose.image_groups import GAIN, loaded_weights, of_all_groups, sizes_that_stay, worth
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
@@ -200,12 +195,12 @@ def run_jobs(
     (hwsim.choose.kept).
     """
     jobs = [replace(job, machine=_as_found(job)) for job in jobs]
-    parts = [_part_that_stays(job) for job in jobs]
-    found = _run_all([*jobs, *filter(None, parts)], progress, keeps, workers)
+    parts = [_parts_that_stay(job) for job in jobs]
+    found = _run_all([*jobs, *(part for own in parts for part in own)], progress, keeps, workers)
     of_parts = iter(found[len(jobs) :])
     return [
-        _better(job, whole, part, next(of_parts) if part else None)
-        for job, whole, part in zip(jobs, found, parts, strict=False)
+        _best(job, whole, [(part, next(of_parts)) for part in own])
+        for job, whole, own in zip(jobs, found, parts, strict=False)
     ]
 
 
@@ -233,29 +228,37 @@ def _run_all(
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
 
 
-def _part_that_stays(job: Job) -> Job | None:
-    """The job on a part of its images, where fewer at a time stay on the chip."""
+def _parts_that_stay(job: Job) -> list[Job]:
+    """The job on parts of its images, of which more stays on the chip."""
     workload = job.checked_workload()
-    images = images_that_stay(workload, job.machine)
-    return None if images is None else replace(job, workload=workload.with_batch(images))
+    sizes = sizes_that_stay(workload, job.machine, job.algorithm)
+    return [replace(job, workload=workload.with_batch(size)) for size in sizes]
 
 
-def _better(job: Job, whole: Result, part: Job | None, of_part: Result | None) -> Result:
-    """All images at once, or one part of them after another, by the job's objective."""
-    if part is None or of_part is None:
-        return whole
+def _best(job: Job, whole: Result, parts: Sequence[tuple[Job, Result]]) -> Result:
+    """All images at once, or parts of them one after another, by the job's objective."""
+    least = GAIN * worth(whole, job.objective)
+    found = whole
+    for part, of_part in parts:
+        in_turn = _one_after_another(job, part, of_part, whole)
+        if worth(in_turn, job.objective) < least:
+            found, least = in_turn, worth(in_turn, job.objective)
+    return found
+
+
+def _one_after_another(job: Job, part: Job, of_part: Result, whole: Result) -> Result:
+    """A part's run, as often as there are parts."""
     groups = job.workload.batch // part.workload.batch
-    loaded = loaded_weights(part.checked_workload(), part.machine)
+    loaded = loaded_weights(part.checked_workload(), part.machine, job.algorithm)
     layers = tuple(of_all_groups(layer, groups, loaded[layer.name]) for layer in of_part.layers)
-    if not are_better(layers, whole.layers, job.objective):
-        return whole
-    longer = whole.seconds / replace(whole, layers=layers).seconds
+    starts = groups * of_part.start_seconds
+    longer = whole.seconds / (starts + sum(layer.seconds for layer in layers))
     note = (
-        f"{part.workload.batch} of the {job.workload.batch} images at a time, whose maps stay on "
-        f"the chip; all at once would take {longer:.3g} of the time"
+        f"{part.workload.batch} of the {job.workload.batch} images at a time, of which more stays "
+        f"on the chip; all at once would take {longer:.3g} times as long"
     )
     workload = replace(job.checked_workload(), notes=(*job.workload.notes, note))
-    return gather(replace(job, workload=workload), layers)
+    return replace(gather(replace(job, workload=workload), layers), start_seconds=starts)
 
 
 def _as_found(job: Job) -> Machine:

@@ -4,46 +4,64 @@
         for all images:           ->          for each layer:
             maps go to DRAM                       maps stay in the chip's buffer
 
-A group loads again what weights the chip does not keep.
+A group is a run of its own: it loads again what weights the chip does not keep, and has the
+machine's start before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from hwsim.algorithms import DIRECT, lower
+from hwsim.algorithms import AUTO, DIRECT, lower, own_algorithm
 from hwsim.choose.objectives import OBJECTIVES
+from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
+from hwsim.errors import HwsimError
+from hwsim.ir.stage import Plan
 from hwsim.parts.scratchpad import Scratchpad
-from hwsim.results.result import LayerResult, StageResult
+from hwsim.results.result import LayerResult, Result, StageResult
 from hwsim.rewrite.fusion import together
 from hwsim.rewrite.placement import kept_roles, weight_bytes
 
 GAIN = 0.99  # of the time of all at once: groups that gain less are not worth the words
 
 
-def images_that_stay(workload: Workload, machine: Machine) -> int | None:
-    """The largest part of a batch whose maps stay on the chip as one image's do.
+def sizes_that_stay(workload: Workload, machine: Machine, algorithm: str) -> list[int]:
+    """Parts of a batch of which more stays on the chip than of larger parts, the largest first.
 
-    It divides the batch. None where all of the batch stay as well, or no memory keeps maps.
+    They divide the batch. There are none where no memory keeps maps, or all of the batch stay as
+    well as one image does.
     """
     parts = machine.memories.values()
     keeps_maps = any(isinstance(part, Scratchpad) and "output" in part.keeps for part in parts)
     if workload.batch == 1 or not keeps_maps:
-        return None
-    of_one = _kept(workload.with_batch(1), machine)
-    sizes = (size for size in range(workload.batch, 0, -1) if workload.batch % size == 0)
-    found = next(size for size in sizes if _kept(workload.with_batch(size), machine) == of_one)
-    return None if found == workload.batch else found
+        return []
+    found, stay = [], _kept(workload, machine, algorithm)
+    for size in range(workload.batch - 1, 0, -1):
+        if workload.batch % size == 0:
+            here = _kept(workload.with_batch(size), machine, algorithm)
+            if sum(map(len, here)) > sum(map(len, stay)):
+                found.append(size)
+                stay = here
+    return found
 
 
-def _kept(workload: Workload, machine: Machine) -> list[frozenset[str]]:
-    """The roles of each layer's tensors that stay on the chip, as it is lowered directly."""
+def _kept(workload: Workload, machine: Machine, algorithm: str) -> list[frozenset[str]]:
+    """The roles of each layer's tensors that stay on the chip."""
     return [
-        frozenset(kept_roles(lower(layer, DIRECT), machine)) for layer in workload.layers.values()
+        frozenset(kept_roles(_plan(layer, algorithm), machine))
+        for layer in workload.layers.values()
     ]
+
+
+def _plan(layer: Layer, algorithm: str) -> Plan:
+    """As the layer is lowered, or directly where `auto` chooses or the algorithm does not apply."""
+    if algorithm != AUTO:
+        with suppress(HwsimError):
+            return lower(layer, own_algorithm(layer, algorithm))
+    return lower(layer, DIRECT)
 
 
 def of_all_groups(layer: LayerResult, groups: int, weights: int) -> LayerResult:
@@ -68,19 +86,17 @@ def _of_all_groups(stage: StageResult, groups: int) -> StageResult:
     return replace(all_of_them, nest=f"one of {groups} groups of images:\n{stage.nest}")
 
 
-def loaded_weights(workload: Workload, machine: Machine) -> dict[str, int]:
+def loaded_weights(workload: Workload, machine: Machine, algorithm: str) -> dict[str, int]:
     """Bytes of each layer's weights that come from DRAM."""
+    kept = _kept(workload, machine, algorithm)
     return {
-        name: 0 if "weight" in kept else weight_bytes(layer)
-        for (name, layer), kept in zip(
-            workload.layers.items(), _kept(workload, machine), strict=True
-        )
+        name: 0 if "weight" in roles else weight_bytes(layer)
+        for (name, layer), roles in zip(workload.layers.items(), kept, strict=True)
     }
 
 
-def are_better(
-    groups: Sequence[LayerResult], at_once: Sequence[LayerResult], objective: str
-) -> bool:
-    """Do all groups one after another beat all images at once, layer by layer, by the objective?"""
+def worth(result: Result, objective: str) -> float:
+    """What a run is measured by: its layers by the objective, and its starts where that is time."""
     measure = OBJECTIVES[objective].measure
-    return sum(map(measure, groups)) < GAIN * sum(map(measure, at_once))
+    starts = result.start_seconds if objective == "latency" else 0.0
+    return sum(map(measure, result.layers)) + starts

@@ -38,11 +38,14 @@ from hwsim.timing.gpu.kernel_time import (
     product_of,
     times_of,
 )
+from hwsim.timing.gpu.maps import map_kernel
+from hwsim.timing.gpu.passes import pass_cycles
 
 LIBRARY = LibraryKernel()
 ALIGNED = 16  # bytes: the widest load of a thread
 SPLITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 80, 96, 128)
 WAVES_SPLIT = 2  # blocks of a split product fill the SMs so many times, at most
+CLOSE = 1.5  # times the faster layout's estimate: what copies take may make up for it
 FEWEST_STEPS = 2  # of every part of a split reduction
 
 
@@ -98,14 +101,22 @@ def in_best_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
     is run on copies of the maps, channels last, if the copies and its product are faster by the
     closed form than the product alone.
     """
+    return layouts(plan, layer, machine)[0]
+
+
+def layouts(plan: Plan, layer: Layer, machine: Machine) -> list[Plan]:
+    """The plan in the layouts that are worth simulating, the faster by the closed form first."""
     plain = in_layout(plan, layer, machine)
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
-        return plain
+        return [plain]
     copied = in_layout(plan, layer, machine, products=True)
     if len(copied.stages) == len(plain.stages):
-        return plain
-    return min((plain, copied), key=lambda found: _estimate(found, machine))
+        return [plain]
+    timed = [(_estimate(found, machine), found) for found in (plain, copied)]
+    least = min(estimate for estimate, _ in timed)
+    near = [pair for pair in timed if pair[0] <= CLOSE * least]
+    return [found for _, found in sorted(near, key=lambda pair: pair[0])]
 
 
 def runs_kernels(stage: Stage, machine: Machine) -> bool:
@@ -125,8 +136,11 @@ def _estimate(plan: Plan, machine: Machine) -> float:
         if stage.offline:
             continue
         if not runs_kernels(stage, machine):
-            moved = sum(tensor.bytes for tensor in stage.tensors)
-            total += chip.sm.gap_cycles(machine.clock_hz) + moved / chip.dram_bandwidth
+            moved, maps = sum(tensor.bytes for tensor in stage.tensors), map_kernel(stage, machine)
+            if maps is not None:
+                total += pass_cycles(maps, stage, machine, moved, moved).total
+            else:
+                total += chip.sm.gap_cycles(machine.clock_hz) + moved / chip.dram_bandwidth
         else:
             total += best_kernels(stage, machine)[0].cycles * stage.launches
     return total

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
 from hwsim.choose.copies import on_better_copies
 from hwsim.choose.floors import least_by_objective
-from hwsim.choose.kernels import LIBRARY, in_best_layout, runs_kernels
+from hwsim.choose.kernels import LIBRARY, layouts, runs_kernels
 from hwsim.choose.nests import Choice, best_nest_run
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.choose.packing import with_packing
@@ -68,19 +69,20 @@ def simulate_layer(
     """
     dtype = _dtype(layer, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
-    plan = in_best_layout(as_library_runs(asked, machine), layer, machine)
-    plan = with_packing(plan, machine, choice.dataflow)
+    plan, *others = [
+        with_packing(laid, machine, choice.dataflow)
+        for laid in layouts(as_library_runs(asked, machine), layer, machine)
+    ]
     reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     under = _Conditions(machine, dtype, choice, nests or {}, planned, residency)
     about = _About(layer, asked, reference, tuple(remarks))
-    found = _simulate_plan(plan, about, under)
-    copied = None if nests or choice.dataflow else on_better_copies(plan, machine, found)
-    if copied is None:
-        return found
-    try:
-        tried = (found, _simulate_plan(copied, about, under))
-    except HwsimError:  # the copies do not fit the DRAM, or take too long to simulate
-        return found
+    tried = [_simulate_plan(plan, about, under)]
+    if nests or choice.dataflow:
+        return tried[0]
+    copied = on_better_copies(plan, machine, tried[0])
+    for other in (*others, *([copied] if copied is not None else [])):
+        with suppress(HwsimError):  # the copies do not fit the DRAM, or take too long
+            tried.append(_simulate_plan(other, about, under))
     measure = OBJECTIVES[choice.objective].measure
     return min(tried, key=lambda result: (measure(result), result.seconds))
 

@@ -121,7 +121,8 @@ class Family:
     convolution's windows as the rows of A, and nothing else; channels_last: of maps whose channels
     lie side by side. depthwise: takes groups of one channel and one filter alone, of maps that lie
     as channels_last says; what windows share, they find in the L1. unit_stride: takes windows that
-    are one word apart alone.
+    are one word apart alone. multiplies: the data type that it multiplies in, where that is not the
+    operands'.
 
     efficiency: of the unit's peak, reached by the products alone. prologue: before a block's first
     step and behind its last one. epilogue: what its results leave at. latency: of a step's loads,
@@ -153,6 +154,7 @@ class Family:
     channels_last: bool = False
     depthwise: bool = False
     unit_stride: bool = False
+    multiplies: str = ""
     issue: Duration = quantity("duration", default=Duration(1.0, True))
     ingest: Bandwidth = quantity("bandwidth", default=Bandwidth(45.0, True))
     tile_change: Duration = quantity("duration", default=Duration(700.0, True))
@@ -160,10 +162,13 @@ class Family:
     clusters: tuple[str, ...] = ("1x1",)
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        for dtype in self.dtypes:
+        for place, dtype in [
+            *(("dtypes", dtype) for dtype in self.dtypes),
+            *([("multiplies", self.multiplies)] if self.multiplies else []),
+        ]:
             if dtype not in DTYPE_BYTES:
                 known = ", ".join(DTYPE_BYTES)
-                yield "dtypes", f"unknown data type {dtype!r}; expected one of {known}"
+                yield place, f"unknown data type {dtype!r}; expected one of {known}"
         if self.depthwise and not (self.convolves and self.most_n == 1):
             yield "depthwise", "true; expected convolves: true and most_n: 1 beside it"
         if not 0 < self.efficiency <= 1:

@@ -462,7 +462,7 @@ def list_machines() -> list[str]:
 
 
 def load_machine(
-    name_or_path: str | Path | Mapping[str, Any], settings: Sequence[str | Setting] = ()
+    name_or_path: str | Path | Mapping[str, Any], settings: str | Sequence[str | Setting] = ()
 ) -> Machine:
     """A shipped machine by name, your own by path, or what such a file would say as a dict.
 
@@ -482,7 +482,8 @@ def load_machine(
         path = locate("machine", "configs", name_or_path)
         text = read_text(path)
     machine = read(Machine, Document(text, str(path)))
-    return _changed(text, path, read_settings(settings)) if settings else machine
+    several = (settings,) if isinstance(settings, str) else settings
+    return _changed(text, path, read_settings(several)) if several else machine
 
 
 def _as_yaml(values: Mapping[str, Any]) -> str:

@@ -105,9 +105,9 @@ def _in_closed_form(
     if is_fused_attention(nest.stage):
         return "attention", attention_cycles(nest, machine, dtype, l2_bytes, dram_bytes)
     if rows is not None:
-        return "rows", pass_cycles(rows, nest, machine, l2_bytes, dram_bytes)
+        return "rows", pass_cycles(rows, nest.stage, machine, l2_bytes, dram_bytes)
     if maps is not None:
-        return maps.name, pass_cycles(maps, nest, machine, l2_bytes, dram_bytes)
+        return maps.name, pass_cycles(maps, nest.stage, machine, l2_bytes, dram_bytes)
     return None
 
 

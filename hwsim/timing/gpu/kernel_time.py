@@ -178,7 +178,7 @@ class Chip:
         """Products a cycle and SM, of the unit that the family uses."""
         if family.unit == "tensor":
             return (self.sm.tensor_macs_per_cycle or {})[dtype]
-        return self.sm.vector_ops_per_cycle_per_sm(dtype)
+        return self.sm.vector_ops_per_cycle_per_sm(family.multiplies or dtype)
 
     def reached(self, family: Family, warps: Floats) -> Floats:
         """The share of the peak that so many warps on an SM keep busy."""

@@ -16,7 +16,7 @@ from math import ceil, hypot
 from typing import Protocol
 
 from hwsim.describe.machine import Machine
-from hwsim.ir.nest import Nest
+from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
 from hwsim.timing.gpu.kernel_time import Chip, slower_port
@@ -40,13 +40,13 @@ class PassKernel(Protocol):
 
 
 def pass_cycles(
-    kernel: PassKernel, nest: Nest, machine: Machine, l2_bytes: float, dram_bytes: float
+    kernel: PassKernel, stage: Stage, machine: Machine, l2_bytes: float, dram_bytes: float
 ) -> Cycles:
     """One stage. l2_bytes, dram_bytes: what it moves through the L2 and the DRAM."""
     sm, chip, clock = machine.compute, Chip.of(machine), machine.clock_hz
     assert isinstance(sm, StreamingMultiprocessor)
-    calls = nest.stage.launches
-    ideal = _operations(nest) / calls / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
+    calls = stage.launches
+    ideal = _operations(stage) / calls / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
     moving, port = slower_port(machine, chip, l2_bytes / calls, dram_bytes / calls)
     share = sm.sms / kernel.blocks  # of the whole call, what a block is of its SM's work
     alone = max(kernel.alone(clock), ideal * share)
@@ -63,5 +63,5 @@ def pass_cycles(
     return Cycles(calls * ideal, waited)
 
 
-def _operations(nest: Nest) -> float:
-    return nest.stage.iterations * max(1, nest.stage.per_iteration.vector_operations)
+def _operations(stage: Stage) -> float:
+    return stage.iterations * max(1, stage.per_iteration.vector_operations)
