@@ -37,6 +37,7 @@ from hwsim.energy.account import assumed_text
 from hwsim.errors import Beaten, HwsimError, UnknownName
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.tensor import Array
+from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import LayerResult, Result
 from hwsim.rewrite.arrays import place_arrays
 from hwsim.rewrite.placement import captured, with_weights_that_fit
@@ -97,6 +98,7 @@ class Job:
         if self.objective not in OBJECTIVES:
             raise UnknownName("objective", self.objective, OBJECTIVES)
         if self.dataflow is not None:
+            self._check_kernel()
             find_dataflow(self.dataflow)
             if ":" in self.dataflow and self.algorithm == AUTO:
                 named = self.dataflow.removeprefix(KERNEL)
@@ -109,6 +111,16 @@ class Job:
                     "direct or another beside it, not auto"
                 )
         return self.workload.with_dtype(dtype)
+
+    def _check_kernel(self) -> None:
+        """Raises HwsimError for a kernel by name on a machine that has none."""
+        sm, named = self.machine.compute, self.dataflow or ""
+        has = isinstance(sm, StreamingMultiprocessor) and sm.library is not None
+        if named.startswith(KERNEL) and not has:
+            raise HwsimError(
+                f"{self.machine.name} names no library of kernels; expected a GPU for "
+                f"--kernel {named.removeprefix(KERNEL)}"
+            )
 
     @property
     def is_network(self) -> bool:

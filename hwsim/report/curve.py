@@ -44,7 +44,10 @@ def curve_text(layer: str, machine: str, memory: str, own: int, points: Sequence
         rows.append([size, size_text(point.dram_bytes), gap, bar])
     title = f"{layer} on {machine}: the least DRAM traffic by the size of {memory}"
     table = text_table([memory, "DRAM", "gap", ""], rows, left=1, wrapped=LAST)
-    return "\n".join([*textwrap.wrap(title, WIDTH), "", table, "", "* the machine's own"])
+    said = ["", "* the machine's own"]
+    if len({point.dram_bytes for point in points}) == 1:
+        said.append(f"{memory}'s size changes nothing here.")
+    return "\n".join([*textwrap.wrap(title, WIDTH), "", table, *said])
 
 
 def curve_document(layer: str, machine: str, memory: str, points: Sequence[Size]) -> CurveDocument:

@@ -84,10 +84,15 @@ def _beside(fused: FusedPair, best: Choice) -> list[str]:
     return [
         text_table(head, rows, left=1),
         "",
+        *([] if fused.apart is None else [*textwrap.wrap(OF_A_RUN, WIDTH), ""]),
         *textwrap.wrap(f"held: {size_text(best.room)}: {held}", WIDTH, subsequent_indent="  "),
     ]
 
 
+OF_A_RUN = (
+    "(run): simulated, of the mappings of least DRAM traffic, which need not be the quickest; the "
+    "fused pair's cycles are a bound, so the two are not to be divided."
+)
 HELD_TEXT = {
     "input": "input",
     "between": "between",

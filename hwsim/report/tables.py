@@ -84,14 +84,19 @@ def pipeline_lines(result: Result) -> list[str]:
     )
 
 
-LEGEND = """time: from the first byte to the last result. conv2 x4 is four layers alike, their sum.
+LEGEND = """time: from the first byte to the last result. conv2 x4 is four layers alike,
+  their sum.
 util: multiplications per cycle, as a share of the machine's peak.
 mult: general multiplications, data times data.
 DRAM: bytes read and written.
-xmin: DRAM bytes as a multiple of the least possible: every input, weight and output once, but
-  for maps that a buffer keeps from layer to layer (`keeps` of the machine).
-waits for: what most of the time beyond computing is lost to, and its share of all time.
-exact, sampled: every step was counted, or a sample of them (the share that was)."""
+xmin: DRAM bytes as a multiple of the least possible: every input, weight and
+  output once, but for maps that a buffer keeps from layer to layer (`keeps` of
+  the machine).
+waits for: what most of the time beyond computing is lost to, and its share of
+  all time. On a GPU `waves of blocks` is what no resource is to blame for
+  alone: barriers, results that leave, and SMs that idle behind the last wave.
+exact, sampled: every step was counted, or a sample of them (the share that
+  was)."""
 
 
 def alike(layers: Sequence[LayerResult]) -> list[list[LayerResult]]:
