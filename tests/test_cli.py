@@ -280,11 +280,13 @@ def test_runs_from_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_kernel_by_name_is_for_gpus() -> None:
-    result = CliRunner().invoke(main, "run tpu-v1 gemm:64,64,64 --kernel 64x64x64x4".split())
+    result = CliRunner().invoke(main, ["run", "tpu-v1", "gemm:64,64,64", "--kernel", "64x64x64x4"])
     assert result.exit_code == 2
     assert "expected a GPU for --kernel 64x64x64x4" in result.output
 
 
 def test_a_memory_whose_size_changes_nothing_is_said_to() -> None:
-    result = CliRunner().invoke(main, "map tpu-v1 gemm:256,256,256 --curve accumulators".split())
+    result = CliRunner().invoke(
+        main, ["map", "tpu-v1", "gemm:256,256,256", "--curve", "accumulators"]
+    )
     assert "accumulators's size changes nothing here." in result.output
