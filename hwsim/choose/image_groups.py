@@ -81,8 +81,7 @@ def of_all_groups(layer: LayerResult, groups: int, weights: int) -> LayerResult:
 
 
 def _of_all_groups(stage: StageResult, groups: int) -> StageResult:
-    operations = sum([stage.operations] * (groups - 1), stage.operations)
-    all_of_them = together([(stage, groups)], operations, groups)
+    all_of_them = together([(stage, groups)], stage.operations * groups, groups)
     return replace(all_of_them, nest=f"one of {groups} groups of images:\n{stage.nest}")
 
 
