@@ -241,7 +241,12 @@ def _run_all(
 
 
 def _parts_that_stay(job: Job) -> list[Job]:
-    """The job on parts of its images, of which more stays on the chip."""
+    """The job on parts of its images, of which more stays on the chip.
+
+    A chip of several has its share already.
+    """
+    if job.placed:
+        return []
     workload = job.checked_workload()
     sizes = sizes_that_stay(workload, job.machine, job.algorithm)
     return [replace(job, workload=workload.with_batch(size)) for size in sizes]

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from hwsim.algorithms import AUTO, DIRECT, lower, own_algorithm
 from hwsim.choose.objectives import OBJECTIVES
-from hwsim.describe.layer import Layer
+from hwsim.describe.layer import GemmLayer, Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
@@ -36,7 +36,7 @@ def sizes_that_stay(workload: Workload, machine: Machine, algorithm: str) -> lis
     """
     parts = machine.memories.values()
     keeps_maps = any(isinstance(part, Scratchpad) and "output" in part.keeps for part in parts)
-    if workload.batch == 1 or not keeps_maps:
+    if workload.batch == 1 or not keeps_maps or not _divides(workload):
         return []
     found, stay = [], _kept(workload, machine, algorithm)
     for size in range(workload.batch - 1, 0, -1):
@@ -46,6 +46,15 @@ def sizes_that_stay(workload: Workload, machine: Machine, algorithm: str) -> lis
                 found.append(size)
                 stay = here
     return found
+
+
+def _divides(workload: Workload) -> bool:
+    """Has every layer as many images as the batch, or a multiple?"""
+    images = (
+        (layer.batch if layer.batch > 1 else layer.m) if isinstance(layer, GemmLayer) else layer.n
+        for layer in workload.layers.values()
+    )
+    return all(number % workload.batch == 0 for number in images)
 
 
 def _kept(workload: Workload, machine: Machine, algorithm: str) -> list[frozenset[str]]:
