@@ -1,7 +1,8 @@
 """Fit the constants of a GPU library's kernel families to measured calls, and say how well they hold on rows left out.
 
     python benchmarks/calibrate_kernels.py            kernels/nvidia-hopper.yaml on h100_gemm.json, h100_narrow.json,
-                                                     h100_conv.json, h100_int8_convs.json and h200_depthwise.json in reference/
+                                                     h100_conv.json, h100_int8_convs.json, h200_kernels.json
+                                                     and h200_depthwise.json in reference/
     python benchmarks/calibrate_kernels.py ffma wgmma only these families
 
 Least squares of log(model / measured), with large errors counted less, one constant after another until none moves;

@@ -162,4 +162,5 @@ def kernel_choices(
         (name, layer, ran.algorithm)
         for (name, layer), ran in zip(layers.layers.items(), result.layers, strict=True)
     ]
-    return choices(taken, as_machine(machine), result.dtype, most)
+    ran = [len(layer.stages) for layer in result.layers]
+    return choices(taken, as_machine(machine), result.dtype, most, ran)

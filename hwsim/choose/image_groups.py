@@ -104,7 +104,7 @@ def loaded_weights(workload: Workload, machine: Machine, algorithm: str) -> dict
 
 
 def worth(result: Result, objective: str) -> float:
-    """What a run is measured by: its layers by the objective, and its starts where that is time."""
-    measure = OBJECTIVES[objective].measure
-    starts = result.start_seconds if objective == "latency" else 0.0
-    return sum(map(measure, result.layers)) + starts
+    """What a run is measured by: its layers by the objective, and its starts where they count."""
+    by = OBJECTIVES[objective]
+    starts = result.start_seconds if by.has_start else 0.0
+    return sum(map(by.measure, result.layers)) + starts

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import zip_longest
 from math import gcd
 
 import numpy as np
@@ -76,16 +77,23 @@ class KernelChoice:
 
 
 def choices(
-    layers: Sequence[tuple[str, Layer, str]], machine: Machine, dtype: str, most: int
+    layers: Sequence[tuple[str, Layer, str]],
+    machine: Machine,
+    dtype: str,
+    most: int,
+    ran: Sequence[int] = (),
 ) -> list[KernelChoice]:
     """The fastest kernels of every product that a library runs, by (name, layer, algorithm).
 
-    There are none on machines without a library.
+    There are none on machines without a library. ran: how many stages each layer had, copies among
+    them, which tells the layout that it ran in; without it, the one that is estimated as faster.
     """
     found = []
-    for name, layer, algorithm in layers:
+    for (name, layer, algorithm), stages in zip_longest(layers, ran):
         plan, _ = exploit(lower(layer, algorithm).with_dtype(layer.dtype or dtype), layer, machine)
-        for stage in in_best_layout(as_library_runs(plan, machine), layer, machine).stages:
+        laid = layouts(as_library_runs(plan, machine), layer, machine)
+        chosen = next((each for each in laid if len(each.stages) == stages), laid[0])
+        for stage in chosen.stages:
             if stage.offline or not runs_kernels(stage, machine):
                 continue
             kernels = tuple(best_kernels(stage, machine, most))
@@ -94,18 +102,12 @@ def choices(
     return found
 
 
-def in_best_layout(plan: Plan, layer: Layer, machine: Machine) -> Plan:
-    """The plan with the layer's maps as it says they lie.
-
-    A convolution of one tap is a product in any layout. Where its maps' rows are no whole loads, it
-    is run on copies of the maps, channels last, if the copies and its product are faster by the
-    closed form than the product alone.
-    """
-    return layouts(plan, layer, machine)[0]
-
-
 def layouts(plan: Plan, layer: Layer, machine: Machine) -> list[Plan]:
-    """The plan in the layouts that are worth simulating, the faster by the closed form first."""
+    """The plan in the layouts that are worth simulating, the faster by the closed form first.
+
+    One has the layer's maps as it says they lie. A convolution of one tap is a product in any
+    layout: where its maps' rows are no whole loads, another has copies of them, channels last.
+    """
     plain = in_layout(plan, layer, machine)
     sm = machine.compute
     if not isinstance(sm, StreamingMultiprocessor) or sm.library is None:
@@ -135,15 +137,19 @@ def _estimate(plan: Plan, machine: Machine) -> float:
     for stage in plan.stages:
         if stage.offline:
             continue
-        if not runs_kernels(stage, machine):
-            moved, maps = sum(tensor.bytes for tensor in stage.tensors), map_kernel(stage, machine)
-            if maps is not None:
-                total += pass_cycles(maps, stage, machine, moved, moved).total
-            else:
-                total += chip.sm.gap_cycles(machine.clock_hz) + moved / chip.dram_bandwidth
-        else:
+        if runs_kernels(stage, machine):
             total += best_kernels(stage, machine)[0].cycles * stage.launches
+        else:
+            total += _pass_cycles(stage, machine, chip)
     return total
+
+
+def _pass_cycles(stage: Stage, machine: Machine, chip: Chip) -> float:
+    """Cycles of a stage that is no product: its kernel's on maps, or what it moves."""
+    moved, maps = sum(tensor.bytes for tensor in stage.tensors), map_kernel(stage, machine)
+    if maps is not None:
+        return pass_cycles(maps, stage, machine, moved, moved).total
+    return chip.sm.gap_cycles(machine.clock_hz) + moved / chip.dram_bandwidth
 
 
 def as_convolution(stage: Stage, library: Library, dtype: str) -> bool:

@@ -14,11 +14,13 @@ class Objective:
     """What is to be least.
 
     measure: of one layer's result. what: in words. rank: the order in which they are told.
+    has_start: are a run's seconds before its first layer added to it?
     """
 
     measure: Callable[[LayerResult], float]
     what: str
     rank: int = 9
+    has_start: bool = False
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective", "hwsim.choose.objectives")

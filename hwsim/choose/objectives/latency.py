@@ -8,4 +8,4 @@ def _measure(result: LayerResult) -> float:
     return result.seconds
 
 
-OBJECTIVES.register("latency")(Objective(_measure, "time", rank=0))
+OBJECTIVES.register("latency")(Objective(_measure, "time", rank=0, has_start=True))

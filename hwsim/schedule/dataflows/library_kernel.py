@@ -82,18 +82,15 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     view, tile, traits, sm = stage.view, kernel.tile, kernel.traits, machine.compute
     assert view is not None and isinstance(sm, StreamingMultiprocessor)
     extents = dict(stage.bounds)
-    # of a thread an output, a block's outputs are of any group
-    batch, m = ((), _as_they_lie(stage)) if traits.thread_an_output else (view.b, view.m)
+    batch, m, rows = view.b, view.m, whole_rows(view.m, extents, tile.m)
+    if traits.thread_an_output:  # a block's outputs are of any group
+        batch, m = (), _as_they_lie(stage)
+        rows = _side_by_side(stage, m, tile.m, machine.part(machine.only("cache"), Cache).line)
     taps = tuple(dim for dim in extents if dim not in (*view.m, *view.n, *view.k, *view.b))
     reduced = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
     share = -(-stage.group(view.k) // kernel.split)
     parts = split_group(reduced, extents, share) if kernel.split > 1 else {}
     left = {**extents, **parts}
-    rows = (
-        _side_by_side(stage, m, tile.m, machine.part(machine.only("cache"), Cache).line)
-        if traits.thread_an_output
-        else whole_rows(m, extents, tile.m)
-    )
     block = {**rows, **whole_rows(view.n, extents, tile.n)}
     whole = {dim: extents[dim] for dim in taps}
     step = max(1, tile.k // max(1, stage.group(taps)))
