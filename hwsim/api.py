@@ -19,7 +19,8 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import find_workload
 from hwsim.describe.workload import Workload, single
 from hwsim.grid import doubling, grid, named_apart, without_repeats
-from hwsim.jobs import Job, Progress, gather, run_jobs
+from hwsim.job import Job, gather
+from hwsim.jobs import Progress, run_jobs
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import Result
 

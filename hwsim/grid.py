@@ -11,7 +11,8 @@ from itertools import product
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
-from hwsim.jobs import Job, Progress, run_jobs
+from hwsim.job import Job
+from hwsim.jobs import Progress, run_jobs
 from hwsim.parts.doubled import doubled
 from hwsim.results.comparison import Comparison, WhatIf
 from hwsim.results.result import Result

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
 
 from hwsim.algorithms import (
     ATTENTION,
@@ -19,123 +18,25 @@ from hwsim.algorithms import (
     FALLBACK,
     MEMORY_BOUND,
     fallback_note,
-    find_algorithm,
     lower,
     own_algorithm,
 )
 from hwsim.choose.algorithm import best_result, candidates, cannot_win, most_cycles
-from hwsim.choose.image_groups import GAIN, loaded_weights, of_all_groups, sizes_that_stay, worth
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
-from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import DTYPE_BYTES
 from hwsim.describe.workload import Workload
-from hwsim.energy.account import assumed_text
-from hwsim.errors import Beaten, HwsimError, UnknownName
+from hwsim.errors import Beaten, HwsimError
+from hwsim.image_groups import best_of, parts_that_stay
 from hwsim.ir.stage import Plan, Stage
-from hwsim.ir.tensor import Array
-from hwsim.parts.sm import StreamingMultiprocessor
+from hwsim.job import Arrays, Job, as_found, gather
 from hwsim.results.result import LayerResult, Result
 from hwsim.rewrite.arrays import place_arrays
-from hwsim.rewrite.placement import captured, with_weights_that_fit
 from hwsim.rewrite.residency import NOTHING, Residency, residencies
-from hwsim.schedule.dataflows import find_dataflow, full_name
-from hwsim.schedule.dataflows.library_kernel import KERNEL
 
 Progress = Callable[[int, int], None]
-Arrays = tuple[tuple[str, Array], ...]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A workload on a machine under an algorithm.
-
-    planned: the machine for which quick schedules are made (hwsim.choose.quick), None for the best
-    ones. placed: the machine is already one that keeps weights or loads them, whatever the
-    workload's come to. residencies: what a GPU's L2 has of layers' maps, where the workload's order
-    does not say it. by_kind: caches tell their misses apart by kind.
-    """
-
-    workload: Workload
-    machine: Machine
-    algorithm: str
-    dataflow: str | None
-    dtype: str | None
-    objective: str = "latency"
-    timeline: bool = False
-    arrays: Arrays = ()
-    patient: bool = False
-    planned: Machine | None = None
-    placed: bool = False
-    residencies: tuple[tuple[str, Residency], ...] | None = None
-    by_kind: bool = False
-
-    def __post_init__(self) -> None:
-        if self.dataflow is not None:
-            object.__setattr__(self, "dataflow", full_name(self.dataflow))
-
-    def checked_workload(self) -> Workload:
-        """The workload in the data type of the run, checked.
-
-        Raises HwsimError for a type the machine lacks.
-        """
-        dtype = self.dtype or self._stated() or self.machine.dtype
-        if dtype not in DTYPE_BYTES or dtype not in self.machine.compute.dtypes:
-            raise HwsimError(
-                f"{self.machine.name} does not compute {dtype!r}; expected one of "
-                f"{', '.join(self.machine.compute.dtypes)}"
-            )
-        if self.algorithm != AUTO:
-            find_algorithm(self.algorithm)
-        if self.arrays and self.algorithm == AUTO:
-            raise HwsimError(
-                "arrays are those of one algorithm; expected --algorithm direct or another beside "
-                "them, not auto"
-            )
-        if self.objective not in OBJECTIVES:
-            raise UnknownName("objective", self.objective, OBJECTIVES)
-        if self.dataflow is not None:
-            self._check_kernel()
-            find_dataflow(self.dataflow)
-            if ":" in self.dataflow and self.algorithm == AUTO:
-                named = self.dataflow.removeprefix(KERNEL)
-                asked = f"dataflow {self.dataflow}"
-                if named != self.dataflow:
-                    asked = f"--kernel {named}"
-                raise HwsimError(
-                    f"{asked} fixes the mapping of one algorithm's nest; "
-                    f"expected --algorithm "
-                    "direct or another beside it, not auto"
-                )
-        return self.workload.with_dtype(dtype)
-
-    def _check_kernel(self) -> None:
-        """Raises HwsimError for a kernel by name on a machine that has none."""
-        sm, named = self.machine.compute, self.dataflow or ""
-        has = isinstance(sm, StreamingMultiprocessor) and sm.library is not None
-        if named.startswith(KERNEL) and not has:
-            raise HwsimError(
-                f"{self.machine.name} names no library of kernels; expected a GPU for "
-                f"--kernel {named.removeprefix(KERNEL)}"
-            )
-
-    @property
-    def is_network(self) -> bool:
-        """Do layers follow one another?"""
-        return len(self.workload.layers) > 1
-
-    @property
-    def site(self) -> str:
-        """What machine the layers run on: in a network, a GPU's kernels follow without calls."""
-        return f"{self.machine.name} in a network" if self.is_network else self.machine.name
-
-    def _stated(self) -> str | None:
-        """The data type that the layers themselves state, when they all state one."""
-        stated = {layer.dtype for layer in self.workload.layers.values()}
-        return stated.pop() if len(stated) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -206,12 +107,12 @@ def run_jobs(
     keeps: take layers that were simulated before from disk, and keep the others there
     (hwsim.choose.kept).
     """
-    jobs = [replace(job, machine=_as_found(job)) for job in jobs]
-    parts = [_parts_that_stay(job) for job in jobs]
+    jobs = [replace(job, machine=as_found(job)) for job in jobs]
+    parts = [parts_that_stay(job) for job in jobs]
     found = _run_all([*jobs, *(part for own in parts for part in own)], progress, keeps, workers)
     of_parts = iter(found[len(jobs) :])
     return [
-        _best(job, whole, [(part, next(of_parts)) for part in own])
+        best_of(job, whole, [(part, next(of_parts)) for part in own])
         for job, whole, own in zip(jobs, found, parts, strict=False)
     ]
 
@@ -238,52 +139,6 @@ def _run_all(
                 rest[task] = max(rest.get(task, 0.0), _limit(task, job, done[first]))
     done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
-
-
-def _parts_that_stay(job: Job) -> list[Job]:
-    """The job on parts of its images, of which more stays on the chip.
-
-    A chip of several has its share already.
-    """
-    if job.placed:
-        return []
-    workload = job.checked_workload()
-    sizes = sizes_that_stay(workload, job.machine, job.algorithm)
-    return [replace(job, workload=workload.with_batch(size)) for size in sizes]
-
-
-def _best(job: Job, whole: Result, parts: Sequence[tuple[Job, Result]]) -> Result:
-    """All images at once, or parts of them one after another, by the job's objective."""
-    least = GAIN * worth(whole, job.objective)
-    found = whole
-    for part, of_part in parts:
-        in_turn = _one_after_another(job, part, of_part, whole)
-        if worth(in_turn, job.objective) < least:
-            found, least = in_turn, worth(in_turn, job.objective)
-    return found
-
-
-def _one_after_another(job: Job, part: Job, of_part: Result, whole: Result) -> Result:
-    """A part's run, as often as there are parts."""
-    groups = job.workload.batch // part.workload.batch
-    loaded = loaded_weights(part.checked_workload(), part.machine, job.algorithm)
-    layers = tuple(of_all_groups(layer, groups, loaded[layer.name]) for layer in of_part.layers)
-    starts = groups * of_part.start_seconds
-    longer = whole.seconds / (starts + sum(layer.seconds for layer in layers))
-    note = (
-        f"{part.workload.batch} of the {job.workload.batch} images at a time, of which more stays "
-        f"on the chip; all at once would take {longer:.3g} times as long"
-    )
-    workload = replace(job.checked_workload(), notes=(*job.workload.notes, note))
-    return replace(gather(replace(job, workload=workload), layers), start_seconds=starts)
-
-
-def _as_found(job: Job) -> Machine:
-    """The machine as the job's layers find it."""
-    machine = job.machine
-    if not job.placed:
-        machine = with_weights_that_fit(machine, job.checked_workload())
-    return captured(machine) if job.is_network else machine
 
 
 def _layer_by_layer(
@@ -464,38 +319,3 @@ def _result(job: Job, workload: Workload, done: Mapping[_Task, LayerResult | Hws
         for name, tasks in _tasks_of(job, workload).items()
     )
     return gather(replace(job, workload=workload), layers)
-
-
-def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
-    """The layers' results as the job's, with what is to be known of its machine."""
-    machine, workload = job.machine, job.workload
-    dtype = next(iter(workload.layers.values())).dtype or machine.dtype
-    dram: Any = machine.parts[machine.dram_name]
-    fidelity = " ".join(
-        filter(
-            None,
-            (
-                f"set: {', '.join(map(str, machine.settings))}." if machine.settings else "",
-                machine.fidelity.strip(),
-                assumed_text(machine),
-                *(f"{note}." for note in workload.notes),
-            ),
-        )
-    )
-    return Result(
-        machine.name,
-        workload.name,
-        job.algorithm,
-        dtype,
-        machine.clock_hz,
-        layers,
-        {name: part.capacity for name, part in machine.memories.items()},
-        machine.compute.peak_macs_per_cycle(dtype),
-        dram.bandwidth.bytes_per_cycle(machine.clock_hz) * machine.clock_hz,
-        fidelity,
-        machine.compute.units if machine.pipelined else 0,
-        machine.start.cycles(machine.clock_hz) / machine.clock_hz if machine.start else 0.0,
-        workload.batch,
-        job.dataflow or "",
-        job.algorithm,
-    )

@@ -17,7 +17,8 @@ from hwsim.describe.layer import DENSE, Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import UnknownName
-from hwsim.jobs import Job, Progress
+from hwsim.job import Job
+from hwsim.jobs import Progress
 from hwsim.results.result import Result
 
 if TYPE_CHECKING:

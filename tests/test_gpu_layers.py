@@ -21,6 +21,7 @@ from hwsim.describe.layer import (
     PoolLayer,
 )
 from hwsim.describe.machine import load_machine
+from hwsim.describe.networks import find_workload
 from hwsim.describe.settings import read_settings
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import LayerResult
@@ -28,6 +29,7 @@ from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.residency import Pass
 from hwsim.schedule.dataflows.shared_tiled import block_tiles
+from hwsim.searches import kernel_choices
 from hwsim.timing import layer_caches
 from hwsim.timing.caches.stream import LevelTraffic
 from hwsim.timing.cpu.cores import cache_accesses
@@ -416,3 +418,17 @@ def test_parts_of_a_split_reduction_pass_through_the_l2() -> None:
     assert split > 1
     assert parts.read_bytes == parts.write_bytes == split * 64 * 64 * 4
     assert "C parts" not in stage.accesses["hbm"]
+
+
+def test_kernels_are_ranked_in_the_layout_that_ran() -> None:
+    """`--explain` went by the closed form, and a run by the simulation of both layouts."""
+    names = ("block13_expand", "block14_project", "block15_project", "block16_project")
+    network = find_workload("mobilenet-v2", 16).only(names)
+    result = hwsim.simulate(network, "h200", "implicit-gemm", dtype="fp16")
+    ran = {
+        (layer.name, stage.name): stage.fidelity
+        for layer in result.layers
+        for stage in layer.online
+    }
+    for choice in kernel_choices(result, network, "h200", 1):
+        assert str(choice.kernels[0].kernel) in ran[choice.layer, choice.stage]

@@ -1,13 +1,13 @@
-"""Images in groups whose maps stay on the chip (hwsim.choose.image_groups)."""
+"""Images in groups whose maps stay on the chip (hwsim.image_groups)."""
 
 from __future__ import annotations
 
 import pytest
 
 import hwsim
-from hwsim.choose.image_groups import sizes_that_stay
 from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import find_workload
+from hwsim.image_groups import sizes_that_stay
 
 
 @pytest.mark.parametrize("batch", [2, 6])

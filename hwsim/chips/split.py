@@ -21,7 +21,8 @@ from hwsim.describe.layer import Layer
 from hwsim.describe.system import System
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
-from hwsim.jobs import Job, Progress, run_jobs
+from hwsim.job import Job
+from hwsim.jobs import Progress, run_jobs
 from hwsim.rewrite.placement import keeper_of_weights, loading_weights, weight_bytes
 from hwsim.rewrite.residency import NOTHING, Residency, residencies
 

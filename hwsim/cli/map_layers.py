@@ -12,7 +12,7 @@ from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
-    from hwsim.jobs import Job
+    from hwsim.job import Job
     from hwsim.schedule.mapper import Options
 
 
@@ -80,7 +80,7 @@ def command(
     """
     from hwsim.describe.machine import load_machine
     from hwsim.describe.networks import find_workload
-    from hwsim.jobs import Job
+    from hwsim.job import Job
     from hwsim.report.files import write_file
     from hwsim.schedule.mapper import Options
     from hwsim.searches import map_layers

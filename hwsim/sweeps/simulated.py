@@ -6,7 +6,8 @@ from hwsim.algorithms import AUTO
 from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError, PhysicsError, shortened
-from hwsim.jobs import Job, run_jobs
+from hwsim.job import Job
+from hwsim.jobs import run_jobs
 from hwsim.results.result import Result
 from hwsim.sweeps.rows import Row, Run
 from hwsim.sweeps.spec import Sweep, Values, workload_of

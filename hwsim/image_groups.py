@@ -10,6 +10,7 @@ machine's start before it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,12 +21,53 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Plan
+from hwsim.job import Job, gather
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.results.result import LayerResult, Result, StageResult
 from hwsim.rewrite.fusion import together
 from hwsim.rewrite.placement import kept_roles, weight_bytes
 
 GAIN = 0.99  # of the time of all at once: groups that gain less are not worth the words
+
+
+def parts_that_stay(job: Job) -> list[Job]:
+    """The job on parts of its images, of which more stays on the chip.
+
+    A chip of several has its share already.
+    """
+    if job.placed:
+        return []
+    workload = job.checked_workload()
+    sizes = sizes_that_stay(workload, job.machine, job.algorithm)
+    return [replace(job, workload=workload.with_batch(size)) for size in sizes]
+
+
+def best_of(job: Job, whole: Result, parts: Sequence[tuple[Job, Result]]) -> Result:
+    """All images at once, or parts of them one after another, by the job's objective."""
+    least = GAIN * _worth(whole, job.objective)
+    found = whole
+    for part, of_part in parts:
+        in_turn = _one_after_another(job, part, of_part, whole)
+        if _worth(in_turn, job.objective) < least:
+            found, least = in_turn, _worth(in_turn, job.objective)
+    return found
+
+
+def _one_after_another(job: Job, part: Job, of_part: Result, whole: Result) -> Result:
+    """A part's run, as often as there are parts."""
+    groups = job.workload.batch // part.workload.batch
+    loaded = _loaded_weights(part.checked_workload(), part.machine, job.algorithm)
+    layers = tuple(
+        _layer_of_all_groups(layer, groups, loaded[layer.name]) for layer in of_part.layers
+    )
+    starts = groups * of_part.start_seconds
+    longer = whole.seconds / (starts + sum(layer.seconds for layer in layers))
+    note = (
+        f"{part.workload.batch} of the {job.workload.batch} images at a time, of which more stays "
+        f"on the chip; all at once would take {longer:.3g} times as long"
+    )
+    workload = replace(job.checked_workload(), notes=(*job.workload.notes, note))
+    return replace(gather(replace(job, workload=workload), layers), start_seconds=starts)
 
 
 def sizes_that_stay(workload: Workload, machine: Machine, algorithm: str) -> list[int]:
@@ -73,7 +115,7 @@ def _plan(layer: Layer, algorithm: str) -> Plan:
     return lower(layer, DIRECT)
 
 
-def of_all_groups(layer: LayerResult, groups: int, weights: int) -> LayerResult:
+def _layer_of_all_groups(layer: LayerResult, groups: int, weights: int) -> LayerResult:
     """A layer's result for one group of images, as often as there are groups.
 
     weights: bytes of the layer's that come from DRAM; they are compulsory once.
@@ -94,7 +136,7 @@ def _of_all_groups(stage: StageResult, groups: int) -> StageResult:
     return replace(all_of_them, nest=f"one of {groups} groups of images:\n{stage.nest}")
 
 
-def loaded_weights(workload: Workload, machine: Machine, algorithm: str) -> dict[str, int]:
+def _loaded_weights(workload: Workload, machine: Machine, algorithm: str) -> dict[str, int]:
     """Bytes of each layer's weights that come from DRAM."""
     kept = _kept(workload, machine, algorithm)
     return {
@@ -103,7 +145,7 @@ def loaded_weights(workload: Workload, machine: Machine, algorithm: str) -> dict
     }
 
 
-def worth(result: Result, objective: str) -> float:
+def _worth(result: Result, objective: str) -> float:
     """What a run is measured by: its layers by the objective, and its starts where they count."""
     by = OBJECTIVES[objective]
     starts = result.start_seconds if by.has_start else 0.0
