@@ -19,7 +19,7 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import find_workload
 from hwsim.describe.workload import Workload, single
 from hwsim.grid import doubling, grid, named_apart, without_repeats
-from hwsim.job import Job, gather
+from hwsim.job import Job, gather, is_sampled
 from hwsim.jobs import Progress, run_jobs
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import Result
@@ -42,6 +42,7 @@ def simulate(
     patient: bool = False,
     keeps: bool = False,
     miss_kinds: bool = False,
+    fidelity: str = "exact",
 ) -> Result:
     """Run a workload, or one layer, on a machine.
 
@@ -52,7 +53,9 @@ def simulate(
     timeline: keep when every tile moved and step ran (hwsim.report.trace). arrays: how arrays lie,
     by name, where caches see it. patient: a CPU's caches are simulated however long they take;
     else what takes minutes is refused. keeps: layers simulated before are taken from disk, others
-    are kept there. miss_kinds: caches tell cold, capacity and conflict misses apart.
+    are kept there. miss_kinds: caches tell cold, capacity and conflict misses apart. fidelity:
+    'exact', or 'sampled' for a CPU's caches in a quarter of their sets, with a stated error; all
+    of them where time may be more than 10% off.
     progress(done, all) is called as simulations finish.
 
     Raises HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a
@@ -69,6 +72,7 @@ def simulate(
         tuple((arrays or {}).items()),
         patient,
         by_kind=miss_kinds,
+        sampled=is_sampled(fidelity),
     )
     return run_jobs([job], progress, keeps)[0]
 
@@ -86,6 +90,7 @@ def compare(
     keeps: bool = False,
     progress: Progress | None = None,
     patient: bool = False,
+    fidelity: str = "exact",
 ) -> Comparison:
     """Every algorithm on every machine, in that order.
 
@@ -93,12 +98,19 @@ def compare(
 
     dtype: the one type of all. A machine is left out of the types that it lacks where there are
     several. what_if: also the fastest run of each machine with one resource after the other twice
-    as good. keeps, patient, and what it raises: as of `simulate`.
+    as good. keeps, patient, fidelity, and what it raises: as of `simulate`.
     """
     network = as_workload(workload)
     loaded = [as_machine(machine) for machine in machines]
     jobs, left_out = grid(
-        network, loaded, algorithms, dtypes or [dtype], dataflows or [None], batches, patient
+        network,
+        loaded,
+        algorithms,
+        dtypes or [dtype],
+        dataflows or [None],
+        batches,
+        patient,
+        is_sampled(fidelity),
     )
     results, jobs = without_repeats(run_jobs(jobs, progress, keeps), jobs)
     comparison = Comparison(
@@ -118,10 +130,11 @@ def run_nests(
     progress: Progress | None = None,
     patient: bool = False,
     miss_kinds: bool = False,
+    fidelity: str = "exact",
 ) -> Result:
     """Simulate the nests of a file (docs/mapping.md).
 
-    patient, miss_kinds: as of `simulate`.
+    patient, miss_kinds, fidelity: as of `simulate`.
 
     Raises ConfigError for what is wrong in it, at its line.
     """
@@ -131,7 +144,8 @@ def run_nests(
     own = read_nests(path)
     job = Job(own.workload, own.machine, own.file.algorithm, None, own.file.dtype)
     job.checked_workload()
-    return gather(job, simulate_nests(own, progress, Choice(patient=patient, by_kind=miss_kinds)))
+    choice = Choice(patient=patient, by_kind=miss_kinds, sampled=is_sampled(fidelity))
+    return gather(job, simulate_nests(own, progress, choice))
 
 
 def as_workload(workload: Workload | Layer | str) -> Workload:

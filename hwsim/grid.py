@@ -28,6 +28,7 @@ def grid(
     dataflows: Sequence[str | None],
     batches: Sequence[int],
     patient: bool,
+    sampled: bool,
 ) -> tuple[list[Job], list[str]]:
     """The jobs, and what is left out: machines of several data types lack some.
 
@@ -41,7 +42,7 @@ def grid(
             known = [*dtypes][:1]  # the job itself says what is wrong
         left_out += [f"{machine.name} does not compute {t}" for t in dtypes if t not in known]
         jobs += [
-            Job(own, machine, algorithm, dataflow, dtype, patient=patient)
+            Job(own, machine, algorithm, dataflow, dtype, patient=patient, sampled=sampled)
             for dtype, algorithm, dataflow, own in product(known, algorithms, dataflows, networks)
         ]
     return jobs, left_out

@@ -14,13 +14,20 @@ from hwsim.energy.account import assumed_text
 from hwsim.errors import HwsimError, UnknownName
 from hwsim.ir.tensor import Array
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.results.result import LayerResult, Result
+from hwsim.results.result import FIDELITIES, LayerResult, Result
 from hwsim.rewrite.placement import captured, with_weights_that_fit
 from hwsim.rewrite.residency import Residency
 from hwsim.schedule.dataflows import find_dataflow, full_name
 from hwsim.schedule.dataflows.library_kernel import KERNEL
 
 Arrays = tuple[tuple[str, Array], ...]
+
+
+def is_sampled(fidelity: str) -> bool:
+    """Are a CPU's caches simulated in a sample of their sets? Raises UnknownName."""
+    if fidelity not in FIDELITIES:
+        raise UnknownName("fidelity", fidelity, FIDELITIES)
+    return fidelity == "sampled"
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,8 @@ class Job:
     planned: the machine for which quick schedules are made (hwsim.choose.quick), None for the best
     ones. placed: the machine is already one that keeps weights or loads them, whatever the
     workload's come to. residencies: what a GPU's L2 has of layers' maps, where the workload's order
-    does not say it. by_kind: caches tell their misses apart by kind.
+    does not say it. by_kind: caches tell their misses apart by kind. sampled: a CPU's are simulated
+    in a sample of their sets.
     """
 
     workload: Workload
@@ -46,6 +54,7 @@ class Job:
     placed: bool = False
     residencies: tuple[tuple[str, Residency], ...] | None = None
     by_kind: bool = False
+    sampled: bool = False
 
     def __post_init__(self) -> None:
         if self.dataflow is not None:

@@ -135,7 +135,7 @@ def _run_all(
     rest: dict[_Task, float] = {}
     for job, (first, *others) in wanted:
         for task in others:
-            if not _is_beaten(task, job, done[first]):
+            if task.work != first.work and not _is_beaten(task, job, done[first]):
                 rest[task] = max(rest.get(task, 0.0), _limit(task, job, done[first]))
     done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
     return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
@@ -185,7 +185,7 @@ def _tasks_of(job: Job, workload: Workload) -> dict[str, list[_Task]]:
 def _tasks(job: Job, layer: Layer, residency: Residency) -> list[_Task]:
     """The algorithms to try on a layer: one, or for 'auto' those of its list that apply."""
     objective = job.objective if job.objective in MEASURES else "latency"
-    choice = Choice(job.dataflow, objective, job.timeline, job.patient, job.by_kind)
+    choice = Choice(job.dataflow, objective, job.timeline, job.patient, job.by_kind, job.sampled)
     one = own_algorithm(layer, job.algorithm)
     names = candidates(layer) if job.algorithm == AUTO else [one]
     return [

@@ -12,7 +12,7 @@ from hwsim.count.compulsory import compulsory_bytes
 from hwsim.describe.layer import DENSE, AttentionLayer, Layer, MemoryLayer
 from hwsim.describe.machine import Machine
 from hwsim.errors import Beaten, HwsimError
-from hwsim.ir.note import Note
+from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan
 from hwsim.parts.dram import Dram
 from hwsim.parts.vector import VectorUnit
@@ -153,7 +153,9 @@ def best_result(
     why = [_reason(best, other, objective) for other in beaten]
     if left:
         why.append(f"{best.algorithm} ran to its end, {left} not, as they took longer")
-    return replace(best, name=name, notes=(*best.notes, Note(f"auto: {'; '.join(why)}")))
+    return replace(
+        best, name=name, notes=(*best.notes, Note(f"auto: {'; '.join(why)}", About.CHOICE))
+    )
 
 
 def _reason(best: LayerResult, other: LayerResult, objective: str) -> str:

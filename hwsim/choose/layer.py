@@ -87,6 +87,9 @@ def simulate_layer(
     return min(tried, key=lambda result: (measure(result), result.seconds))
 
 
+MOST_ERROR = 0.1  # of the time that a sample of caches' sets gives; beyond it all are walked
+
+
 @dataclass(frozen=True)
 class _Conditions:
     """Where and how a layer's stages run."""
@@ -110,17 +113,17 @@ class _About:
 
 
 def _simulate_plan(plan: Plan, about: _About, under: _Conditions) -> LayerResult:
-    """A plan's stages in order, from empty caches on."""
+    """A plan's stages in order, from empty caches on.
+
+    Where a sample of the caches' sets was asked for, but they differ too much, all are walked.
+    """
     machine, residency = under.machine, under.residency
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
-    caches = _caches(blocks, under)
-    runs, left = [], under.choice.most_cycles
-    for block in blocks:
-        within = replace(under.choice, most_cycles=left / block.times)
-        run = _run_stages(block.plan, replace(under, choice=within), caches, block is blocks[-1])
-        left -= block.times * sum(stage.cycles.total for stage in run.values())
-        runs.append(run)
+    runs = _run_blocks(blocks, under)
+    if _unsure(runs) > MOST_ERROR:
+        whole = replace(under.choice, sampled=False)
+        runs = _run_blocks(blocks, replace(under, choice=whole))
     stages = _put_together(plan, about.asked, blocks, runs, under)
     kept = tuple(sorted({role for block in blocks for role in kept_roles(block.plan, machine)}))
     result = LayerResult(
@@ -145,6 +148,26 @@ def _simulate_plan(plan: Plan, about: _About, under: _Conditions) -> LayerResult
     )
 
 
+def _run_blocks(blocks: Sequence[Block], under: _Conditions) -> list[dict[str, StageResult]]:
+    """The stages of all blocks, one block after another, with caches that they share."""
+    caches = _caches(blocks, under)
+    runs, left = [], under.choice.most_cycles
+    for block in blocks:
+        within = replace(under.choice, most_cycles=left / block.times)
+        run = _run_stages(block.plan, replace(under, choice=within), caches, block is blocks[-1])
+        left -= block.times * sum(stage.cycles.total for stage in run.values())
+        runs.append(run)
+    return runs
+
+
+def _unsure(runs: Sequence[Mapping[str, StageResult]]) -> float:
+    """How much longer it may take where sets of caches were sampled."""
+    stages = [stage for run in runs for stage in run.values()]
+    total = sum(stage.cycles.total for stage in stages)
+    unsure = sum(stage.cycles.total * stage.sampling.time for stage in stages if stage.sampling)
+    return unsure / total if total else 0.0
+
+
 def _dtype(layer: Layer, machine: Machine) -> str:
     dtype = layer.dtype or machine.dtype
     if dtype not in machine.compute.dtypes:
@@ -162,7 +185,7 @@ def _caches(blocks: Sequence[Block], under: _Conditions) -> ImplicitChain | L2Bu
     walked = choice.patient or choice.by_kind
     plain = runs_library(choice.dataflow) and not under.nests and not walked
     formula = l2_in_closed_form(machine, timed, plain)
-    found = formula or implicit_chain(machine, timed, choice.by_kind)
+    found = formula or implicit_chain(machine, timed, choice.by_kind, choice.sampled)
     if found is not None and residency != NOTHING:
         found.begin_with(*maps_of(timed, residency))
     return found

@@ -43,7 +43,8 @@ class Choice:
 
     dataflow: by name, the best when None. objective: what nests are chosen by. timeline: keep when
     tiles moved and steps ran. patient: caches are simulated however long that takes. by_kind:
-    their misses are told apart by kind. most_cycles: what takes longer, on a machine of explicit
+    their misses are told apart by kind. sampled: a CPU's caches are simulated in a sample of their
+    sets. most_cycles: what takes longer, on a machine of explicit
     memories, need not be found, as another algorithm is quicker.
     """
 
@@ -52,6 +53,7 @@ class Choice:
     timeline: bool = False
     patient: bool = False
     by_kind: bool = False
+    sampled: bool = False
     most_cycles: float = inf
 
 

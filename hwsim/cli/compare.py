@@ -10,6 +10,7 @@ import click
 from hwsim.cli.inputs import (
     batches_of,
     context_option,
+    fidelity_option,
     input_option,
     machines_with,
     set_option,
@@ -21,7 +22,13 @@ from hwsim.describe.settings import Setting
 @click.command()
 @click.argument("workload")
 @click.option("--machines", "-m", required=True, help="Names or paths, separated by commas.")
-@click.option("--algorithms", "-a", required=True, help="Names separated by commas; auto is one.")
+@click.option(
+    "--algorithms",
+    "-a",
+    default="auto",
+    show_default=True,
+    help="Names separated by commas; auto is the best for each layer.",
+)
 @click.option(
     "--out",
     "-o",
@@ -50,6 +57,7 @@ from hwsim.describe.settings import Setting
 @click.option(
     "--wait", is_flag=True, help="Simulate a CPU's caches even where that takes many minutes."
 )
+@fidelity_option
 @click.option(
     "--json", "json_to", metavar="FILE", help="Write the results as JSON; - for standard output."
 )
@@ -69,6 +77,7 @@ def command(
     settings: tuple[Setting, ...],
     what_if: bool | None,
     wait: bool,
+    fidelity: str,
     json_to: str | None,
 ) -> None:
     """Run WORKLOAD under every algorithm on every machine; --out writes a report.
@@ -99,6 +108,7 @@ def command(
             keeps=True,
             progress=progress,
             patient=wait,
+            fidelity=fidelity,
         )
     if out is not None:
         command = _typed("compare")

@@ -40,6 +40,13 @@ input_option = click.option(
     callback=_size,
     help="Rows and columns of an image: 299, or 224x320; or a number of tokens.",
 )
+fidelity_option = click.option(
+    "--fidelity",
+    type=click.Choice(["exact", "sampled"]),
+    default="exact",
+    show_default=True,
+    help="Simulate a CPU's caches whole, or in a quarter of their sets, with a stated error.",
+)
 context_option = click.option(
     "--context",
     type=click.IntRange(0, 1 << 40),

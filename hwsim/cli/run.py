@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.cli.inputs import context_option, input_option, set_option
+from hwsim.cli.inputs import context_option, fidelity_option, input_option, set_option
 from hwsim.cli.run_flags import Flags, check
 from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import print_text, progress_bar, user_errors
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--wait", is_flag=True, help="Simulate a CPU's caches even where that takes many minutes."
 )
+@fidelity_option
 @click.option("--cores", type=click.IntRange(1), help="Use so many of a CPU's cores.")
 @click.option(
     "--array",
@@ -213,7 +214,7 @@ def _of_nests(flags: Flags, file: Path) -> Result:
     from hwsim.api import run_nests
 
     with progress_bar("simulating") as progress:
-        return run_nests(file, progress, flags.wait, flags.misses)
+        return run_nests(file, progress, flags.wait, flags.misses, flags.fidelity)
 
 
 def _show_workload(flags: Flags) -> None:
@@ -241,6 +242,7 @@ def _show_workload(flags: Flags) -> None:
             patient=flags.wait,
             keeps=True,
             miss_kinds=flags.misses,
+            fidelity=flags.fidelity,
         )
     if flags.plot_to:
         one = Comparison(network, (machine,), (result.algorithm,), (result,))

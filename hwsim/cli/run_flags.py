@@ -25,6 +25,7 @@ class Flags:
     explain: bool
     mapping: str
     wait: bool
+    fidelity: str
     cores: int | None
     arrays: tuple[str, ...]
     batch: int

@@ -329,11 +329,11 @@ def load_library(name_or_path: str | Path) -> Library:
     return read(Library, Document(read_text(path), str(path)))
 
 
-def find_kernel(library: Library, text: str, dtype: str) -> Kernel:
+def find_kernel(library: Library, text: str, dtype: str, windows: bool = True) -> Kernel:
     """The tile of '128x64x32x4', 'ffma:128x64x8x3' or either with ',split=4'.
 
     It is in the first family that has it for the data type, else one of its own in the family whose
-    tiles are nearest.
+    tiles are nearest. windows: is it for a convolution, so that kernels of these may be meant?
 
     Raises HwsimError saying what was expected.
     """
@@ -347,7 +347,11 @@ def find_kernel(library: Library, text: str, dtype: str) -> Kernel:
     named, colon, size = body.partition(":")
     if not colon:
         named, size = "", named
-    families = {name: family for name, family in library.families.items() if dtype in family.dtypes}
+    families = {
+        name: family
+        for name, family in library.families.items()
+        if dtype in family.dtypes and (windows or not family.convolves)
+    }
     if not families:
         raise HwsimError(f"{library.name} has no kernels for {dtype}")
     if named and named not in families:

@@ -13,6 +13,7 @@ class About(Enum):
     FALLBACK = "fallback"  # why an algorithm does not apply to the layer
     DATAFLOW = "dataflow"  # a dataflow that does not schedule a stage
     LIBRARY = "library"  # what a GPU's library does otherwise than the textbook
+    CHOICE = "choice"  # why auto took an algorithm
     RESULT = "result"  # the outputs are not quite the layer's
 
 

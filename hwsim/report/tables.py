@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
 
 from hwsim.choose.kernels import KernelChoice
@@ -14,6 +15,7 @@ from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
 
+MOST_CHOICES = 3  # of auto, with what each beat; more are said together
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
 
 LAYER_HEAD = ["layer", "algorithm", "time", "util", "mult", "DRAM", "xmin", "waits for"]
@@ -179,12 +181,21 @@ def energy_line(result: Result) -> str:
 
 
 def note_lines(result: Result) -> list[str]:
-    """Notes, equal ones once with the layers they are about, and how the run was simulated."""
-    layers: dict[str, list[str]] = {}
+    """Notes, equal ones once with the layers they are about, and how the run was simulated.
+
+    Many choices of auto are said together.
+    """
+    layers: dict[Note, list[str]] = {}
     for layer in result.layers:
         for note in layer.notes:
-            layers.setdefault(str(note), []).append(layer.name)
-    lines = [f"note: {note} ({_some(names)})" for note, names in layers.items()]
+            layers.setdefault(note, []).append(layer.name)
+    choices = [note for note in layers if note.about is About.CHOICE]
+    together = choices if len(choices) > MOST_CHOICES else []
+    lines = [
+        f"note: {note} ({_some(names)})" for note, names in layers.items() if note not in together
+    ]
+    if together:
+        lines.append(_chosen(result, {name for note in together for name in layers[note]}))
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
     lines.append(f"fidelity: {'; '.join(short)}")
@@ -192,6 +203,16 @@ def note_lines(result: Result) -> list[str]:
         [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []
     )
     return [piece for line in lines for piece in _wrap(line)]
+
+
+def _chosen(result: Result, names: Collection[str]) -> str:
+    """How many of these layers auto runs by each algorithm, and where it is said why."""
+    taken = Counter(layer.algorithm for layer in result.layers if layer.name in names)
+    by_algorithm = ", ".join(f"{name} for {many}" for name, many in taken.most_common())
+    return (
+        f"note: auto: of several that apply, {by_algorithm} of {sum(taken.values())} layers; "
+        f"-l LAYER and --json say what each beat"
+    )
 
 
 def _some(names: list[str]) -> str:

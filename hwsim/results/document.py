@@ -92,11 +92,15 @@ def _layer(layer: LayerResult) -> LayerDocument:
 
 
 def _stage(stage: StageResult) -> StageDocument:
-    sampling: SamplingDocument | None = (
-        None
-        if stage.sampling is None
-        else {"share": stage.sampling.share, "error": stage.sampling.error}
-    )
+    sampling: SamplingDocument | None = None
+    if stage.sampling is not None:
+        sampling = {
+            "share": stage.sampling.share,
+            "error": stage.sampling.error,
+            "lines": stage.sampling.lines,
+            "time": stage.sampling.time,
+            "of": stage.sampling.of,
+        }
     return {
         "name": stage.name,
         "dataflow": stage.dataflow,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
 Energy = Mapping[str, float]
 
 
+Fidelity = Literal["exact", "sampled"]  # how a CPU's caches are simulated
+FIDELITIES: tuple[Fidelity, ...] = ("exact", "sampled")
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How much was simulated, where not all was.
 
-    share: of the steps of a GPU's blocks, batch by batch. error: an estimate, relative to the lines
-    from DRAM.
+    share: of the steps of a GPU's blocks, batch by batch, or of the sets of a CPU's caches. error:
+    an estimate, relative to the lines from DRAM, or to those at any level. lines: that those at a
+    level may be off besides. time: how much longer it takes where lines are so many more.
     """
 
     share: float
     error: float
+    of: Literal["steps", "sets"] = "steps"
+    lines: int = 0
+    time: float = 0.0
 
 
 @dataclass(frozen=True)

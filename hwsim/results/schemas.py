@@ -70,10 +70,13 @@ class AccessDocument(TypedDict):
 
 
 class SamplingDocument(TypedDict):
-    """Share of the steps that was walked, and an estimate of the relative error."""
+    """Share of the steps, or of the caches' sets, that was walked; how far lines may be off."""
 
     share: Share
     error: Amount
+    lines: int
+    time: Amount
+    of: Literal["steps", "sets"]
 
 
 class ReuseDocument(TypedDict):

@@ -20,7 +20,7 @@ from hwsim.describe.units import size_text, whole_bytes
 from hwsim.ir.note import Note
 from hwsim.ir.stage import Operations, Plan, Stage
 from hwsim.ir.tensor import Axis, Tensor
-from hwsim.results.result import Counted, Cycles, StageResult, add_accesses, add_energy
+from hwsim.results.result import Counted, Cycles, Sampling, StageResult, add_accesses, add_energy
 
 Chunk = tuple[int, int]  # first iteration of a dim, and how many
 
@@ -201,11 +201,7 @@ def together(
         ),
         energy_by_tensor_pj=_by_tensor(results),
         lines=add_accesses(_times(result.lines, times) for result, times in results),
-        sampling=max(
-            (result.sampling for result, _ in results if result.sampling),
-            key=lambda sampling: sampling.error,
-            default=None,
-        ),
+        sampling=_sampling_of(results),
         reuse={},
     )
 
@@ -215,6 +211,15 @@ def _times(counts: dict[str, dict[str, Counted]], times: int) -> dict[str, dict[
         part: {tensor: count * times for tensor, count in tensors.items()}
         for part, tensors in counts.items()
     }
+
+
+def _sampling_of(results: Sequence[tuple[StageResult, int]]) -> Sampling | None:
+    """How much was simulated of all: what is said of the one that may be off most."""
+    sampled = [(result.sampling, times) for result, times in results if result.sampling]
+    if not sampled:
+        return None
+    worst = max((sampling for sampling, _ in sampled), key=lambda sampling: sampling.error)
+    return replace(worst, lines=sum(sampling.lines * times for sampling, times in sampled))
 
 
 def _by_tensor(results: Sequence[tuple[StageResult, int]]) -> dict[str, dict[str, float]]:

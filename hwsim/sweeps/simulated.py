@@ -37,6 +37,7 @@ def _run(sweep: Sweep, values: Values) -> Result:
         values.get("dtype"),
         wanted,
         planned=sweep.planned(values),
+        sampled=sweep.fidelity == "sampled",
     )
     return run_jobs([job], workers=1)[0]
 

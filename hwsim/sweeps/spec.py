@@ -19,6 +19,7 @@ from hwsim.describe.settings import NoPlace, Setting
 from hwsim.describe.variations import Variations
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
+from hwsim.results.result import Fidelity
 from hwsim.sweeps.axes import OF_RUNS, Axis
 from hwsim.sweeps.constraints import Constraint
 
@@ -46,7 +47,7 @@ class Sweep:
     machine, workload: as `hwsim run` takes them, where no axis says so. fixed: what holds for every
     point, under an axis' name. model: 'simulate', or 'bound' for the least time that arithmetic and
     compulsory traffic allow. schedules: 'best', as of `hwsim run`, or 'quick', by their estimates
-    and shared among points (hwsim.choose.quick).
+    and shared among points (hwsim.choose.quick). fidelity: of a CPU's caches, as of `hwsim run`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Sweep:
     objectives: tuple[str, ...] = ("latency", "energy")
     model: Model = "simulate"
     schedules: Schedules = "best"
+    fidelity: Fidelity = "exact"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,7 +132,7 @@ class Sweep:
         """What every row follows from beside its values: hwsim and the files that are named."""
         named = [*self.fixed, *((n, v) for a in self.axes for n in a.names for v in a.values)]
         files = sorted({_digest(name, value) for name, value in named if name in FILES})
-        asked = (self.model, self.schedules, self.objectives[:1])
+        asked = (self.model, self.schedules, self.fidelity, self.objectives[:1])
         return repr((__version__, sources_digest(), *asked, files)).encode()
 
     def key(self, number: int) -> bytes:

@@ -12,6 +12,7 @@ import yaml
 from hwsim.algorithms import AUTO, find_algorithm
 from hwsim.describe.reading import Document, count, mapping, read, read_by, read_text
 from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest
+from hwsim.results.result import FIDELITIES, Fidelity
 from hwsim.schedule.dataflows import find_dataflow, full_name
 from hwsim.sweeps.axes import OF_RUNS, Axis, axis
 from hwsim.sweeps.constraints import constraints_of
@@ -82,7 +83,7 @@ class SweepText:
     machine, workload, batch ...: the same for every point, where no axis says so. axes: what
     changes, the last fastest. where: constraints, all of which hold. set: values of the machine's
     file. model: simulate, or bound for the least time that arithmetic and traffic allow.
-    schedules: best, or quick ones that points share.
+    schedules: best, or quick ones that points share. fidelity: of a CPU's caches, exact or sampled.
     """
 
     axes: tuple[Axis, ...] = read_by(_read_axes, _axes_schema)
@@ -100,6 +101,7 @@ class SweepText:
     objectives: tuple[str, ...] = ("latency", "energy")
     model: Model = "simulate"
     schedules: Schedules = "best"
+    fidelity: Fidelity = "exact"
 
 
 def load_sweep(path: str | Path) -> Sweep:
@@ -137,6 +139,7 @@ def _sweep(text: SweepText, place: Path) -> Sweep:
         text.objectives,
         text.model,
         text.schedules,
+        text.fidelity,
     )
 
 
@@ -154,6 +157,7 @@ def make_sweep(
     objectives: Sequence[str] = ("latency", "energy"),
     model: Model = "simulate",
     schedules: Schedules = "best",
+    fidelity: Fidelity = "exact",
 ) -> Sweep:
     """A sweep, its words checked.
 
@@ -168,7 +172,8 @@ def make_sweep(
             raise UnknownName("objective of a sweep", objective, OBJECTIVES)
     if not objectives or len(set(objectives)) < len(objectives):
         raise HwsimError("objectives: expected at least one, and each once")
-    for word, known in ((model, MODELS), (schedules, SCHEDULES)):
+    asked = ((model, MODELS), (schedules, SCHEDULES), (fidelity, FIDELITIES))
+    for word, known in asked:
         if word not in known:
             raise HwsimError(f"{word!r}{nearest(word, known)}; expected {' or '.join(known)}")
     values = {each: tuple(v for a in axes if each in a.names for v in a.values) for each in names}
@@ -186,4 +191,5 @@ def make_sweep(
         tuple(objectives),
         model,
         schedules,
+        fidelity,
     )

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from hwsim.timing.caches.stream import ImplicitChain
     from hwsim.timing.gpu.l2 import L2Buffers
 
+WORTH_A_SAMPLE = 10_000_000  # iterations of a layer; fewer take less than half a second
 USES = 128  # how often a block uses a word of an operand, about
 LINES_WALKED = 1_000_000  # of a GPU's L2, at about 25 ns each
 OF_CORES = ("shared_by", "core_bandwidth", "in_flight", "set_busy")
 
 
 def implicit_chain(
-    machine: Machine, stages: list[Stage], by_kind: bool = False
+    machine: Machine, stages: list[Stage], by_kind: bool = False, sampled: bool = False
 ) -> ImplicitChain | None:
     """A machine's caches, empty, and the stages' tensors behind them; None without caches.
 
-    by_kind: misses are told apart by kind.
+    by_kind: misses are told apart by kind. sampled: a sample of the sets of a CPU's caches is
+    walked, where the layer is worth it.
     """
     caches = caches_of(machine)
     if not caches:
@@ -34,8 +36,16 @@ def implicit_chain(
         _refuse_what_cores_have(machine, caches)
     from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
 
-    units = machine.compute.cores if isinstance(machine.compute, Core) else 1
-    return ImplicitChain(caches, units, AddressSpace(stages), by_kind)
+    if not isinstance(machine.compute, Core):
+        return ImplicitChain(caches, 1, AddressSpace(stages), by_kind)
+    large = sum(stage.iterations for stage in stages) >= WORTH_A_SAMPLE
+    return ImplicitChain(
+        caches,
+        machine.compute.cores,
+        AddressSpace(stages),
+        by_kind,
+        sampled=sampled and large,
+    )
 
 
 def l2_in_closed_form(machine: Machine, stages: list[Stage], plain: bool) -> L2Buffers | None:

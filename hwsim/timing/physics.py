@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from hwsim.describe.machine import Machine, Memory
 from hwsim.errors import PhysicsError
 from hwsim.ir.note import Note
-from hwsim.parts.cache import Cache
+from hwsim.parts.cache import Cache, caches_of
 from hwsim.results.result import Access, LayerResult, StageResult
 
 TOLERANCE = 1e-9
@@ -89,11 +89,11 @@ def check_layer(layer: LayerResult, machine: Machine) -> LayerResult:
     allowed for.
     """
     broken = []
-    unsure = max(
-        (stage.sampling.error for stage in layer.online if stage.sampling),
-        default=0.0,
-    )
-    if layer.dram_bytes < layer.compulsory_bytes * (1 - unsure):
+    sampled = [stage.sampling for stage in layer.online if stage.sampling]
+    unsure = max((sampling.error for sampling in sampled), default=0.0)
+    lines = sum(sampling.lines for sampling in sampled)
+    left_out = lines * caches_of(machine)[-1][1].line if lines else 0
+    if layer.dram_bytes < layer.compulsory_bytes * (1 - unsure) - left_out:
         broken.append(
             f"{layer.dram_bytes} bytes at {machine.dram_name}, compulsory {layer.compulsory_bytes}"
         )

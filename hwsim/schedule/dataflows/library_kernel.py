@@ -74,7 +74,7 @@ def named_kernel(stage: Stage, machine: Machine, dataflow: str) -> Kernel:
     assert isinstance(sm, StreamingMultiprocessor) and sm.library is not None
     if not name:
         raise HwsimError("no kernel named; expected kernel:128x64x32x4, or no dataflow")
-    return find_kernel(sm.library, name, stage.dtype or machine.dtype)
+    return find_kernel(sm.library, name, stage.dtype or machine.dtype, stage.has_taps)
 
 
 def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Kernel) -> Nest:

@@ -33,6 +33,8 @@ BESIDE, LINES_BESIDE = 16, 17
 # what the levels below are asked is kept in order, 0 where it is not, and the first of these levels
 # (hwsim.timing.caches.warping)
 REPEATS, EVENTS, DEPTH = 18, 19, 20
+# misses that one miss of a set stands for: more than 1 where not all sets are walked
+STANDS_FOR = 21
 # there: how many are kept, how many there is room for, was there one more? then line * 2 + is it
 # written back?, and the tensor
 USED, ROOM, OVERFLOWED, FIRST_EVENT = 0, 1, 2, 3
@@ -128,6 +130,18 @@ def look_up_in(levels: Any, level: int, slot: int, tags: Any, line: int, dirty: 
     """Look a line up in its set of a level."""
     first = set_of(levels, level, slot, line)
     return look_up_by(levels[level, POLICY], tags, first, levels[level, WAYS], line, dirty)
+
+
+@inline
+def window_of(groups: Any, line: int, window: int) -> int:
+    """Where what happens to a line is counted, -1 where its set is not walked.
+
+    groups: as of hwsim.timing.caches.sets.Caches.
+    """
+    if len(groups) == 0:
+        return window
+    group = groups[line & (len(groups) - 1)]
+    return window + group if group else -1
 
 
 @inline

@@ -69,12 +69,14 @@ def repeating(
     owners: Sequence[int],
     state: Caches,
     units: int,
+    counts: tuple[int, ...],
 ) -> tuple[Warps, int]:
     """The loops that are worth comparing, with their periods and shifts, and how many levels are.
 
     loops: all, with the steps of each, and how many of them are outside recorded stretches. tables:
     the walk's tensors and axes. owners[tensor]: the number by which its lines are known. units:
-    that run at a time; the turns that several take are not compared.
+    that run at a time; the turns that several take are not compared. counts: the shape of the
+    walk's.
     """
     depth = compared_levels(state, sum(tensor.bytes for tensor in nest.stage.tensors))
     if units > 1 or depth == 0:
@@ -107,7 +109,7 @@ def repeating(
                 shifts[number, owner] = period * bytes_ // line
     if not periods.any():
         return no_warps(), 0
-    return warps(periods, shifts, grains, outside, words, len(state.levels) + 1), depth
+    return warps(periods, shifts, grains, outside, words, counts), depth
 
 
 def _grains(dim: int, tile: int, tables: tuple[Ints, Ints], line: int) -> Ints | None:

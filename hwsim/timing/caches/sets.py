@@ -34,6 +34,7 @@ from hwsim.timing.caches.look_ups import (
     ROOM,
     SETS,
     SHARING,
+    STANDS_FOR,
     USED,
     WAYS,
     WORDS,
@@ -44,6 +45,7 @@ from hwsim.timing.caches.look_ups import (
     jit,
     look_up_in,
     owner,
+    window_of,
 )
 from hwsim.timing.caches.miss_kinds import HELD, asked
 
@@ -55,7 +57,9 @@ class Caches(NamedTuple):
     youngest first, where the policy is LRU; then the policy's words.
 
     starts: each tensor's first line. line_shift: log2 of the bytes of a line. crowds: how soon sets
-    of the first level miss again.
+    of the first level miss again. groups[line % 64]: 0 where a line's set is not walked, else the
+    window beyond a walk's own in which it is counted; empty where all sets are walked
+    (hwsim.timing.caches.set_samples).
     """
 
     tags: npt.NDArray[np.int32]
@@ -63,6 +67,7 @@ class Caches(NamedTuple):
     starts: Ints
     line_shift: int
     crowds: Ints
+    groups: Ints
 
 
 @inline
@@ -102,8 +107,9 @@ def _note_crowd(levels: Any, crowds: Any, slot: int, line: int, fills: int) -> N
     sets = levels[0, SETS]
     copy = np.uintp(slot >> levels[0, SHARING])
     own = np.uintp(LAST_MISS + (line & (sets - 1) if levels[0, IS_POWER] else line % sets))
-    number = crowds[copy, np.uintp(0)] + 1
-    distance = np.uintp(BY_DISTANCE + min(number - crowds[copy, own], FAR))
+    misses = levels[0, STANDS_FOR]  # among n sets that miss in turn, one of `misses` is walked
+    number = crowds[copy, np.uintp(0)] + misses
+    distance = np.uintp(BY_DISTANCE + min(number - crowds[copy, own] - misses + 1, FAR))
     crowds[copy, distance] += fills
     crowds[copy, own] = crowds[copy, np.uintp(0)] = number
 
@@ -262,20 +268,22 @@ def ask(
 def fill(caches: Any, first: int, last: int, stats: Any) -> None:
     """Load the lines from first on, up to last, for the first core."""
     zero = np.int64(0)
-    tags, levels, starts, line_shift, crowds = caches
+    tags, levels, starts, line_shift, crowds, groups = caches
     for line in range(first, last):
-        touch(tags, levels, starts, crowds, line_shift, zero, line, zero, zero, stats, zero)
+        window = window_of(groups, line, zero)
+        if window >= 0:
+            touch(tags, levels, starts, crowds, line_shift, zero, line, zero, zero, stats, window)
 
 
 @jit
 def flush(caches: Any, stats: Any) -> None:
     """Hand every dirty line down, first level first, until DRAM has them all.
 
-    Copies of a line that several cores wrote to meet in the cache that these share. stats [1,
-    level, tensor, kind].
+    Copies of a line that several cores wrote to meet in the cache that these share. stats [1 and
+    groups, level, tensor, kind].
     """
-    window = np.int64(0)
-    tags, levels, starts, _, _ = caches
+    zero = np.int64(0)
+    tags, levels, starts, _, _, groups = caches
     for level in range(len(levels)):
         sets, ways, words = levels[level, SETS], levels[level, WAYS], levels[level, WORDS]
         for number in range(levels[level, COPIES] * sets):
@@ -287,5 +295,6 @@ def flush(caches: Any, stats: Any) -> None:
                 place += 1
                 if dirty >= 0 and dirty & 1:
                     tags[place - 1] &= ~1
+                    window = window_of(groups, dirty >> 1, zero)
                     leave(tags, levels, starts, slot, np.int64(level), dirty, stats, window)
                     place = begin  # an inclusive level below may have taken lines out of this set

@@ -22,12 +22,14 @@ from hwsim.timing.caches.look_ups import (
     NEITHER,
     OFFSET,
     SHARED_BY_ALL,
+    Ints,
 )
 from hwsim.timing.caches.miss_kinds import parts_of, words_beside
 from hwsim.timing.caches.sets import Caches
 
 MOST_BESIDE = 1 << 28  # words for kinds of misses
 NOTHING_KEPT = (0, 0)  # EVENTS and DEPTH
+ALL_SETS: Ints = np.zeros(0, np.int64)
 INCLUSIONS = ("neither", "inclusive", "exclusive")  # by NEITHER, INCLUSIVE, EXCLUSIVE
 Chain = Sequence[tuple[str, Cache]]  # the first level first
 
@@ -56,16 +58,23 @@ def _checked_line(caches: Chain) -> int:
 
 
 def empty_caches(
-    caches: Chain, units: int, starts: Sequence[int], words: Any, told_apart: int = 0
+    caches: Chain,
+    units: int,
+    starts: Sequence[int],
+    words: Any,
+    told_apart: int = 0,
+    groups: Ints = ALL_SETS,
 ) -> Caches:
     """Empty caches of so many cores.
 
     starts: the first byte of every tensor. words: NumPy's type of a line's number and its dirty
     bit. told_apart: lines, from the first on, whose misses are told apart by kind; 0 for none.
+    groups: of the sets that are walked, as of Caches.
     Raises HwsimError for caches that do not go together, or kinds that take too much memory.
     """
     line = _checked_line(caches)
     rows, offset = [], 0
+    stands_for = len(groups) // np.count_nonzero(groups) if len(groups) else 1
     plain = all(_is_plain(cache) for _, cache in caches)
     beside = words_beside(told_apart) if told_apart else 0
     if beside * sum(cache.copies(units) for _, cache in caches) > MOST_BESIDE:
@@ -99,20 +108,26 @@ def empty_caches(
                 told_apart,
                 int(_may_repeat(cache)),
                 *NOTHING_KEPT,
+                stands_for,
             ]
         )
         offset = notes + copies * (noted + beside)
-    first = caches[0][1]
-    watched = first.sets if first.set_busy else 0
-    crowds = np.zeros((first.copies(units), LAST_MISS + watched), np.int64)
-    crowds[:, LAST_MISS:] = -FAR
     return Caches(
         np.full(offset, EMPTY, words),
         np.array(rows, np.int64),
         np.array([start // line for start in starts], np.int64),
         log2_of(line),
-        crowds,
+        _no_crowds(caches[0][1], units),
+        groups,
     )
+
+
+def _no_crowds(first: Cache, units: int) -> Ints:
+    """How soon sets of the first level miss again, before anything does."""
+    watched = first.sets if first.set_busy else 0
+    crowds = np.zeros((first.copies(units), LAST_MISS + watched), np.int64)
+    crowds[:, LAST_MISS:] = -FAR
+    return crowds
 
 
 def with_more_lines(before: Caches, caches: Chain, told_apart: int) -> Caches:

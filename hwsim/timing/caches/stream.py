@@ -29,14 +29,16 @@ from hwsim.timing.caches.look_ups import (
     MISSES,
     PREFETCHES,
     READS,
+    STANDS_FOR,
     WRITEBACKS,
     WRITES,
     Ints,
 )
 from hwsim.timing.caches.remembered import once
 from hwsim.timing.caches.repeating import repeating, with_events
+from hwsim.timing.caches.set_samples import UNSEEN, SetSample, can_be_sampled, set_sample
 from hwsim.timing.caches.sets import fill, flush
-from hwsim.timing.caches.state import empty_caches, log2_of, one_line
+from hwsim.timing.caches.state import ALL_SETS, empty_caches, log2_of, one_line
 from hwsim.timing.caches.steps import (
     LONGEST_STRETCH,
     chunk_sizes,
@@ -47,16 +49,15 @@ from hwsim.timing.caches.steps import (
     units_of,
     vector_iterations,
 )
+from hwsim.timing.caches.stretches import Stretches, stretches
 from hwsim.timing.caches.tables import IS_OUTPUT, TERMS
 from hwsim.timing.caches.walk import (
     ITERATIONS,
     SKIP_BATCH,
     Schedule,
-    Stretches,
     Tensors,
     Turns,
     places,
-    stretches,
     walk,
 )
 
@@ -190,7 +191,8 @@ class ImplicitChain:
     """A machine's caches, first level first, warm from one stage of a layer to the next.
 
     by_kind: misses are told apart by kind, which takes longer. clean: a store leaves nothing to be
-    written back, as in a TLB.
+    written back, as in a TLB. sampled: not all sets are walked, where a sample of them can be
+    taken.
     """
 
     def __init__(
@@ -200,6 +202,7 @@ class ImplicitChain:
         space: AddressSpace,
         by_kind: bool = False,
         clean: bool = False,
+        sampled: bool = False,
     ) -> None:
         if space.end // one_line(caches) >= 1 << 30:
             raise HwsimError(
@@ -212,8 +215,24 @@ class ImplicitChain:
         self.by_kind = by_kind
         self.clean = clean
         lines = space.end // self.line + 1 if by_kind else 0
-        self.state = empty_caches(caches, units, space.starts, np.int32, lines)
+        self.sample = self._set_sample() if sampled and can_be_sampled(caches, by_kind) else None
+        groups = ALL_SETS if self.sample is None else self.sample.groups
+        self.state = empty_caches(caches, units, space.starts, np.int32, lines, groups)
         self._stays: Mapping[str, float] = {}
+
+    def _set_sample(self) -> SetSample:
+        buffers = self.space.buffers.values()
+        lines = {
+            name: (self.space.base(name) // self.line, -(-self.space.size(name) // self.line))
+            for name in buffers
+        }
+        return set_sample([lines[name] for name in buffers])
+
+    def no_counts(self, windows: int = 1) -> Ints:
+        """Counts to begin with, [window, level, tensor, kind]: of each group of sets, too."""
+        groups = self.sample.count if self.sample is not None else 0
+        shape = (windows + groups, len(self.names) + 1, len(self.space.names), KINDS)
+        return np.zeros(shape, np.int64)
 
     def begin_with(self, found: Mapping[str, float], stays: Mapping[str, float]) -> None:
         """Load the last of some buffers' lines before a layer begins, so large a share of each.
@@ -221,7 +240,7 @@ class ImplicitChain:
         stays: shares of buffers that need not be written when it ends.
         """
         self._stays = stays
-        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), KINDS), np.int64)
+        stats = self.no_counts()
         for buffer, share in found.items():
             first, size = self.space.base(buffer), self.space.size(buffer)
             begin = first + ceil(size * (1 - share))
@@ -234,17 +253,18 @@ class ImplicitChain:
         2 ... FAR or more misses before.
         """
         found = self.state.crowds[:, BY_DISTANCE + 1 : LAST_MISS]
-        busiest = tuple(found[found.sum(axis=1).argmax()].tolist())
+        busiest = found[found.sum(axis=1).argmax()] * self.state.levels[0, STANDS_FOR]
         found[:] = 0
-        return busiest
+        return tuple(busiest.tolist())
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
-        stats = np.zeros((1, len(self.names) + 1, len(self.space.names), KINDS), np.int64)
+        stats = self.no_counts()
         flush(self.state, stats)
+        found = stats[0].astype(float) if self.sample is None else self.sample.estimated(stats)[0]
         return {
             (level, buffer): lines.times(1 - self._stays.get(buffer, 0.0))
-            for (level, buffer), lines in self.traffic(stats[0].astype(float)).items()
+            for (level, buffer), lines in self.traffic(found).items()
         }
 
     def traffic(self, stats: Floats) -> dict[tuple[str, str], LevelTraffic]:
@@ -305,7 +325,7 @@ def run_stream(
     if chain.clean:
         tensors.tensors[:, IS_OUTPUT] = 0
     steps = unit_steps(nest, temporal, units)
-    kept = _stretches(nest, temporal, units, tensors)
+    kept, picked = _stretches(nest, temporal, units, tensors, chain.sample is not None)
     plan = _SamplePlan(steps, walkers)
     parallel = min(walkers.parallel, len(steps))
     turns = Turns(
@@ -316,20 +336,20 @@ def run_stream(
         log2_of(lanes),
         plan.batches,
     )
-    stats = np.zeros((plan.count, len(chain.names) + 1, len(chain.space.names), KINDS), np.int64)
+    stats = chain.no_counts(plan.count)
     counted, work = np.zeros(plan.count, np.int64), np.zeros((len(steps), 3), np.int64)
     at = places(turns.parallel, len(temporal), len(chain.space.names), tensors.axes.shape[1])
     owners = [chain.space.index(chain.space.buffers[name]) for name in chain.space.names]
     trips = trips_of(nest, temporal, units)
     loops_of = (temporal, trips, kept.first)
     again, depth = repeating(
-        nest, loops_of, (tensors.tensors, tensors.axes), owners, chain.state, parallel
+        nest, loops_of, (tensors.tensors, tensors.axes), owners, chain.state, parallel, stats.shape
     )
     state = with_events(chain.state, depth) if again.on else chain.state
     about_to_run(walk)
     once(
         walk,
-        (state, schedule, tensors, turns, at, kept, again, stats, counted, work),
+        (state, schedule, tensors, turns, at, kept, picked, again, stats, counted, work),
         (state.tags, state.crowds, stats, counted, work),
     )
     chain.state.tags[:] = state.tags[: len(chain.state.tags)]
@@ -354,10 +374,12 @@ def _schedule(nest: Nest, temporal: list[Loop], units: Ints) -> Schedule:
     return Schedule(np.array(rows, np.int64).reshape(len(rows), 4), deep, units)
 
 
-def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) -> Stretches:
-    """Stretches of as many inner loops as make WHOLE_STRETCH steps.
+def _stretches(
+    nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors, sampled: bool
+) -> tuple[Stretches, Stretches]:
+    """Stretches of as many inner loops as make WHOLE_STRETCH steps, and room for what is picked.
 
-    They are fewer where the next would make too many.
+    They are fewer where the next would make too many. sampled: some are picked of their look-ups.
     """
     trips = trips_of(nest, temporal, units)
     first, steps = len(temporal), 1
@@ -368,9 +390,11 @@ def _stretches(nest: Nest, temporal: list[Loop], units: Ints, tensors: Tensors) 
     deep = np.full(len(dims), -1, np.int64)
     for number, loop in enumerate(temporal[:first]):
         deep[dims.index(loop.dim)] = number
-    key = len(dims) + 1 + len(tensors.tensors) * (tensors.axes.shape[1] + 2)
+    count = len(tensors.tensors)
+    key = len(dims) + 1 + count * (tensors.axes.shape[1] + 2)
     room = KEPT_LOOKUPS if steps > 1 else 0
-    return stretches(first, deep, key, len(tensors.tensors), room)
+    kept = stretches(first, deep, key, count, room)
+    return kept, stretches(first, deep, 1 + count, count, room if sampled else 0)
 
 
 def _vector(nest: Nest, sizes: dict[str, int], vector_bytes: int) -> tuple[int, int]:
@@ -501,6 +525,10 @@ class _SamplePlan:
         iterations: of the busiest unit. Loads and stores that were not all seen are as many to an
         iteration as those that were.
         """
+        if chain.sample is not None:
+            lines, error = chain.sample.estimated(stats)
+            sampling = Sampling(chain.sample.share, error, "sets", UNSEEN)
+            return _stream_result(chain, lines, work.max(axis=0), sampling)
         if not self._sampled:
             return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
         lines, error = self._extrapolated(stats, counted)

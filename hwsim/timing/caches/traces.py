@@ -121,7 +121,7 @@ class Pycachesim:
         """First byte, bytes, and whether it is a store, of every access in order."""
         about_to_run(_replay_pycachesim)
         room = np.zeros((MOST_TO_DO * len(self._counts), 3), np.int64)
-        tags, levels, _, shift, _ = self._caches
+        tags, levels, _, shift, _, _ = self._caches
         arrays = _arrays(addresses, sizes, writes)
         _replay_pycachesim(*arrays, tags, levels, shift, room, self._counts)
 
@@ -138,7 +138,7 @@ def _arrays(*columns: Sequence[int]) -> tuple[Ints, ...]:
 
 @jit
 def _replay(addresses: Any, sizes: Any, writes: Any, caches: Any, stats: Any) -> None:
-    tags, levels, starts, shift, crowds = caches
+    tags, levels, starts, shift, crowds, _ = caches
     zero = np.int64(0)
     for number in range(len(addresses)):
         last = addresses[number] + sizes[number] - 1 >> shift

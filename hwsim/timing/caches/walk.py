@@ -5,18 +5,7 @@ boundary level (registers on a CPU, shared memory on a GPU) over its own chunk o
 every step loads the tiles that changed, line by line, and stores the output tile when it moves on.
 Units that run at the same time take turns.
 
-    for the outer loops:
-      for the inner loops:       a stretch: its lines are those of an earlier one, shifted, wherever
-        load and store tiles     tiles lie alike in their lines and meet the tensors' edges alike
-
-A stretch is recorded the first time and then replayed: the same look-ups in the same order,
-without the loops' arithmetic.
-
-Steps that look the same lines up in the same order as the step before are a run. Its later steps
-are counted and not looked up, which is exact where the first level is LRU: the lines of one step
-are no more than its ways, so after it each of their sets has them as its youngest; the next step
-hits with each, in the same order, and leaves contents, order of use and dirty marks as they were.
-
+What inner loops touch is recorded and then replayed (hwsim.timing.caches.stretches).
 Whole iterations of outer loops that repeat each other are skipped (hwsim.timing.caches.warping).
 """
 
@@ -27,8 +16,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.timing.caches.look_ups import READS, REPEATS, WAYS, WRITES, Ints, inline, jit
+from hwsim.timing.caches.look_ups import (
+    READS,
+    WRITES,
+    Ints,
+    inline,
+    jit,
+    window_of,
+)
 from hwsim.timing.caches.sets import touch
+from hwsim.timing.caches.stretches import (
+    BODY,
+    NOBODY,
+    RECORDED,
+    RECORDED_STEPS,
+    RECORDER,
+    WORK,
+    begin,
+    end_step,
+    keep,
+    key_of,
+    pick,
+    replay,
+)
 from hwsim.timing.caches.tables import (
     AXES,
     BASE,
@@ -57,18 +67,6 @@ LOW, HIGH, GAP, RUN, PHASE, BOX = 0, 1, 2, 3, 4, 5
 # work[unit]: vector iterations, load and store instructions
 ITERATIONS, LOADS, STORES = 0, 1, 2
 SKIP_BATCH = -1
-# stretches.rows[row]: body steps, where its look-ups and its runs begin, and the work of its body
-BODY, LOOKUPS, RUNS, WORK = 0, 1, 2, 3
-# stretches.runs[run]: steps with the same look-ups, and where these end
-TIMES, END = 0, 1
-# stretches.state: look-ups, runs and rows in use, the slot that is recording, the row it records,
-# the next free place, steps recorded of the row
-USED_LOOKUPS, USED_RUNS, USED_ROWS, RECORDER, RECORDED, FREE, RECORDED_STEPS = 0, 1, 2, 3, 4, 5, 6
-INSIDE = 1 << 40  # of a key: an axis whose tiles meet no edge of the tensor in the whole stretch
-MIX = 0x9E3779B1
-NOBODY, GIVEN_UP = -1, -2  # recorders; the second: no room is left
-UNFINISHED = -1  # body steps of a row that is being recorded
-TENSORS = 4096  # at most, in a look-up's code: (line from the tensor's first, tensor, store?)
 
 
 class Schedule(NamedTuple):
@@ -107,7 +105,7 @@ class Places(NamedTuple):
     bases: Ints  # [slot * tensors + tensor]: the line in which its tile began when the stretch did
     playing: Ints  # [slot]: the row that is replayed, -1: none
     passed: Ints  # [slot]: steps of it so far
-    run: Ints  # [slot]: the run of it that is played
+    run: Ints  # [slot]: the run of it that is played, counted from its first
     in_run: Ints  # [slot]: steps of that run so far
 
 
@@ -127,51 +125,6 @@ def places(parallel: int, loops: int, tensors: int, axes: int) -> Places:
         np.zeros(parallel, np.int64),
         np.zeros(parallel, np.int64),
         np.zeros(parallel, np.int64),
-    )
-
-
-class Stretches(NamedTuple):
-    """What the loops from `first` inwards touch after their first step, by key.
-
-    See `_key` for when two are alike.
-
-    places: rows by hash, -1 free. keys, rows: [row, column]. lookups: codes of all rows. runs: of
-    equal steps. totals[row, tensor, store?]: look-ups of a whole body.
-    """
-
-    first: int
-    deep: Ints  # the innermost loop of each dim outside
-    places: Ints
-    keys: Ints
-    rows: Ints
-    lookups: Ints
-    runs: Ints
-    totals: Ints
-    state: Ints
-
-
-def stretches(first: int, deep: Ints, key: int, tensors: int, room: int) -> Stretches:
-    """Working memory for stretches of the loops from `first` inwards.
-
-    key: words of a key; room: look-ups kept, 0 for none.
-    """
-    rows = 1 << max(0, min(room >> 4, 1 << 14).bit_length() - 1)
-    places, keys, table = (
-        np.full(4 * rows, -1, np.int64),
-        np.zeros((rows + 1, key), np.int64),
-        np.zeros((rows + 1, WORK + 3), np.int64),
-    )
-    lookups, runs = np.zeros(max(room, 1), np.int64), np.zeros((max(room, 1), 2), np.int64)
-    return Stretches(
-        first,
-        deep,
-        places,
-        keys,
-        table,
-        lookups,
-        runs,
-        np.zeros((rows + 1, tensors, 2), np.int64),
-        np.array([0, 0, 0, NOBODY, -1, 0, 0], np.int64),
     )
 
 
@@ -295,6 +248,7 @@ def _touch_box(
     write: int,
     stats: Any,
     window: int,
+    groups: Any,
     kept: Any,
     base: int,
     recording: bool,
@@ -339,22 +293,27 @@ def _touch_box(
                     begin = _next_touched(max(begin, start), gap, run_words, phase)
                     if begin > min(behind, end - 1):
                         continue
-                stats[window, 0, tensor, WRITES if write else READS] += 1
-                touch(
-                    tags,
-                    levels,
-                    starts,
-                    crowds,
-                    line_shift,
-                    slot,
-                    line,
-                    write,
-                    tensor,
-                    stats,
-                    window,
-                )
+                kind = WRITES if write else READS
+                stats[window, 0, tensor, kind] += 1
+                own = window_of(groups, line, window)
+                if own > window:
+                    stats[window + 1, 0, tensor, kind] += 1
+                if own >= 0:
+                    touch(
+                        tags,
+                        levels,
+                        starts,
+                        crowds,
+                        line_shift,
+                        slot,
+                        line,
+                        write,
+                        tensor,
+                        stats,
+                        own,
+                    )
                 if recording:
-                    _keep(kept, line - base, tensor, write)
+                    keep(kept, line - base, tensor, write)
             start = end
         axis = count - 1
         while axis >= 0:
@@ -370,18 +329,6 @@ def _touch_box(
             axis -= 1
         if axis < 0:
             return vectors
-
-
-@inline
-def _keep(kept: Any, line: int, tensor: int, write: int) -> None:
-    """Add a look-up to the stretch being recorded; without room for it the stretch is given up."""
-    used = kept.state[USED_LOOKUPS]
-    if used >= len(kept.lookups):
-        kept.state[RECORDER] = GIVEN_UP
-        return
-    kept.lookups[used] = (line * TENSORS + tensor) * 2 + write
-    kept.totals[kept.state[RECORDED], tensor, write] += 1
-    kept.state[USED_LOOKUPS] = used + 1
 
 
 @inline
@@ -432,197 +379,6 @@ def _first_visit(loops: Any, unit: Any, lo: Any) -> bool:
     return True
 
 
-@jit
-def _key(
-    kept: Any,
-    tensors: Any,
-    axes: Any,
-    loops: Any,
-    line_shift: int,
-    unit: Any,
-    lo: Any,
-    hi: Any,
-    bases: Any,
-    first_base: int,
-) -> int:
-    """Write what the stretch that begins here depends on into the free row of keys.
-
-    It says in which row the key stands or would.
-
-    Two stretches look up the same lines, but for a shift of each tensor's, when the chunks that
-    their loops cut are as long, outputs are at their first visit or not, tiles lie in their lines
-    the same way, and each axis either meets no edge of its tensor or starts at the same place.
-    """
-    row = kept.state[USED_ROWS]
-    key, place, mixed = kept.keys[row], 0, 0
-    deep = kept.deep
-    for dim in range(len(deep)):
-        loop = deep[dim]
-        key[place] = (unit[dim, 1] - unit[dim, 0]) if loop < 0 else hi[loop] - lo[loop]
-        place += 1
-    key[place] = 1
-    for loop in range(kept.first):
-        if loops[loop, REDUCES]:
-            parent = loops[loop, PARENT]
-            if lo[loop] != (unit[loops[loop, DIM], 0] if parent < 0 else lo[parent]):
-                key[place] = 0
-    place += 1
-    for tensor in range(len(tensors)):
-        if tensors[tensor, AXES] < 0:
-            continue
-        address, fast, block = tensors[tensor, BASE], tensors[tensor, FAST], tensors[tensor, BLOCK]
-        for axis in range(tensors[tensor, AXES]):
-            low = axes[tensor, axis, SHIFT]
-            high = low + axes[tensor, axis, EXTENT]
-            for term in range(TERMS, axes.shape[2], 2):
-                dim, coefficient = axes[tensor, axis, term], axes[tensor, axis, term + 1]
-                if dim < 0:
-                    break
-                loop = deep[dim]
-                low += coefficient * (unit[dim, 0] if loop < 0 else lo[loop])
-                high += coefficient * ((unit[dim, 1] if loop < 0 else hi[loop]) - 1)
-            key[place] = INSIDE if low >= 0 and high <= axes[tensor, axis, SIZE] else low
-            place += 1
-            if axis != fast:
-                address += low * axes[tensor, axis, STRIDE]
-            else:
-                number = 0 if block >= axes[tensor, axis, SIZE] else low // block
-                key[place] = low - number * block if block < axes[tensor, axis, SIZE] else 0
-                place += 1
-                address += (
-                    number * tensors[tensor, BLOCK_STRIDE]
-                    + (low - number * block) * tensors[tensor, WIDTH]
-                )
-        bases[first_base + tensor] = address >> line_shift
-        key[place] = address - (address >> line_shift << line_shift)
-        place += 1
-    for word in range(place):
-        mixed = (mixed ^ key[word]) * MIX
-        mixed ^= mixed >> 29
-    slot = mixed & (len(kept.places) - 1)
-    while kept.places[slot] >= 0:
-        known = kept.places[slot]
-        same = True
-        for word in range(place):
-            if kept.keys[known, word] != key[word]:
-                same = False
-                break
-        if same:
-            return known
-        slot = (slot + 1) & (len(kept.places) - 1)
-    kept.state[FREE] = slot
-    return -1
-
-
-@inline
-def _begin(kept: Any, slot: int) -> None:
-    """Record the stretch whose key was written last."""
-    row = kept.state[USED_ROWS]
-    if row >= len(kept.rows) - 1 or kept.state[RECORDER] != NOBODY:
-        return
-    kept.places[kept.state[FREE]] = row
-    kept.state[USED_ROWS] = row + 1
-    kept.state[RECORDER], kept.state[RECORDED] = slot, row
-    kept.rows[row, BODY] = UNFINISHED
-    kept.rows[row, LOOKUPS], kept.rows[row, RUNS] = kept.state[USED_LOOKUPS], kept.state[USED_RUNS]
-    kept.state[RECORDED_STEPS] = 0
-    for kind in range(3):
-        kept.rows[row, WORK + kind] = 0
-    kept.totals[row] = 0
-
-
-@inline
-def _end_step(kept: Any, levels: Any) -> None:
-    """A step of the stretch being recorded is over.
-
-    It is one more of the last run, or the first of a new one.
-    """
-    used, row = kept.state[USED_RUNS], kept.state[RECORDED]
-    first = kept.rows[row, RUNS]
-    begin = kept.rows[row, LOOKUPS] if used == first else kept.runs[used - 1, END]
-    length = kept.state[USED_LOOKUPS] - begin
-    kept.state[RECORDED_STEPS] += 1
-    if used > first:
-        before = kept.rows[row, LOOKUPS] if used == first + 1 else kept.runs[used - 2, END]
-        same = length == begin - before and length <= levels[0, WAYS]
-        same = same and levels[0, REPEATS] == 1
-        for number in range(length if same else 0):
-            same = same and kept.lookups[begin + number] == kept.lookups[before + number]
-        if same:
-            kept.state[USED_LOOKUPS] = begin
-            kept.runs[used - 1, TIMES] += 1
-            return
-    if used >= len(kept.runs):
-        kept.state[RECORDER] = GIVEN_UP
-        return
-    kept.runs[used, TIMES], kept.runs[used, END] = 1, kept.state[USED_LOOKUPS]
-    kept.state[USED_RUNS] = used + 1
-
-
-@jit
-def _replay(
-    kept: Any,
-    known: int,
-    left: int,
-    running_at: Any,
-    slot: int,
-    tags: Any,
-    levels: Any,
-    starts: Any,
-    crowds: Any,
-    line_shift: int,
-    stats: Any,
-    window: int,
-    count: int,
-) -> int:
-    """Up to `left` steps of a recorded body; returns how many.
-
-    A turn begins a run with real look-ups, as other units may have moved lines meanwhile.
-    """
-    passed, bases = running_at.passed, running_at.bases
-    begin, total = passed[slot], kept.rows[known, BODY]
-    steps = min(left, total - begin)
-    whole = begin == 0 and steps == total
-    if begin == 0:
-        running_at.run[slot], running_at.in_run[slot] = kept.rows[known, RUNS], 0
-    run, in_run, todo = running_at.run[slot], running_at.in_run[slot], steps
-    while todo > 0:
-        place = (
-            kept.rows[known, LOOKUPS] if run == kept.rows[known, RUNS] else kept.runs[run - 1, END]
-        )
-        times = min(todo, kept.runs[run, TIMES] - in_run)
-        for lookup in range(place, kept.runs[run, END]):
-            code = kept.lookups[lookup]
-            tensor = code >> 1 & (TENSORS - 1)
-            line = (code >> 13) + bases[slot * count + tensor]
-            touch(
-                tags,
-                levels,
-                starts,
-                crowds,
-                line_shift,
-                slot,
-                line,
-                code & 1,
-                tensor,
-                stats,
-                window,
-            )
-            if not whole:
-                stats[window, 0, tensor, WRITES if code & 1 else READS] += times
-        todo -= times
-        in_run += times
-        if in_run == kept.runs[run, TIMES]:
-            run, in_run = run + 1, 0
-    if whole:
-        for tensor in range(count):
-            stats[window, 0, tensor, READS] += kept.totals[known, tensor, 0]
-            stats[window, 0, tensor, WRITES] += kept.totals[known, tensor, 1]
-    running_at.run[slot], running_at.in_run[slot] = run, in_run
-    passed[slot] = begin + steps
-    return int(steps)
-
-
 @inline
 def _to_the_end(loops: Any, unit: Any, lo: Any, hi: Any, first: int) -> None:
     """Put the loops from `first` inwards at their last steps."""
@@ -656,7 +412,7 @@ def _skip(
 
     Returns whether these were all, so that the loops are at the end of the last one.
     """
-    tags, levels, starts, _, _ = caches
+    tags, levels, starts, _, _, groups = caches
     tensors, axes, _ = accesses
     dim, tile, parent = loops[loop, DIM], loops[loop, TILE], loops[loop, PARENT]
     end = unit[dim, 1] if parent < 0 else hi[parent]
@@ -679,6 +435,7 @@ def _skip(
         work,
         stats,
         window,
+        groups,
         slot,
     )
     if skipped == 0:
@@ -710,6 +467,7 @@ def walk(
     turns: Any,
     running_at: Any,
     kept: Any,
+    picked: Any,
     warps: Any,
     stats: Any,
     steps: Any,
@@ -719,13 +477,13 @@ def walk(
 
     It adds to stats, steps and work.
     """
-    tags, levels, starts, line_shift, crowds = caches
+    tags, levels, starts, line_shift, crowds, groups = caches
     loops, deep, units = schedule
     tensors, axes, moves = accesses
     lows, highs, boxes, valid, at, taken, moved, bases = running_at[:8]
     playing, passed = running_at.playing, running_at.passed
     total, count, parallel = units.shape[0], len(tensors), turns.parallel
-    new = parallel * count
+    new, sampled = parallel * count, len(groups) > 0
     # typed, as each literal is a compilation of its own
     one, everything = np.int64(1), np.int64(-1)
     for batch in range(-(-total // parallel)):
@@ -750,8 +508,10 @@ def walk(
                 while left > 0:
                     known = playing[slot]
                     if known >= 0:
-                        played = _replay(
-                            kept,
+                        if sampled:
+                            known = pick(kept, picked, known, bases, slot * count, groups)
+                        played = replay(
+                            picked if sampled else kept,
                             known,
                             left,
                             running_at,
@@ -763,11 +523,13 @@ def walk(
                             line_shift,
                             stats,
                             window,
+                            groups,
                             count,
                         )
                         left -= played
                         step += played
                         steps[window] += played
+                        known = playing[slot]
                         if passed[slot] < kept.rows[known, BODY]:
                             break
                         for kind in range(3):
@@ -846,6 +608,7 @@ def walk(
                                     store,
                                     stats,
                                     window,
+                                    groups,
                                     kept,
                                     bases[row],
                                     recording,
@@ -864,9 +627,9 @@ def walk(
                             valid[row] = True
                         step += 1
                         if recording:
-                            _end_step(kept, levels)
+                            end_step(kept, levels)
                         elif kept.first < len(loops) and (step == 1 or outermost < kept.first):
-                            known = _key(
+                            known = key_of(
                                 kept,
                                 tensors,
                                 axes,
@@ -882,7 +645,7 @@ def walk(
                                 playing[slot], passed[slot] = known, 0
                                 continue
                             if known < 0:
-                                _begin(kept, slot)
+                                begin(kept, slot)
                     outermost = _advance(loops, unit, lo, hi)
                     if kept.state[RECORDER] == slot and outermost < kept.first:
                         kept.rows[kept.state[RECORDED], BODY] = kept.state[RECORDED_STEPS]
@@ -932,6 +695,7 @@ def walk(
                                     one,
                                     stats,
                                     window,
+                                    groups,
                                     kept,
                                     bases[row],
                                     kept.state[RECORDER] == slot,

@@ -46,6 +46,7 @@ from hwsim.timing.caches.look_ups import (
     inline,
     jit,
     owner,
+    window_of,
 )
 from hwsim.timing.caches.sets import ask, write_back
 from hwsim.timing.caches.tables import AXES, EXTENT, SHIFT, SIZE, TERMS, WIDTH
@@ -63,7 +64,8 @@ class Warps(NamedTuple):
     on: is any? periods[loop]: p, 0 where it is not. shifts[loop, tensor]: lines of p iterations.
     grains[loop, tensor]: bytes of a grain, where iterations may touch the same lines, else 0.
     outside[loop, dim]: the innermost loop outside on a dim, -1 for none. tags[loop]: the state of
-    the levels that are compared. counted[loop, level, tensor, kind]: what was counted so far.
+    the levels that are compared. counted[loop, window, level, tensor, kind]: what was counted so
+    far.
     """
 
     on: bool
@@ -80,14 +82,19 @@ def no_warps() -> Warps:
     """For walks that compare nothing."""
     none = np.zeros((1, 1), np.int64)
     rows = np.zeros((1, COLUMNS), np.int64)
-    return Warps(False, none[0], none, none, none, rows, none, none[None, None])
+    return Warps(False, none[0], none, none, none, rows, none, none[None, None, None])
 
 
 def warps(
-    periods: Ints, shifts: Ints, grains: Ints, outside: Ints, words: int, levels: int
+    periods: Ints,
+    shifts: Ints,
+    grains: Ints,
+    outside: Ints,
+    words: int,
+    counts: tuple[int, ...],
 ) -> Warps:
-    """Working memory; words: of the levels that are compared. levels: of all, and DRAM."""
-    loops, tensors = shifts.shape
+    """Working memory; words: of the levels that are compared. counts: the shape of a walk's."""
+    loops, _ = shifts.shape
     return Warps(
         True,
         periods,
@@ -96,7 +103,7 @@ def warps(
         outside,
         np.zeros((loops, COLUMNS), np.int64),
         np.zeros((loops, words), np.int64),
-        np.zeros((loops, levels, tensors, KINDS), np.int64),
+        np.zeros((loops, *counts), np.int64),
     )
 
 
@@ -131,7 +138,6 @@ def _remember(
     step: int,
     work: Any,
     stats: Any,
-    window: int,
 ) -> None:
     """Keep the state of the compared levels, and all counts, for the iteration that begins."""
     events, word, alone = levels[0, EVENTS], 0, True
@@ -144,10 +150,13 @@ def _remember(
     row[STEPS] = step
     for kind in range(3):
         row[WORK + kind] = work[kind]
-    for level in range(stats.shape[1]):
-        for tensor in range(stats.shape[2]):
-            for kind in range(KINDS):
-                known.counted[loop, level, tensor, kind] = stats[window, level, tensor, kind]
+    for window in range(stats.shape[0]):
+        for level in range(stats.shape[1]):
+            for tensor in range(stats.shape[2]):
+                for kind in range(KINDS):
+                    known.counted[loop, window, level, tensor, kind] = stats[
+                        window, level, tensor, kind
+                    ]
     for level in range(levels[0, DEPTH]):
         begin = levels[level, OFFSET]
         for old in range(begin, begin + levels[level, SETS] * levels[level, WAYS]):
@@ -234,6 +243,7 @@ def warp(
     work: Any,
     stats: Any,
     window: int,
+    groups: Any,
     slot: int,
 ) -> int:
     """An iteration of `loop` begins: skip it and those after it that repeat. Returns how many.
@@ -268,6 +278,7 @@ def warp(
                 work,
                 stats,
                 window,
+                groups,
                 slot,
             )
             row[KNOWN] = row[FAILED] = 0
@@ -275,7 +286,7 @@ def warp(
             return int(times * period)
         row[FAILED] += 1
     if left > period:
-        _remember(tags, levels, known, loop, lo[loop], step, work, stats, window)
+        _remember(tags, levels, known, loop, lo[loop], step, work, stats)
     else:
         row[KNOWN] = 0
     return 0
@@ -306,6 +317,7 @@ def _bring_forward(
     work: Any,
     stats: Any,
     window: int,
+    groups: Any,
     slot: int,
 ) -> None:
     """Counts and states as they are so many periods later."""
@@ -313,17 +325,18 @@ def _bring_forward(
     steps[window] += times * (step - row[STEPS])
     for kind in range(3):
         work[kind] += times * (work[kind] - row[WORK + kind])
-    _count_again(levels, known, loop, times, stats, window)
+    _count_again(levels, known, loop, times, stats)
     first, last = row[EVENTS_BEFORE], np.int64(tags[events + USED])
     for later in range(1, times + 1):
         for event in range(first, last):
             place = events + FIRST_EVENT + 2 * event
             asked = _moved(np.int64(tags[place]), starts, known.shifts, loop, later)
             line, tensor = asked >> 1, np.int64(tags[place + 1])
+            own = window_of(groups, line, window)
             if asked & 1:
-                write_back(tags, levels, starts, levels[0, DEPTH], slot, line, stats, window)
+                write_back(tags, levels, starts, levels[0, DEPTH], slot, line, stats, own)
             else:
-                ask(tags, levels, starts, levels[0, DEPTH], slot, line, tensor, stats, window)
+                ask(tags, levels, starts, levels[0, DEPTH], slot, line, tensor, stats, own)
     for level in range(levels[0, DEPTH]):
         begin = levels[level, OFFSET]
         for place in range(begin, begin + levels[level, SETS] * levels[level, WAYS]):
@@ -331,12 +344,13 @@ def _bring_forward(
 
 
 @inline
-def _count_again(levels: Any, known: Any, loop: int, times: int, stats: Any, window: int) -> None:
+def _count_again(levels: Any, known: Any, loop: int, times: int, stats: Any) -> None:
     """What the compared levels counted in a period, so many times more; DRAM too below them all."""
     depth = levels[0, DEPTH]
-    for level in range(depth + 1 if depth == len(levels) else depth):
-        for tensor in range(stats.shape[2]):
-            for kind in range(KINDS):
-                since = stats[window, level, tensor, kind]
-                since -= known.counted[loop, level, tensor, kind]
-                stats[window, level, tensor, kind] += times * since
+    for window in range(stats.shape[0]):
+        for level in range(depth + 1 if depth == len(levels) else depth):
+            for tensor in range(stats.shape[2]):
+                for kind in range(KINDS):
+                    since = stats[window, level, tensor, kind]
+                    since -= known.counted[loop, window, level, tensor, kind]
+                    stats[window, level, tensor, kind] += times * since

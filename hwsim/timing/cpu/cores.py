@@ -18,6 +18,7 @@ from hwsim.timing.caches.stream import (
     SUM_BYTES,
     ImplicitChain,
     LevelTraffic,
+    StreamResult,
     Walkers,
     run_stream,
 )
@@ -27,6 +28,7 @@ from hwsim.timing.explicit.accesses import accesses, footprints
 
 MOST_STEPS = 2_000_000_000  # walked in one to two minutes
 STEPS_A_SECOND = 20_000_000
+QUICKER_IN_SAMPLES = 2
 QUANTUM = 512
 
 
@@ -43,7 +45,7 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     core, chain = machine.compute, around.warm
     assert isinstance(core, Core)
     if not around.patient:
-        _check_patience(nest)
+        _check_patience(nest, chain)
     counts = count(nest)
     footprint = footprints(machine, nest, counts, SUM_BYTES, {})
     boundary = nest.holds[-1]
@@ -53,6 +55,11 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     units = max(1, counts.instances[boundary.level])
     asked = sum(loaded + stored for loaded, stored in words.values())
     work = work_of(nest, machine, dtype, stream, traffic, units, asked)
+    sampling = stream.sampling
+    if sampling is not None:
+        more = _times(stream, traffic, 1 + sampling.error)
+        slower = work_of(nest, machine, dtype, *more, units, asked)
+        sampling = replace(sampling, time=slower.slowest / work.slowest - 1)
     pages = translation(nest, machine, core_walkers(core), units, work.slowest, chain)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
@@ -62,18 +69,27 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
         cycles_of(work.beside(pages.cycles), machine),
         found,
         footprint,
-        fidelity("caches", stream.sampling),
+        fidelity("caches", sampling),
+        sampling=sampling,
         lines=cache_lines({**traffic, **(pages.traffic if chain.by_kind else {})}, chain),
     )
 
 
-def _check_patience(nest: Nest) -> None:
+def _times(stream: StreamResult, traffic: Traffic, factor: float) -> tuple[StreamResult, Traffic]:
+    """So many times the lines at every level."""
+    crowds = tuple(ceil(fills * factor) for fills in stream.crowds)
+    return replace(stream, crowds=crowds), {at: row.times(factor) for at, row in traffic.items()}
+
+
+def _check_patience(nest: Nest, chain: ImplicitChain) -> None:
     steps = prod(nest.bound(loop) for loop in nest.loops_above(nest.holds[-1]))
-    if steps > MOST_STEPS:
+    quicker = 1 if chain.sample is None else QUICKER_IN_SAMPLES
+    if steps > MOST_STEPS * quicker:
+        minutes = steps / STEPS_A_SECOND / quicker / 60
         raise TooLarge(
-            f"{nest.stage.name}: {si(steps)} steps, which take about "
-            f"{steps / STEPS_A_SECOND / 60:.0f} minutes; expected a smaller layer, larger tiles "
-            f"in registers, or --wait (of run and compare)"
+            f"{nest.stage.name}: {si(steps)} steps, which take about {minutes:.0f} minutes; "
+            f"expected a smaller layer, larger tiles in registers, --fidelity sampled, or --wait "
+            f"(of run and compare)"
         )
 
 
@@ -81,6 +97,13 @@ def fidelity(what: str, sampling: Sampling | None) -> str:
     """How the caches were simulated, in words."""
     if sampling is None:
         return f"{what} line by line, exact; ports in closed form"
+    if sampling.of == "sets":
+        lines = f"{sampling.error:.1%} and {sampling.lines}"
+        return (
+            f"{what} line by line in {sampling.share:.1%} of their sets, which stand for the "
+            f"others (time within {sampling.time:.1%}, lines of any level within {lines}); ports "
+            f"in closed form"
+        )
     return (
         f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest extrapolated "
         f"(DRAM lines within {sampling.error:.0%}); ports in closed form"

@@ -99,9 +99,9 @@ def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
     blocks = room.resident(tile, widths)
     if not blocks:
         raise HwsimError(
-            f"{machine.name}: {nest.stage.name}: a block of kernel {tile} takes {tile.threads} "
-            f"threads of {tile.registers} registers and {tile.shared_bytes(widths)} bytes of "
-            f"shared memory, which do not fit an SM"
+            f"a block of kernel {tile} takes {tile.threads} threads of {tile.registers} registers "
+            f"and {tile.shared_bytes(widths)} bytes of shared memory, which do not fit an SM of "
+            f"{machine.name}; expected a smaller tile, or fewer stages"
         )
     traits = kernel.traits
     holders = traits.multiplying(tile) if traits.unit == "tensor" else tile.threads
