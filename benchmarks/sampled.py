@@ -9,6 +9,7 @@ import sys
 import time
 
 import hwsim
+from hwsim.describe.networks import find_workload
 from hwsim.job import Job
 from hwsim.jobs import run_jobs
 from hwsim.results.result import LayerResult, Result
@@ -19,7 +20,7 @@ WORKLOADS = ("gemm:2048,4096,4096", "vgg16:conv2_1", "resnet50", "bert-base", "l
 def timed(machine: str, workload: str, sampled: bool) -> tuple[Result, float]:
     """A result, and the CPU-seconds that it took."""
     job = Job(
-        hwsim.find_workload(workload),
+        find_workload(workload),
         hwsim.load_machine(machine),
         "auto",
         None,

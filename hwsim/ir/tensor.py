@@ -118,7 +118,7 @@ class Tensor:
         """Elements that so many bytes have room for."""
         return int(room // self.width)
 
-    @property
+    @cached_property
     def strides(self) -> tuple[int, ...]:
         """Elements between neighbours along each axis, by the layout."""
         steps, step = [0] * len(self.axes), 1
@@ -129,12 +129,15 @@ class Tensor:
 
     def words_apart(self, dim: str) -> int:
         """How many words further the next iteration of a dim is."""
-        return sum(
-            stride * coefficient
-            for axis, stride in zip(self.axes, self.strides, strict=True)
-            for name, coefficient in axis.terms
-            if name == dim
-        )
+        return self._apart.get(dim, 0)
+
+    @cached_property
+    def _apart(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for axis, stride in zip(self.axes, self.strides, strict=True):
+            for dim, coefficient in axis.terms:
+                found[dim] = found.get(dim, 0) + stride * coefficient
+        return found
 
     def bytes_apart(self, dim: str) -> int:
         """The same in whole bytes."""

@@ -7,7 +7,7 @@ for k:  sums[m-tile][n-tile] += a[m-tile] * w[n-tile]       v vectors of weights
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from math import inf, prod
 
 from hwsim.describe.machine import Machine
@@ -91,7 +91,7 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
     tiles = {
         tuple(tile.items()): tile
         for wide in (*filter(None, parts), *range(lanes, most * lanes + 1, lanes))
-        for rows in range(1, core.vector_registers)
+        for rows in range(1, _most_rows(stage, core, wide) + 1)
         if (tile := _tile_of(stage, view, core, wide, rows))
     }
     roomy = {
@@ -109,15 +109,18 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
 
 def _tile_of(stage: Stage, view: GemmView, core: Core, wide: int, most: int) -> dict[str, int]:
     """So many sums wide, and at most so many rows as the registers hold sums of."""
-    extents, lanes = dict(stage.bounds), sum_lanes(stage, core)
-    vectors = -(-wide // lanes)
-    broadcasts = stage.output.words_in(core.vector)
-    rows = max(
+    extents, rows = stage.extents, min(most, _most_rows(stage, core, wide))
+    return {**split_group(view.n, extents, wide), **split_group(view.m, extents, rows)}
+
+
+def _most_rows(stage: Stage, core: Core, wide: int) -> int:
+    """Rows of which the registers hold sums beside vectors of weights and what is broadcast."""
+    vectors, broadcasts = -(-wide // sum_lanes(stage, core)), stage.output.words_in(core.vector)
+    return max(
         m
-        for m in range(1, most + 1)
+        for m in range(1, core.vector_registers + 1)
         if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
     )
-    return {**split_group(view.n, extents, wide), **split_group(view.m, extents, rows)}
 
 
 def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
@@ -252,29 +255,35 @@ def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) 
 
     They are of batch, pixels or filters, in whole tiles.
     """
-    extents = dict(stage.bounds)
-    units = {dim: -(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n)}
-    dims = [dim for dim, count in units.items() if count > 1]
-    best: tuple[int, int, dict[str, int]] = (1, 0, {})
-    longest = 1
-    for dim in dims:
-        longest *= units[dim]
-    best = (longest, 0, {})
-    for number, first in enumerate(dims):
+    extents = stage.extents
+    dims = tuple(dict.fromkeys((*view.b, *view.m, *view.n)))
+    sizes = {dim: tile.get(dim, 1) for dim in dims}
+    units = tuple(-(-extents[dim] // sizes[dim]) for dim in dims)
+    chunks = {
+        dims[number]: min(extents[dims[number]], chunk * sizes[dims[number]])
+        for number, chunk in _chunks_of_cores(units, cores)
+    }
+    return {dim: chunk for dim, chunk in chunks.items() if chunk < extents[dim]}
+
+
+@lru_cache(maxsize=4096)
+def _chunks_of_cores(units: tuple[int, ...], cores: int) -> tuple[tuple[int, int], ...]:
+    """(number, chunk) of up to two of so many units, in the order in which they are given."""
+    some = [number for number, count in enumerate(units) if count > 1]
+    whole = prod(units[number] for number in some)
+    best: tuple[tuple[int, int], ...] = ()
+    least = whole
+    for place, first in enumerate(some):
         for ways in range(2, min(cores, units[first]) + 1):
-            for second in [*dims[number + 1 :], ""]:
-                more = min(cores // ways, units[second]) if second else 1
-                share = {first: -(-units[first] // ways)}
-                if second:
-                    share[second] = -(-units[second] // max(more, 1))
-                work = longest
-                for dim, chunk in share.items():
-                    work = work // units[dim] * chunk
-                key = (work, number)
-                if key < best[:2]:
-                    chunks = {
-                        dim: min(extents[dim], chunk * tile.get(dim, 1))
-                        for dim, chunk in share.items()
-                    }
-                    best = (*key, chunks)
-    return {dim: chunk for dim, chunk in best[2].items() if chunk < extents[dim]}
+            one = -(-units[first] // ways)
+            for second in [*some[place + 1 :], None]:
+                work = whole // units[first] * one
+                share: tuple[tuple[int, int], ...] = ((first, one),)
+                if second is not None:
+                    more = min(cores // ways, units[second])
+                    other = -(-units[second] // max(more, 1))
+                    work = work // units[second] * other
+                    share = (*share, (second, other))
+                if work < least:
+                    best, least = share, work
+    return best

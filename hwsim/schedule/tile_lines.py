@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import gcd
 
 import numpy as np
@@ -55,11 +56,17 @@ def _lines(
     tensor: Tensor, dims: Sequence[str], tile: Mapping[str, int], line: int, begin: int = 0
 ) -> Ints:
     """Lines of a tensor over some dims, of which the first begins so far in a line."""
-    offsets = np.full(1, begin, np.int64)
-    for dim in dims:
-        steps = np.arange(tile[dim]) * tensor.bytes_apart(dim)
-        offsets = (offsets[:, None] + steps).reshape(-1)
-    return np.unique(offsets // line)
+    steps = tuple((tile[dim], tensor.bytes_apart(dim)) for dim in dims if tile[dim] > 1)
+    return _lines_of_steps(steps, line, begin)
+
+
+@lru_cache(maxsize=1 << 14)
+def _lines_of_steps(steps: tuple[tuple[int, int], ...], line: int, begin: int) -> Ints:
+    """Lines of a box: of each dim so many iterations, and bytes from one to the next."""
+    offsets = [begin]
+    for count, apart in steps:
+        offsets = [offset + number * apart for offset in offsets for number in range(count)]
+    return np.array(sorted({offset // line for offset in offsets}), np.int64)
 
 
 def activations(stage: Stage) -> Tensor:

@@ -74,7 +74,7 @@ def empty_caches(
     """
     line = _checked_line(caches)
     rows, offset = [], 0
-    stands_for = len(groups) // np.count_nonzero(groups) if len(groups) else 1
+    stands_for = len(groups) // int(np.count_nonzero(groups)) if len(groups) else 1
     plain = all(_is_plain(cache) for _, cache in caches)
     beside = words_beside(told_apart) if told_apart else 0
     if beside * sum(cache.copies(units) for _, cache in caches) > MOST_BESIDE:
@@ -86,31 +86,8 @@ def empty_caches(
         copies = cache.copies(units)
         own = cache.ways + POLICIES[cache.policy].words(cache.ways)
         notes, noted = offset + copies * cache.sets * own, _notes(cache, max(1, len(starts)))
-        rows.append(
-            [
-                offset,
-                cache.sets,
-                cache.ways,
-                log2_of(cache.sharers) if cache.sharers else SHARED_BY_ALL,
-                int(cache.write_fetch),
-                copies,
-                int(cache.sets & (cache.sets - 1) == 0),
-                names().index(cache.policy),
-                own,
-                int(plain),
-                int(cache.writes == "through"),
-                int(cache.write_allocate),
-                INCLUSIONS.index(cache.inclusion),
-                prefetchers.names().index(cache.prefetcher),
-                notes,
-                noted,
-                notes + copies * noted,
-                told_apart,
-                int(_may_repeat(cache)),
-                *NOTHING_KEPT,
-                stands_for,
-            ]
-        )
+        of_all = (int(plain), told_apart, stands_for)
+        rows.append(_row(cache, copies, own, (offset, notes, noted), of_all))
         offset = notes + copies * (noted + beside)
     return Caches(
         np.full(offset, EMPTY, words),
@@ -120,6 +97,41 @@ def empty_caches(
         _no_crowds(caches[0][1], units),
         groups,
     )
+
+
+def _row(
+    cache: Cache, copies: int, own: int, places: tuple[int, int, int], of_all: tuple[int, int, int]
+) -> list[int]:
+    """A level's columns (hwsim.timing.caches.look_ups).
+
+    own: words of a set. places: of its sets and its prefetcher's words, and how many these are.
+    of_all: PLAIN, LINES_BESIDE and STANDS_FOR.
+    """
+    offset, notes, noted = places
+    plain, told_apart, stands_for = of_all
+    return [
+        offset,
+        cache.sets,
+        cache.ways,
+        log2_of(cache.sharers) if cache.sharers else SHARED_BY_ALL,
+        int(cache.write_fetch),
+        copies,
+        int(cache.sets & (cache.sets - 1) == 0),
+        names().index(cache.policy),
+        own,
+        plain,
+        int(cache.writes == "through"),
+        int(cache.write_allocate),
+        INCLUSIONS.index(cache.inclusion),
+        prefetchers.names().index(cache.prefetcher),
+        notes,
+        noted,
+        notes + copies * noted,
+        told_apart,
+        int(_may_repeat(cache)),
+        *NOTHING_KEPT,
+        stands_for,
+    ]
 
 
 def _no_crowds(first: Cache, units: int) -> Ints:
