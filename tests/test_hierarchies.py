@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import random
 from collections import Counter
 from dataclasses import replace
@@ -480,6 +482,12 @@ def test_what_caches_miss_is_printed_by_array_and_kind() -> None:
         "written",
         "back",
     ]
+    table = CliRunner().invoke(main, [*words, "--misses", "--csv", "-"])
+    rows = list(csv.DictReader(io.StringIO(table.stdout)))
+    assert len(rows) == 3 and {row["array"] for row in rows} == {"A", "B", "C"}
+    for row in rows:
+        kinds = int(row["cold"]) + int(row["capacity"]) + int(row["conflict"])
+        assert kinds == int(row["misses"]) > 0
     refused = CliRunner().invoke(main, ["run", "tpu-v1", "vgg16", "--misses"])
     assert refused.exit_code == 2 and not refused.stdout
     assert refused.stderr.strip() == (  # at once, before anything is simulated

@@ -117,7 +117,11 @@ if TYPE_CHECKING:
     "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output."
 )
 @click.option(
-    "--csv", "csv_to", metavar="FILE", help="Write a line a layer as CSV; - for standard output."
+    "--csv",
+    "csv_to",
+    metavar="FILE",
+    help="Write a line a layer as CSV, with --misses one for each array at each cache; "
+    "- for standard output.",
 )
 @click.option(
     "--plot",
@@ -278,7 +282,7 @@ def _show(flags: Flags, result: Result) -> bool:
 
     False where standard output is JSON or CSV.
     """
-    from hwsim.report.csv_table import csv_text
+    from hwsim.report.csv_table import csv_text, lines_csv
     from hwsim.report.files import write_file
     from hwsim.report.misses import misses_text
     from hwsim.report.tables import LEGEND, nest_text, reuse_text, run_table
@@ -286,18 +290,19 @@ def _show(flags: Flags, result: Result) -> bool:
     from hwsim.results.document import result_document
 
     misses = misses_text(result) if flags.misses else ""
+    table = lines_csv(result) if flags.misses else csv_text((result,))
     if flags.trace_to:
         write_file(flags.trace_to, trace_content(result, flags.trace_to))
     document = json.dumps(result_document(result), indent=1)
     if flags.json_to and flags.json_to != "-":
         write_file(Path(flags.json_to), document + "\n")
     if flags.csv_to and flags.csv_to != "-":
-        write_file(Path(flags.csv_to), csv_text((result,)))
+        write_file(Path(flags.csv_to), table)
     if flags.json_to == "-":
         print_text(document)
         return False
     if flags.csv_to == "-":
-        print_text(csv_text((result,)).rstrip())
+        print_text(table.rstrip())
         return False
     print_text(run_table(result))
     if flags.legend:

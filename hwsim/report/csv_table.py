@@ -87,6 +87,38 @@ def csv_text(results: tuple[Result, ...]) -> str:
     return buffer.getvalue()
 
 
+LINES_HEAD = [
+    "machine",
+    "layer",
+    "stage",
+    "level",
+    "array",
+    "reads",
+    "writes",
+    "misses",
+    "cold",
+    "capacity",
+    "conflict",
+    "written_back",
+    "fetched_ahead",
+]
+
+
+def lines_csv(result: Result) -> str:
+    """One line for each array at each cache that was simulated line by line."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(LINES_HEAD)
+    for layer in result.layers:
+        for stage in layer.online:
+            for level, arrays in stage.lines.items():
+                for name, lines in arrays.items():
+                    counts = (getattr(lines, column) for column in LINES_HEAD[5:])
+                    names = (result.machine, layer.name, stage.name, level, name)
+                    writer.writerow([*map(_cell, names), *counts])
+    return buffer.getvalue()
+
+
 def frame(results: Iterable[Result]) -> pandas.DataFrame:
     """A row a layer, numbers as they are. Raises HwsimError where pandas is not installed."""
     try:
