@@ -80,7 +80,7 @@ def simulate(
 def compare(
     workload: Workload | Layer | str,
     machines: Sequence[Machine | str | Path],
-    algorithms: Sequence[str],
+    algorithms: Sequence[str] = (AUTO,),
     *,
     dtype: str | None = None,
     dtypes: Sequence[str] = (),

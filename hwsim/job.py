@@ -26,7 +26,7 @@ Arrays = tuple[tuple[str, Array], ...]
 def is_sampled(fidelity: str) -> bool:
     """Are a CPU's caches simulated in a sample of their sets? Raises UnknownName."""
     if fidelity not in FIDELITIES:
-        raise UnknownName("fidelity", fidelity, FIDELITIES)
+        raise UnknownName("fidelity", str(fidelity), FIDELITIES)
     return fidelity == "sampled"
 
 

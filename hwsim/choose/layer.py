@@ -87,7 +87,8 @@ def simulate_layer(
     return min(tried, key=lambda result: (measure(result), result.seconds))
 
 
-MOST_ERROR = 0.1  # of the time that a sample of caches' sets gives; beyond it all are walked
+# of what a sample of caches' sets gives; beyond them all are walked
+MOST_OFF, MOST_LONGER = 0.5, 0.1  # lines of a stage, time of a layer
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _simulate_plan(plan: Plan, about: _About, under: _Conditions) -> LayerResult
     blocks, unfused = blocks_of(plan, machine)
     _fits_in_dram(blocks[0].plan, machine)
     runs = _run_blocks(blocks, under)
-    if _unsure(runs) > MOST_ERROR:
+    if _is_unsure(runs):
         whole = replace(under.choice, sampled=False)
         runs = _run_blocks(blocks, replace(under, choice=whole))
     stages = _put_together(plan, about.asked, blocks, runs, under)
@@ -160,12 +161,13 @@ def _run_blocks(blocks: Sequence[Block], under: _Conditions) -> list[dict[str, S
     return runs
 
 
-def _unsure(runs: Sequence[Mapping[str, StageResult]]) -> float:
-    """How much longer it may take where sets of caches were sampled."""
+def _is_unsure(runs: Sequence[Mapping[str, StageResult]]) -> bool:
+    """May lines of a stage, or time, be too far off where sets of caches were sampled?"""
     stages = [stage for run in runs for stage in run.values()]
-    total = sum(stage.cycles.total for stage in stages)
-    unsure = sum(stage.cycles.total * stage.sampling.time for stage in stages if stage.sampling)
-    return unsure / total if total else 0.0
+    sampled = [(stage.cycles.total, stage.sampling) for stage in stages if stage.sampling]
+    longer = sum(cycles * sampling.time for cycles, sampling in sampled)
+    off = max((sampling.error for _, sampling in sampled if sampling.of == "sets"), default=0.0)
+    return off > MOST_OFF or longer > MOST_LONGER * sum(stage.cycles.total for stage in stages)
 
 
 def _dtype(layer: Layer, machine: Machine) -> str:

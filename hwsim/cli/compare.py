@@ -13,6 +13,7 @@ from hwsim.cli.inputs import (
     fidelity_option,
     input_option,
     machines_with,
+    say_where_all_is_exact,
     set_option,
 )
 from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user_errors
@@ -110,6 +111,7 @@ def command(
             patient=wait,
             fidelity=fidelity,
         )
+    say_where_all_is_exact(fidelity, comparison.results)
     if out is not None:
         command = _typed("compare")
         write_folder(out, report_files(comparison, command), force)

@@ -10,6 +10,7 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import size_of
 from hwsim.describe.settings import NoPlace, Setting, read_settings
 from hwsim.errors import HwsimError
+from hwsim.results.result import Result
 
 
 def _size(
@@ -96,3 +97,14 @@ def batches_of(text: str) -> list[int]:
             )
         found.append(int(digits))
     return list(dict.fromkeys(found))
+
+
+def say_where_all_is_exact(fidelity: str, results: Sequence[Result]) -> None:
+    """Say on stderr that nothing was sampled, where a sample was asked for."""
+    stages = (stage for run in results for layer in run.layers for stage in layer.online)
+    if fidelity == "sampled" and all(stage.sampling is None for stage in stages):
+        click.echo(
+            "hwsim: nothing was sampled: no CPU's caches, small layers, or caches of which no "
+            "sample is taken (docs/caches.md)",
+            err=True,
+        )

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hwsim.cli.inputs import context_option, fidelity_option, input_option, set_option
+from hwsim.cli.inputs import (
+    context_option,
+    fidelity_option,
+    input_option,
+    say_where_all_is_exact,
+    set_option,
+)
 from hwsim.cli.run_flags import Flags, check
 from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import print_text, progress_bar, user_errors
@@ -248,6 +254,7 @@ def _show_workload(flags: Flags) -> None:
             miss_kinds=flags.misses,
             fidelity=flags.fidelity,
         )
+    say_where_all_is_exact(flags.fidelity, (result,))
     if flags.plot_to:
         one = Comparison(network, (machine,), (result.algorithm,), (result,))
         write_file(flags.plot_to, drawn(one, flags.chart, flags.plot_to.suffix))

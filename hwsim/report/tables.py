@@ -199,10 +199,36 @@ def note_lines(result: Result) -> list[str]:
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
     lines.append(f"fidelity: {'; '.join(short)}")
+    lines += sampled_lines(result)
     lines += (
         [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []
     )
     return [piece for line in lines for piece in _wrap(line)]
+
+
+def sampled_lines(result: Result) -> list[str]:
+    """How far lines and time may be off where sets of caches were sampled, if they were."""
+    stages = [stage for layer in result.layers for stage in layer.online]
+    sampled = [
+        (stage.cycles.total, stage.sampling)
+        for stage in stages
+        if stage.sampling is not None and stage.sampling.of == "sets"
+    ]
+    if not sampled:
+        return []
+    total = sum(stage.cycles.total for stage in stages)
+    longer = sum(cycles * sampling.time for cycles, sampling in sampled) / total
+    off = max(sampling.error for _, sampling in sampled)
+    besides = max(sampling.lines for _, sampling in sampled)
+    return [
+        f"sampled: {len(sampled)} of {len(stages)} stages; time within {_within(longer)}, lines of "
+        f"a stage within {_within(off)} of all that a cache or DRAM is asked for and given, and "
+        f"{besides} besides"
+    ]
+
+
+def _within(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 or share == 0.0 else "0.1%"
 
 
 def _chosen(result: Result, names: Collection[str]) -> str:
@@ -354,8 +380,14 @@ def comparison_table(comparison: Comparison) -> str:
 def footnotes(comparison: Comparison) -> list[str]:
     """What did not apply, and what libraries do otherwise."""
     results = comparison.results
+    sampled = [
+        f"{result.machine} with {result.variant}, {line}"
+        for result in results
+        for line in sampled_lines(result)
+    ]
     return [
         *comparison.left_out,
+        *sampled,
         *library_notes(results),
         *dataflow_notes(results),
         *fallback_notes(results),

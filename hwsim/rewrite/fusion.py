@@ -214,12 +214,16 @@ def _times(counts: dict[str, dict[str, Counted]], times: int) -> dict[str, dict[
 
 
 def _sampling_of(results: Sequence[tuple[StageResult, int]]) -> Sampling | None:
-    """How much was simulated of all: what is said of the one that may be off most."""
+    """How much was simulated of all, which is off at most as the one that is off most."""
     sampled = [(result.sampling, times) for result, times in results if result.sampling]
     if not sampled:
         return None
-    worst = max((sampling for sampling, _ in sampled), key=lambda sampling: sampling.error)
-    return replace(worst, lines=sum(sampling.lines * times for sampling, times in sampled))
+    return replace(
+        sampled[0][0],
+        error=max(sampling.error for sampling, _ in sampled),
+        time=max(sampling.time for sampling, _ in sampled),
+        lines=sum(sampling.lines * times for sampling, times in sampled),
+    )
 
 
 def _by_tensor(results: Sequence[tuple[StageResult, int]]) -> dict[str, dict[str, float]]:

@@ -33,8 +33,6 @@ BESIDE, LINES_BESIDE = 16, 17
 # what the levels below are asked is kept in order, 0 where it is not, and the first of these levels
 # (hwsim.timing.caches.warping)
 REPEATS, EVENTS, DEPTH = 18, 19, 20
-# misses that one miss of a set stands for: more than 1 where not all sets are walked
-STANDS_FOR = 21
 # there: how many are kept, how many there is room for, was there one more? then line * 2 + is it
 # written back?, and the tensor
 USED, ROOM, OVERFLOWED, FIRST_EVENT = 0, 1, 2, 3

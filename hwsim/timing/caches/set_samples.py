@@ -28,6 +28,7 @@ RESIDUES = 64
 WALKED = (0, 3, 12, 15, 18, 21, 25, 30, 33, 36, 40, 45, 51, 54, 58, 63)
 STANDARD_ERRORS = 8.0  # that a figure may be off
 UNSEEN = 2 * RESIDUES  # lines that it may be off besides
+ASKED = slice(READS, WRITES + 1)
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
@@ -51,39 +52,50 @@ class SetSample:
         """Of all sets that are walked."""
         return self.count / RESIDUES
 
-    def estimated(self, stats: Ints) -> tuple[Floats, float]:
-        """(lines [level, tensor, kind] of all sets, how far any level's figure may be off).
+    def estimated(self, stats: Ints) -> tuple[Floats, Floats]:
+        """(lines [level, tensor, kind] of all sets, lines [level] that its figures may be off).
 
         stats [1 + groups, level, tensor, kind]: first the look-ups of the first level, in all sets;
-        then what was counted in each group, the look-ups of all of them in the first. The second is
-        relative to the lines that a level is asked for and given, and leaves UNSEEN of them out.
+        then what was counted in each group, the look-ups of all of them in the first. The second
+        leaves UNSEEN lines out.
         """
         walked, whole = self.lines[:, :-1], self.lines[:, -1]
         per_line = stats[1:].sum(axis=0) / np.maximum(walked.sum(axis=1), 1)[None, :, None]
         lines = per_line * whole[None, :, None]
-        error = self._error(stats, lines, stats[1:] - per_line * walked.T[:, None, :, None])
-        lines[0, :, : WRITES + 1] = stats[0, 0, :, : WRITES + 1]
-        return lines, error
+        off = self._off(stats, lines, stats[1:] - per_line * walked.T[:, None, :, None])
+        lines[0, :, ASKED] = stats[0, 0, :, ASKED]
+        return lines, off
 
-    def _error(self, stats: Ints, lines: Floats, over: Floats) -> float:
+    def _off(self, stats: Ints, lines: Floats, over: Floats) -> Floats:
         """over: counts of each group, beyond what its lines are expected to have."""
-        asked = slice(READS, WRITES + 1)
-        spread = over[:, :, :, asked].std(axis=0, ddof=1).sum(axis=1)  # [level, READS or WRITES]
-        error = RESIDUES * np.sqrt((1 - self.share) / self.count) * spread
-        moved = lines[:, :, asked].sum(axis=(1, 2))
-        looked_up = max(int(stats[0, 0, :, asked].sum()), 1)
-        uneven = abs(moved[0] / looked_up - 1)
-        relative = error.max(axis=1)[1:] / np.maximum(moved[1:], 1)
-        return float(STANDARD_ERRORS * relative.max() + uneven)
+        spread = over[:, :, :, ASKED].std(axis=0, ddof=1).sum(axis=1)  # [level, READS or WRITES]
+        error = RESIDUES * np.sqrt((1 - self.share) / self.count) * spread.max(axis=1)
+        return np.asarray(STANDARD_ERRORS * error + _uneven(stats, lines))
+
+
+def _uneven(stats: Ints, lines: Floats) -> Floats:
+    """Lines [level] that come of arrays whose look-ups are not spread over sets as their lines are.
+
+    How many look-ups each array has is known. Of those that are as many within two times, misses
+    are as far off; of the others each look-up that the sample does not have may be a miss.
+    """
+    known = stats[0, 0, :, ASKED].sum(axis=1)
+    found = lines[0, :, ASKED].sum(axis=1)
+    alike = (found <= 2 * known) & (known <= 2 * found)
+    share = np.abs(found - known) / np.maximum(known, 1)
+    off = lines[:, :, ASKED].sum(axis=2) * np.where(alike, share, 0.0)
+    return np.asarray(off.sum(axis=1) + np.where(alike, 0, np.maximum(known - found, 0)).sum())
 
 
 def can_be_sampled(caches: Sequence[tuple[str, Cache]], by_kind: bool) -> bool:
     """Do lines stay within their residue's sets at every level?
 
-    by_kind: misses are told apart by a cache of one set, so that they do not.
+    by_kind: misses are told apart by a cache of one set, so that they do not. How soon sets miss
+    again, which a cache with `set_busy` asks, does not show in some of them either.
     """
     return not by_kind and all(
-        cache.sets % RESIDUES == 0 and cache.prefetcher == NONE for _, cache in caches
+        cache.sets % RESIDUES == 0 and cache.prefetcher == NONE and not cache.set_busy
+        for _, cache in caches
     )
 
 

@@ -34,7 +34,6 @@ from hwsim.timing.caches.look_ups import (
     ROOM,
     SETS,
     SHARING,
-    STANDS_FOR,
     USED,
     WAYS,
     WORDS,
@@ -107,9 +106,8 @@ def _note_crowd(levels: Any, crowds: Any, slot: int, line: int, fills: int) -> N
     sets = levels[0, SETS]
     copy = np.uintp(slot >> levels[0, SHARING])
     own = np.uintp(LAST_MISS + (line & (sets - 1) if levels[0, IS_POWER] else line % sets))
-    misses = levels[0, STANDS_FOR]  # among n sets that miss in turn, one of `misses` is walked
-    number = crowds[copy, np.uintp(0)] + misses
-    distance = np.uintp(BY_DISTANCE + min(number - crowds[copy, own] - misses + 1, FAR))
+    number = crowds[copy, np.uintp(0)] + 1
+    distance = np.uintp(BY_DISTANCE + min(number - crowds[copy, own], FAR))
     crowds[copy, distance] += fills
     crowds[copy, own] = crowds[copy, np.uintp(0)] = number
 

@@ -74,8 +74,8 @@ def empty_caches(
     """
     line = _checked_line(caches)
     rows, offset = [], 0
-    stands_for = len(groups) // int(np.count_nonzero(groups)) if len(groups) else 1
     plain = all(_is_plain(cache) for _, cache in caches)
+    taken_out = any(cache.inclusion == "inclusive" for _, cache in caches[1:])
     beside = words_beside(told_apart) if told_apart else 0
     if beside * sum(cache.copies(units) for _, cache in caches) > MOST_BESIDE:
         raise HwsimError(
@@ -86,8 +86,9 @@ def empty_caches(
         copies = cache.copies(units)
         own = cache.ways + POLICIES[cache.policy].words(cache.ways)
         notes, noted = offset + copies * cache.sets * own, _notes(cache, max(1, len(starts)))
-        of_all = (int(plain), told_apart, stands_for)
-        rows.append(_row(cache, copies, own, (offset, notes, noted), of_all))
+        places = (offset, notes, noted)
+        of_all = (int(plain), told_apart, int(_may_repeat(cache) and not taken_out))
+        rows.append(_row(cache, copies, own, places, of_all))
         offset = notes + copies * (noted + beside)
     return Caches(
         np.full(offset, EMPTY, words),
@@ -105,10 +106,10 @@ def _row(
     """A level's columns (hwsim.timing.caches.look_ups).
 
     own: words of a set. places: of its sets and its prefetcher's words, and how many these are.
-    of_all: PLAIN, LINES_BESIDE and STANDS_FOR.
+    of_all: PLAIN, LINES_BESIDE and REPEATS.
     """
     offset, notes, noted = places
-    plain, told_apart, stands_for = of_all
+    plain, told_apart, repeats = of_all
     return [
         offset,
         cache.sets,
@@ -128,9 +129,8 @@ def _row(
         noted,
         notes + copies * noted,
         told_apart,
-        int(_may_repeat(cache)),
+        repeats,
         *NOTHING_KEPT,
-        stands_for,
     ]
 
 
@@ -165,7 +165,8 @@ def _may_repeat(cache: Cache) -> bool:
     """Does looking up the same few lines again, in the same order, change nothing?
 
     So it is where lines are in order of use, and nothing but a miss goes on to another level. It
-    holds for a fully associative cache beside it, too (hwsim.timing.caches.miss_kinds).
+    holds for a fully associative cache beside it, too (hwsim.timing.caches.miss_kinds). It does not
+    where an inclusive level below takes lines out of it.
     """
     others = (cache.policy, cache.writes, cache.write_allocate, cache.prefetcher)
     return others == (LRU, "back", True, NONE)

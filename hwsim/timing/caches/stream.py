@@ -29,14 +29,13 @@ from hwsim.timing.caches.look_ups import (
     MISSES,
     PREFETCHES,
     READS,
-    STANDS_FOR,
     WRITEBACKS,
     WRITES,
     Ints,
 )
 from hwsim.timing.caches.remembered import once
 from hwsim.timing.caches.repeating import repeating, with_events
-from hwsim.timing.caches.set_samples import UNSEEN, SetSample, can_be_sampled, set_sample
+from hwsim.timing.caches.set_samples import SetSample, can_be_sampled, set_sample
 from hwsim.timing.caches.sets import fill, flush
 from hwsim.timing.caches.state import ALL_SETS, empty_caches, log2_of, one_line
 from hwsim.timing.caches.steps import (
@@ -119,7 +118,8 @@ class StreamResult:
     Levels go from the first cache to 'dram' last.
 
     steps: of the busiest unit, each with one tile of every tensor. entries: of all its loops.
-    crowds: its fills of the first level by how many misses ago their set was filled.
+    crowds: its fills of the first level by how many misses ago their set was filled. off: lines
+    that a level's figures may be off where sets were sampled.
     """
 
     traffic: dict[tuple[str, str], LevelTraffic]
@@ -130,6 +130,7 @@ class StreamResult:
     steps: int = 0
     entries: int = 0
     crowds: tuple[int, ...] = ()
+    off: tuple[float, ...] = ()
 
 
 def _room(tensor: Tensor) -> int:
@@ -192,7 +193,7 @@ class ImplicitChain:
 
     by_kind: misses are told apart by kind, which takes longer. clean: a store leaves nothing to be
     written back, as in a TLB. sampled: not all sets are walked, where a sample of them can be
-    taken.
+    taken. off_at_flush: lines of each level that `flush` may be off then.
     """
 
     def __init__(
@@ -219,6 +220,7 @@ class ImplicitChain:
         groups = ALL_SETS if self.sample is None else self.sample.groups
         self.state = empty_caches(caches, units, space.starts, np.int32, lines, groups)
         self._stays: Mapping[str, float] = {}
+        self.off_at_flush: Floats = np.zeros(len(self.names) + 1)
 
     def _set_sample(self) -> SetSample:
         buffers = self.space.buffers.values()
@@ -253,15 +255,17 @@ class ImplicitChain:
         2 ... FAR or more misses before.
         """
         found = self.state.crowds[:, BY_DISTANCE + 1 : LAST_MISS]
-        busiest = found[found.sum(axis=1).argmax()] * self.state.levels[0, STANDS_FOR]
+        busiest = tuple(found[found.sum(axis=1).argmax()].tolist())
         found[:] = 0
-        return tuple(busiest.tolist())
+        return busiest
 
     def flush(self) -> dict[tuple[str, str], LevelTraffic]:
         """Lines written back when the layer ends."""
         stats = self.no_counts()
         flush(self.state, stats)
-        found = stats[0].astype(float) if self.sample is None else self.sample.estimated(stats)[0]
+        found = stats[0].astype(float)
+        if self.sample is not None:
+            found, self.off_at_flush = self.sample.estimated(stats)
         return {
             (level, buffer): lines.times(1 - self._stays.get(buffer, 0.0))
             for (level, buffer), lines in self.traffic(found).items()
@@ -526,9 +530,8 @@ class _SamplePlan:
         iteration as those that were.
         """
         if chain.sample is not None:
-            lines, error = chain.sample.estimated(stats)
-            sampling = Sampling(chain.sample.share, error, "sets", UNSEEN)
-            return _stream_result(chain, lines, work.max(axis=0), sampling)
+            lines, off = chain.sample.estimated(stats)
+            return replace(_stream_result(chain, lines, work.max(axis=0), None), off=tuple(off))
         if not self._sampled:
             return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
         lines, error = self._extrapolated(stats, counted)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil, prod
 
+import numpy as np
+
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import si, whole_bytes
@@ -14,6 +16,7 @@ from hwsim.ir.nest import Nest
 from hwsim.parts.core import Core
 from hwsim.results.result import Access, Accesses, CacheLines, Lines, Sampling
 from hwsim.timing import Run, Surroundings
+from hwsim.timing.caches.set_samples import UNSEEN
 from hwsim.timing.caches.stream import (
     SUM_BYTES,
     ImplicitChain,
@@ -55,11 +58,13 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     units = max(1, counts.instances[boundary.level])
     asked = sum(loaded + stored for loaded, stored in words.values())
     work = work_of(nest, machine, dtype, stream, traffic, units, asked)
-    sampling = stream.sampling
-    if sampling is not None:
-        more = _times(stream, traffic, 1 + sampling.error)
-        slower = work_of(nest, machine, dtype, *more, units, asked)
-        sampling = replace(sampling, time=slower.slowest / work.slowest - 1)
+    sampling = None
+    if chain.sample is not None:
+        error = _relative_error(stream, traffic, chain, around.last)
+        more = {at: row.times(1 + error) for at, row in traffic.items()}
+        slower = work_of(nest, machine, dtype, stream, more, units, asked).slowest
+        time = slower / work.slowest - 1
+        sampling = Sampling(chain.sample.share, error, "sets", UNSEEN, time)
     pages = translation(nest, machine, core_walkers(core), units, work.slowest, chain)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
@@ -75,21 +80,33 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     )
 
 
-def _times(stream: StreamResult, traffic: Traffic, factor: float) -> tuple[StreamResult, Traffic]:
-    """So many times the lines at every level."""
-    crowds = tuple(ceil(fills * factor) for fills in stream.crowds)
-    return replace(stream, crowds=crowds), {at: row.times(factor) for at, row in traffic.items()}
+def _relative_error(
+    stream: StreamResult, traffic: Traffic, chain: ImplicitChain, flushed: bool
+) -> float:
+    """How far lines may be off at the worst level, of all that it is asked for and given.
+
+    UNSEEN lines are left out.
+    """
+    off = np.array(stream.off) + (chain.off_at_flush if flushed else 0.0)
+    moved = dict.fromkeys([*chain.names, "dram"], 0.0)
+    for (level, _), row in traffic.items():
+        moved[level] += row.reads + row.writes
+    below_the_first = list(zip(off, moved.values(), strict=True))[1:]
+    return max(
+        max(0.0, float(lines) - UNSEEN) / max(total, 1.0) for lines, total in below_the_first
+    )
 
 
 def _check_patience(nest: Nest, chain: ImplicitChain) -> None:
     steps = prod(nest.bound(loop) for loop in nest.loops_above(nest.holds[-1]))
     quicker = 1 if chain.sample is None else QUICKER_IN_SAMPLES
     if steps > MOST_STEPS * quicker:
+        sample = "--fidelity sampled, " if chain.sample is None else ""
         minutes = steps / STEPS_A_SECOND / quicker / 60
         raise TooLarge(
             f"{nest.stage.name}: {si(steps)} steps, which take about {minutes:.0f} minutes; "
-            f"expected a smaller layer, larger tiles in registers, --fidelity sampled, or --wait "
-            f"(of run and compare)"
+            f"expected a smaller layer, larger tiles in registers, {sample}or --wait (of run and "
+            f"compare)"
         )
 
 
@@ -98,11 +115,9 @@ def fidelity(what: str, sampling: Sampling | None) -> str:
     if sampling is None:
         return f"{what} line by line, exact; ports in closed form"
     if sampling.of == "sets":
-        lines = f"{sampling.error:.1%} and {sampling.lines}"
         return (
-            f"{what} line by line in {sampling.share:.1%} of their sets, which stand for the "
-            f"others (time within {sampling.time:.1%}, lines of any level within {lines}); ports "
-            f"in closed form"
+            f"{what} line by line in {sampling.share:.0%} of their sets, which stand for the "
+            f"others; ports in closed form"
         )
     return (
         f"{what} line by line, {sampling.share:.1%} of the steps one by one, the rest extrapolated "
