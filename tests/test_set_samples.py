@@ -32,10 +32,10 @@ LINE = 64
 
 def random_layer(dice: random.Random) -> Layer:
     if dice.random() < 0.6:
-        return GemmLayer(*(dice.choice((24, 40, 64, 96, 100, 128, 160)) for _ in range(3)))
+        return GemmLayer(*(dice.choice((24, 40, 64, 96, 100, 128)) for _ in range(3)))
     taps = dice.choice((1, 3))
     return ConvLayer(
-        1, dice.choice((16, 32)), *[dice.choice((14, 28, 32))] * 2, dice.choice((16, 32)), taps, taps, pad=taps // 2
+        1, dice.choice((8, 16)), *[dice.choice((14, 28, 32))] * 2, dice.choice((8, 16)), taps, taps, pad=taps // 2
     )  # fmt: skip
 
 
