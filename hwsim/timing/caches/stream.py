@@ -193,7 +193,7 @@ class ImplicitChain:
 
     by_kind: misses are told apart by kind, which takes longer. clean: a store leaves nothing to be
     written back, as in a TLB. sampled: not all sets are walked, where a sample of them can be
-    taken. off_at_flush: lines of each level that `flush` may be off then.
+    taken (may_be_sampled). off_at_flush: lines of each level that `flush` may be off then.
     """
 
     def __init__(
@@ -216,7 +216,8 @@ class ImplicitChain:
         self.by_kind = by_kind
         self.clean = clean
         lines = space.end // self.line + 1 if by_kind else 0
-        self.sample = self._set_sample() if sampled and can_be_sampled(caches, by_kind) else None
+        self.may_be_sampled = can_be_sampled(caches, by_kind)
+        self.sample = self._set_sample() if sampled and self.may_be_sampled else None
         groups = ALL_SETS if self.sample is None else self.sample.groups
         self.state = empty_caches(caches, units, space.starts, np.int32, lines, groups)
         self._stays: Mapping[str, float] = {}

@@ -101,12 +101,12 @@ def _check_patience(nest: Nest, chain: ImplicitChain) -> None:
     steps = prod(nest.bound(loop) for loop in nest.loops_above(nest.holds[-1]))
     quicker = 1 if chain.sample is None else QUICKER_IN_SAMPLES
     if steps > MOST_STEPS * quicker:
-        sample = "--fidelity sampled, " if chain.sample is None else ""
+        would_help = chain.sample is None and chain.may_be_sampled
+        sample = "--fidelity sampled, " if would_help else ""
         minutes = steps / STEPS_A_SECOND / quicker / 60
         raise TooLarge(
-            f"{nest.stage.name}: {si(steps)} steps, which take about {minutes:.0f} minutes; "
-            f"expected a smaller layer, larger tiles in registers, {sample}or --wait (of run and "
-            f"compare)"
+            f"{si(steps)} steps, which take about {minutes:.0f} minutes; expected a smaller layer, "
+            f"larger tiles in registers, {sample}or --wait (of run and compare)"
         )
 
 
