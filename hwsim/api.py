@@ -55,7 +55,7 @@ def simulate(
     else what takes minutes is refused. keeps: layers simulated before are taken from disk, others
     are kept there. miss_kinds: caches tell cold, capacity and conflict misses apart. fidelity:
     'exact', or 'sampled' for a CPU's caches in a quarter of their sets, with a stated error; all
-    of them where time may be more than 10% off.
+    of them where a layer's time may be more than 10% off, or a stage's lines more than half.
     progress(done, all) is called as simulations finish.
 
     Raises HwsimError (UnknownName, ConfigError) for what the user can put right, PhysicsError for a

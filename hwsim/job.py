@@ -89,9 +89,8 @@ class Job:
                 if named != self.dataflow:
                     asked = f"--kernel {named}"
                 raise HwsimError(
-                    f"{asked} fixes the mapping of one algorithm's nest; "
-                    f"expected --algorithm "
-                    "direct or another beside it, not auto"
+                    f"{asked} fixes the mapping of one algorithm's nest; expected --algorithm "
+                    f"direct or another beside it, not auto"
                 )
         return self.workload.with_dtype(dtype)
 

@@ -27,7 +27,7 @@ from hwsim.ir.note import About, Note
 from hwsim.ir.stage import Plan, Stage
 from hwsim.ir.verify import verify_nest, verify_stage
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.results.result import Cycles, LayerResult, StageResult
+from hwsim.results.result import Cycles, LayerResult, StageResult, longer_at_most
 from hwsim.results.reuse import TensorReuse
 from hwsim.rewrite.fusion import Block, blocks_of, together
 from hwsim.rewrite.gpu_library import as_library_runs
@@ -87,8 +87,9 @@ def simulate_layer(
     return min(tried, key=lambda result: (measure(result), result.seconds))
 
 
-# of what a sample of caches' sets gives; beyond them all are walked
-MOST_OFF, MOST_LONGER = 0.5, 0.1  # lines of a stage, time of a layer
+# beyond these, all sets of caches are walked instead of a sample
+MOST_OFF = 0.5  # of a stage's lines
+MOST_LONGER = 0.1  # of a layer's time
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,9 @@ def _run_blocks(blocks: Sequence[Block], under: _Conditions) -> list[dict[str, S
 def _is_unsure(runs: Sequence[Mapping[str, StageResult]]) -> bool:
     """May lines of a stage, or time, be too far off where sets of caches were sampled?"""
     stages = [stage for run in runs for stage in run.values()]
-    sampled = [(stage.cycles.total, stage.sampling) for stage in stages if stage.sampling]
-    longer = sum(cycles * sampling.time for cycles, sampling in sampled)
-    off = max((sampling.error for _, sampling in sampled if sampling.of == "sets"), default=0.0)
-    return off > MOST_OFF or longer > MOST_LONGER * sum(stage.cycles.total for stage in stages)
+    samples = [stage.sampling for stage in stages if stage.sampling is not None]
+    off = max((sample.error for sample in samples if sample.of == "sets"), default=0.0)
+    return off > MOST_OFF or longer_at_most(stages) > MOST_LONGER
 
 
 def _dtype(layer: Layer, machine: Machine) -> str:

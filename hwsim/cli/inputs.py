@@ -10,7 +10,7 @@ from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import size_of
 from hwsim.describe.settings import NoPlace, Setting, read_settings
 from hwsim.errors import HwsimError
-from hwsim.results.result import Result
+from hwsim.results.result import FIDELITIES, Result
 
 
 def _size(
@@ -43,8 +43,8 @@ input_option = click.option(
 )
 fidelity_option = click.option(
     "--fidelity",
-    type=click.Choice(["exact", "sampled"]),
-    default="exact",
+    type=click.Choice(FIDELITIES),
+    default=FIDELITIES[0],
     show_default=True,
     help="Simulate a CPU's caches whole, or in a quarter of their sets, with a stated error.",
 )

@@ -10,6 +10,7 @@ from html import escape
 from hwsim.choose.kernels import KernelChoice
 from hwsim.describe.units import seconds_text, si, size_text
 from hwsim.ir.note import About, Note
+from hwsim.report.sampled import fidelity_word, sampled_lines
 from hwsim.report.text_table import LAST, WIDTH, Rows, text_table
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
@@ -32,13 +33,6 @@ COMPARE_HEAD = [
     "energy",
 ]
 TERMINAL_HEAD = ["algorithm", "time", "multiply", "add", "DRAM", "workspace", "energy"]
-
-
-def fidelity_word(result: Result) -> str:
-    """exact, or how much of what was sampled was walked: the least of all stages."""
-    stages = [stage for layer in result.layers for stage in layer.online]
-    shares = [stage.sampling.share for stage in stages if stage.sampling is not None]
-    return f"sampled {min(shares):.1%}" if shares else "exact"
 
 
 def run_table(result: Result) -> str:
@@ -204,31 +198,6 @@ def note_lines(result: Result) -> list[str]:
         [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []
     )
     return [piece for line in lines for piece in _wrap(line)]
-
-
-def sampled_lines(result: Result) -> list[str]:
-    """How far lines and time may be off where sets of caches were sampled, if they were."""
-    stages = [stage for layer in result.layers for stage in layer.online]
-    sampled = [
-        (stage.cycles.total, stage.sampling)
-        for stage in stages
-        if stage.sampling is not None and stage.sampling.of == "sets"
-    ]
-    if not sampled:
-        return []
-    total = sum(stage.cycles.total for stage in stages)
-    longer = sum(cycles * sampling.time for cycles, sampling in sampled) / total
-    off = max(sampling.error for _, sampling in sampled)
-    besides = max(sampling.lines for _, sampling in sampled)
-    return [
-        f"sampled: {len(sampled)} of {len(stages)} stages; time within {_within(longer)}, lines of "
-        f"a stage within {_within(off)} of all that a cache or DRAM is asked for and given, and "
-        f"{besides} besides"
-    ]
-
-
-def _within(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 or share == 0.0 else "0.1%"
 
 
 def _chosen(result: Result, names: Collection[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -208,6 +208,13 @@ class StageResult:
             if self.cycles.total
             else 0.0
         )
+
+
+def longer_at_most(stages: Sequence[StageResult]) -> float:
+    """How much longer stages may take together, by the samples of them."""
+    sampled = [(stage.cycles.total, stage.sampling) for stage in stages if stage.sampling]
+    longer = sum(cycles * sampling.time for cycles, sampling in sampled)
+    return longer / sum(stage.cycles.total for stage in stages) if longer else 0.0
 
 
 @dataclass(frozen=True)

@@ -359,7 +359,11 @@ def run_stream(
     )
     chain.state.tags[:] = state.tags[: len(chain.state.tags)]
     vectors = int(vector_iterations(nest, temporal, units, vector_dim, lanes).max())
-    found = plan.result(chain, stats, counted, work, vectors)
+    if chain.sample is None:
+        found = plan.result(chain, stats, counted, work, vectors)
+    else:
+        lines, off = chain.sample.estimated(stats)
+        found = replace(_stream_result(chain, lines, work.max(axis=0), None), off=tuple(off))
     return replace(
         found,
         steps=int(steps.max()),
@@ -530,9 +534,6 @@ class _SamplePlan:
         iterations: of the busiest unit. Loads and stores that were not all seen are as many to an
         iteration as those that were.
         """
-        if chain.sample is not None:
-            lines, off = chain.sample.estimated(stats)
-            return replace(_stream_result(chain, lines, work.max(axis=0), None), off=tuple(off))
         if not self._sampled:
             return _stream_result(chain, stats[0].astype(float), work.max(axis=0), None)
         lines, error = self._extrapolated(stats, counted)
