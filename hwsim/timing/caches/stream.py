@@ -359,11 +359,11 @@ def run_stream(
     )
     chain.state.tags[:] = state.tags[: len(chain.state.tags)]
     vectors = int(vector_iterations(nest, temporal, units, vector_dim, lanes).max())
-    if chain.sample is None:
-        found = plan.result(chain, stats, counted, work, vectors)
-    else:
-        lines, off = chain.sample.estimated(stats)
-        found = replace(_stream_result(chain, lines, work.max(axis=0), None), off=tuple(off))
+    found = (
+        plan.result(chain, stats, counted, work, vectors)
+        if chain.sample is None
+        else _of_sets(chain, chain.sample, stats, work)
+    )
     return replace(
         found,
         steps=int(steps.max()),
@@ -498,6 +498,12 @@ def _stream_result(
 ) -> StreamResult:
     iterations, loads, stores = (float(part) for part in busiest)
     return StreamResult(chain.traffic(lines), iterations, loads, stores, sampling)
+
+
+def _of_sets(chain: ImplicitChain, sample: SetSample, stats: Ints, work: Ints) -> StreamResult:
+    """Where a sample of the sets was walked."""
+    lines, off = sample.estimated(stats)
+    return replace(_stream_result(chain, lines, work.max(axis=0), None), off=tuple(off))
 
 
 class _SamplePlan:
