@@ -359,11 +359,7 @@ def run_stream(
     )
     chain.state.tags[:] = state.tags[: len(chain.state.tags)]
     vectors = int(vector_iterations(nest, temporal, units, vector_dim, lanes).max())
-    found = (
-        plan.result(chain, stats, counted, work, vectors)
-        if chain.sample is None
-        else _of_sets(chain, chain.sample, stats, work)
-    )
+    found = _of_sets(chain, stats, work) or plan.result(chain, stats, counted, work, vectors)
     return replace(
         found,
         steps=int(steps.max()),
@@ -500,9 +496,11 @@ def _stream_result(
     return StreamResult(chain.traffic(lines), iterations, loads, stores, sampling)
 
 
-def _of_sets(chain: ImplicitChain, sample: SetSample, stats: Ints, work: Ints) -> StreamResult:
-    """Where a sample of the sets was walked."""
-    lines, off = sample.estimated(stats)
+def _of_sets(chain: ImplicitChain, stats: Ints, work: Ints) -> StreamResult | None:
+    """What a sample of the sets gives, None where all were walked."""
+    if chain.sample is None:
+        return None
+    lines, off = chain.sample.estimated(stats)
     return replace(_stream_result(chain, lines, work.max(axis=0), None), off=tuple(off))
 
 
