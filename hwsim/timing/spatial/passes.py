@@ -26,6 +26,7 @@ from hwsim.describe.machine import Machine
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Loop, Nest
 from hwsim.ir.stationary import keeps_filters
+from hwsim.ir.tensor import Axis, Tensor
 from hwsim.ir.transform import temporal_steps
 from hwsim.parts.pe_array import PeArray
 from hwsim.timing.explicit.accesses import busy_cycles
@@ -33,6 +34,7 @@ from hwsim.timing.explicit.tiles import Steps, Tiles, words_at
 from hwsim.timing.pace import Pace, Passing, Waits
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def pass_pace(passing: Passing) -> Pace:
@@ -106,7 +108,7 @@ def _ramps(
     else:
         np.add.at(filters, arriving.first, arriving.entering)
     inputs, sums = (
-        words_at(activation, steps) / rates[activation.name],
+        _words_entering(activation, steps) / rates[activation.name],
         words_at(output, steps) / rates[output.name],
     )
     window, column = (
@@ -120,6 +122,37 @@ def _ramps(
         "activation bus": np.maximum(0.0, inputs - np.maximum(busy, sums)),
         "output bus: last sums": column / rates[output.name],
     }
+
+
+def _words_entering(activation: Tensor, steps: Steps) -> Ints:
+    """Words of the inputs that cross the bus in every pass: a PE keeps no more than its window.
+
+    stride 1, dilation 1, s = 3:   0 1 2 | 3 | 4 | ...         a word comes once
+    stride 1, dilation 2, s = 3:   0 2 4 | 1 3 5 | 2 4 6 | ... no window has words of the one before
+    """
+    columns = next(axis for axis in activation.axes if "q" in axis.dims)
+    others = replace(activation, axes=tuple(axis for axis in activation.axes if axis != columns))
+    chunks = np.stack(
+        [bound[dim] for dim in ("q", "s") if dim in columns.dims for bound in (steps.lo, steps.hi)]
+    )
+    unique, where = np.unique(chunks, axis=1, return_inverse=True)
+    entering = [_columns_entering(columns, *chunk) for chunk in unique.T.tolist()]
+    each: Ints = np.array(entering, np.int64)[where.reshape(-1)]
+    return words_at(others, steps) * each
+
+
+def _columns_entering(
+    axis: Axis, first: int, past: int, first_tap: int = 0, past_taps: int = 1
+) -> int:
+    """Columns that come for positions [first, past), the window before still there."""
+    terms = dict(axis.terms)
+    stride, dilation = terms["q"], terms.get("s", 1)
+    taps = dilation * np.arange(first_tap, past_taps)
+    window = np.unique(taps[:, None] + axis.step * np.arange(axis.extent))
+    at = axis.offset + stride * np.arange(first, past)[:, None] + window
+    inside = (at >= 0) & (at < axis.size)
+    there = np.isin(window + stride, window)
+    return int(inside[:1].sum() + inside[1:, ~there].sum())
 
 
 def _position(steps: Steps, nest: Nest, which: int) -> Steps:
