@@ -236,7 +236,9 @@ def test_the_command_line_and_the_api_take_it() -> None:
     (stage,) = json.loads(found.stdout)["layers"][0]["stages"]
     assert stage["sampling"]["share"] == 0.25 and stage["sampling"]["of"] == "sets"
     whole = CliRunner().invoke(main, command.replace("256,256,256", "8,8,8").split())
-    assert whole.exit_code == 0 and "nothing was sampled" in whole.stderr
+    assert whole.exit_code == 0 and "nothing was sampled: layers are small" in whole.stderr
+    elsewhere = CliRunner().invoke(main, ["run", "toy-8x8", "gemm:8,8,8", "--fidelity", "sampled"])
+    assert "toy-8x8: only a CPU's caches are sampled" in elsewhere.stderr
     with pytest.raises(UnknownName, match="no fidelity named 'None'"):
         hwsim.simulate("gemm:8,8,8", "xeon-8380", fidelity=None)  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match=r"no fidelity named 'sample'; did you mean 'sampled'\?"):

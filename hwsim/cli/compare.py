@@ -111,7 +111,7 @@ def command(
             patient=wait,
             fidelity=fidelity,
         )
-    say_where_all_is_exact(fidelity, comparison.results)
+    say_where_all_is_exact(fidelity, loaded, comparison.results)
     if out is not None:
         command = _typed("compare")
         write_folder(out, report_files(comparison, command), force)

@@ -99,12 +99,19 @@ def batches_of(text: str) -> list[int]:
     return list(dict.fromkeys(found))
 
 
-def say_where_all_is_exact(fidelity: str, results: Sequence[Result]) -> None:
-    """Say on stderr that nothing was sampled, where a sample was asked for."""
+def say_where_all_is_exact(
+    fidelity: str, machines: Sequence[Machine], results: Sequence[Result]
+) -> None:
+    """Say on stderr that nothing was sampled, and why, where a sample was asked for.
+
+    machines: those of the results; none where a nest file names its own.
+    """
+    from hwsim.timing.layer_caches import why_not_sampled
+
     stages = (stage for run in results for layer in run.layers for stage in layer.online)
     if fidelity == "sampled" and all(stage.sampling is None for stage in stages):
-        click.echo(
-            "hwsim: nothing was sampled: no CPU's caches, small layers, or caches of which no "
-            "sample is taken (docs/caches.md)",
-            err=True,
-        )
+        known = {machine.name: why_not_sampled(machine) for machine in machines}
+        whys = [f"{name}: {why}" for name, why in known.items() if why]
+        if not known or None in known.values():
+            whys.append("layers are small, or their sets differ too much")
+        click.echo("hwsim: nothing was sampled: " + "; ".join(whys), err=True)

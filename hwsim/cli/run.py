@@ -224,7 +224,9 @@ def _of_nests(flags: Flags, file: Path) -> Result:
     from hwsim.api import run_nests
 
     with progress_bar("simulating") as progress:
-        return run_nests(file, progress, flags.wait, flags.misses, flags.fidelity)
+        result = run_nests(file, progress, flags.wait, flags.misses, flags.fidelity)
+    say_where_all_is_exact(flags.fidelity, (), (result,))
+    return result
 
 
 def _show_workload(flags: Flags) -> None:
@@ -254,6 +256,7 @@ def _show_workload(flags: Flags) -> None:
             miss_kinds=flags.misses,
             fidelity=flags.fidelity,
         )
+    say_where_all_is_exact(flags.fidelity, (machine,), (result,))
     if flags.plot_to:
         one = Comparison(network, (machine,), (result.algorithm,), (result,))
         write_file(flags.plot_to, drawn(one, flags.chart, flags.plot_to.suffix))
@@ -295,7 +298,6 @@ def _show(flags: Flags, result: Result) -> bool:
     from hwsim.report.trace import trace_content
     from hwsim.results.document import result_document
 
-    say_where_all_is_exact(flags.fidelity, (result,))
     misses = misses_text(result) if flags.misses else ""
     table = lines_csv(result) if flags.misses else csv_text((result,))
     if flags.trace_to:

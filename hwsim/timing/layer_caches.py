@@ -48,6 +48,15 @@ def implicit_chain(
     )
 
 
+def why_not_sampled(machine: Machine) -> str | None:
+    """Why a machine's caches are never simulated in a sample of their sets; None where they are."""
+    if not isinstance(machine.compute, Core):
+        return "only a CPU's caches are sampled"
+    from hwsim.timing.caches import set_samples
+
+    return set_samples.why_not_sampled(caches_of(machine))
+
+
 def l2_in_closed_form(machine: Machine, stages: list[Stage], plain: bool) -> L2Buffers | None:
     """A GPU's L2 in closed form where its library's kernels would look up too many lines.
 

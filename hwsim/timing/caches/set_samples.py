@@ -90,13 +90,24 @@ def _uneven(stats: Ints, lines: Floats) -> Floats:
 def can_be_sampled(caches: Sequence[tuple[str, Cache]], by_kind: bool) -> bool:
     """Do lines stay within their residue's sets at every level?
 
-    by_kind: misses are told apart by a cache of one set, so that they do not. How soon sets miss
-    again, which a cache with `set_busy` asks, does not show in some of them either.
+    by_kind: misses are told apart by a cache of one set, so that they do not.
     """
-    return not by_kind and all(
-        cache.sets % RESIDUES == 0 and cache.prefetcher == NONE and not cache.set_busy
-        for _, cache in caches
-    )
+    return not by_kind and why_not_sampled(caches) is None
+
+
+def why_not_sampled(caches: Sequence[tuple[str, Cache]]) -> str | None:
+    """Why no sample of the sets of some caches shows what all of them do; None where it does.
+
+    How soon sets miss again, which a cache with `set_busy` asks, does not show in some of them.
+    """
+    for name, cache in caches:
+        if cache.sets % RESIDUES:
+            return f"{name} has {cache.sets} sets, not a multiple of {RESIDUES}"
+        if cache.prefetcher != NONE:
+            return f"{name} prefetches lines of other sets"
+        if cache.set_busy:
+            return f"{name} waits for sets that miss again soon (set_busy)"
+    return None
 
 
 def set_sample(buffers: Sequence[tuple[int, int]]) -> SetSample:
