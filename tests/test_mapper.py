@@ -97,7 +97,7 @@ def test_the_tables_are_the_closed_form(name: str, kind: str) -> None:
             hold = next(
                 hold for hold in skeleton.holds if hold.level == level and tensor in hold.tensors
             )
-            width = model.width(skeleton, hold, stage.tensor(tensor))
+            width = model.charges.width(skeleton, hold, stage.tensor(tensor))
             part, reads = machine.memories[level], float(traffic.reads)
             energy += (reads * _made(stage, tensor, part, machine) + traffic.writes) * (
                 width * pj_per_byte(part, table)
@@ -443,7 +443,7 @@ def test_a_batch_is_the_scalar_cost_many_times() -> None:
         alone = evaluate(model, skeleton, tiling)
         for column, weight in zip(outer.columns, outer.weights.T, strict=True):
             values = [
-                model.table(group)[x * len(model.groups[group].inner) + y, column[group]]
+                model.columns.table(group)[x * len(model.groups[group].inner) + y, column[group]]
                 for group, (x, y) in enumerate(model.row(tiling))
             ]
             alone = alone - weight * (

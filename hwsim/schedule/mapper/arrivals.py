@@ -19,6 +19,7 @@ import numpy as np
 from hwsim.ir.tensor import Axis, Tensor
 from hwsim.parts.dram import Dram
 from hwsim.schedule.mapper.space import OUTER, Skeleton, Slot
+from hwsim.schedule.mapper.staying import is_afresh
 from hwsim.schedule.mapper.tables import Terms
 
 if TYPE_CHECKING:
@@ -29,14 +30,16 @@ def latency_terms(model: Model, skeleton: Skeleton) -> Terms:
     """Cycles for every resource that may be busiest while products are taken."""
     arrivals: list[tuple[Slot, ...]] = []
     for tensor in model.stage.inputs:
-        if model.between_steps(skeleton, tensor):
-            slots = skeleton.slots_above(model.first_on_chip(skeleton, tensor))
-            if model.is_afresh(skeleton, slots, tensor) and _never_empty(model, tensor, slots):
+        if model.charges.between_steps(skeleton, tensor):
+            slots = skeleton.slots_above(model.charges.first_on_chip(skeleton, tensor))
+            if is_afresh(model.space, skeleton, slots, tensor) and _never_empty(
+                model, tensor, slots
+            ):
                 arrivals.append(slots)
-    columns = [model.steps(max(arrivals, key=len), False)] if arrivals else []
+    columns = [model.columns.steps(max(arrivals, key=len), False)] if arrivals else []
     dram = model.machine.part(model.machine.dram_name, Dram)
     weights = np.zeros((len(model.metrics), len(columns)))
-    weights[model.of_passes(skeleton)] = dram.latency.cycles(model.machine.clock_hz)
+    weights[model.charges.of_passes(skeleton)] = dram.latency.cycles(model.machine.clock_hz)
     return Terms(
         np.array(columns, np.int64).reshape(-1, len(model.groups)),
         weights,

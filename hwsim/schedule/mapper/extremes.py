@@ -31,7 +31,7 @@ def extremes_of(model: Model, skeleton: Skeleton) -> Extremes:
     groups, running, still = model.groups, skeleton.running, skeleton.still
     kept = flags_of([keeps(group, model.space, running, still) for group in groups])
     parts = [
-        _by_spread(group, model.table(number), kept[number, : len(group.chains)])
+        _by_spread(group, model.columns.table(number), kept[number, : len(group.chains)])
         for number, group in enumerate(groups)
     ]
     most, widest = max(len(part) for part, _ in parts), max(part.shape[1] for part, _ in parts)

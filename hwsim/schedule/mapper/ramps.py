@@ -19,7 +19,8 @@ import numpy as np
 from hwsim.ir.nest import Hold
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.pe_array import PeArray
-from hwsim.schedule.mapper.space import CELL, OUTER, POINT, Skeleton, Slot
+from hwsim.schedule.mapper.space import OUTER, POINT, Skeleton, Slot
+from hwsim.schedule.mapper.staying import is_afresh
 from hwsim.schedule.mapper.tables import ENTRIES, Terms
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def ramp_terms(model: Model, skeleton: Skeleton) -> Terms:
     cycles: list[float] = []
     constant = 0.0
     array = model.machine.compute
-    if model.exact and isinstance(array, PeArray) and model.keeps_filters(skeleton):
+    if model.charges.exact and isinstance(array, PeArray) and model.charges.keeps_filters(skeleton):
         activation, weight = model.stage.inputs
         output = model.stage.output
         clock = model.machine.clock_hz
@@ -47,12 +48,12 @@ def ramp_terms(model: Model, skeleton: Skeleton) -> Terms:
             constant = weight.elements / filter_rate
         else:
             slots = skeleton.slots_above(buffer)
-            afresh = model.is_afresh(skeleton, slots, weight)
-            columns += model.sum_of(weight, slots, 0, ENTRIES, afresh)
+            afresh = is_afresh(model.space, skeleton, slots, weight)
+            columns += model.columns.sum_of(weight, slots, 0, ENTRIES, afresh)
             cycles += [1.0 / filter_rate] * len(columns)
             if any(slot.tile != OUTER for slot in slots):  # else among what outer tiles decide
-                columns.append(model.one_tile(weight, slots))
-                cycles.append(weight.width / model.dram_rate)
+                columns.append(model.columns.one_tile(weight, slots))
+                cycles.append(weight.width / model.charges.dram_rate)
         if _is_whole(model, "q") and _is_whole(model, "s"):
             columns.append(_a_position(model, skeleton, activation))
             cycles.append(_window_words(model) / input_rate)
@@ -60,25 +61,10 @@ def ramp_terms(model: Model, skeleton: Skeleton) -> Terms:
             cycles.append(1.0 / sum_rate)
     weights = np.zeros((len(model.metrics), len(columns)))
     at_end = np.zeros(len(model.metrics))
-    for metric in model.of_passes(skeleton):
+    for metric in model.charges.of_passes(skeleton):
         weights[metric] = cycles
         at_end[metric] = constant
     return Terms(np.array(columns, np.int64).reshape(-1, len(model.groups)), weights, at_end)
-
-
-def keeps_filters(model: Model, skeleton: Skeleton) -> bool:
-    """As hwsim.ir.stationary.keeps_filters says of a nest."""
-    if model.stage.view is None or "q" not in model.stage.extents:
-        return False
-    memories = model.machine.memories
-    inside = [hold for hold in skeleton.memories(model.machine) if memories[hold.level].per == "pe"]
-    held = {name for hold in inside for name in hold.tensors}
-    if held < {tensor.name for tensor in model.stage.tensors}:
-        return False
-    weight = model.stage.inputs[1].name
-    above = skeleton.slots_above(next(hold for hold in inside if weight in hold.tensors))
-    first = next((place for place, slot in enumerate(above) if slot.tile == CELL), len(above))
-    return all(slot.tile == CELL for slot in above[first:])
 
 
 def _filter_buffer(model: Model, skeleton: Skeleton, weight: Tensor) -> Hold | None:
@@ -108,4 +94,4 @@ def _a_position(model: Model, skeleton: Skeleton, tensor: Tensor) -> list[int]:
     axes = tuple(axis for axis in tensor.axes if not {"n", "q"} & set(axis.dims))
     place = replace(tensor, name=f"{tensor.name} at a position", axes=axes, layout=())
     slots: tuple[Slot, ...] = tuple(slot for slot in skeleton.slots if slot.tile != POINT)
-    return model.every_step(place, slots)
+    return model.columns.every_step(place, slots)

@@ -47,10 +47,10 @@ class Packed:
 def pack(model: Model) -> Packed:
     """All groups' tables in one array, and which of a group's spreads a spread of the space is."""
     groups = model.groups
-    widest = max(model.table(number).shape[1] for number in range(len(groups)))
+    widest = max(model.columns.table(number).shape[1] for number in range(len(groups)))
     tables = np.ones((len(groups), max(len(group.chains) for group in groups), widest, 2))
     for number in range(len(groups)):
-        table = model.table(number)
+        table = model.columns.table(number)
         tables[number, : table.shape[0], : table.shape[1]] = table
     rows = np.array(
         [
@@ -163,7 +163,9 @@ class Roots:
         for tensor, terms, outer in of_tensors:
             least = self._least(terms, skeleton)
             floored = len(outer.columns) == 0
-            found.append(np.maximum(least, self.model.floor_of(tensor)) if floored else least)
+            found.append(
+                np.maximum(least, self.model.charges.floor_of(tensor)) if floored else least
+            )
         return found
 
     def _least(self, terms: Terms, skeleton: Skeleton) -> Floats:

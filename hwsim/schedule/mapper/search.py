@@ -61,7 +61,7 @@ class Search:
 
     def __init__(self, model: Model, objective: Objective) -> None:
         self.model, self.space, self.objective = model, model.space, objective
-        self.goal = _goal(OBJECTIVES.index(objective), model.floors())
+        self.goal = _goal(OBJECTIVES.index(objective), model.charges.floors())
         self.stop = np.zeros(1, np.int64)
         self._costs: dict[tuple[int, bool], Costs] = {}
         self._rooms: dict[Any, Room] = {}
@@ -211,11 +211,11 @@ class Search:
 
     def prepare(self, problems: Iterable[Subproblem]) -> None:
         """Table the factors of what some subproblems cost."""
-        before = self.model.tabled
+        before = self.model.columns.tabled
         for problem in problems:
             self._costs_of(problem.skeleton, True)
             self._costs_of(problem.skeleton, False)
-        if self.model.tabled > before:
+        if self.model.columns.tabled > before:
             self._packed = pack(self.model)
 
     def _candidates(self, problem: Subproblem) -> Candidates:
