@@ -20,7 +20,7 @@ from hwsim.ir.verify import verify_nest
 from hwsim.oracle.registers import Hazard, Stepped, product_cycles, step_product
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.arrays import STATIONARY
-from hwsim.schedule.tiles import best_nests, problem_of
+from hwsim.schedule.systolic.tiles import best_nests, problem_of
 from hwsim.timing.systolic.folds import FoldRules, Folds, intervals, product_folds, schedule
 from hwsim.timing.systolic.pace import run_folds
 

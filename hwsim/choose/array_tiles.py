@@ -3,8 +3,8 @@
     for every dataflow that the machine takes:
       every tiling, by its estimate  ->  the best few, simulated  ->  the best of all
 
-Each dataflow searches its own tilings (hwsim.schedule.tiles), folds spread over all arrays. No
-tiling takes less than UNDERSTATED of its estimate, so the best estimate of all bounds them.
+Each dataflow searches its own tilings (hwsim.schedule.systolic), folds spread over all arrays.
+No tiling takes less than UNDERSTATED of its estimate, so the best estimate of all bounds them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.tiles import BY_BYTES
+from hwsim.schedule.systolic.tiles import BY_BYTES
 
 Ints = npt.NDArray[np.int64]
 NEAR = 1.1  # times the soonest: mappings that are told apart

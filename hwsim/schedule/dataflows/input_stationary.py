@@ -11,7 +11,7 @@ w  ->   a20 a21 a22 a23      rows: the reduction (k of the product)
 from __future__ import annotations
 
 from hwsim.schedule.dataflows import DATAFLOWS, Searched
-from hwsim.schedule.tiles import Stationary
+from hwsim.schedule.systolic.tiles import Stationary
 
 _flow: Searched = Stationary(
     "input-stationary", "an activation tile stays in the array, weights stream past", "activation"

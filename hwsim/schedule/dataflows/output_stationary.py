@@ -12,7 +12,7 @@ a  ->    [sum][sum][sum]      stay until the reduction is done, then leave
 from __future__ import annotations
 
 from hwsim.schedule.dataflows import DATAFLOWS, Searched
-from hwsim.schedule.tiles import Stationary
+from hwsim.schedule.systolic.tiles import Stationary
 
 _flow: Searched = Stationary(
     "output-stationary", "every cell keeps an output's sum, operands stream past", "output"

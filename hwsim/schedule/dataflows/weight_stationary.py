@@ -7,13 +7,13 @@ a  ->   w20 w21 w22 w23      rows: the reduction (k of the product)
          |   |   |   |
          v   v   v   v    accumulators
 
-The tiles are searched, and the nest built, in hwsim/schedule/tiles.py, as for whatever else stays.
+The tiles are searched, and the nest built, in hwsim/schedule/systolic, as for whatever else stays.
 """
 
 from __future__ import annotations
 
 from hwsim.schedule.dataflows import DATAFLOWS, Searched
-from hwsim.schedule.tiles import Stationary
+from hwsim.schedule.systolic.tiles import Stationary
 
 _flow: Searched = Stationary(
     "weight-stationary", "a weight tile stays in the array, activations stream past", "weight"
