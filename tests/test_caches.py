@@ -19,14 +19,11 @@ from hwsim.ir.stage import Operations, Stage
 from hwsim.ir.tensor import Tensor, along
 from hwsim.parts.cache import Cache
 from hwsim.rewrite.layout import in_layout
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import AddressSpace, ImplicitChain
+from hwsim.timing.caches.nest_arrays import vector_of
 from hwsim.timing.caches.steps import chunk_sizes, vector_iterations
-from hwsim.timing.caches.stream import (
-    AddressSpace,
-    ImplicitChain,
-    Walkers,
-    _vector,
-    run_stream,
-)
+from hwsim.timing.caches.stream import run_stream
 from tests.nests import random_nest
 
 CPUS = Path(__file__).parent / "cases" / "cpu"
@@ -244,8 +241,8 @@ def test_replayed_stretches_equal_the_plain_walk(
     )
     results = []
     for room in (0, 1 << 12, 40):  # nothing kept, all kept, too little room
-        monkeypatch.setattr("hwsim.timing.caches.stream.KEPT_LOOKUPS", room)
-        monkeypatch.setattr("hwsim.timing.caches.stream.WHOLE_STRETCH", 6)
+        monkeypatch.setattr("hwsim.timing.caches.nest_arrays.KEPT_LOOKUPS", room)
+        monkeypatch.setattr("hwsim.timing.caches.nest_arrays.WHOLE_STRETCH", 6)
         policies = sorted(POLICIES)
         levels = [
             ("l1", cache(256, 16, 4, policy=policies[seed % 5])),
@@ -272,7 +269,7 @@ def test_vector_iterations_are_a_closed_form(seed: int) -> None:
     chain = ImplicitChain([("l1", cache(256, 16, 4))], 1, AddressSpace([nest.stage]))
     exact = run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 16, 10**9))
     whole = np.array([[(0, bound) for _, bound in nest.stage.bounds]], np.int64)
-    vector_dim, lanes = _vector(nest, chunk_sizes(nest, loops[:-1], whole), 16)
+    vector_dim, lanes = vector_of(nest, chunk_sizes(nest, loops[:-1], whole), 16)
     assert vector_iterations(nest, loops[:-1], whole, vector_dim, lanes).tolist() == [
         exact.vector_iterations
     ]

@@ -31,7 +31,7 @@ from hwsim.rewrite.residency import Pass
 from hwsim.schedule.dataflows.shared_tiled import block_tiles
 from hwsim.searches import kernel_choices
 from hwsim.timing import layer_caches
-from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.caches.traffic import LevelTraffic
 from hwsim.timing.cpu.cores import cache_accesses
 from hwsim.timing.gpu.kernel_time import Chip
 from hwsim.timing.gpu.l2 import L2Buffers

@@ -21,7 +21,7 @@ from hwsim.describe.settings import read_settings
 from hwsim.errors import HwsimError
 from hwsim.parts.cache import Cache
 from hwsim.rewrite.arrays import read_arrays
-from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
+from hwsim.timing.caches.chain import AddressSpace, ImplicitChain
 from hwsim.timing.caches.traces import Hierarchy
 from tests.test_caches import accesses, cache, one_core, product_nest
 

@@ -20,11 +20,13 @@ from hwsim.ir.stage import Stage
 from hwsim.ir.tensor import Array
 from hwsim.parts.cache import Cache
 from hwsim.parts.core import with_cores
-from hwsim.timing.caches import set_samples, stream
+from hwsim.timing.caches import nest_arrays, set_samples, stream
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import AddressSpace, ImplicitChain
 from hwsim.timing.caches.look_ups import MISSES
 from hwsim.timing.caches.set_samples import RESIDUES, UNSEEN, SetSample, can_be_sampled
-from hwsim.timing.caches.stream import AddressSpace, ImplicitChain, StreamResult, Walkers
 from hwsim.timing.caches.stretches import END, USED_RUNS
+from hwsim.timing.caches.traffic import StreamResult
 from tests.test_caches import cache
 
 LINE = 64
@@ -129,7 +131,7 @@ def test_sets_that_are_walked_are_exact(
     """With all residues in groups of their own all is exact, and a sample has some of these."""
     few, all_of_them = set_samples.WALKED, tuple(range(RESIDUES))
     for seed in range(40):
-        monkeypatch.setattr(stream, "WHOLE_STRETCH", random.Random(seed).choice((2, 8, 64)))
+        monkeypatch.setattr(nest_arrays, "WHOLE_STRETCH", random.Random(seed).choice((2, 8, 64)))
         nest, levels = random_case(seed, cores)
         exact = walked(nest, levels, False, cores)
         monkeypatch.setattr(set_samples, "WALKED", all_of_them)
@@ -153,7 +155,7 @@ def test_what_is_picked_is_forgotten_where_there_is_no_room(
         nest, levels = random_case(seed)
         counts = []
         for room in (1 << 20, 1 << 10):
-            monkeypatch.setattr(stream, "KEPT_LOOKUPS", room)
+            monkeypatch.setattr(nest_arrays, "KEPT_LOOKUPS", room)
             walked(nest, levels, True)
             counts.append(counted.pop())
         assert (counts[0] == counts[1]).all(), seed
@@ -195,7 +197,7 @@ def test_an_inclusive_level_below_takes_lines_out() -> None:
     layer = GemmLayer(100, 96, 100)
     recorded = hwsim.simulate(layer, machine, "direct")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "KEPT_LOOKUPS", 0)
+        patch.setattr(nest_arrays, "KEPT_LOOKUPS", 0)
         assert recorded.layers == hwsim.simulate(layer, machine, "direct").layers
 
 
@@ -248,14 +250,14 @@ def test_the_command_line_and_the_api_take_it() -> None:
 def test_steps_that_fit_their_sets_are_replayed_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight rows of A and a line of B in sets of two: rows are a set apart, so they fit."""
     runs: list[int] = []
-    make = stream.stretches
+    make = nest_arrays.stretches
 
     def spied(*words: Any) -> Any:
         made.append(make(*words))
         return made[-1]
 
     made: list[Any] = []
-    monkeypatch.setattr(stream, "stretches", spied)
+    monkeypatch.setattr(nest_arrays, "stretches", spied)
     for seed in range(60):
         dice = random.Random(seed)
         rows, row = dice.choice((2, 3, 5, 8)), dice.choice((16, 32, 48, 64, 80))
@@ -274,7 +276,7 @@ def test_steps_that_fit_their_sets_are_replayed_as_one(monkeypatch: pytest.Monke
         ]
         counts = []
         for room in (1 << 20, 0):
-            monkeypatch.setattr(stream, "KEPT_LOOKUPS", room)
+            monkeypatch.setattr(nest_arrays, "KEPT_LOOKUPS", room)
             chain = ImplicitChain(levels, 1, AddressSpace([stage]))
             run = stream.run_stream(nest, nest.holds[-1], frozenset(), chain, Walkers(1, 64, 16))
             counts.append((run, chain.state.tags.tolist()))

@@ -20,8 +20,10 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.tensor import Array
 from hwsim.parts.core import with_cores
 from hwsim.parts.tlb import Tlb, tlbs_of
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import AddressSpace
 from hwsim.timing.caches.reach import most_misses
-from hwsim.timing.caches.stream import AddressSpace, Walkers, run_stream
+from hwsim.timing.caches.stream import run_stream
 from hwsim.timing.cpu.translation import page_chain
 from tests.test_config import CPUS
 from tests.test_warping import random_layer, random_order

@@ -13,8 +13,9 @@ from hwsim.describe.layer import ConvLayer, GemmLayer, Layer
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.parts.core import with_cores
-from hwsim.timing.caches import repeating, stream
-from hwsim.timing.caches.stream import AddressSpace, ImplicitChain, Walkers
+from hwsim.timing.caches import nest_arrays, repeating, stream
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import AddressSpace, ImplicitChain
 from hwsim.timing.caches.warping import SKIPPED, Warps
 from tests.test_caches import cache
 
@@ -92,7 +93,7 @@ def test_iterations_in_the_same_lines_are_skipped(
             (f"l{number}", cache(line * 16 << 2 * number, line, dice.choice((1, 2, 4))))
             for number in range(dice.randint(1, 3))
         ]
-        monkeypatch.setattr(stream, "WHOLE_STRETCH", dice.choice((2, 8)))
+        monkeypatch.setattr(nest_arrays, "WHOLE_STRETCH", dice.choice((2, 8)))
         monkeypatch.setattr(repeating, "FEWEST_STEPS", 1)
         found = walked(nest, levels)
         same = [w for w in compared if (w.grains.any(axis=1) & (w.memory[:, SKIPPED] > 0)).any()]
@@ -120,7 +121,7 @@ def test_skipped_iterations_leave_what_walked_ones_do(
         dice = random.Random(seed)
         (stage,) = lower(random_layer(dice), "direct").with_dtype("fp32").stages
         nest, levels = random_order(stage, dice), random_chain(dice)
-        monkeypatch.setattr(stream, "WHOLE_STRETCH", dice.choice((2, 8)))
+        monkeypatch.setattr(nest_arrays, "WHOLE_STRETCH", dice.choice((2, 8)))
         monkeypatch.setattr(repeating, "FEWEST_STEPS", 1)
         found = walked(nest, levels)
         skipping += skipped(compared) > 0

@@ -41,7 +41,7 @@ from hwsim.timing.layer_caches import implicit_chain, l2_in_closed_form
 from hwsim.timing.physics import check_layer, check_stage, power_note
 
 if TYPE_CHECKING:
-    from hwsim.timing.caches.stream import ImplicitChain
+    from hwsim.timing.caches.chain import ImplicitChain
     from hwsim.timing.gpu.l2 import L2Buffers
 
 

@@ -21,7 +21,7 @@ from hwsim.results.result import Accesses, CacheLines, Cycles, Sampling
 from hwsim.results.timeline import Timeline
 
 if TYPE_CHECKING:
-    from hwsim.timing.caches.stream import ImplicitChain
+    from hwsim.timing.caches.chain import ImplicitChain
     from hwsim.timing.gpu.l2 import L2Buffers
 
 Footprint = dict[str, dict[str, int]]
@@ -62,7 +62,7 @@ class Surroundings:
     @property
     def warm(self) -> ImplicitChain:
         """The caches, walked line by line. Raises AssertionError where there are none."""
-        from hwsim.timing.caches.stream import ImplicitChain
+        from hwsim.timing.caches.chain import ImplicitChain
 
         assert isinstance(self.caches, ImplicitChain)
         return self.caches

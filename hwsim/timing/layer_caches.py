@@ -12,7 +12,7 @@ from hwsim.parts.core import Core
 from hwsim.parts.sm import StreamingMultiprocessor
 
 if TYPE_CHECKING:
-    from hwsim.timing.caches.stream import ImplicitChain
+    from hwsim.timing.caches.chain import ImplicitChain
     from hwsim.timing.gpu.l2 import L2Buffers
 
 WORTH_A_SAMPLE = 10_000_000  # iterations of a layer; fewer take less than half a second
@@ -34,7 +34,7 @@ def implicit_chain(
         return None
     if not isinstance(machine.compute, Core):
         _refuse_what_cores_have(machine, caches)
-    from hwsim.timing.caches.stream import AddressSpace, ImplicitChain
+    from hwsim.timing.caches.chain import AddressSpace, ImplicitChain
 
     if not isinstance(machine.compute, Core):
         return ImplicitChain(caches, 1, AddressSpace(stages), by_kind)

@@ -16,15 +16,12 @@ from hwsim.ir.nest import Nest
 from hwsim.parts.core import Core
 from hwsim.results.result import Access, Accesses, CacheLines, Lines, Sampling
 from hwsim.timing import Run, Surroundings
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import ImplicitChain
+from hwsim.timing.caches.nest_arrays import SUM_BYTES
 from hwsim.timing.caches.set_samples import UNSEEN
-from hwsim.timing.caches.stream import (
-    SUM_BYTES,
-    ImplicitChain,
-    LevelTraffic,
-    StreamResult,
-    Walkers,
-    run_stream,
-)
+from hwsim.timing.caches.stream import run_stream
+from hwsim.timing.caches.traffic import LevelTraffic, StreamResult
 from hwsim.timing.cpu.translation import translation
 from hwsim.timing.cpu.waits import Traffic, cycles_of, work_of
 from hwsim.timing.explicit.accesses import accesses, footprints

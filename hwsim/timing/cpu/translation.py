@@ -17,8 +17,10 @@ from hwsim.describe.units import Bandwidth
 from hwsim.ir.nest import Nest
 from hwsim.parts.cache import Cache
 from hwsim.parts.tlb import Tlb, tlbs_of
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import AddressSpace, ImplicitChain
 from hwsim.timing.caches.reach import most_misses
-from hwsim.timing.caches.stream import AddressSpace, ImplicitChain, Walkers, run_stream
+from hwsim.timing.caches.stream import run_stream
 from hwsim.timing.cpu.waits import Traffic
 
 CORES = frozenset({"core"})

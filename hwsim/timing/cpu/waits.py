@@ -20,7 +20,8 @@ from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
 from hwsim.results.result import Cycles
-from hwsim.timing.caches.stream import LevelTraffic, StreamResult, vector_lanes
+from hwsim.timing.caches.nest_arrays import vector_lanes
+from hwsim.timing.caches.traffic import LevelTraffic, StreamResult
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 

@@ -12,7 +12,9 @@ from hwsim.ir.stage import Transformed
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Access, CacheLines, Cycles
 from hwsim.timing import Run
-from hwsim.timing.caches.stream import ImplicitChain, Walkers, run_stream
+from hwsim.timing.caches.batches import Walkers
+from hwsim.timing.caches.chain import ImplicitChain
+from hwsim.timing.caches.stream import run_stream
 from hwsim.timing.cpu.cores import cache_accesses, cache_lines, fidelity, with_flush
 from hwsim.timing.explicit.accesses import accesses, footprints
 from hwsim.timing.gpu.attention import attention_cycles

@@ -19,7 +19,7 @@ from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.ir.tensor import Tensor
 from hwsim.rewrite.residency import Pass
-from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.caches.traffic import LevelTraffic
 
 Traffic = dict[tuple[str, str], LevelTraffic]
 

@@ -9,7 +9,7 @@ from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
 from hwsim.ir.nest import Hold, Nest
 from hwsim.results.result import Cycles
-from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.caches.traffic import LevelTraffic
 from hwsim.timing.gpu.kernel_time import (
     INTAKE,
     L2,

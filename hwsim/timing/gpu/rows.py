@@ -13,7 +13,7 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.row_kernels import RowFamily
 from hwsim.ir.stage import Stage
 from hwsim.parts.sm import StreamingMultiprocessor
-from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.caches.traffic import LevelTraffic
 from hwsim.timing.gpu.kernel_time import Chip
 
 Traffic = dict[tuple[str, str], LevelTraffic]

@@ -15,7 +15,7 @@ from hwsim.parts.hand_written import Step
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
-from hwsim.timing.caches.stream import LevelTraffic
+from hwsim.timing.caches.traffic import LevelTraffic
 from hwsim.timing.cpu.waits import memory_cycles
 from hwsim.timing.gpu.by_hand import is_by_hand, step_of
 from hwsim.timing.gpu.occupancy import Occupancy
