@@ -22,7 +22,7 @@ from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.systolic.tiles import BY_BYTES
+from hwsim.schedule.systolic.tiles import SUMMED
 
 Ints = npt.NDArray[np.int64]
 NEAR = 1.1  # times the soonest: mappings that are told apart
@@ -138,7 +138,7 @@ class Space:
         if not len(candidates.m):
             candidates = Mappings(*(np.array([letter]) for letter in astuple(self.best())))
         groups = self.size.get("g", 1)
-        if objective in BY_BYTES:
+        if objective in SUMMED:
             inputs, filters, sums = self._moved_bytes(candidates)
             moved = inputs + filters + sums
             fewest = np.argsort(moved, kind="stable")[:MOST_TIMED]

@@ -45,12 +45,17 @@ class Dataflow(Protocol):
 class Candidate:
     """A nest that is made when it is wanted. estimate: of its cost, in which only ratios matter.
 
-    among: tilings that were estimated to find it.
+    among: tilings that were estimated to find it. second: of estimates that are as good, the one
+    with less of it is better: DRAM bytes, or where these are estimated, cycles.
     """
 
     estimate: float
     make: Callable[[], Nest]
     among: int = 1
+    second: float = 0.0
+
+
+AS_GOOD = 1.005  # times the least estimate: nests within it count as equally good
 
 
 Ranked = Sequence[Candidate]
@@ -170,7 +175,13 @@ class AnyOf:
         if not found:
             assert error is not None
             raise error
-        return sorted(found, key=lambda candidate: candidate.estimate)
+        return best_first(found)
+
+
+def best_first(found: list[Candidate]) -> list[Candidate]:
+    """By estimate; of those that are as good as the best, by what comes second."""
+    as_good = AS_GOOD * min(candidate.estimate for candidate in found)
+    return sorted(found, key=lambda one: (max(one.estimate, as_good), one.second))
 
 
 def tile_words(tensor: Tensor, sizes: Mapping[str, int]) -> int:

@@ -16,18 +16,23 @@ from hwsim.describe.units import whole_bytes
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stationary import lies_as
 from hwsim.ir.transform import drop_idle, points, tiles
+from hwsim.parts.dram import Dram
 from hwsim.rewrite.placement import held_width
 from hwsim.schedule.arrays import cell_holds, scratchpad, still
 from hwsim.schedule.dataflows import tile_words
 from hwsim.schedule.systolic.problem import DEEPEST, ROLES, Problem, within
 
+BURSTS_A_PART = 4  # at least, for parts of a tile to come by themselves
+
 
 class Tiling(NamedTuple):
     """One that the search found. loops: the group of every loop, from the outside in. blocks: which
     of each group's. depths: by tensor, outside of which loops its memory holds it; sums_depth: and
-    the accumulators theirs. steady: cycles of one more product of a batch behind it."""
+    the accumulators theirs. steady: cycles of one more product of a batch behind it. second: of
+    equal estimates the least is the better one."""
 
     estimate: float
+    second: float
     loops: tuple[int, ...]
     blocks: tuple[int, ...]
     depths: Mapping[Role, int]
@@ -40,7 +45,8 @@ class Tiling(NamedTuple):
         _, _, order, *numbers, inner = (int(value) for value in row[:-1])
         depths = dict(zip(ROLES, numbers[3:], strict=True))
         blocks = tuple(numbers[:3])
-        return Tiling(float(row[0]), orders[order], blocks, depths, inner, float(row[-1]))
+        estimate, second, steady = float(row[0]), float(row[1]), float(row[-1])
+        return Tiling(estimate, second, orders[order], blocks, depths, inner, steady)
 
 
 def nest_of(problem: Problem, label: str, tiling: Tiling, ahead: bool) -> Nest:
@@ -81,10 +87,14 @@ def nest_of(problem: Problem, label: str, tiling: Tiling, ahead: bool) -> Nest:
 
 
 def _hold(problem: Problem, role: Role, level: str) -> Hold:
-    names = problem.placement.moving(problem.stage, problem.machine, level, (role,))
-    return Hold(
-        level, names, buffers=scratchpad(problem.machine, level).buffers, parts=role != "output"
-    )
+    """A level's tile. Inputs come fold by fold where a fold's part is some of DRAM's bursts."""
+    machine, tensor = problem.machine, problem.tensor(role)
+    names = problem.placement.moving(problem.stage, machine, level, (role,))
+    folds = [problem.groups[number].fold for number in problem.moves(tensor)]
+    part = tile_words(tensor, {**folds[0], **folds[1]}) * tensor.width
+    dram = machine.part(machine.dram_name, Dram)
+    parts = role != "output" and (dram.burst == 1 or part >= BURSTS_A_PART * dram.burst)
+    return Hold(level, names, buffers=scratchpad(machine, level).buffers, parts=parts)
 
 
 def _deeper(nest: Nest, problem: Problem, deepest: int) -> Nest:

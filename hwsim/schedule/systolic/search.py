@@ -8,12 +8,13 @@ Each tensor is held outside of some of these loops (its depth: how many are outs
 what the loops inside touch. It comes anew once for every step of the loops outside that move it,
 and of those outside of these:
 
-    words from DRAM = words of the tensor
+    words from DRAM = words of its tiles, but for what a tile shares with the one before it
                       * product of the trips of the loops that do not move it,
                         but lie outside one that does
 
-A sum that is left and taken up again is written and read each time. Times are estimates, the
-busiest of the array and DRAM and what nothing can hide; the best few are simulated (hwsim.choose).
+Tiles of a convolution's input overlap where its windows do. A sum that is left and taken up again
+is written and read each time. Times are estimates, the busiest of the array and DRAM and what
+nothing can hide; the best few are simulated (hwsim.choose).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ NO_SUMS = 9  # the depth of accumulators that there are not
 KEPT = 16  # of the best tilings
 FIELDS, DEPTH_FIELDS = 11, 6  # of what is found, and the first of its depths
 STEADY = 10  # the field of the cycles of one more product
+TIME, BYTES, ENERGY = range(3)  # goals
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
@@ -43,10 +45,13 @@ FEED, FEED_WIDTH, STAYS, FACTS = 10, 11, 12, 13
 SUM_BITS, SUM_ROOM, SUM_WIDTH, SUM_BUFFERS = range(4)  # columns of SUMS
 SHARE, MERGES, SEPARATE, AHEAD = range(4)  # columns of ARRAY
 STRICT = 3  # column of STAYS: do ports count, and room to fetch ahead?
-VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD = range(7)  # of Given.rates
+OUTSIDE_SUMS = 3  # column of FEED: the port that sums leave the accumulators through, -1 for none
+VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD, BURST = range(8)  # of Given.rates
+AFRESH = 2  # of Given.coming: nothing stays from one tile to the next
+MOVING, FEEDING, LEAVING = range(3)  # rows of Given.energy
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
-SIZE, MOVED, ALONE, TILE, ROW, ROOM_ROWS = 0, 3, 6, 9, 12, 13
+SIZE, MOVED, ALONE, TILE, LOADS, BUSY, ROW, ROOM_ROWS = 0, 3, 6, 9, 12, 15, 18, 19
 
 jit: Any = kernel(nogil=True, error_model="numpy", _nrt=False)
 
@@ -56,8 +61,12 @@ class Given(NamedTuple):
 
     ports [memory]: bytes a cycle of the memories that feed the array. trips [2, group, block]: of
     the loop over blocks of a group, and of the one over folds inside one. words [tensor, size,
-    size]: of a tile, by the sizes of the two groups that move the tensor. room [memory]: bytes.
-    orders [order, 5]: the group of every loop.
+    size]: of a tile, by the sizes of the two groups that move the tensor. coming [tensor, which of
+    the two moves it innermost, size, size]: words of all its tiles, less what two that follow each
+    other share; AFRESH: with that. filled: the share of these tiles that have any. fed [tensor]:
+    words that pass into the array once all folds have run. room [memory]: bytes. orders [order, 5]:
+    the group of every loop. energy [3, tensor]: pJ of a byte from or to DRAM, into the array or out
+    of it, and of a sum that leaves the accumulators.
 
     facts [FACTS, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
     WIDTH, bits of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory
@@ -67,17 +76,22 @@ class Given(NamedTuple):
     how many tiles are fetched ahead at most. By tensor: FEED, which of the ports feeds the array
     with it, -1 where none does; FEED_WIDTH, bits of a word there; STAYS, in the array.
 
-    rates [7]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
-    fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle.
+    rates [8]: VECTORS that stream past in all; cycles of a GAP between folds, at LEAST from fold to
+    fold, and of LATENCY behind the last one's vectors; DRAM's bytes a cycle, those of the PORT that
+    sums leave through, DRAM's latency, and the bytes of its BURST.
     """
 
     trips: Ints
     words: Floats
+    coming: Floats
+    filled: Floats
+    fed: Floats
     room: Ints
     ports: Floats
     orders: Ints
     facts: Ints
     rates: Floats
+    energy: Floats
 
 
 class Work(NamedTuple):
@@ -85,8 +99,9 @@ class Work(NamedTuple):
 
     LOOPS, TRIPS: of the order at hand. CHOSEN: the block of each group. STATE: the index of each
     group's size. OPTIONS: how many depths each tensor has; of these DEPTH + tensor, SIZE + tensor
-    (bytes in its memory), TILE + tensor (of one tile), MOVED + tensor (from and to DRAM), ALONE +
-    tensor (those of them that nothing hides). ROW: a tiling.
+    (bytes in its memory), TILE + tensor (of one tile), MOVED + tensor (from and to DRAM), LOADS +
+    tensor (how many tiles these are), BUSY + tensor (bytes of DRAM's whole bursts), ALONE + tensor
+    (those of them that nothing hides). ROW: a tiling.
     """
 
     ints: Ints
@@ -125,17 +140,49 @@ def _go_inside(w: Any, depth: int) -> None:
 
 
 @jit
-def _times(p: Any, w: Any, tensor: int, depth: int) -> float:
-    """How often the words of a tensor that is held at this depth come, all of them together."""
+def _last_mover(p: Any, w: Any, tensor: int, depth: int) -> int:
+    """The innermost running loop outside of this depth that moves a tensor, -1 for none."""
     last = -1
     for number in range(depth):
         if p.facts[MOVES + tensor, w.ints[LOOPS, number]] and w.ints[TRIPS, number] > 1:
             last = number
+    return last
+
+
+@jit
+def _times(p: Any, w: Any, tensor: int, depth: int) -> float:
+    """How often the tiles of a tensor that is held at this depth come, all of them together."""
     times = 1.0
-    for number in range(last):
+    for number in range(_last_mover(p, w, tensor, depth)):
         if not p.facts[MOVES + tensor, w.ints[LOOPS, number]]:
             times *= w.ints[TRIPS, number]
     return times
+
+
+@jit
+def _loads(p: Any, w: Any, tensor: int, depth: int) -> float:
+    """How many tiles of a tensor come."""
+    loads = 1.0
+    for number in range(_last_mover(p, w, tensor, depth) + 1):
+        loads *= w.ints[TRIPS, number]
+    return loads
+
+
+@jit
+def _coming(p: Any, w: Any, tensor: int, depth: int, table: Any) -> float:
+    """Of a table, what holds for the tiles of a tensor at this depth, by the sizes of its groups.
+
+    The table is Given.coming, or Given.filled.
+    """
+    mover, first, second = _last_mover(p, w, tensor, depth), -1, -1
+    for group in range(3):
+        if p.facts[MOVES + tensor, group]:
+            if first < 0:
+                first = group
+            else:
+                second = group
+    which = 1 if mover >= 0 and w.ints[LOOPS, mover] == second else 0
+    return float(table[tensor, which, w.ints[STATE, first], w.ints[STATE, second]])
 
 
 @jit
@@ -164,12 +211,12 @@ def _keep(found: Any, row: Any) -> None:
 
 
 @jit
-def search(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> int:
+def search(p: Any, w: Any, goal: int, slowest: float, found: Any) -> int:
     """Fill `found` [KEPT, FIELDS] with the best tilings that take at most `slowest` cycles.
 
-    A row: cycles, DRAM bytes (by_bytes: the other way round), order, the block of each group, the
-    depth of each tensor, the depth of the accumulators, and STEADY: the cycles of one more product
-    behind it, when nothing starts anew. Returns how many tilings were costed.
+    A row: cycles, DRAM bytes (BYTES, ENERGY: these, and then cycles), order, the block of each
+    group, the depth of each tensor, the depth of the accumulators, and STEADY: the cycles of one
+    more product behind it, when nothing starts anew. Returns how many tilings were costed.
     """
     tried = 0
     for order in range(p.orders.shape[0]):
@@ -180,12 +227,12 @@ def search(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> int:
             for columns in range(p.facts[COUNT, 1]):
                 for rows in range(p.facts[COUNT, 2]):
                     w.ints[CHOSEN, 0], w.ints[CHOSEN, 1], w.ints[CHOSEN, 2] = stream, columns, rows
-                    tried += _cost_blocks(p, w, by_bytes, slowest, found)
+                    tried += _cost_blocks(p, w, goal, slowest, found)
     return tried
 
 
 @jit
-def _cost_blocks(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> int:
+def _cost_blocks(p: Any, w: Any, goal: int, slowest: float, found: Any) -> int:
     """Every choice of depths for the blocks at hand."""
     for number in range(5):
         group = w.ints[LOOPS, number]
@@ -193,36 +240,37 @@ def _cost_blocks(p: Any, w: Any, by_bytes: bool, slowest: float, found: Any) -> 
         w.ints[TRIPS, number] = p.trips[kind, group, w.ints[CHOSEN, group]]
     if _is_said_already(w):
         return 0
+    compute = max(_compute(p, w), _feeding(p, w, 0.0))
     for tensor in range(3):
-        _find_depths(p, w, tensor)
+        _find_depths(p, w, tensor, compute)
         if w.ints[OPTIONS, tensor] == 0:
             return 0
     tried = 0
-    compute = max(_compute(p, w), _feeding(p, w, 0.0))
-    if _cannot_be_kept(p, w, compute, by_bytes, slowest, found):
+    feeding = _feeding_energy(p, w) if goal == ENERGY else 0.0
+    if _cannot_be_kept(p, w, compute, feeding, goal, slowest, found):
         return 0
     for a in range(w.ints[OPTIONS, 0]):
         for b in range(w.ints[OPTIONS, 1]):
             for c in range(w.ints[OPTIONS, 2]):
-                tried += _cost(p, w, compute, a, b, c, by_bytes, slowest, found)
+                tried += _cost(p, w, compute, feeding, a, b, c, goal, slowest, found)
     return tried
 
 
 @jit
 def _cannot_be_kept(
-    p: Any, w: Any, compute: float, by_bytes: bool, slowest: float, found: Any
+    p: Any, w: Any, compute: float, feeding: float, goal: int, slowest: float, found: Any
 ) -> bool:
     """Is the least that these blocks can come to, at any depths, more than what is kept last?"""
-    moved = 0.0
+    worst = found[found.shape[0] - 1, 0]
+    if goal == TIME:
+        return bool(compute > worst)
+    moved = feeding
     for tensor in range(3):
         least = np.inf
         for option in range(w.ints[OPTIONS, tensor]):
             least = min(least, w.floats[MOVED + tensor, option])
-        moved += least
-    worst = found[found.shape[0] - 1, 0]
-    if by_bytes:
-        return bool(moved > worst or compute > slowest)
-    return bool(compute > worst)
+        moved += least * (p.energy[MOVING, tensor] if goal == ENERGY else 1.0)
+    return bool(moved > worst or compute > slowest)
 
 
 @jit
@@ -243,10 +291,10 @@ def _is_said_already(w: Any) -> bool:
 
 
 @jit
-def _find_depths(p: Any, w: Any, tensor: int) -> None:
+def _find_depths(p: Any, w: Any, tensor: int, compute: float) -> None:
     """The depths at which a tensor fits its memory alone, from the smallest tile on.
 
-    Larger ones count if they save bytes.
+    Larger ones count if they save bytes of DRAM's bursts, or loads that are waited for.
     """
     w.ints[OPTIONS, tensor] = 0
     level = p.facts[LEVEL, tensor]
@@ -258,6 +306,7 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
             w.floats[MOVED + tensor, 0],
             w.floats[ALONE + tensor, 0],
         ) = (0, 0.0, 0.0, 0.0)
+        w.floats[LOADS + tensor, 0] = w.floats[BUSY + tensor, 0] = 0.0
         return
     cover = p.words[tensor, 0, 0]
     least = -1.0
@@ -274,22 +323,39 @@ def _find_depths(p: Any, w: Any, tensor: int) -> None:
         single = size * copies > p.room[level]
         if single and size > p.room[level]:
             continue
-        moved = cover * times * p.facts[AT_DRAM, tensor] / 8
-        if tensor == 2 and times > 1:
+        moved = _coming(p, w, tensor, depth, p.coming) * times * p.facts[AT_DRAM, tensor] / 8
+        loads = max(1.0, _loads(p, w, tensor, depth) * _coming(p, w, tensor, depth, p.filled))
+        if unfinished:
             moved = cover * (2 * times - 1) * p.facts[SUMS, SUM_BITS] / 8
-        if 0 <= least <= moved:
-            continue
-        least = least if single else moved
+            loads *= (2 * times - 1) / times
         place = w.ints[OPTIONS, tensor]
+        busy = loads * np.ceil(moved / loads / p.rates[BURST]) * p.rates[BURST]
+        saves = least < 0 or busy < least or _saves_waiting(p, w, tensor, loads, compute)
+        if not saves:
+            continue
+        least = least if single else busy if least < 0 else min(least, busy)
         (
             w.ints[DEPTH + tensor, place],
             w.floats[SIZE + tensor, place],
             w.floats[MOVED + tensor, place],
         ) = (depth, size if single else size * copies, moved)
-        waiting = 1.0 + p.rates[FIRST_WORD] * p.rates[RATE] / size  # for every tile's first word
+        first = p.rates[FIRST_WORD] if tensor < 2 else 0.0  # a tile's first word is waited for
+        waiting = loads * first * p.rates[RATE]
+        alone = (single or p.facts[BUFFERS, tensor] == 1) and words < cover
         w.floats[TILE + tensor, place] = size
-        w.floats[ALONE + tensor, place] = moved * waiting if single and words < cover else 0.0
+        w.floats[LOADS + tensor, place], w.floats[BUSY + tensor, place] = loads, busy
+        w.floats[ALONE + tensor, place] = busy + waiting if alone else 0.0
         w.ints[OPTIONS, tensor] += 1
+
+
+@jit
+def _saves_waiting(p: Any, w: Any, tensor: int, loads: float, compute: float) -> bool:
+    """Are so many loads fewer than at the depth before, where the array waits for them?"""
+    before = w.ints[OPTIONS, tensor] - 1
+    if before < 0 or tensor == 2 or loads >= w.floats[LOADS + tensor, before]:
+        return False
+    alone = w.floats[ALONE + tensor, before] > 0
+    return bool(alone or _in_flight(p, w, compute, tensor, before) > compute)
 
 
 @jit
@@ -337,14 +403,28 @@ def _feeding(p: Any, w: Any, spilled: float) -> float:
             if p.facts[FEED, tensor] != port:
                 continue
             times = _passes(p, w, tensor)
-            moved = p.words[tensor, 0, 0] * p.facts[FEED_WIDTH, tensor] / 8
+            moved = p.fed[tensor] * p.facts[FEED_WIDTH, tensor] / 8
             if tensor < 2:
                 reads += moved * times
             else:
                 reads += moved * (times - 1.0 + spilled)
                 writes += moved * (times + max(0.0, spilled - 1.0))
+        if p.facts[FEED, OUTSIDE_SUMS] == port and spilled > 1:
+            leaving = p.words[2, 0, 0] * p.facts[SUMS, SUM_WIDTH] / 8
+            reads, writes = reads + leaving * (spilled - 1.0), writes + leaving * spilled
         slowest = max(slowest, max(reads, writes) / p.ports[port])
     return slowest
+
+
+@jit
+def _feeding_energy(p: Any, w: Any) -> float:
+    """pJ of the memories that feed the array, and take its sums."""
+    total = 0.0
+    for tensor in range(3):
+        times = _passes(p, w, tensor)
+        moved = p.fed[tensor] * p.facts[FEED_WIDTH, tensor] / 8
+        total += moved * p.energy[FEEDING, tensor] * (times if tensor < 2 else 2 * times - 1.0)
+    return total
 
 
 @jit
@@ -364,7 +444,7 @@ def _arrived(p: Any, w: Any, compute: float, total: float, tensor: int, option: 
                 first = number + 1
             else:
                 last = number
-    moved = w.floats[MOVED + tensor, option]
+    moved = w.floats[BUSY + tensor, option]
     if first > 0 and p.facts[ARRAY, SEPARATE] == 0:
         moved = total  # tiles follow each other, beside those of the others
     outside, passes = 1.0, 1.0
@@ -388,17 +468,18 @@ def _in_flight(p: Any, w: Any, compute: float, tensor: int, option: int) -> floa
         return 0.0
     tile = w.floats[TILE + tensor, option]
     most = max(p.facts[ARRAY, AHEAD], p.facts[BUFFERS, tensor])
-    moved, room = w.floats[MOVED + tensor, option], p.room[p.facts[LEVEL, tensor]]
+    moved, room = w.floats[BUSY + tensor, option], p.room[p.facts[LEVEL, tensor]]
     if not p.facts[STAYS, STRICT]:
         held = min(room, most * w.floats[SIZE + tensor, option] / p.facts[BUFFERS, tensor])
         return float(moved * p.rates[FIRST_WORD] / held) if held > 0 else 0.0
     copies = min(np.floor(room / tile), float(most))
-    if copies < 2:
+    if copies < 2 or p.facts[BUFFERS, tensor] == 1:
         return 0.0  # nothing is on its way while a tile is used: said already
-    if moved <= tile:
+    loads = w.floats[LOADS + tensor, option]
+    if loads <= 1:
         return 0.0  # there is one tile
-    loads = moved / tile * p.rates[FIRST_WORD] + moved / p.rates[RATE]
-    return float((loads + compute) / copies)
+    coming = loads * p.rates[FIRST_WORD] + moved / p.rates[RATE]
+    return float((coming + compute) / copies)
 
 
 @jit
@@ -462,26 +543,33 @@ def _cost(
     p: Any,
     w: Any,
     compute: float,
+    feeding: float,
     a: int,
     b: int,
     c: int,
-    by_bytes: bool,
+    goal: int,
     slowest: float,
     found: Any,
 ) -> int:
-    """One choice of depths: kept if it is among the best."""
+    """One choice of depths: kept if it is among the best. feeding: pJ of what feeds the array."""
     if not _fits(p, w, a, b, c):
         return 0
     total = w.floats[MOVED + 0, a] + w.floats[MOVED + 1, b] + w.floats[MOVED + 2, c]
-    busiest = total
+    busy = w.floats[BUSY + 0, a] + w.floats[BUSY + 1, b] + w.floats[BUSY + 2, c]
+    busiest = busy
     if p.facts[ARRAY, SEPARATE] == 1:
-        busiest = max(w.floats[MOVED + 0, a], w.floats[MOVED + 1, b], w.floats[MOVED + 2, c])
-    arrived = max(_arrived(p, w, compute, total, 0, a), _arrived(p, w, compute, total, 1, b))
+        busiest = max(w.floats[BUSY + 0, a], w.floats[BUSY + 1, b], w.floats[BUSY + 2, c])
+    arrived = max(_arrived(p, w, compute, busy, 0, a), _arrived(p, w, compute, busy, 1, b))
     arrived = max(arrived, _in_flight(p, w, compute, 0, a), _in_flight(p, w, compute, 1, b))
     alone = w.floats[ALONE + 0, a] + w.floats[ALONE + 1, b] + w.floats[ALONE + 2, c]
     time = max(compute + alone / p.rates[RATE], busiest / p.rates[RATE], arrived)
     last = found[found.shape[0] - 1]
-    if time > slowest or (total if by_bytes else time) > last[0]:
+    cost = time if goal == TIME else total
+    if goal == ENERGY:
+        cost = feeding + w.floats[MOVED + 0, a] * p.energy[MOVING, 0]
+        cost += w.floats[MOVED + 1, b] * p.energy[MOVING, 1]
+        cost += w.floats[MOVED + 2, c] * p.energy[MOVING, 2]
+    if time > slowest or cost > last[0]:
         return 1
     inner = _inner_depth(p, w, w.ints[DEPTH + 2, c])
     if inner < 0 or not _fits_unfinished(p, w, inner, a, b, c):
@@ -497,7 +585,11 @@ def _cost(
     time = max(time + first / p.rates[RATE], _spilling(p, w, inner))
     if time > slowest:
         return 1
-    w.floats[ROW, 0], w.floats[ROW, 1] = (total, time) if by_bytes else (time, total)
+    if goal == ENERGY and inner != NO_SUMS:
+        times = _times(p, w, 2, inner)
+        leaving = p.words[2, 0, 0] * p.facts[SUMS, SUM_WIDTH] / 8 * (2 * times - 1.0)
+        cost += leaving * p.energy[LEAVING, 2]
+    w.floats[ROW, 0], w.floats[ROW, 1] = (time, total) if goal == TIME else (cost, time)
     w.floats[ROW, 3], w.floats[ROW, 4], w.floats[ROW, 5], w.floats[ROW, 9] = (
         w.ints[CHOSEN, 0],
         w.ints[CHOSEN, 1],

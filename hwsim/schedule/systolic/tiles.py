@@ -24,21 +24,20 @@ from hwsim.ir.stage import Stage
 from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import Placement, held_width
 from hwsim.schedule.arrays import needs_cells, scratchpad
-from hwsim.schedule.dataflows import Candidate, tile_words
+from hwsim.schedule.dataflows import AS_GOOD, Candidate, best_first, tile_words
 from hwsim.schedule.systolic.nests import Tiling, nest_of
 from hwsim.schedule.systolic.problem import ROLES, Problem, problem_of, sums_of
 
-AS_QUICK = 1.005  # times the least cycles: nests within it count as equally quick
 FINALISTS, FRUGAL = 6, 3  # nests that are returned; of equally quick ones, so many that move least
 WAITING = 1.02  # times the least cycles of a full array: one that takes more waits for data
-BY_BYTES = ("dram", "energy")  # objectives
+SUMMED = ("dram", "energy")  # objectives that products add up to, one after another
 SHALLOW = 2  # finalists that are returned a second time, fetching one tile ahead only
 
 
 def best_nests(problem: Problem, label: str, objective: str = "latency") -> list[Candidate]:
     """The best tilings, best first, each with its estimate.
 
-    That is the cycles, or for the objectives 'dram' and 'energy' the DRAM bytes. Of tilings that
+    That is the cycles, or for 'dram' the DRAM bytes, for 'energy' pJ of memories. Of tilings that
     are as quick, those of the fewest bytes come first. Raises HwsimError where not even the
     smallest tiles fit, naming the memory, the tensor and the bytes.
     """
@@ -52,17 +51,17 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
 
     among = 0
 
-    def best(by_bytes: bool, slowest: float) -> list[Any]:
+    def best(goal: int, slowest: float) -> list[Any]:
         nonlocal among
         found = np.full((search.KEPT, search.FIELDS), np.inf)
-        among += search.search(given, search.room_to_work(), by_bytes, slowest, found)
+        among += search.search(given, search.room_to_work(), goal, slowest, found)
         return [row for row in found if np.isfinite(row[0])]
 
-    if objective in BY_BYTES:
-        rows = best(True, np.inf)
+    if objective in SUMMED:
+        rows = best(search.BYTES if objective == "dram" else search.ENERGY, np.inf)
     else:
-        quick = best(False, np.inf)
-        frugal = best(True, quick[0][0] * AS_QUICK) if quick else []
+        quick = best(search.TIME, np.inf)
+        frugal = best(search.BYTES, quick[0][0] * AS_GOOD) if quick else []
         swap = (1, 0, *range(2, search.FIELDS))
         few = [row[list(swap)] for row in frugal[:FRUGAL]]
         rows = few + [row for row in quick if not any((row == other).all() for other in few)]
@@ -72,17 +71,18 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
     chosen = [(tiling, True) for tiling in found] + [(tiling, False) for tiling in found[:SHALLOW]]
     return [
         Candidate(
-            _of_all_products(problem, tiling, objective in BY_BYTES),
+            _of_all_products(problem, tiling, objective in SUMMED),
             partial(nest_of, problem, label, tiling, ahead),
             among,
+            problem.times * tiling.second,
         )
         for tiling, ahead in chosen
     ]
 
 
-def _of_all_products(problem: Problem, tiling: Tiling, by_bytes: bool) -> float:
+def _of_all_products(problem: Problem, tiling: Tiling, summed: bool) -> float:
     """The estimate of the products that lie beside each other, for all of the batch."""
-    if by_bytes:
+    if summed:
         return problem.times * tiling.estimate
     return tiling.estimate + (problem.times - 1) * tiling.steady
 
@@ -149,18 +149,15 @@ class Stationary:
         found = self._beside(problem, objective)
         if not isinstance(array, SystolicArray):
             return found
-        if objective in BY_BYTES:
-            several = len(problem.counts) > 1
-            return sorted(found, key=lambda one: one.estimate) if several else found
+        if objective in SUMMED:
+            return best_first(found)
         busy = stage.iterations / (array.rows * array.columns)
         arrays = array.arrays // 2
         while arrays and min(one.estimate for one in found) > WAITING * busy:
             problem = problem_of(stage, machine, placement, self.role, arrays)
             found += self._beside(problem, objective)
             arrays //= 2
-        quick = AS_QUICK * min(candidate.estimate for candidate in found)
-        # equally quick ones stay in their order, those that move least first
-        return sorted(found, key=lambda one: max(one.estimate, quick))
+        return best_first(found)
 
     def _beside(self, problem: Problem, objective: str) -> list[Candidate]:
         """With so many products of a batch beside each other as may be, one after another first."""
