@@ -186,3 +186,21 @@ def test_the_default_is_as_good_as_every_dataflow() -> None:
             named = hwsim.simulate(layer, machine, algorithm="direct", dataflow=flow)
             assert taken[-1] <= 1.01 * named.cycles, flow
     assert taken == pytest.approx(sorted(taken, reverse=True), rel=0.01)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_accumulators_words_are_as_wide_as_they_say(depth: int) -> None:
+    """A sum of one product takes an accumulator's word, too: 256 of them, 4 bytes each."""
+    (layer,) = hwsim.simulate(
+        GemmLayer(64, 4, depth), "toy-systolic", "direct", dataflow="weight-stationary"
+    ).layers
+    assert layer.stages[0].accesses["sums"]["C"].write_bytes == 4 * 256
+
+
+def test_an_array_of_pes_runs_the_best_dataflow() -> None:
+    """Where PEs wait for their own memories, keeping nothing there was best, and not tried."""
+    slow = ["parts.pes.rows=1", "parts.pes.cols=2", "parts.rf.bandwidth=2 B/cycle"]
+    machine = load_machine("toy-8x8", [*slow, "parts.rf.bypass=false"])
+    layer = GemmLayer(18, 6, 29)
+    named = cycles(layer, machine, dataflow="no-local-reuse")
+    assert cycles(layer, machine) <= named < cycles(layer, machine, dataflow="output-stationary")

@@ -18,10 +18,11 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
+from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
 from hwsim.results.result import StageResult
 from hwsim.rewrite.placement import Placement
-from hwsim.schedule.dataflows import Dataflow, Ranked, applicable, nests_of
+from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, Ranked, applicable, nests_of
 from hwsim.schedule.dataflows.library_kernel import kernel_nest, named_kernel, runs_library
 from hwsim.schedule.mapper import best_mapping
 
@@ -144,23 +145,40 @@ def _best_of_dataflows(
 ) -> StageResult | HwsimError | None:
     """The best nest of the first of the dataflows that apply, or what kept the first from fitting.
 
-    A named one must fit. to_beat: what has run; nests that cannot be better do not, and where none
-    can, there is None.
+    A named one must fit. PEs try all of them, as each is a few nests. to_beat: what has run; nests
+    that cannot be better do not, and where none can, there is None.
     """
     tried: list[HwsimError] = []
-    may_win = partial(_may_beat, to_beat, machine, choice)
-    for flow in applicable(stage, machine, choice.dataflow):
+    won: StageResult | None = None
+    flows = applicable(stage, machine, choice.dataflow)
+    all_of_them = choice.dataflow is None and isinstance(machine.compute, PeArray)
+    if all_of_them:
+        others = (DATAFLOWS[name] for name in sorted(DATAFLOWS))
+        known = {*machine.compute.own_dataflows, *(flow.name for flow in flows)}
+        flows += [
+            flow for flow in others if flow.name not in known and not flow.refuses(stage, machine)
+        ]
+    for flow in flows:
 
-        def best(flow: Dataflow = flow) -> StageResult | None:
+        def best(
+            flow: Dataflow = flow, to_beat: StageResult | None = to_beat
+        ) -> StageResult | None:
             ranked = nests_of(flow, stage, machine, placement, choice.objective)
-            return _best_candidate(ranked, choice.objective, run, may_win)
+            may_win = partial(_may_beat, to_beat, machine, choice)
+            return _best_candidate(ranked, choice.objective, run, may_win, to_beat)
 
         outcome = _attempt(best)
         named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
-        if outcome is None or isinstance(outcome, (StageResult, TooLarge)) or named:
+        if not isinstance(outcome, HwsimError):
+            won = _best_that_ran((won, outcome), choice.objective)
+            to_beat = _best_that_ran((to_beat, won), choice.objective)
+            if not all_of_them:
+                return won
+        elif named or (isinstance(outcome, TooLarge) and not all_of_them):
             return outcome
-        tried.append(outcome)
-    return tried[0]
+        else:
+            tried.append(outcome)
+    return won if len(tried) < len(flows) else tried[0]
 
 
 def _may_beat(
@@ -187,6 +205,7 @@ def _best_candidate(
     objective: str,
     run: Callable[[Nest], StageResult],
     may_win: Callable[[Nest], bool],
+    to_beat: StageResult | None,
 ) -> StageResult | None:
     """The best of a dataflow's finalists that may win, simulated; None where none may.
 
@@ -198,7 +217,10 @@ def _best_candidate(
     error: HwsimError | None = None
     least = ranked[0].estimate
     steps = 0
+    enough = inf if to_beat is None or objective not in ESTIMATED else measure(to_beat)[0]
     for candidate in ranked:
+        if candidate.estimate * UNDERSTATED > enough:
+            break
         nest = candidate.make()
         if not may_win(nest):
             continue

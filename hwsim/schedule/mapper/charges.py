@@ -169,15 +169,14 @@ class Charges:
 
     def width(self, skeleton: Skeleton, hold: Hold, tensor: Tensor) -> float:
         """Bytes of a word at a level: an accumulator's where partial sums may come back."""
-        if tensor.role != "output" or not self.stage.reduction:
+        if tensor.role != "output":
             return tensor.width
         own = self.machine.memories[hold.level].word_bytes
         if own:
             return own
         accumulator = self.machine.compute.accumulator_bytes
-        if accumulator <= tensor.width or not come_back(self.space, skeleton, hold):
-            return tensor.width
-        return accumulator
+        finished = not self.stage.reduction or not come_back(self.space, skeleton, hold)
+        return tensor.width if finished or accumulator <= tensor.width else accumulator
 
     def between_steps(self, skeleton: Skeleton, tensor: Tensor) -> bool:
         """Does a tensor come from DRAM, and go there, only while nothing is multiplied?"""

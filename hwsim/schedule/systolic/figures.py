@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from math import ceil, prod
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy.typing as npt
 from hwsim.describe.machine import Role
 from hwsim.energy.account import pj_per_byte
 from hwsim.energy.tables import table_for
-from hwsim.ir.tensor import Axis
 from hwsim.parts.dram import Dram
 from hwsim.parts.pe_array import PeArray
 from hwsim.parts.systolic import SystolicArray
@@ -23,13 +21,12 @@ from hwsim.schedule.systolic import search as at
 from hwsim.schedule.systolic.problem import (
     DEEPEST,
     ROLES,
-    Box,
-    Group,
     Problem,
     sums_of,
     trips,
     within,
 )
+from hwsim.schedule.systolic.windows import words_coming, words_fed
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,7 +56,9 @@ def given_of(problem: Problem, orders: Sequence[tuple[int, ...]]) -> at.Given:
         facts[at.STAYS, number] = role == problem.role
     outside = machine.chain("output")[1] if problem.sums() else ""
     facts[at.FEED, at.OUTSIDE_SUMS] = ports.index(outside) if outside in ports else -1
-    coming = [_coming(problem, role, most) for role in ROLES]
+    words = {role: _words(problem, role, most) for role in ROLES}
+    whole = {role: float(words[role][0, 0]) for role in ROLES}
+    coming = [words_coming(problem, role, whole[role], most) for role in ROLES]
     wide, room, word, buffers = sums_of(problem)
     facts[at.SUMS] = _bits(wide), room, _bits(word), buffers
     dram = machine.part(machine.dram_name, Dram)
@@ -68,10 +67,10 @@ def given_of(problem: Problem, orders: Sequence[tuple[int, ...]]) -> at.Given:
     rate = float(dram.bandwidth.bytes_per_cycle(machine.clock_hz))
     return at.Given(
         _trips(problem),
-        np.stack([_words(problem, role, most) for role in ROLES]),
-        np.stack([words for words, _ in coming]),
+        np.stack([words[role] for role in ROLES]),
+        np.stack([coming_words for coming_words, _ in coming]),
         np.stack([filled for _, filled in coming]),
-        np.array([_fed(problem, role) for role in ROLES]),
+        np.array([words_fed(problem, role, whole[role]) for role in ROLES]),
         np.array([placement.room(machine, name) for name in names], np.int64),
         np.array(list(rates.values()), np.float64),
         np.array(orders, np.int64),
@@ -108,95 +107,6 @@ def _words(problem: Problem, role: Role, most: int) -> npt.NDArray[np.float64]:
     found = np.ones((most, most))
     found[: words.shape[0], : words.shape[1]] = words * problem.beside
     return found
-
-
-def _coming(problem: Problem, role: Role, most: int) -> tuple[Floats, Floats]:
-    """Words of all tiles of a tensor, and the share of them that have any.
-
-    Both [which, size, size], by the sizes of its two groups; which: of these the one that moves it
-    innermost, so that what two neighbours share stays; last neither, and every tile comes whole.
-    """
-    tensor, extents = problem.tensor(role), dict(problem.stage.bounds)
-    groups = [problem.groups[number] for number in problem.moves(tensor)]
-    found, filled = np.ones((3, most, most)), np.ones((3, most, most))
-    whole = float(_words(problem, role, most)[0, 0])
-    windows = [axis for axis in tensor.axes if _is_window(axis)]
-    if not windows:
-        found[:] = whole
-        return found, filled
-    known: dict[tuple[object, ...], tuple[float, float]] = {}
-
-    def words_of(axis: Axis, tile: Mapping[str, int], kept: str) -> tuple[float, float]:
-        sizes = tuple(tile.get(dim, extents[dim]) for dim in axis.dims)
-        key = (axis, sizes, kept if kept in axis.dims else "")
-        if key not in known:
-            known[key] = _axis_words(axis, extents, sizes, kept)
-        return known[key]
-
-    alone = prod(words_of(axis, {}, "")[0] for axis in windows)
-    for first, second in product(*(range(len(group.sizes)) for group in groups)):
-        tile = {**groups[0].sizes[first], **groups[1].sizes[second]}
-        for which in range(3):
-            kept = "" if which == at.AFRESH else _innermost(groups[which], tile)
-            own = [words_of(axis, tile, kept) for axis in windows]
-            words = prod(words for words, _ in own)
-            found[which, first, second] = whole * words / alone if alone else 0.0
-            filled[which, first, second] = prod(share for _, share in own)
-    return found, filled
-
-
-def _is_window(axis: Axis) -> bool:
-    """May tiles along an axis overlap, or reach into padding?"""
-    return len(axis.terms) > 1 or axis.offset < 0 or axis.extent > 1
-
-
-def _innermost(group: Group, tile: Mapping[str, int]) -> str:
-    """The innermost dim of a group that is cut, '' for none."""
-    cut = (dim for dim in reversed(group.dims) if tile[dim] < group.whole[dim])
-    return next(cut, "")
-
-
-def _axis_words(axis: Axis, extents: Box, tile: Sequence[int], kept: str) -> tuple[float, float]:
-    """Coordinates of all tiles along an axis, less those that neighbours along `kept` share.
-
-    And the share of the tiles that have any.
-    """
-    low = np.full((1,) * len(tile), float(axis.offset))
-    high, cover = low + axis.span, np.full_like(low, axis.extent)
-    for place, ((dim, coefficient), size) in enumerate(zip(axis.terms, tile, strict=True)):
-        starts = np.arange(0, extents[dim], size)
-        ends = np.minimum(starts + size, extents[dim])
-        shape = [1] * len(tile)
-        shape[place] = -1
-        low = low + (coefficient * starts).reshape(shape)
-        high = high + (coefficient * (ends - 1)).reshape(shape)
-        cover = cover * (ends - starts).reshape(shape)
-    gapless = (high - low <= cover).all()
-    low, high = np.maximum(low, 0), np.minimum(high, axis.size)
-    words = np.minimum(np.maximum(high - low, 0), cover)
-    if kept in axis.dims and gapless:
-        along = axis.dims.index(kept)
-        low, high = np.moveaxis(low, along, 0), np.moveaxis(high, along, 0)
-        shared = np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1])
-        np.moveaxis(words, along, 0)[1:] -= np.maximum(shared, 0)
-    return float(words.sum()), float((words > 0).mean())
-
-
-def _fed(problem: Problem, role: Role) -> float:
-    """Words of a tensor that pass into the array when all its folds have run once.
-
-    A systolic array takes a word for every place where it is used; PEs keep what neighbours share.
-    """
-    tensor, extents = problem.tensor(role), dict(problem.stage.bounds)
-    whole = _words(problem, role, max(len(group.sizes) for group in problem.groups))[0, 0]
-    if role == "output" or not isinstance(problem.machine.compute, SystolicArray):
-        return float(whole)
-    windows = [axis for axis in tensor.axes if _is_window(axis)]
-    ones = [_axis_words(axis, extents, [1] * len(axis.dims), "")[0] for axis in windows]
-    once = [
-        _axis_words(axis, extents, [extents[dim] for dim in axis.dims], "")[0] for axis in windows
-    ]
-    return float(whole * prod(ones) / prod(once)) if prod(once) else 0.0
 
 
 def _energy(problem: Problem, feeds: Mapping[Role, str]) -> Floats:

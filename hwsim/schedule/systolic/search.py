@@ -47,7 +47,6 @@ SHARE, MERGES, SEPARATE, AHEAD = range(4)  # columns of ARRAY
 STRICT = 3  # column of STAYS: do ports count, and room to fetch ahead?
 OUTSIDE_SUMS = 3  # column of FEED: the port that sums leave the accumulators through, -1 for none
 VECTORS, GAP, LEAST, LATENCY, RATE, PORT, FIRST_WORD, BURST = range(8)  # of Given.rates
-AFRESH = 2  # of Given.coming: nothing stays from one tile to the next
 MOVING, FEEDING, LEAVING = range(3)  # rows of Given.energy
 # rows of Work.ints and Work.floats
 LOOPS, TRIPS, CHOSEN, STATE, OPTIONS, DEPTH = 0, 1, 2, 3, 4, 5
@@ -63,10 +62,10 @@ class Given(NamedTuple):
     the loop over blocks of a group, and of the one over folds inside one. words [tensor, size,
     size]: of a tile, by the sizes of the two groups that move the tensor. coming [tensor, which of
     the two moves it innermost, size, size]: words of all its tiles, less what two that follow each
-    other share; AFRESH: with that. filled: the share of these tiles that have any. fed [tensor]:
-    words that pass into the array once all folds have run. room [memory]: bytes. orders [order, 5]:
-    the group of every loop. energy [3, tensor]: pJ of a byte from or to DRAM, into the array or out
-    of it, and of a sum that leaves the accumulators.
+    other share. filled: the share of these tiles that have any. fed [tensor]: words that pass into
+    the array once all folds have run. room [memory]: bytes. orders [order, 5]: the group of every
+    loop. energy [3, tensor]: pJ of a byte from or to DRAM, into the array or out of it, and of a
+    sum that leaves the accumulators.
 
     facts [FACTS, 4]: COUNT, of a group's blocks; MOVES + tensor, does a group move it; by tensor:
     WIDTH, bits of a word in the memory that holds it first; AT_DRAM, in DRAM; LEVEL, which memory

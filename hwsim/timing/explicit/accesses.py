@@ -23,12 +23,11 @@ def word_bytes(
     Accumulators and spilled partial sums of products are wider than finished outputs.
     """
     tensor = nest.stage.tensor(name)
-    own = machine.memories[level].word_bytes
-    if tensor.role != "output" or not nest.stage.reduction or nest.stage.view is None:
+    if tensor.role != "output" or nest.stage.view is None:
         return tensor.width
-    return own or (
-        max(accumulator_bytes, tensor.width) if counts.of(level, name).serves else tensor.width
-    )
+    spilled = nest.stage.reduction and counts.of(level, name).serves
+    wide = max(accumulator_bytes, tensor.width) if spilled else tensor.width
+    return machine.memories[level].word_bytes or wide
 
 
 def port_words_bytes(

@@ -1,0 +1,116 @@
+"""Words that come with the tiles of a tensor whose windows overlap, or reach into padding.
+
+for r: for s:                 3 x 3 taps outside of a tile: its words come nine times
+  [tile of p x q places]
+for p in bands:               3 x 3 taps inside: a band has two rows of the one before, which
+  [tile of p + 2 rows]        stay where bands follow each other
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hwsim.describe.machine import Role
+from hwsim.ir.tensor import Axis
+from hwsim.parts.systolic import SystolicArray
+from hwsim.schedule.systolic.problem import Box, Group, Problem
+
+Floats = npt.NDArray[np.float64]
+
+
+def words_coming(problem: Problem, role: Role, whole: float, most: int) -> tuple[Floats, Floats]:
+    """Words of all tiles of a tensor, and the share of them that have any.
+
+    Both [which, size, size], by the sizes of its two groups; which: of these the one that moves it
+    innermost, so that what two neighbours share stays. whole: words of the tensor.
+    """
+    tensor, extents = problem.tensor(role), dict(problem.stage.bounds)
+    one, two = (problem.groups[number] for number in problem.moves(tensor))
+    found, filled = np.full((2, most, most), whole), np.ones((2, most, most))
+    for axis in tensor.axes:
+        if not _is_window(axis, extents):
+            continue
+        alone, _ = _axis_words(axis, extents, [extents[dim] for dim in axis.dims], "")
+        own = np.ix_((0, 1), range(len(one.sizes)), range(len(two.sizes)))
+        words, shares = _of_sizes(axis, extents, one, two)
+        found[own] *= words / alone if alone else 0.0
+        filled[own] *= shares
+    return found, filled
+
+
+def words_fed(problem: Problem, role: Role, whole: float) -> float:
+    """Words of a tensor that pass into the array when all its folds have run once.
+
+    A systolic array takes a word for every place where it is used; PEs keep what neighbours share.
+    """
+    tensor, extents = problem.tensor(role), dict(problem.stage.bounds)
+    if role == "output" or not isinstance(problem.machine.compute, SystolicArray):
+        return whole
+    for axis in tensor.axes:
+        if _is_window(axis, extents):
+            once, _ = _axis_words(axis, extents, [extents[dim] for dim in axis.dims], "")
+            each, _ = _axis_words(axis, extents, [1] * len(axis.dims), "")
+            whole *= each / once if once else 0.0
+    return whole
+
+
+def _is_window(axis: Axis, extents: Box) -> bool:
+    """May tiles along an axis overlap, or reach into padding?"""
+    running = [dim for dim in axis.dims if extents[dim] > 1]
+    return len(running) > 1 or axis.offset < 0 or axis.extent > 1
+
+
+def _of_sizes(axis: Axis, extents: Box, one: Group, two: Group) -> tuple[Floats, Floats]:
+    """`_axis_words` for all sizes of both groups, [which, size, size]."""
+    known: dict[tuple[tuple[int, ...], str], tuple[float, float]] = {}
+    words = np.ones((2, len(one.sizes), len(two.sizes)))
+    shares = np.ones_like(words)
+    for which, group in enumerate((one, two)):
+        cut = [_innermost(group, size) for size in group.sizes]
+        for first, along in enumerate(one.sizes):
+            for second, across in enumerate(two.sizes):
+                kept = cut[second if which else first]
+                tile = tuple(
+                    along[dim] if dim in along else across.get(dim, extents[dim])
+                    for dim in axis.dims
+                )
+                key = (tile, kept if kept in axis.dims else "")
+                if key not in known:
+                    known[key] = _axis_words(axis, extents, *key)
+                words[which, first, second], shares[which, first, second] = known[key]
+    return words, shares
+
+
+def _innermost(group: Group, tile: Box) -> str:
+    """The innermost dim of a group that is cut, '' for none."""
+    cut = (dim for dim in reversed(group.dims) if tile[dim] < group.whole[dim])
+    return next(cut, "")
+
+
+def _axis_words(axis: Axis, extents: Box, tile: Sequence[int], kept: str) -> tuple[float, float]:
+    """Coordinates of all tiles along an axis, less those that neighbours along `kept` share.
+
+    And the share of the tiles that have any.
+    """
+    low = np.full((1,) * len(tile), float(axis.offset))
+    high, cover = low + axis.span, np.full_like(low, axis.extent)
+    for place, ((dim, coefficient), size) in enumerate(zip(axis.terms, tile, strict=True)):
+        starts = np.arange(0, extents[dim], size)
+        ends = np.minimum(starts + size, extents[dim])
+        shape = [1] * len(tile)
+        shape[place] = -1
+        low = low + (coefficient * starts).reshape(shape)
+        high = high + (coefficient * (ends - 1)).reshape(shape)
+        cover = cover * (ends - starts).reshape(shape)
+    gapless = (high - low <= cover).all()
+    low, high = np.maximum(low, 0), np.minimum(high, axis.size)
+    words = np.minimum(np.maximum(high - low, 0), cover)
+    if kept in axis.dims and gapless:
+        along = axis.dims.index(kept)
+        low, high = np.moveaxis(low, along, 0), np.moveaxis(high, along, 0)
+        shared = np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1])
+        np.moveaxis(words, along, 0)[1:] -= np.maximum(shared, 0)
+    return float(words.sum()), float((words > 0).mean())
