@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil, prod
 
@@ -127,14 +128,18 @@ def _whole(lines: float) -> int:
     return ceil(lines - 1e-6)
 
 
-def cache_accesses(machine: Machine, traffic: Traffic, line: int) -> Accesses:
-    """Cache and DRAM accesses in lines."""
+def cache_accesses(
+    machine: Machine, traffic: Traffic, line: int, shares: Mapping[str, float] | None = None
+) -> Accesses:
+    """Cache and DRAM accesses in lines. shares: of a tensor's lines at a cache, the bytes read."""
     found: Accesses = {}
     for (level, tensor), lines in traffic.items():
         name = machine.dram_name if level == "dram" else level
         filled = 0 if level == "dram" else lines.misses + lines.prefetches
         reads, writes = _whole(lines.reads), _whole(lines.writes + filled)
-        found.setdefault(name, {})[tensor] = Access(reads, writes, reads * line, writes * line)
+        share = 1.0 if level == "dram" or shares is None else shares.get(tensor, 1.0)
+        read_bytes = round(reads * line * share)
+        found.setdefault(name, {})[tensor] = Access(reads, writes, read_bytes, writes * line)
     return found
 
 

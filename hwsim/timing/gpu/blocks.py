@@ -19,7 +19,7 @@ from hwsim.timing.cpu.cores import cache_accesses, cache_lines, fidelity, with_f
 from hwsim.timing.explicit.accesses import accesses, footprints
 from hwsim.timing.gpu.attention import attention_cycles
 from hwsim.timing.gpu.kernel_time import Chip
-from hwsim.timing.gpu.l2 import L2Buffers
+from hwsim.timing.gpu.l2 import L2Buffers, handed_over
 from hwsim.timing.gpu.library import (
     kernel_cycles,
     parts_of_sums,
@@ -66,6 +66,7 @@ def run_on_blocks(
         chain.line * sum(row.reads + row.writes for (at, _), row in traffic.items() if at == level)
         for level in (chain.names[-1], "dram")
     )
+    shares: dict[str, float] = {}
     closed = _in_closed_form(nest, machine, dtype, room, l2_bytes, dram_bytes)
     if closed is not None:
         what, cycles = closed
@@ -73,7 +74,8 @@ def run_on_blocks(
     elif kernel is None:
         cycles = cycles_in_waves(nest, machine, sm, counts, room, dtype, traffic)
     else:
-        cycles = kernel_cycles(nest, machine, dtype, kernel, traffic, chain.line)
+        shares = handed_over(nest, boundary, traffic, chain.names[-1], chain.line)
+        cycles = kernel_cycles(nest, machine, dtype, kernel, traffic, chain.line, shares)
         # their time is in the kernel's already
         of_chip = Chip.of(machine)
         traffic = {
@@ -84,7 +86,7 @@ def run_on_blocks(
     per_sm = {shared: there, registers: room.holders * there}
     found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)
     found[registers] = _of_registers(nest, sm, found[registers])
-    found.update(cache_accesses(machine, traffic, chain.line))
+    found.update(cache_accesses(machine, traffic, chain.line, shares))
     return Run(
         nest,
         cycles,

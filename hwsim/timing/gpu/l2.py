@@ -21,6 +21,7 @@ from hwsim.ir.tensor import Tensor
 from hwsim.rewrite.residency import Pass
 from hwsim.timing.caches.traffic import LevelTraffic
 
+SECTOR = 32  # bytes, the least of a line that an L2 hands over
 Traffic = dict[tuple[str, str], LevelTraffic]
 
 
@@ -62,7 +63,7 @@ class L2Buffers:
         after = before + sum({tensor.name: tensor.bytes for tensor in stage.tensors}.values())
         for tensor in stage.inputs:
             words = counts.of(nest.holds[0].level, tensor.name).serves
-            asked = words * tensor.width / self.line * self.waste(nest, boundary, tensor)
+            asked = words * tensor.width / self.line * waste(nest, boundary, tensor, self.line)
             own = ceil(tensor.bytes / self.line)
             kept = self.still_there(tensor.buffer, before, after)
             misses = own * (1 - kept) + own * (passes.get(tensor.name, 1.0) - 1)
@@ -71,7 +72,7 @@ class L2Buffers:
             self._add(found, "dram", tensor.buffer, LevelTraffic(misses, 0, 0, 0))
         output = stage.output
         stored = counts.of(nest.holds[0].level, output.name).updates
-        lines = stored * output.width / self.line * self.waste(nest, boundary, output)
+        lines = stored * output.width / self.line * waste(nest, boundary, output, self.line)
         own = ceil(output.bytes / self.line)
         self._add(found, self.name, output.buffer, LevelTraffic(0, lines, own, 0))
         self.clock = after
@@ -86,26 +87,6 @@ class L2Buffers:
         if buffer not in self.touched:
             return self.found.get(buffer, 0.0)
         return self.touched[buffer].still_there(Pass(before, after), self.capacity)
-
-    def waste(self, nest: Nest, boundary: Hold, tensor: Tensor) -> float:
-        """Lines that a tile touches over those that its words fill.
-
-        Its runs of neighbouring words begin and end anywhere.
-        """
-        sizes = tile_sizes(nest, boundary)
-        run = apart = tensor.width  # bytes of a run, and of the rows that it lies in
-        for number in reversed(tensor.order):
-            axis = tensor.axes[number]
-            apart *= tensor.row if number == tensor.order[-1] else axis.size
-            reach = sum(c * (sizes[dim] - 1) for dim, c in axis.terms) + axis.span
-            gaps = max((c for _, c in axis.terms), default=1) > 1 and len(axis.terms) < 2
-            length = min(axis.size, reach)
-            run *= length
-            if length < axis.size or gaps:
-                break
-        if run % self.line == 0 and apart % self.line == 0:
-            return 1.0
-        return (run + self.line - tensor.width) / run
 
     def _write_back(self, found: Traffic, moved: float, last: bool) -> None:
         """Dirty words leave oldest first, as far as newer ones need the room; all where it ends."""
@@ -125,6 +106,40 @@ class L2Buffers:
     @staticmethod
     def _add(found: Traffic, level: str, buffer: str, lines: LevelTraffic) -> None:
         found[level, buffer] = found.get((level, buffer), LevelTraffic(0, 0, 0, 0)) + lines
+
+
+def handed_over(
+    nest: Nest, boundary: Hold, traffic: Traffic, l2: str, line: int
+) -> dict[str, float]:
+    """By buffer the share of its lines at the L2 that blocks ask for: sectors, not whole lines."""
+    shares = {}
+    for tensor in nest.stage.tensors:
+        if (l2, tensor.buffer) in traffic:
+            sectors, lines = (waste(nest, boundary, tensor, size) for size in (SECTOR, line))
+            shares[tensor.buffer] = min(1.0, sectors / lines)
+    return shares
+
+
+def waste(nest: Nest, boundary: Hold, tensor: Tensor, line: int) -> float:
+    """Lines that a tile touches over those that its words fill, or sectors of so many bytes.
+
+    Its runs of neighbouring words begin and end anywhere, but where they and the rows that they lie
+    in are whole lines, or whole parts of a line.
+    """
+    sizes = tile_sizes(nest, boundary)
+    run = apart = tensor.width  # bytes of a run, and of the rows that it lies in
+    for number in reversed(tensor.order):
+        axis = tensor.axes[number]
+        apart *= tensor.row if number == tensor.order[-1] else axis.size
+        reach = sum(c * (sizes[dim] - 1) for dim, c in axis.terms) + axis.span
+        gaps = max((c for _, c in axis.terms), default=1) > 1 and len(axis.terms) < 2
+        length = min(axis.size, reach)
+        run *= length
+        if length < axis.size or gaps:
+            break
+    if apart % line == 0 and (run % line == 0 or line % run == 0):
+        return max(1.0, line / run)
+    return float((run + line - tensor.width) / run)
 
 
 def tile_sizes(nest: Nest, boundary: Hold) -> dict[str, int]:

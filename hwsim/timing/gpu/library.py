@@ -33,10 +33,12 @@ def kernel_cycles(
     kernel: Kernel,
     traffic: Traffic,
     line: int,
+    shares: dict[str, float],
 ) -> Cycles:
     """A library's kernel in closed form, with the traffic that was simulated.
 
-    The form is hwsim.timing.gpu.kernel_time; the traffic is what the L2 and the DRAM move.
+    The form is hwsim.timing.gpu.kernel_time; the traffic is what the L2 and the DRAM move. shares:
+    of the lines of each buffer that the L2 reads, what it hands over.
 
     A resource's stall is what would be saved if it took no time; what is left, nobody removes
     alone: barriers, results that leave, SMs that idle behind the last wave, and other resources
@@ -44,18 +46,17 @@ def kernel_cycles(
     """
     chip = Chip.of(machine)
     l2, dram = machine.only("cache"), machine.dram_name
-    moved = {
-        level: round(
-            line * sum(row.reads + row.writes for (at, _), row in traffic.items() if at == level)
-        )
-        for level in (l2, "dram")
-    }
+    moved = {l2: 0.0, "dram": 0.0}
+    for (level, buffer), row in traffic.items():
+        share = shares.get(buffer, 1.0) if level == l2 else 1.0
+        moved[level] += line * (row.reads * share + row.writes)
     product, dtype = product_of(nest.stage), nest.stage.dtype or dtype
     parts = nest.stage.launches
-    times = time_of(product, dtype, kernel, chip, moved["dram"] // parts)
+    dram_bytes = round(moved["dram"]) // parts
+    times = time_of(product, dtype, kernel, chip, dram_bytes)
     compute = float(times.arithmetic[0]) * parts
     slowest = max(times.limits, key=lambda name: float(times.limits[name][0]))
-    others = time_of(product, dtype, kernel, chip, moved["dram"] // parts, without=slowest)
+    others = time_of(product, dtype, kernel, chip, dram_bytes, without=slowest)
     inside, relieved = (
         float(found.body[0] + found.epilogue[0]) * parts for found in (times, others)
     )
