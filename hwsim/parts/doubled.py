@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hwsim.describe.machine import Machine, Part
+from hwsim.describe.machine import Machine, Memory, Part
 from hwsim.describe.units import Bandwidth
 from hwsim.parts.core import Core
 from hwsim.parts.dram import Dram
@@ -22,8 +23,9 @@ MULTIPLIERS, BANDWIDTH, PORTS, MEMORY, START = (
 def doubled(machine: Machine) -> dict[str, Machine]:
     """{what is better: the machine with it}.
 
-    Multipliers, DRAM bandwidth, the bandwidth of everything on the chip, the capacity of the
-    largest memory on it, and what it takes to start (a kernel's launch, or DRAM's latency).
+    Multipliers, DRAM bandwidth, the bandwidth of everything on the chip, the capacity of its
+    scratchpads (where caches decide, of the largest), and what it takes to start (a kernel's
+    launch, or DRAM's latency).
     """
     found = {}
     more = machine.compute.with_twice_the_units()
@@ -36,11 +38,19 @@ def doubled(machine: Machine) -> dict[str, Machine]:
     on_chip = {name: part for name, part in machine.memories.items() if name != machine.dram_name}
     if on_chip:
         found[PORTS] = _wider_inside(machine)
-        largest = max(on_chip, key=lambda name: on_chip[name].capacity)
-        part: Any = machine.parts[largest]
-        found[MEMORY] = _with(machine, largest, replace(part, capacity=part.capacity * 2))
+        found[MEMORY] = _roomier(machine, on_chip)
     found[START] = _sooner(machine)
     return found
+
+
+def _roomier(machine: Machine, on_chip: Mapping[str, Memory]) -> Machine:
+    """Twice the room for tiles: every scratchpad, or the largest memory of a chip with caches."""
+    several = machine.management == "explicit"
+    largest = max(on_chip, key=lambda name: on_chip[name].capacity)
+    for name in on_chip if several else [largest]:
+        part: Any = machine.parts[name]
+        machine = _with(machine, name, replace(part, capacity=part.capacity * 2))
+    return machine
 
 
 def _wider_inside(machine: Machine) -> Machine:
