@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
+from hwsim import load_machine
+from hwsim.choose.tiled import best_on, room_on, simulated
 from hwsim.cli import main
 from hwsim.count.tiling import Tiled, best_tiles, pareto, sweep
 
@@ -231,3 +233,17 @@ def test_a_search_of_what_is_too_large_says_so_of_every_tile() -> None:
     assert all(row["simulated"] is None and row["note"] for row in document["tried"])
     text = CliRunner().invoke(main, words).output
     assert text.count("not simulated, as it takes") >= len(document["tried"])
+
+
+@pytest.mark.parametrize(("name", "size"), [("toy-gpu", 64), ("toy-systolic", 256)])
+def test_the_best_tiles_are_ones_that_run(name: str, size: int) -> None:
+    """On toy-gpu they had been a block that no SM holds; on accelerators sums had counted a byte."""
+    machine = load_machine(name)
+    room = room_on(machine, None)
+    best = best_on(Tiled(size, size, size, 7, 9, 5), machine, room)
+    assert room.share(best) <= 1
+    if machine.management == "mixed":
+        assert not isinstance(simulated(best, machine), str)
+    else:
+        wide = machine.compute.accumulator_bytes
+        assert best.v1 * best.v3 + best.v2 * best.v3 + wide * best.v1 * best.v2 <= room.capacity

@@ -68,12 +68,13 @@ def simulate_layer(
     has of the layer's maps.
     """
     dtype = _dtype(layer, machine)
+    reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
+    _fits_in_dram(reference, machine)
     asked, remarks = exploit(plan.with_dtype(dtype), layer, machine)
     plan, *others = [
         with_packing(laid, machine, choice.dataflow)
         for laid in layouts(as_library_runs(asked, machine), layer, machine)
     ]
-    reference, _ = exploit(reference.with_dtype(dtype), layer, machine)
     under = _Conditions(machine, dtype, choice, nests or {}, planned, residency)
     about = _About(layer, asked, reference, tuple(remarks))
     tried = [_simulate_plan(plan, about, under)]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 from hwsim.algorithms import lower
 from hwsim.choose.layer import simulate_layer
@@ -39,15 +40,19 @@ def run_tiled(tiled: Tiled, machine: Machine) -> LayerResult:
     Raises HwsimError for a tile that the GPU's block cannot hold.
     """
     layer = GemmLayer(tiled.m, tiled.n, tiled.k, dtype=machine.dtype)
-    plan = lower(layer, "direct")
-    (stage,) = plan.stages
+    plan, nest = lower(layer, "direct"), _nest_of(tiled, machine)
+    return simulate_layer(layer, plan, plan, machine, nests={nest.stage.name: nest})
+
+
+def _nest_of(tiled: Tiled, machine: Machine) -> Nest:
+    layer = GemmLayer(tiled.m, tiled.n, tiled.k, dtype=machine.dtype)
+    (stage,) = lower(layer, "direct").stages
     items = (
         _on_blocks(tiled, stage, machine)
         if isinstance(machine.compute, StreamingMultiprocessor)
         else _on_core(tiled, machine)
     )
-    nest = Nest(stage, drop_idle(stage, items), "tiled")
-    return simulate_layer(layer, plan, plan, machine, nests={stage.name: nest})
+    return Nest(stage, drop_idle(stage, items), "tiled")
 
 
 def fits_registers(tiled: Tiled, machine: Machine) -> bool:
@@ -77,6 +82,58 @@ def memory_for(machine: Machine, name: str | None) -> tuple[str, int]:
             f"{', '.join(explicit)}"
         )
     return name, explicit[name].capacity
+
+
+@dataclass(frozen=True)
+class Room:
+    """What tiles must fit. sum_words: that a word of C takes while it is summed."""
+
+    memory: str
+    capacity: int
+    words: int
+    sum_words: int
+
+    def share(self, tiled: Tiled) -> float:
+        """Of the memory that the tiles fill."""
+        sums = tiled.v1 * tiled.v2
+        return (tiled.footprint + (self.sum_words - 1) * sums) / self.words
+
+
+def room_on(machine: Machine, memory: str | None) -> Room:
+    """The room for tiles in a memory. Raises as memory_for.
+
+    Sums on an accelerator are as wide as its accumulators.
+    """
+    level, capacity = memory_for(machine, memory)
+    wide = machine.compute.accumulator_bytes if machine.management == "explicit" else 1
+    sum_words = ceil(wide / DTYPE_BYTES[machine.dtype])
+    return Room(level, capacity, words_in(capacity, machine.dtype), max(1, sum_words))
+
+
+def best_on(tiled: Tiled, machine: Machine, room: Room) -> Tiled:
+    """The tiles of the fewest words in that the machine runs.
+
+    On a GPU a block's tiles of A and B must fit the shared memory, too.
+    """
+    words = room.words
+    best = best_tiles(tiled.m, tiled.n, tiled.k, words, room.sum_words)
+    while machine.management == "mixed" and words > 3 and not _is_a_block(best, machine):
+        words = words * 7 // 8
+        best = best_tiles(tiled.m, tiled.n, tiled.k, words, room.sum_words)
+    return best
+
+
+def _is_a_block(tiled: Tiled, machine: Machine) -> bool:
+    """Does an SM have room for a block of these tiles?"""
+    from hwsim.count.closed_form import count
+    from hwsim.timing.gpu.occupancy import room_for
+
+    nest = _nest_of(tiled, machine)
+    try:
+        room_for(nest, machine, count(nest), None)
+    except HwsimError:
+        return False
+    return True
 
 
 def memories_of(machine: Machine) -> list[str]:
@@ -151,17 +208,16 @@ def try_sizes(
         raise HwsimError(
             f"--search on {machine.name}, which has no caches; expected a CPU or a GPU, or --sweep"
         )
-    level, capacity = memory_for(machine, memory)
-    words = words_in(capacity, machine.dtype)
-    best = best_tiles(tiled.m, tiled.n, tiled.k, words)
+    room = room_on(machine, memory)
+    best = best_on(tiled, machine, room)
     sizes = list(dict.fromkeys([tiled, best, *_other_sizes(tiled)]))
     runs = []
     for done, size in enumerate(sorted(sizes, key=lambda each: each.footprint), 1):
         runs.append((size, simulated(size, machine)))
         if progress is not None:
             progress(done, len(sizes))
-    levels = [part for part in memories_of(machine) if part != level]
-    return Tried(machine, level, words, levels, runs)
+    levels = [part for part in memories_of(machine) if part != room.memory]
+    return Tried(machine, room.memory, room.words, levels, runs)
 
 
 def _other_sizes(tiled: Tiled) -> list[Tiled]:

@@ -159,17 +159,17 @@ def _counted(counts: NestCounts) -> dict[str, int]:
     }
 
 
-def best_tiles(m: int, n: int, k: int, words: int) -> Tiled:
+def best_tiles(m: int, n: int, k: int, words: int, sum_words: int = 1) -> Tiled:
     """The tiles of least DRAM traffic that fit `words` registers, the smallest among equals.
 
-    That is by their footprint.
+    That is by their footprint. sum_words: that a word of C takes while it is summed.
 
     v3 = 1 is never worse than more: loads do not depend on it while k is cut, and less of it leaves
     room for v1 and v2. Only v3 = k, where A's tile stays across n, can beat it. Raises HwsimError
     when not even single words fit.
     """
     best = min(
-        _candidates(m, n, k, words),
+        _candidates(m, n, k, words, sum_words),
         key=lambda tiled: (tiled.accesses, tiled.footprint),
         default=None,
     )
@@ -178,14 +178,14 @@ def best_tiles(m: int, n: int, k: int, words: int) -> Tiled:
     return best
 
 
-def _candidates(m: int, n: int, k: int, words: int) -> Iterator[Tiled]:
+def _candidates(m: int, n: int, k: int, words: int, sum_words: int) -> Iterator[Tiled]:
     """The tiles of least traffic, but for rounding, among the widest that fit.
 
     For every v1 with another number of tiles there is a widest v2 that fits.
     """
     for v3 in {1, k}:
         rows = _lengths(m, max(0, words - 1) // v3)
-        room = (words - rows * v3) // (rows + v3)
+        room = (words - rows * v3) // (sum_words * rows + v3)
         rows, room = rows[room >= 1], np.minimum(room[room >= 1], n)
         if not len(rows):
             continue

@@ -33,7 +33,7 @@ class Core(Compute):
     fma_ports: int = count()
     loads: int = count()
     stores: int = count()
-    vector_registers: int = count()
+    vector_registers: int = count(least=3)  # a row of sums, of weights, and what is broadcast
     int8_macs_per_lane: int = count(default=1)
     fma_latency: int = count(default=4)
     add_latency: int = count(default=0, least=0)

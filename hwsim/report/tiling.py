@@ -7,10 +7,10 @@ from collections.abc import Callable
 from math import log
 from typing import Final, cast
 
-from hwsim.choose.tiled import Tried, memories_of, memory_for, reads_of, simulated
-from hwsim.count.tiling import MOST_EXECUTED, Tiled, best_tiles, pareto
+from hwsim.choose.tiled import Room, Tried, best_on, memories_of, reads_of, room_on, simulated
+from hwsim.count.tiling import MOST_EXECUTED, Tiled, pareto
 from hwsim.describe.machine import Machine, Memory
-from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text, words_in
+from hwsim.describe.units import DTYPE_BYTES, seconds_text, si, size_text
 from hwsim.energy.account import energy_pj, pj_per_byte
 from hwsim.energy.tables import table_for
 from hwsim.parts.cache import Cache
@@ -102,14 +102,15 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
 
     With caches, it says what each memory serves.
     """
-    level, capacity = memory_for(machine, memory)
-    words = words_in(capacity, machine.dtype)
+    room = room_on(machine, memory)
+    level = room.memory
     title = (
-        f"on {machine.name} ({machine.dtype}), {level} of {size_text(capacity)}, {words:,} words"
+        f"on {machine.name} ({machine.dtype}), {level} of {size_text(room.capacity)}, "
+        f"{room.words:,} words"
     )
-    pairs = (("these", tiled), ("best", best_tiles(tiled.m, tiled.n, tiled.k, words)))
+    pairs = (("these", tiled), ("best", best_on(tiled, machine, room)))
     if machine.management == "explicit":
-        rows = [_machine_row(name, tiles, machine, level, words) for name, tiles in pairs]
+        rows = [_machine_row(name, tiles, machine, room) for name, tiles in pairs]
         head = ["tiles", "v1,v2,v3", level, "DRAM words", "DRAM energy", "at least", "bound by"]
         return "\n".join(["", f"{title}:", "", text_table(head, rows)])
     runs = [(name, tiles, simulated(tiles, machine)) for name, tiles in pairs]
@@ -119,7 +120,7 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
         [
             name,
             f"{tiles.v1},{tiles.v2},{tiles.v3}",
-            _share(tiles, words),
+            _share(tiles, room),
             si(sum(tiles.loads)),
             *served(run, levels),
         ]
@@ -127,7 +128,8 @@ def machine_text(tiled: Tiled, machine: Machine, memory: str | None) -> str:
     ]
     notes = [f"{name}: {run}" for name, _, run in runs if isinstance(run, str)]
     what = (
-        f"words in: loads of A and B by the formula; then what each memory serves, "
+        f"best: the fewest words in, of tiles that fit. words in: loads of A and B by the "
+        f"formula; then what each memory serves, "
         f"simulated{cores_text(machine)}: {units_text(machine, levels)}"
     )
     lines = [line for note in (what, *notes) for line in textwrap.wrap(note, WIDTH)]
@@ -174,12 +176,9 @@ def units_text(machine: Machine, levels: list[str]) -> str:
     )
 
 
-def _share(tiled: Tiled, words: int) -> str:
-    return (
-        f"{tiled.footprint / words:.0%}"
-        if tiled.footprint <= words
-        else f"{tiled.footprint / words:.3g}x: no"
-    )
+def _share(tiled: Tiled, room: Room) -> str:
+    share = room.share(tiled)
+    return f"{share:.0%}" if share <= 1 else f"{share:.3g}x: no"
 
 
 def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
@@ -203,7 +202,7 @@ def cost(tiled: Tiled, machine: Machine) -> dict[str, float]:
     }
 
 
-def _machine_row(name: str, tiled: Tiled, machine: Machine, level: str, words: int) -> list[str]:
+def _machine_row(name: str, tiled: Tiled, machine: Machine, room: Room) -> list[str]:
     spent = cost(tiled, machine)
     seconds = max(spent["dram_seconds"], spent["compute_seconds"])
     accesses = f"{tiled.accesses:,}" if tiled.accesses < 10**12 else f"{tiled.accesses:.4g}"
@@ -211,7 +210,7 @@ def _machine_row(name: str, tiled: Tiled, machine: Machine, level: str, words: i
     return [
         name,
         f"{tiled.v1},{tiled.v2},{tiled.v3}",
-        _share(tiled, words),
+        _share(tiled, room),
         accesses,
         energy,
         seconds_text(seconds),
@@ -298,12 +297,12 @@ def tiling_document(
         "dram_words": tiled.accesses,
     }
     if machine is not None:
-        level, capacity = memory_for(machine, memory)
-        best = best_tiles(tiled.m, tiled.n, tiled.k, words_in(capacity, machine.dtype))
+        room = room_on(machine, memory)
+        best = best_on(tiled, machine, room)
         document["machine"] = {
             "name": machine.name,
-            "memory": level,
-            "capacity_bytes": capacity,
+            "memory": room.memory,
+            "capacity_bytes": room.capacity,
             **_machine_document(tiled, machine),
             "best": {
                 "tiles": [best.v1, best.v2, best.v3],
@@ -370,8 +369,8 @@ def sweep_files(
 
     budget = None
     if machine is not None:
-        level, capacity = memory_for(machine, memory)
-        budget = (f"{machine.name} {level}", words_in(capacity, machine.dtype))
+        room = room_on(machine, memory)
+        budget = (f"{machine.name} {room.memory}", room.words)
     drawing = vega.svg(
         sweep_chart(
             [other.footprint for other in tiles],
