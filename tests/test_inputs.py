@@ -14,6 +14,7 @@ from hwsim.describe.catalog import locate
 from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import find_workload, load_workload
 from hwsim.describe.settings import read_settings
+from hwsim.errors import HwsimError
 from hwsim.parts.dram import Dram
 from hwsim.report.csv_table import csv_text
 
@@ -151,3 +152,14 @@ def test_what_was_set_is_said() -> None:
         "compare", "alexnet:conv5", "-m", "tpu-v1", "-a", "direct", "--set", "clock=600 MHz"
     )
     assert "tpu-v1 is changed: --set clock=600 MHz." in " ".join(found.output.split())
+
+
+def test_more_experts_than_there_are_are_refused(tmp_path: Path) -> None:
+    """8 of 4 had been counted as twice the products of all four."""
+    file = tmp_path / "moe.yaml"
+    layer = "{name: up, op: experts, k: 64, experts: 4, active: 8}"
+    file.write_text(
+        f"name: moe\nsource: here\ninput: {{tokens: 16, features: 64}}\nlayers:\n  - {layer}\n"
+    )
+    with pytest.raises(HwsimError, match=r"moe.yaml:5:5: .*8 of 4 experts; expected at most all"):
+        load_workload(str(file))

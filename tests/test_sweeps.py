@@ -174,6 +174,16 @@ def test_a_row_is_what_run_says(tmp_path: Path) -> None:
         assert point.row.energy_pj == sum(sum(layer.energy_pj.values()) for layer in alone.layers)
 
 
+def test_of_points_as_good_the_one_that_is_better_otherwise_is_named(tmp_path: Path) -> None:
+    """As much energy with a quarter of DRAM's bandwidth was called the least, and took longer."""
+    axes = {**AXES, "parts.dram.bandwidth": ["1 GB/s", "4 GB/s"], "algorithm": ["direct"]}
+    result = run_sweep(small(axes), tmp_path / "j.sqlite", Asked("serial"))
+    (least,) = result.best("energy", 1)
+    as_good = [point for point in result.points() if point.row.energy_pj == least.row.energy_pj]
+    assert len(as_good) > 1
+    assert least.row.seconds == min(point.row.seconds for point in as_good)
+
+
 def test_engines_agree_and_nothing_runs_twice(tmp_path: Path) -> None:
     serial = run_sweep(small(), tmp_path / "a.sqlite", Asked("serial"))
     pool = run_sweep(small(), tmp_path / "b.sqlite", Asked("pool", crew=Crew(2)))

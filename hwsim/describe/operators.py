@@ -162,6 +162,8 @@ def _experts(entry: LayerText, around: Around) -> Made:
     Experts without a token are not read.
     """
     features, tokens = around.sequence(entry.op)
+    if (entry.active or 1) > (entry.experts or 1):
+        raise HwsimError(f"{entry.active} of {entry.experts} experts; expected at most all of them")
     rows, k = tokens * (entry.active or 1), entry.k or 1
     used = min(entry.experts or 1, rows * around.n)
     each = -(-rows * around.n // used)

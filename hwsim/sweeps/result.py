@@ -123,9 +123,11 @@ class SweepResult:
         ]
 
     def best(self, objective: str, most: int = 1) -> list[Point]:
-        """The points of the least of an objective, best first."""
-        column = self._objectives[:, self.sweep.objectives.index(objective)]
-        order = np.argsort(column, kind="stable")[: min(most, len(self) - self.failed)]
+        """The points of the least of an objective, best first; of equal ones by the others."""
+        asked = self.sweep.objectives.index(objective)
+        others = [column for column in range(len(self.sweep.objectives)) if column != asked]
+        keys = [self._objectives[:, column] for column in (asked, *others)]
+        order = np.lexsort(keys[::-1])[: min(most, len(self) - self.failed)]
         return self._of(order)
 
     def pareto(self) -> list[Point]:
