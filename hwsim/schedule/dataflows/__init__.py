@@ -45,14 +45,15 @@ class Dataflow(Protocol):
 class Candidate:
     """A nest that is made when it is wanted. estimate: of its cost, in which only ratios matter.
 
-    among: tilings that were estimated to find it. second: of estimates that are as good, the one
-    with less of it is better: DRAM bytes, or where these are estimated, cycles.
+    among: tilings that were estimated to find it. then: of estimates that are as good, the one with
+    less of these is better: DRAM bytes, or where these are estimated, cycles; and the cycles of the
+    array alone, which count once its memories are faster.
     """
 
     estimate: float
     make: Callable[[], Nest]
     among: int = 1
-    second: float = 0.0
+    then: tuple[float, ...] = ()
 
 
 AS_GOOD = 1.005  # times the least estimate: nests within it count as equally good
@@ -181,7 +182,7 @@ class AnyOf:
 def best_first(found: list[Candidate]) -> list[Candidate]:
     """By estimate; of those that are as good as the best, by what comes second."""
     as_good = AS_GOOD * min(candidate.estimate for candidate in found)
-    return sorted(found, key=lambda one: (max(one.estimate, as_good), one.second))
+    return sorted(found, key=lambda one: (max(one.estimate, as_good), one.then))
 
 
 def tile_words(tensor: Tensor, sizes: Mapping[str, int]) -> int:

@@ -29,7 +29,7 @@ class Tiling(NamedTuple):
     """One that the search found. loops: the group of every loop, from the outside in. blocks: which
     of each group's. depths: by tensor, outside of which loops its memory holds it; sums_depth: and
     the accumulators theirs. steady: cycles of one more product of a batch behind it. second: of
-    equal estimates the least is the better one."""
+    equal estimates the least is the better one; and then folds, the array's own cycles."""
 
     estimate: float
     second: float
@@ -38,15 +38,19 @@ class Tiling(NamedTuple):
     depths: Mapping[Role, int]
     sums_depth: int
     steady: float
+    folds: float
 
     @staticmethod
     def of(row: Any, orders: Sequence[tuple[int, ...]]) -> Tiling:
         """From the search's row (hwsim.schedule.systolic.search.search)."""
-        _, _, order, *numbers, inner = (int(value) for value in row[:-1])
+        from hwsim.schedule.systolic import search as at
+
+        _, _, order, *numbers, inner = (int(value) for value in row[: at.STEADY])
         depths = dict(zip(ROLES, numbers[3:], strict=True))
         blocks = tuple(numbers[:3])
-        estimate, second, steady = float(row[0]), float(row[1]), float(row[-1])
-        return Tiling(estimate, second, orders[order], blocks, depths, inner, steady)
+        estimate, second = float(row[0]), float(row[1])
+        steady, folds = float(row[at.STEADY]), float(row[at.FOLDS])
+        return Tiling(estimate, second, orders[order], blocks, depths, inner, steady, folds)
 
 
 def nest_of(problem: Problem, label: str, tiling: Tiling, ahead: bool) -> Nest:

@@ -35,8 +35,8 @@ DEPTHS = 6  # outside of 0 to 5 loops
 LOOPS_OF_ORDER = 5
 NO_SUMS = 9  # the depth of accumulators that there are not
 KEPT = 16  # of the best tilings
-FIELDS, DEPTH_FIELDS = 11, 6  # of what is found, and the first of its depths
-STEADY = 10  # the field of the cycles of one more product
+FIELDS, DEPTH_FIELDS = 12, 6  # of what is found, and the first of its depths
+STEADY, FOLDS = 10, 11  # the fields of the cycles of one more product, and of all folds
 TIME, BYTES, ENERGY = range(3)  # goals
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
@@ -186,7 +186,11 @@ def _coming(p: Any, w: Any, tensor: int, depth: int, table: Any) -> float:
 
 @jit
 def _is_before(row: Any, other: Any) -> bool:
-    return bool(row[0] < other[0] or (row[0] == other[0] and row[1] < other[1]))
+    """By both costs; of equal ones the one whose folds alone take less."""
+    for field in (0, 1, FOLDS):
+        if row[field] != other[field]:
+            return bool(row[field] < other[field])
+    return False
 
 
 @jit
@@ -200,6 +204,9 @@ def _keep(found: Any, row: Any) -> None:
         for field in range(DEPTH_FIELDS, STEADY):
             same = same and other[field] == row[field]
         if same:
+            if row[FOLDS] < other[FOLDS]:
+                for field in range(found.shape[1]):
+                    other[field] = row[field]
             return
     while place > 0 and _is_before(row, found[place - 1]):
         for field in range(found.shape[1]):
@@ -214,8 +221,9 @@ def search(p: Any, w: Any, goal: int, slowest: float, found: Any) -> int:
     """Fill `found` [KEPT, FIELDS] with the best tilings that take at most `slowest` cycles.
 
     A row: cycles, DRAM bytes (BYTES, ENERGY: these, and then cycles), order, the block of each
-    group, the depth of each tensor, the depth of the accumulators, and STEADY: the cycles of one
-    more product behind it, when nothing starts anew. Returns how many tilings were costed.
+    group, the depth of each tensor, the depth of the accumulators, STEADY: the cycles of one more
+    product behind it, when nothing starts anew, and FOLDS: those of the array alone. Returns how
+    many tilings were costed.
     """
     tried = 0
     for order in range(p.orders.shape[0]):
@@ -239,7 +247,8 @@ def _cost_blocks(p: Any, w: Any, goal: int, slowest: float, found: Any) -> int:
         w.ints[TRIPS, number] = p.trips[kind, group, w.ints[CHOSEN, group]]
     if _is_said_already(w):
         return 0
-    compute = max(_compute(p, w), _feeding(p, w, 0.0))
+    w.floats[ROW, FOLDS] = _compute(p, w)
+    compute = max(w.floats[ROW, FOLDS], _feeding(p, w, 0.0))
     for tensor in range(3):
         _find_depths(p, w, tensor, compute)
         if w.ints[OPTIONS, tensor] == 0:

@@ -74,7 +74,7 @@ def best_nests(problem: Problem, label: str, objective: str = "latency") -> list
             _of_all_products(problem, tiling, objective in SUMMED),
             partial(nest_of, problem, label, tiling, ahead),
             among,
-            problem.times * tiling.second,
+            (problem.times * tiling.second, tiling.folds),
         )
         for tiling, ahead in chosen
     ]
