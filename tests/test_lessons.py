@@ -244,11 +244,11 @@ def test_what_the_roofline_lesson_keeps_is_what_is_simulated_now() -> None:
 
 @pytest.mark.parametrize("name", ["h200", "tpu-v4", "xeon-8380", "eyeriss-v1"])
 def test_each_resource_of_what_if_is_twice_as_good(name: str) -> None:
-    """The multipliers, what DRAM moves a second, the largest memory on the chip, or what it takes to start; nothing else."""
+    """The multipliers, what DRAM moves a second, scratchpads or the largest cache, or what it takes to start; nothing else."""
     machine = load_machine(name)
     better = doubled(machine)
     for what, other in better.items():
-        if what != PORTS:
+        if what != PORTS and not (what == MEMORY and machine.management == "explicit"):
             assert sum(other.parts[part] != machine.parts[part] for part in machine.parts) == 1, (
                 what
             )
@@ -550,7 +550,7 @@ def test_the_text_of_the_ladder_is_true() -> None:
 
 
 def test_the_text_of_the_roofline_lesson_is_true() -> None:
-    """Who wants what: of each machine and network, the change that helps most; and no memory on the chip helps."""
+    """Who wants what: of each machine and network, the change that helps most; and memory on the chip helps by 4% at most."""
     best = {}
     for machine in roofline.MACHINES:
         for network, run in roofline.kept()[machine].items():
@@ -561,7 +561,7 @@ def test_the_text_of_the_roofline_lesson_is_true() -> None:
             best[machine, network] = max(gains, key=lambda what: gains[what])
             if (machine, network) == ("h200", "mobilenet-v1"):
                 assert max(gains.values()) < 1.05
-            assert gains[MEMORY] < 1.02
+            assert gains[MEMORY] < 1.04
     vgg = {machine: what for (machine, network), what in best.items() if network == "vgg16"}
     assert vgg == {
         **dict.fromkeys(("h200", "xeon-8380", "cortex-a76"), MULTIPLIERS),

@@ -117,17 +117,20 @@ def best_on(tiled: Tiled, machine: Machine, room: Room) -> Tiled:
     """
     words = room.words
     best = best_tiles(tiled.m, tiled.n, tiled.k, words, room.sum_words)
-    while machine.management == "mixed" and words > 3 and not _is_a_block(best, machine):
+    while words > 3 and not _is_a_block(best, machine):
         words = words * 7 // 8
         best = best_tiles(tiled.m, tiled.n, tiled.k, words, room.sum_words)
     return best
 
 
 def _is_a_block(tiled: Tiled, machine: Machine) -> bool:
-    """Does an SM have room for a block of these tiles?"""
+    """Has an SM room for a block of these tiles? True on other machines, and where none is run."""
     from hwsim.count.closed_form import count
     from hwsim.timing.gpu.occupancy import room_for
 
+    steps = tiled.m * tiled.n * tiled.k
+    if machine.management != "mixed" or steps > MOST_STEPS_OF_BLOCKS:
+        return True
     nest = _nest_of(tiled, machine)
     try:
         room_for(nest, machine, count(nest), None)

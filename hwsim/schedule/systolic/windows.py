@@ -9,6 +9,7 @@ for p in bands:               3 x 3 taps inside: a band has two rows of the one 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.schedule.systolic.problem import Box, Group, Problem
 
 Floats = npt.NDArray[np.float64]
+MOST_TILES = 1 << 16  # of an axis, that are looked at one by one
 
 
 def words_coming(problem: Problem, role: Role, whole: float, most: int) -> tuple[Floats, Floats]:
@@ -93,8 +95,12 @@ def _innermost(group: Group, tile: Box) -> str:
 def _axis_words(axis: Axis, extents: Box, tile: Sequence[int], kept: str) -> tuple[float, float]:
     """Coordinates of all tiles along an axis, less those that neighbours along `kept` share.
 
-    And the share of the tiles that have any.
+    And the share of the tiles that have any. Of very many tiles all count as whole ones, without
+    padding.
     """
+    tiles = prod(-(-extents[dim] // size) for dim, size in zip(axis.dims, tile, strict=True))
+    if tiles > MOST_TILES:
+        return _of_whole_tiles(axis, extents, tile, kept, tiles), 1.0
     low = np.full((1,) * len(tile), float(axis.offset))
     high, cover = low + axis.span, np.full_like(low, axis.extent)
     for place, ((dim, coefficient), size) in enumerate(zip(axis.terms, tile, strict=True)):
@@ -114,3 +120,15 @@ def _axis_words(axis: Axis, extents: Box, tile: Sequence[int], kept: str) -> tup
         shared = np.minimum(high[1:], high[:-1]) - np.maximum(low[1:], low[:-1])
         np.moveaxis(words, along, 0)[1:] -= np.maximum(shared, 0)
     return float(words.sum()), float((words > 0).mean())
+
+
+def _of_whole_tiles(axis: Axis, extents: Box, tile: Sequence[int], kept: str, tiles: int) -> float:
+    """Coordinates of so many tiles, none of which meets an edge."""
+    sizes = dict(zip(axis.dims, tile, strict=True))
+    reach = axis.span + sum(steps * (sizes[dim] - 1) for dim, steps in axis.terms)
+    words = min(reach, axis.extent * prod(tile))
+    if kept not in sizes or words < reach:
+        return float(words * tiles)
+    shared = max(0, reach - dict(axis.terms)[kept] * sizes[kept])
+    along = -(-extents[kept] // sizes[kept])
+    return float(words * tiles - shared * (along - 1) * (tiles // along))
