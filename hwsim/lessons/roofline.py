@@ -86,9 +86,7 @@ class Roofline:
             "second array helps them, and on tpu-v1, whose DRAM is slow, bandwidth too. On a GPU "
             "its layers are so short that each kernel mostly fills and drains, and nothing here "
             "helps much. xeon-8380 wants bandwidth most: its cores wait for it in the thin "
-            "layers. More memory on the chip helps them by 4% at most here. (More than 2 times "
-            "from twice the bandwidth: with it edge-tpu's schedule takes other tiles, which move "
-            "less.)",
+            "layers. More memory on the chip helps them by 4% at most here.",
             (
                 _gains("vgg16"),
                 _gains("mobilenet-v1"),
