@@ -12,14 +12,15 @@ from hwsim.sweeps.spec import OBJECTIVES
 
 MOST_DRAWN = 3000  # points; of more, so many drawn at random
 TITLES = {
-    "latency": "time of an image, s",
-    "energy": "energy of an image, pJ",
+    "latency": "time of an image, ms",
+    "energy": "energy of an image, mJ",
     "edp": "energy x delay of an image, J s",
     "dram": "DRAM bytes of an image",
     "multipliers": "multiply-accumulates a cycle",
     "memory": "on-chip memory, bytes",
     "area": "area of arithmetic and memories, mm2",
 }
+IN_UNITS = {"latency": 1e3, "energy": 1e-9}  # of the titles, for the columns' seconds and pJ
 TRIED, FRONT = "points", "Pareto front"
 
 
@@ -34,8 +35,8 @@ def front_chart(result: SweepResult) -> Spec:
     x, y = (_axis(OBJECTIVES[name], TITLES[name]) for name in (across, down))
     tooltip = [
         *({"field": name.replace(".", " "), "type": "nominal"} for name in result.sweep.names),
-        {"field": "seconds_an_image", "format": ".3~s"},
-        {"field": "pj_an_image", "format": ".3~s"},
+        {"field": OBJECTIVES["latency"], "format": ".4~g", "title": "ms an image"},
+        {"field": OBJECTIVES["energy"], "format": ".4~g", "title": "mJ an image"},
     ]
     line = {"type": "line", "interpolate": "step-after", "point": {"size": 45, "filled": True}}
     return {
@@ -79,7 +80,7 @@ def sensitivity_chart(result: SweepResult) -> Spec:
     ]
     return {
         "$schema": SCHEMA,
-        "title": "What each axis does: mean over the mean at its best value",
+        "title": ["What each axis does:", "mean over the mean at its best value"],
         "data": {"values": rows},
         "facet": {"field": "axis", "type": "nominal", "title": None, "sort": None},
         "columns": 2,
@@ -140,8 +141,11 @@ def _title(result: SweepResult, drawn: int) -> str:
 def _record(point: Point, what: str) -> dict[str, object]:
     """Dots in a field's name would mean something to Vega-Lite."""
     values = {name.replace(".", " "): text for name, text in point.values.items()}
-    columns = dict.fromkeys((*OBJECTIVES.values(), "seconds_an_image", "pj_an_image"))
-    return {**values, **{column: value(point.row, column) for column in columns}, "what": what}
+    columns = {
+        column: value(point.row, column) * IN_UNITS.get(objective, 1.0)
+        for objective, column in OBJECTIVES.items()
+    }
+    return {**values, **columns, "what": what}
 
 
 def _axis(field: str, title: str) -> Spec:
@@ -150,5 +154,5 @@ def _axis(field: str, title: str) -> Spec:
         "type": "quantitative",
         "title": title,
         "scale": {"type": "log", "nice": False, "padding": 12},
-        "axis": {"format": "~s", "labelOverlap": True, "tickCount": 6},
+        "axis": {"format": "~s" if "byte" in title else "~g", "labelOverlap": True, "tickCount": 6},
     }

@@ -23,7 +23,6 @@ def sweep_page(result: SweepResult, command: str) -> str:
         for number in range(len(charts))
     )
     data = json.dumps(charts).replace("</", "<\\/")
-    config = json.dumps(vega.CONFIG)
     title = escape(result.sweep.name)
     paragraphs = "".join(f"<p>{escape(line)}</p>\n" for line in summary(result))
     return f"""<!doctype html>
@@ -33,8 +32,7 @@ def sweep_page(result: SweepResult, command: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{title} - hwsim sweep</title>
-<style>{stylesheet()}
-.chart svg {{ background: #fff; border-radius: 4px; }}</style>
+<style>{stylesheet()}</style>
 </head>
 <body class="report">
 <main>
@@ -48,18 +46,46 @@ def sweep_page(result: SweepResult, command: str) -> str:
 <script>{vega.script()}</script>
 <script id="data" type="application/json">{data}</script>
 <script>
-JSON.parse(document.getElementById("data").textContent).forEach((spec, number) => {{
-  const room = document.getElementById("chart" + number).clientWidth;
-  if (spec.facet) spec.columns = Math.max(1, Math.floor(room / (spec.spec.width + 90)));
-  else spec.width = Math.max(240, room - 90);
-  vegaEmbed("#chart" + number, spec, {{ renderer: "svg", actions: false, config: {config} }});
-}});
+{DRAW}
 </script>
 </body>
 </html>
 """
 
 
+DRAW = """
+const SPECS = JSON.parse(document.getElementById("data").textContent);
+function config() {
+  const style = getComputedStyle(document.documentElement);
+  const color = name => style.getPropertyValue(name).trim();
+  const soft = { labelColor: color("--soft"), titleColor: color("--soft") };
+  return {
+    background: "transparent", font: "system-ui, 'DejaVu Sans', sans-serif", view: { stroke: null },
+    title: { anchor: "start", fontSize: 14, offset: 10, color: color("--ink") },
+    header: { labelColor: color("--ink") },
+    axis: { ...soft, titleFontWeight: "normal", domain: false, gridColor: color("--line"),
+      tickColor: color("--line") },
+    legend: { labelColor: color("--ink"), labelLimit: 180, columns: 3 },
+  };
+}
+function fitted(spec, room) {
+  if (!spec.facet) return { ...spec, width: Math.max(220, room - 90) };
+  const axes = new Set(spec.data.values.map(row => row.axis)).size;
+  const columns = Math.max(1, Math.min(axes, Math.floor(room / 340)));
+  const width = Math.max(180, Math.floor(room / columns) - 80);
+  return { ...spec, columns, spec: { ...spec.spec, width } };
+}
+function draw() {
+  SPECS.forEach((spec, number) => {
+    const place = document.getElementById("chart" + number);
+    const how = { renderer: "svg", actions: false, config: config() };
+    vegaEmbed(place, fitted(spec, place.clientWidth), how);
+  });
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+addEventListener("resize", draw);
+draw();
+"""
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:"
