@@ -53,9 +53,9 @@ def test_it_runs_from_another_folder(installed: Path, tmp_path: Path) -> None:
     """With its machines, networks, kernels and data; the same numbers as from the sources."""
     import hwsim
 
-    words = ("run", "h200", "alexnet:conv3", "-t", "fp16", "--json", "-")
+    words = ("run", "h200", "alexnet:fc6", "-t", "fp16", "--json", "-")
     document = json.loads(run(installed, tmp_path, "hwsim", *words))
-    here = hwsim.simulate("alexnet:conv3", "h200", dtype="fp16")
+    here = hwsim.simulate("alexnet:fc6", "h200", dtype="fp16")
     assert document["seconds"] == here.seconds
     assert "timeloop" in run(installed, tmp_path, "hwsim", "validate", "timeloop")
     assert "toy-systolic" in run(installed, tmp_path, "hwsim", "list", "machines")
