@@ -59,7 +59,8 @@ def command(
     \b
     valgrind --tool=lackey --trace-mem=yes --log-file=trace.txt ./program
     hwsim cache --trace trace.txt --level 32KiB:8:64 --level 1MiB:16:64
-    hwsim cache --trace trace.txt --level 32KiB:8:64:plru,stride --level 1MiB:16:64,exclusive
+    hwsim cache --trace trace.txt --level 32KiB:8:64:plru,stride \\
+                --level 1MiB:16:64,exclusive
     """
     from hwsim.foreign.traces import read_trace
 

@@ -146,9 +146,13 @@ def _curve(
     layers, machine = job.checked_workload(), job.machine
     with progress_bar("mapping") as progress:
         points = buffer_curve(layers, machine, memory, job.algorithm, options, seconds, progress)
-    document = curve_document(layers.name, machine.name, memory, points)
+    title = layers.name
+    if len(layers.layers) == 1:
+        (only,) = layers.layers
+        title += f":{only}" * (only != title)
+    document = curve_document(title, machine.name, memory, points)
     own = machine.memories[memory].capacity
-    show(json_to, document, curve_text(layers.name, machine.name, memory, own, points))
+    show(json_to, document, curve_text(title, machine.name, memory, own, points))
 
 
 def _fuse(job: Job, names: str, objective: str, seconds: float | None, json_to: str | None) -> None:
