@@ -8,7 +8,7 @@ for p in bands:               3 x 3 taps inside: a band has two rows of the one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -35,7 +35,7 @@ def words_coming(problem: Problem, role: Role, whole: float, most: int) -> tuple
     for axis in tensor.axes:
         if not _is_window(axis, extents):
             continue
-        alone, _ = _axis_words(axis, extents, [extents[dim] for dim in axis.dims], "")
+        alone, _ = _axis_words(axis, *_whole(axis, extents), "")
         own = np.ix_((0, 1), range(len(one.sizes)), range(len(two.sizes)))
         words, shares = _of_sizes(axis, extents, one, two)
         found[own] *= words / alone if alone else 0.0
@@ -53,10 +53,17 @@ def words_fed(problem: Problem, role: Role, whole: float) -> float:
         return whole
     for axis in tensor.axes:
         if _is_window(axis, extents):
-            once, _ = _axis_words(axis, extents, [extents[dim] for dim in axis.dims], "")
-            each, _ = _axis_words(axis, extents, [1] * len(axis.dims), "")
+            whole_tile, ones = _whole(axis, extents), (1,) * len(axis.dims)
+            once, _ = _axis_words(axis, *whole_tile, "")
+            each, _ = _axis_words(axis, whole_tile[0], ones, "")
             whole *= each / once if once else 0.0
     return whole
+
+
+def _whole(axis: Axis, extents: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The extents of an axis' dims, and a tile of all of them."""
+    sizes = tuple(extents[dim] for dim in axis.dims)
+    return sizes, sizes
 
 
 def _is_window(axis: Axis, extents: Box) -> bool:
@@ -66,24 +73,37 @@ def _is_window(axis: Axis, extents: Box) -> bool:
 
 
 def _of_sizes(axis: Axis, extents: Box, one: Group, two: Group) -> tuple[Floats, Floats]:
-    """`_axis_words` for all sizes of both groups, [which, size, size]."""
-    known: dict[tuple[tuple[int, ...], str], tuple[float, float]] = {}
-    words = np.ones((2, len(one.sizes), len(two.sizes)))
-    shares = np.ones_like(words)
-    for which, group in enumerate((one, two)):
-        cut = [_innermost(group, size) for size in group.sizes]
-        for first, along in enumerate(one.sizes):
-            for second, across in enumerate(two.sizes):
-                kept = cut[second if which else first]
-                tile = tuple(
-                    along[dim] if dim in along else across.get(dim, extents[dim])
-                    for dim in axis.dims
-                )
-                key = (tile, kept if kept in axis.dims else "")
-                if key not in known:
-                    known[key] = _axis_words(axis, extents, *key)
-                words[which, first, second], shares[which, first, second] = known[key]
-    return words, shares
+    """`_axis_words` for all sizes of both groups, [which, size, size]; those alike once."""
+    wholes = tuple(extents[dim] for dim in axis.dims)
+    found = np.ones((2, 2, len(one.sizes), len(two.sizes)))
+    for which in range(2):
+        rows, row_of = _alike(axis, one, which == 0)
+        columns, column_of = _alike(axis, two, which == 1)
+        table = np.empty((2, len(rows), len(columns)))
+        for row, (first, kept) in enumerate(rows):
+            for column, (second, other) in enumerate(columns):
+                sizes = zip(first, second, wholes, strict=True)
+                tile = tuple(mine or theirs or whole for mine, theirs, whole in sizes)
+                table[:, row, column] = _axis_words(axis, wholes, tile, kept or other)
+        found[:, which] = table[:, row_of][:, :, column_of]
+    return found[0], found[1]
+
+
+def _alike(
+    axis: Axis, group: Group, innermost: bool
+) -> tuple[list[tuple[tuple[int, ...], str]], list[int]]:
+    """The different sizes of a group along an axis, and which of them each of its sizes is.
+
+    Each (tile of the axis' dims, 0 for those of others; the dim along which tiles share words, ''
+    where another group's loop is the innermost).
+    """
+    keys = []
+    for size in group.sizes:
+        kept = _innermost(group, size) if innermost else ""
+        tile = tuple(size.get(dim, 0) for dim in axis.dims)
+        keys.append((tile, kept if kept in axis.dims else ""))
+    different = list(dict.fromkeys(keys))
+    return different, [different.index(key) for key in keys]
 
 
 def _innermost(group: Group, tile: Box) -> str:
@@ -92,20 +112,23 @@ def _innermost(group: Group, tile: Box) -> str:
     return next(cut, "")
 
 
-def _axis_words(axis: Axis, extents: Box, tile: Sequence[int], kept: str) -> tuple[float, float]:
+@lru_cache(maxsize=1 << 16)
+def _axis_words(
+    axis: Axis, sizes: tuple[int, ...], tile: tuple[int, ...], kept: str
+) -> tuple[float, float]:
     """Coordinates of all tiles along an axis, less those that neighbours along `kept` share.
 
     And the share of the tiles that have any. Of very many tiles all count as whole ones, without
     padding.
     """
-    tiles = prod(-(-extents[dim] // size) for dim, size in zip(axis.dims, tile, strict=True))
+    tiles = prod(-(-whole // size) for whole, size in zip(sizes, tile, strict=True))
     if tiles > MOST_TILES:
-        return _of_whole_tiles(axis, extents, tile, kept, tiles), 1.0
+        return _of_whole_tiles(axis, sizes, tile, kept, tiles), 1.0
     low = np.full((1,) * len(tile), float(axis.offset))
     high, cover = low + axis.span, np.full_like(low, axis.extent)
-    for place, ((dim, coefficient), size) in enumerate(zip(axis.terms, tile, strict=True)):
-        starts = np.arange(0, extents[dim], size)
-        ends = np.minimum(starts + size, extents[dim])
+    for place, ((_, coefficient), size) in enumerate(zip(axis.terms, tile, strict=True)):
+        starts = np.arange(0, sizes[place], size)
+        ends = np.minimum(starts + size, sizes[place])
         shape = [1] * len(tile)
         shape[place] = -1
         low = low + (coefficient * starts).reshape(shape)
@@ -122,7 +145,9 @@ def _axis_words(axis: Axis, extents: Box, tile: Sequence[int], kept: str) -> tup
     return float(words.sum()), float((words > 0).mean())
 
 
-def _of_whole_tiles(axis: Axis, extents: Box, tile: Sequence[int], kept: str, tiles: int) -> float:
+def _of_whole_tiles(
+    axis: Axis, wholes: tuple[int, ...], tile: tuple[int, ...], kept: str, tiles: int
+) -> float:
     """Coordinates of so many tiles, none of which meets an edge."""
     sizes = dict(zip(axis.dims, tile, strict=True))
     reach = axis.span + sum(steps * (sizes[dim] - 1) for dim, steps in axis.terms)
@@ -130,5 +155,5 @@ def _of_whole_tiles(axis: Axis, extents: Box, tile: Sequence[int], kept: str, ti
     if kept not in sizes or words < reach:
         return float(words * tiles)
     shared = max(0, reach - dict(axis.terms)[kept] * sizes[kept])
-    along = -(-extents[kept] // sizes[kept])
+    along = -(-wholes[axis.dims.index(kept)] // sizes[kept])
     return float(words * tiles - shared * (along - 1) * (tiles // along))
