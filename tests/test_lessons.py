@@ -248,10 +248,11 @@ def test_each_resource_of_what_if_is_twice_as_good(name: str) -> None:
     machine = load_machine(name)
     better = doubled(machine)
     for what, other in better.items():
-        if what != PORTS and not (what == MEMORY and machine.management == "explicit"):
-            assert sum(other.parts[part] != machine.parts[part] for part in machine.parts) == 1, (
-                what
-            )
+        changed = {part for part in machine.parts if other.parts[part] != machine.parts[part]}
+        if what == MEMORY and machine.management == "explicit":
+            assert changed == machine.memories.keys() - {machine.dram_name}
+        elif what != PORTS:
+            assert len(changed) == 1, what
     peaks = [
         each.compute.peak_macs_per_cycle(machine.dtype) for each in (machine, better[MULTIPLIERS])
     ]
@@ -259,6 +260,9 @@ def test_each_resource_of_what_if_is_twice_as_good(name: str) -> None:
     dram = [each.part(machine.dram_name, Dram) for each in (machine, better[BANDWIDTH])]
     assert dram[1].bandwidth.value == 2 * dram[0].bandwidth.value
     assert dram[0].timing is None or dram[1].channels == 2 * dram[0].channels
+    for level, memory in better[MEMORY].memories.items():
+        before = machine.memories[level]
+        assert memory == before or memory.capacity == 2 * before.capacity
     largest = [
         max(
             memory.capacity for level, memory in each.memories.items() if level != machine.dram_name
@@ -551,7 +555,7 @@ def test_the_text_of_the_ladder_is_true() -> None:
 
 def test_the_text_of_the_roofline_lesson_is_true() -> None:
     """Who wants what: of each machine and network, the change that helps most; and memory on the chip helps by 4% at most."""
-    best = {}
+    best, most_of_memory = {}, 1.0
     for machine in roofline.MACHINES:
         for network, run in roofline.kept()[machine].items():
             gains = {
@@ -561,7 +565,8 @@ def test_the_text_of_the_roofline_lesson_is_true() -> None:
             best[machine, network] = max(gains, key=lambda what: gains[what])
             if (machine, network) == ("h200", "mobilenet-v1"):
                 assert max(gains.values()) < 1.05
-            assert gains[MEMORY] < 1.04
+            most_of_memory = max(most_of_memory, gains[MEMORY])
+    assert most_of_memory == pytest.approx(1.033, abs=0.002)
     vgg = {machine: what for (machine, network), what in best.items() if network == "vgg16"}
     assert vgg == {
         **dict.fromkeys(("h200", "xeon-8380", "cortex-a76"), MULTIPLIERS),

@@ -150,22 +150,17 @@ def _best_of_dataflows(
     """
     tried: list[HwsimError] = []
     won: StageResult | None = None
-    flows = applicable(stage, machine, choice.dataflow)
     all_of_them = choice.dataflow is None and isinstance(machine.compute, PeArray)
+    flows = applicable(stage, machine, choice.dataflow)
     if all_of_them:
-        others = (DATAFLOWS[name] for name in sorted(DATAFLOWS))
-        known = {*machine.compute.own_dataflows, *(flow.name for flow in flows)}
-        flows += [
-            flow for flow in others if flow.name not in known and not flow.refuses(stage, machine)
-        ]
+        flows += _others_that_apply(stage, machine, flows)
     for flow in flows:
 
         def best(
             flow: Dataflow = flow, to_beat: StageResult | None = to_beat
         ) -> StageResult | None:
             ranked = nests_of(flow, stage, machine, placement, choice.objective)
-            may_win = partial(_may_beat, to_beat, machine, choice)
-            return _best_candidate(ranked, choice.objective, run, may_win, to_beat)
+            return _best_candidate(ranked, machine, choice, run, to_beat)
 
         outcome = _attempt(best)
         named = choice.dataflow is not None and flow.name == choice.dataflow.partition(":")[0]
@@ -179,6 +174,11 @@ def _best_of_dataflows(
         else:
             tried.append(outcome)
     return won if len(tried) < len(flows) else tried[0]
+
+
+def _others_that_apply(stage: Stage, machine: Machine, known: Sequence[Dataflow]) -> list[Dataflow]:
+    others = (DATAFLOWS[name] for name in sorted(DATAFLOWS))
+    return [flow for flow in others if flow not in known and flow.refuses(stage, machine) is None]
 
 
 def _may_beat(
@@ -202,16 +202,17 @@ def _may_beat(
 
 def _best_candidate(
     ranked: Ranked,
-    objective: str,
+    machine: Machine,
+    choice: Choice,
     run: Callable[[Nest], StageResult],
-    may_win: Callable[[Nest], bool],
     to_beat: StageResult | None,
 ) -> StageResult | None:
-    """The best of a dataflow's finalists that may win, simulated; None where none may.
+    """The best of a dataflow's finalists that may beat what ran, simulated; None where none may.
 
     Those near the least estimate are, until one takes hardly more than it, or none that is left
     can be better.
     """
+    objective = choice.objective
     measure = MEASURES[objective]
     best: StageResult | None = None
     error: HwsimError | None = None
@@ -222,7 +223,7 @@ def _best_candidate(
         if candidate.estimate * UNDERSTATED > enough:
             break
         nest = candidate.make()
-        if not may_win(nest):
+        if not _may_beat(to_beat, machine, choice, nest):
             continue
         steps += steps_outside(nest)
         if best is not None and (candidate.estimate > NEAR * least or steps > STEPS_TRIED):

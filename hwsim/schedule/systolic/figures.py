@@ -18,14 +18,7 @@ from hwsim.parts.systolic import SystolicArray
 from hwsim.rewrite.placement import held_width
 from hwsim.schedule.arrays import scratchpad
 from hwsim.schedule.systolic import search as at
-from hwsim.schedule.systolic.problem import (
-    DEEPEST,
-    ROLES,
-    Problem,
-    sums_of,
-    trips,
-    within,
-)
+from hwsim.schedule.systolic.problem import DEEPEST, ROLES, Problem, sums_of, trips, within
 from hwsim.schedule.systolic.windows import words_coming, words_fed
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +61,7 @@ def given_of(problem: Problem, orders: Sequence[tuple[int, ...]]) -> at.Given:
     return at.Given(
         _trips(problem),
         np.stack([words[role] for role in ROLES]),
-        np.stack([coming_words for coming_words, _ in coming]),
+        np.stack([new for new, _ in coming]),
         np.stack([filled for _, filled in coming]),
         np.array([words_fed(problem, role, whole[role]) for role in ROLES]),
         np.array([placement.room(machine, name) for name in names], np.int64),

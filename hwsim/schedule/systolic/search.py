@@ -113,16 +113,21 @@ def room_to_work() -> Work:
 
 
 @jit
+def _movers(p: Any, tensor: int) -> tuple[int, int]:
+    """The two groups that move a tensor."""
+    first, second = 0, 2
+    while not p.facts[MOVES + tensor, first]:
+        first += 1
+    while not p.facts[MOVES + tensor, second]:
+        second -= 1
+    return first, second
+
+
+@jit
 def _tile(p: Any, w: Any, tensor: int) -> float:
     """Words of a tensor's tile, by the sizes that the groups have at the moment."""
-    first, second = -1, -1
-    for group in range(3):
-        if p.facts[MOVES + tensor, group]:
-            if first < 0:
-                first = w.ints[STATE, group]
-            else:
-                second = w.ints[STATE, group]
-    return float(p.words[tensor, first, second])
+    first, second = _movers(p, tensor)
+    return float(p.words[tensor, w.ints[STATE, first], w.ints[STATE, second]])
 
 
 @jit
@@ -173,13 +178,8 @@ def _coming(p: Any, w: Any, tensor: int, depth: int, table: Any) -> float:
 
     The table is Given.coming, or Given.filled.
     """
-    mover, first, second = _last_mover(p, w, tensor, depth), -1, -1
-    for group in range(3):
-        if p.facts[MOVES + tensor, group]:
-            if first < 0:
-                first = group
-            else:
-                second = group
+    mover = _last_mover(p, w, tensor, depth)
+    first, second = _movers(p, tensor)
     which = 1 if mover >= 0 and w.ints[LOOPS, mover] == second else 0
     return float(table[tensor, which, w.ints[STATE, first], w.ints[STATE, second]])
 

@@ -35,9 +35,10 @@ def words_coming(problem: Problem, role: Role, whole: float, most: int) -> tuple
     for axis in tensor.axes:
         if not _is_window(axis, extents):
             continue
-        alone, _ = _axis_words(axis, *_whole(axis, extents), "")
+        wholes = tuple(extents[dim] for dim in axis.dims)
+        alone, _ = _axis_words(axis, wholes, wholes, "")
         own = np.ix_((0, 1), range(len(one.sizes)), range(len(two.sizes)))
-        words, shares = _of_sizes(axis, extents, one, two)
+        words, shares = _of_sizes(axis, wholes, one, two)
         found[own] *= words / alone if alone else 0.0
         filled[own] *= shares
     return found, filled
@@ -53,17 +54,11 @@ def words_fed(problem: Problem, role: Role, whole: float) -> float:
         return whole
     for axis in tensor.axes:
         if _is_window(axis, extents):
-            whole_tile, ones = _whole(axis, extents), (1,) * len(axis.dims)
-            once, _ = _axis_words(axis, *whole_tile, "")
-            each, _ = _axis_words(axis, whole_tile[0], ones, "")
+            wholes = tuple(extents[dim] for dim in axis.dims)
+            once, _ = _axis_words(axis, wholes, wholes, "")
+            each, _ = _axis_words(axis, wholes, (1,) * len(wholes), "")
             whole *= each / once if once else 0.0
     return whole
-
-
-def _whole(axis: Axis, extents: Box) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The extents of an axis' dims, and a tile of all of them."""
-    sizes = tuple(extents[dim] for dim in axis.dims)
-    return sizes, sizes
 
 
 def _is_window(axis: Axis, extents: Box) -> bool:
@@ -72,9 +67,8 @@ def _is_window(axis: Axis, extents: Box) -> bool:
     return len(running) > 1 or axis.offset < 0 or axis.extent > 1
 
 
-def _of_sizes(axis: Axis, extents: Box, one: Group, two: Group) -> tuple[Floats, Floats]:
+def _of_sizes(axis: Axis, wholes: tuple[int, ...], one: Group, two: Group) -> tuple[Floats, Floats]:
     """`_axis_words` for all sizes of both groups, [which, size, size]; those alike once."""
-    wholes = tuple(extents[dim] for dim in axis.dims)
     found = np.ones((2, 2, len(one.sizes), len(two.sizes)))
     for which in range(2):
         rows, row_of = _alike(axis, one, which == 0)
@@ -114,21 +108,21 @@ def _innermost(group: Group, tile: Box) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _axis_words(
-    axis: Axis, sizes: tuple[int, ...], tile: tuple[int, ...], kept: str
+    axis: Axis, wholes: tuple[int, ...], tile: tuple[int, ...], kept: str
 ) -> tuple[float, float]:
     """Coordinates of all tiles along an axis, less those that neighbours along `kept` share.
 
-    And the share of the tiles that have any. Of very many tiles all count as whole ones, without
-    padding.
+    And the share of the tiles that have any. wholes, tile: of the axis' dims. Of very many tiles
+    all count as whole ones, without padding.
     """
-    tiles = prod(-(-whole // size) for whole, size in zip(sizes, tile, strict=True))
+    tiles = prod(-(-whole // size) for whole, size in zip(wholes, tile, strict=True))
     if tiles > MOST_TILES:
-        return _of_whole_tiles(axis, sizes, tile, kept, tiles), 1.0
+        return _of_whole_tiles(axis, wholes, tile, kept, tiles), 1.0
     low = np.full((1,) * len(tile), float(axis.offset))
     high, cover = low + axis.span, np.full_like(low, axis.extent)
     for place, ((_, coefficient), size) in enumerate(zip(axis.terms, tile, strict=True)):
-        starts = np.arange(0, sizes[place], size)
-        ends = np.minimum(starts + size, sizes[place])
+        starts = np.arange(0, wholes[place], size)
+        ends = np.minimum(starts + size, wholes[place])
         shape = [1] * len(tile)
         shape[place] = -1
         low = low + (coefficient * starts).reshape(shape)

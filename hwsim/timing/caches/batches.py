@@ -9,14 +9,9 @@ import numpy as np
 
 from hwsim.results.result import Sampling
 from hwsim.timing.caches.chain import ImplicitChain
-from hwsim.timing.caches.look_ups import (
-    Ints,
-)
+from hwsim.timing.caches.look_ups import Ints
 from hwsim.timing.caches.traffic import StreamResult
-from hwsim.timing.caches.walk import (
-    ITERATIONS,
-    SKIP_BATCH,
-)
+from hwsim.timing.caches.walk import ITERATIONS, SKIP_BATCH
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

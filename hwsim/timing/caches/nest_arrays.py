@@ -9,19 +9,11 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import NO_VECTORS, Loop, Nest
 from hwsim.timing.caches.chain import AddressSpace
-from hwsim.timing.caches.look_ups import (
-    Ints,
-)
-from hwsim.timing.caches.steps import (
-    LONGEST_STRETCH,
-    trips_of,
-)
+from hwsim.timing.caches.look_ups import Ints
+from hwsim.timing.caches.steps import LONGEST_STRETCH, trips_of
 from hwsim.timing.caches.stretches import Stretches, stretches
 from hwsim.timing.caches.tables import TERMS
-from hwsim.timing.caches.walk import (
-    Schedule,
-    Tensors,
-)
+from hwsim.timing.caches.walk import Schedule, Tensors
 
 SUM_BYTES = 4  # partial sums are at least this wide
 WHOLE_STRETCH = 64  # steps that are recorded together at least, where loops allow
