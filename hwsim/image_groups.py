@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hwsim.algorithms import AUTO, DIRECT, lower, own_algorithm
 from hwsim.choose.objectives import OBJECTIVES
@@ -27,6 +28,15 @@ from hwsim.results.result import LayerResult, Result, StageResult
 from hwsim.rewrite.fusion import together
 from hwsim.rewrite.placement import kept_roles, weight_bytes
 
+if TYPE_CHECKING:
+    from hwsim.choose.mappings import Mappings
+
+WORDS = {  # objectives of hwsim map
+    "latency": "the time",
+    "energy": "the energy",
+    "edp": "the energy x delay",
+    "dram": "the DRAM traffic",
+}
 GAIN = 0.99  # of the time of all at once: groups that gain less are not worth the words
 
 
@@ -113,6 +123,42 @@ def _plan(layer: Layer, algorithm: str) -> Plan:
         with suppress(HwsimError):
             return lower(layer, own_algorithm(layer, algorithm))
     return lower(layer, DIRECT)
+
+
+def best_mapped(mapped: Sequence[tuple[Workload, Mappings]]) -> Mappings:
+    """The mappings of all images at once, or of parts of them, by what all of them come to.
+
+    mapped: a workload of fewer images after the other, all at once first, and what was found.
+    """
+    (whole, at_once), *parts = mapped
+    best, least = at_once, GAIN * _mapped_worth(whole, at_once, 1)
+    for part, found in parts:
+        groups = whole.batch // part.batch
+        worth = _mapped_worth(part, found, groups)
+        if worth < least and not found.interrupted:
+            times = _mapped_worth(whole, at_once, 1) / worth
+            note = (
+                f"mapped for {part.batch} of the {whole.batch} images at a time, of which more "
+                f"stays on the chip; all at once would be {times:.3g} times {WORDS[found.objective]}"
+            )
+            best, least = replace(found, notes=(note,)), worth
+    return best
+
+
+def _mapped_worth(workload: Workload, found: Mappings, groups: int) -> float:
+    """A workload's layers by the objective, one group of images after another.
+
+    A mapping is that of all layers that are equal.
+    """
+    layers = list(workload.layers.values())
+    mapped = [(stage.simulated, groups * layers.count(stage.layer)) for stage in found.stages]
+    cycles = sum(times * stage.cycles.total for stage, times in mapped)
+    energy = sum(times * sum(stage.energy_pj.values()) for stage, times in mapped)
+    moved = sum(
+        times * (stage.dram_read_bytes + stage.dram_write_bytes) for stage, times in mapped
+    )
+    by = {"latency": cycles, "energy": energy, "edp": cycles * energy, "dram": moved}
+    return by[found.objective]
 
 
 def _layer_of_all_groups(layer: LayerResult, groups: int, weights: int) -> LayerResult:

@@ -46,7 +46,8 @@ def map_layers(
 ) -> Mappings:
     """The best mapping of every layer that multiplies, equal layers once.
 
-    See docs/mapping.md for the space and the proof.
+    See docs/mapping.md for the space and the proof. Of a batch, fewer images at a time are mapped
+    as well where more of them stays on the chip, and taken where that is better.
 
     objective: latency, energy, edp or dram. mixed: several dims may share an axis of the array.
     convention: 'timeloop' leaves out of the cost what Timeloop does. Zeros are multiplied: layers
@@ -54,21 +55,24 @@ def map_layers(
     gap stated. Interrupted, it returns what it has. Raises as `simulate` does.
     """
     from hwsim.choose.mappings import map_workload
+    from hwsim.image_groups import best_mapped, sizes_that_stay
     from hwsim.schedule.mapper import Options
 
     if convention not in CONVENTIONS:
         raise UnknownName("convention", convention, CONVENTIONS)
     dense = as_workload(workload).with_density(DENSE)
     job = Job(dense, as_machine(machine), algorithm, None, dtype)
-    return map_workload(
-        job.checked_workload(),
-        job.machine,
-        objective,
-        algorithm,
-        Options(mixed, convention),
-        seconds,
-        progress,
-    )
+    layers, chip = job.checked_workload(), job.machine
+    sizes = [layers.batch, *sizes_that_stay(layers, chip, algorithm)]
+    mapped: list[tuple[Workload, Mappings]] = []
+    for size in sizes:
+        part = layers.with_batch(size)
+        options = Options(mixed, convention)
+        found = map_workload(part, chip, objective, algorithm, options, seconds, progress)
+        mapped.append((part, found))
+        if found.interrupted:
+            break
+    return best_mapped(mapped)
 
 
 def sweep(

@@ -60,3 +60,21 @@ def test_groups_are_as_large_as_is_best(machine: str, algorithm: str) -> None:
     }
     for few, many in ((1, 2), (1, 8), (2, 8), (1, 64), (8, 64)):
         assert runs[many].seconds <= 1.011 * many // few * runs[few].seconds
+
+
+@pytest.mark.parametrize("objective", ["latency", "dram"])
+def test_mapped_images_are_in_groups_where_that_is_better(objective: str) -> None:
+    """`map` moved the maps of all images through DRAM, 11 times as much as a run in groups."""
+    network = find_workload("conv:64,56,56,64,3,3,1,1", 64).with_dtype("int8")
+    mapped = hwsim.map_layers(network, "tpu-v1", objective)
+    result = hwsim.simulate(network, "tpu-v1", "direct", objective=objective)
+    ran = {"latency": result.cycles, "dram": result.dram_bytes}[objective]
+    (note,) = mapped.notes
+    images = int(note.split()[2])
+    (stage,) = mapped.stages
+    worth = {
+        "latency": stage.simulated.cycles.total,
+        "dram": stage.simulated.dram_read_bytes + stage.simulated.dram_write_bytes,
+    }[objective]
+    assert 64 // images * worth <= 1.001 * ran
+    assert note in " ".join(mapped.text().split())

@@ -62,19 +62,23 @@ class MappedStage:
 
 @dataclass(frozen=True)
 class Mappings:
-    """The best mappings of a workload's layers."""
+    """The best mappings of a workload's layers.
+
+    notes: what else is to know of them.
+    """
 
     machine: Machine
     objective: str
     algorithm: str
     dtype: str
     stages: tuple[MappedStage, ...]
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """One mapping in full, several as a table; at most 80 columns wide."""
         from hwsim.report.mapping import mapping_text
 
-        return mapping_text(self.machine.name, self.objective, self.stages)
+        return mapping_text(self.machine.name, self.objective, self.stages, self.notes)
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self.text())}</pre>"
@@ -84,8 +88,12 @@ class Mappings:
         from hwsim.report.mapping import mapping_document
 
         return mapping_document(
-            self.machine.name, self.objective, self.algorithm, self.dtype, self.stages
+            self.machine.name, self.objective, self.algorithm, self.dtype, self.stages, self.notes
         )
+
+    @property
+    def interrupted(self) -> bool:
+        return any(stage.found.interrupted for stage in self.stages)
 
     def nest_file(self, machine: str | None = None) -> str:
         """A file of these nests for `hwsim run --nest`.

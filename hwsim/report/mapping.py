@@ -51,10 +51,18 @@ def edp(result: StageResult) -> float:
     return sum(result.energy_pj.values()) * 1e-12 * result.cycles.total
 
 
-def mapping_text(machine: str, objective: str, entries: Sequence[Entry]) -> str:
-    """One mapping in full, several as a table."""
-    if len(entries) == 1:
-        return _one(machine, objective, entries[0])
+def mapping_text(
+    machine: str, objective: str, entries: Sequence[Entry], notes: Sequence[str] = ()
+) -> str:
+    """One mapping in full, several as a table; then notes."""
+    found = _one(machine, objective, entries[0])
+    if len(entries) > 1:
+        found = _table(machine, objective, entries)
+    noted = [textwrap.fill(f"note: {note}", WIDTH) for note in notes]
+    return "\n".join([found, *([""] if noted else []), *noted])
+
+
+def _table(machine: str, objective: str, entries: Sequence[Entry]) -> str:
     rows = [
         [
             entry.name,
@@ -160,7 +168,12 @@ def _simulated_costs(simulated: StageResult) -> list[str]:
 
 
 def mapping_document(
-    machine: str, objective: str, algorithm: str, dtype: str, entries: Sequence[Entry]
+    machine: str,
+    objective: str,
+    algorithm: str,
+    dtype: str,
+    entries: Sequence[Entry],
+    notes: Sequence[str] = (),
 ) -> MappingDocument:
     """Everything that was found, as plain data (docs/json.md)."""
     return {
@@ -170,6 +183,7 @@ def mapping_document(
         "algorithm": algorithm,
         "dtype": dtype,
         "mappings": [_document(entry) for entry in entries],
+        "notes": list(notes),
     }
 
 

@@ -257,6 +257,7 @@ class MappingDocument(TypedDict):
     algorithm: str
     dtype: str
     mappings: list[FoundDocument]
+    notes: list[str]
 
 
 class SizeDocument(TypedDict):
