@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -17,6 +18,25 @@ class TooLarge(HwsimError):
 
     No other schedule of it is looked for.
     """
+
+
+class FieldError(HwsimError):
+    """A fault of one field of a file that is known by its name."""
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(what)
+        self.field = field
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """What is wrong inside is wrong with this field."""
+    try:
+        yield
+    except (ConfigError, FieldError):
+        raise
+    except HwsimError as error:
+        raise FieldError(field, str(error)) from None
 
 
 class Beaten(HwsimError):

@@ -136,10 +136,10 @@ def best_mapped(mapped: Sequence[tuple[Workload, Mappings]]) -> Mappings:
         groups = whole.batch // part.batch
         worth = _mapped_worth(part, found, groups)
         if worth < least and not found.interrupted:
-            times = _mapped_worth(whole, at_once, 1) / worth
+            times = f"{_mapped_worth(whole, at_once, 1) / worth:.3g} times"
             note = (
                 f"mapped for {part.batch} of the {whole.batch} images at a time, of which more "
-                f"stays on the chip; all at once would be {times:.3g} times {WORDS[found.objective]}"
+                f"stays on the chip; all at once would be {times} {WORDS[found.objective]}"
             )
             best, least = replace(found, notes=(note,)), worth
     return best
@@ -154,9 +154,7 @@ def _mapped_worth(workload: Workload, found: Mappings, groups: int) -> float:
     mapped = [(stage.simulated, groups * layers.count(stage.layer)) for stage in found.stages]
     cycles = sum(times * stage.cycles.total for stage, times in mapped)
     energy = sum(times * sum(stage.energy_pj.values()) for stage, times in mapped)
-    moved = sum(
-        times * (stage.dram_read_bytes + stage.dram_write_bytes) for stage, times in mapped
-    )
+    moved = sum(times * (stage.dram_read_bytes + stage.dram_write_bytes) for stage, times in mapped)
     by = {"latency": cycles, "energy": energy, "edp": cycles * energy, "dram": moved}
     return by[found.objective]
 

@@ -290,3 +290,32 @@ def test_a_memory_whose_size_changes_nothing_is_said_to() -> None:
         main, ["map", "tpu-v1", "gemm:256,256,256", "--curve", "accumulators"]
     )
     assert "accumulators's size changes nothing here." in result.output
+
+
+def test_names_given_in_several_options_are_added() -> None:
+    """The last of several --machines was taken in silence."""
+    asked = "compare gemm:8,8,8 -a direct "
+    together, apart = (
+        CliRunner().invoke(main, (asked + rest).split())
+        for rest in (
+            "-m toy-8x8,toy-systolic -b 1,2",
+            "-m toy-8x8 -m toy-systolic -b 1 -b 2",
+        )
+    )
+    assert apart.exit_code == 0
+    assert apart.stdout == together.stdout and "toy-8x8" in apart.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "alexnet", "toy-8x8"), "'alexnet' is a workload; expected a machine"),
+        (("run", "gemm:4,4,4", "toy-8x8"), "'gemm:4,4,4' is a workload; expected a machine"),
+        (("map", "toy-8x8", "toy-cpu"), "'toy-cpu' is a machine; expected a workload"),
+        (("split", "h100", "alexnet"), "'h100' is a machine; expected a system"),
+    ],
+)
+def test_arguments_exchanged_are_called_so(words: tuple[str, ...], message: str) -> None:
+    ran = CliRunner().invoke(main, words)
+    assert ran.exit_code == 2
+    assert message in ran.output

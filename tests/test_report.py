@@ -161,7 +161,7 @@ def test_rows_add_up_to_the_results(comparison: Comparison) -> None:
             assert of("energy", "mj") == pytest.approx(
                 sum(layer.energy_pj.values()) / 1e9, rel=1e-5
             )
-            assert of("tensors", "mb") == pytest.approx(layer.dram_bytes / 1e6, rel=1e-5)
+            assert of("tensors", "mib") == pytest.approx(layer.dram_bytes / 2**20, rel=1e-5)
             assert of("layers", "ms") == pytest.approx(layer.seconds * 1e3, rel=1e-5)
 
 

@@ -396,10 +396,13 @@ def test_a_folder_has_the_answer_and_every_point(tmp_path: Path) -> None:
         ("machine: toy-8x8\nworkload: alexnet\naxes:\n  bach: [1]\n", 4, "did you mean 'batch'"),
         ("machine: toy-8x8\naxes: {machine: [tpu-v1]}\n", 1, "machine is fixed, and an axis"),
         ("machin: toy-8x8\naxes: {batch: [1]}\n", 1, "did you mean 'machine'"),
-        ("machine: toy-8x8\naxes: {batch: [1]}\nobjectives: [speed]\n", 1, "no objective"),
-        ("machine: toy-8x8\naxes: {batch: [1]}\nwhere: [bat < 3]\n", 1, "names 'bat'"),
-        ("machine: toy-8x8\naxes: {algorithm: [dirct]}\n", 1, "did you mean 'direct'"),
+        ("machine: toy-8x8\naxes: {batch: [1]}\nobjectives: [speed]\n", 3, "no objective"),
+        ("machine: toy-8x8\naxes: {batch: [1]}\nwhere: [bat < 3]\n", 3, "names 'bat'"),
+        ("machine: toy-8x8\naxes: {algorithm: [dirct]}\n", 2, "did you mean 'direct'"),
         ("machine: toy-8x8\naxes: {batch: [[1]]}\n", 2, "a list of single values"),
+        ("axes: {batch: [1]}\nmachine: toy-8x9\n", 2, "did you mean 'toy-8x8'"),
+        ("machine: toy-8x8\nworkload: alexnt\naxes: {batch: [1]}\n", 2, "did you mean 'alexnet'"),
+        ("machine: toy-8x8\naxes: {workload: [alexnt]}\n", 2, "did you mean 'alexnet'"),
     ],
 )
 def test_a_wrong_file_says_where(tmp_path: Path, text: str, line: int, expected: str) -> None:

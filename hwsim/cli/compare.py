@@ -16,16 +16,30 @@ from hwsim.cli.inputs import (
     say_where_all_is_exact,
     set_option,
 )
-from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user_errors
+from hwsim.cli.terminal import (
+    NamesOption,
+    check_outputs,
+    names_of,
+    progress_bar,
+    show,
+    user_errors,
+)
 from hwsim.describe.settings import Setting
 
 
 @click.command()
 @click.argument("workload")
-@click.option("--machines", "-m", required=True, help="Names or paths, separated by commas.")
+@click.option(
+    "--machines",
+    "-m",
+    cls=NamesOption,
+    required=True,
+    help="Names or paths, separated by commas.",
+)
 @click.option(
     "--algorithms",
     "-a",
+    cls=NamesOption,
     default="auto",
     show_default=True,
     help="Names separated by commas; auto is the best for each layer.",
@@ -38,15 +52,26 @@ from hwsim.describe.settings import Setting
 )
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
 @click.option(
-    "--batch", "-b", default="1", show_default=True, help="Images at once; several: 1,4,16."
+    "--batch",
+    "-b",
+    cls=NamesOption,
+    default="1",
+    show_default=True,
+    help="Images at once; several: 1,4,16.",
 )
 @click.option(
     "--dataflows",
     "-d",
+    cls=NamesOption,
     help="Schedule by these: ws,os,is (default: each machine's own; ws on systolic arrays).",
 )
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
-@click.option("--dtype", "-t", help="Data types, as fp32,int8 (default: each machine's own).")
+@click.option(
+    "--dtype",
+    "-t",
+    cls=NamesOption,
+    help="Data types, as fp32,int8 (default: each machine's own).",
+)
 @input_option
 @context_option
 @set_option

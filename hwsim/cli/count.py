@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from hwsim.cli.inputs import context_option, input_option
-from hwsim.cli.terminal import check_outputs, names_of, show, user_errors
+from hwsim.cli.terminal import NamesOption, check_outputs, names_of, show, user_errors
 from hwsim.errors import HwsimError
 
 
 @click.command()
 @click.argument("workload")
 @click.option(
-    "--algorithms", "-a", help="Names separated by commas (default: all that `hwsim list` names)."
+    "--algorithms",
+    "-a",
+    cls=NamesOption,
+    help="Names separated by commas (default: all that `hwsim list` names).",
 )
 @click.option(
     "--batch", "-b", default=1, show_default=True, type=click.IntRange(1), help="Images at once."

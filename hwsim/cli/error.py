@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user_errors
+from hwsim.cli.terminal import NamesOption, check_outputs, names_of, progress_bar, show, user_errors
 
 
 @click.command()
@@ -12,12 +12,17 @@ from hwsim.cli.terminal import check_outputs, names_of, progress_bar, show, user
 @click.option(
     "--algorithms",
     "-a",
+    cls=NamesOption,
     default="direct,winograd-f2,winograd-f4,winograd-f6,fft",
     show_default=True,
     help="Names, separated by commas.",
 )
 @click.option(
-    "--formats", default="fp32,fp16", show_default=True, help="Of the numbers, separated by commas."
+    "--formats",
+    cls=NamesOption,
+    default="fp32,fp16",
+    show_default=True,
+    help="Of the numbers, separated by commas.",
 )
 @click.option(
     "--seed",

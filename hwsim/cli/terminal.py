@@ -147,6 +147,17 @@ def _lines(title: str) -> Progress:
     return say
 
 
+class NamesOption(click.Option):
+    """An option of names separated by commas. Given again, its names are added."""
+
+    def __init__(self, *names: Any, default: str | None = None, **how: Any) -> None:
+        how |= {"default": None if default is None else (default,), "multiple": True}
+        super().__init__(*names, **how)
+
+    def process_value(self, context: click.Context, value: Any) -> str | None:
+        return ",".join(super().process_value(context, value)) or None
+
+
 def names_of(text: str, flag: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hwsim.errors import HwsimError, UnknownName
+from hwsim.errors import HwsimError, UnknownName, shortened
 
+KINDS = {
+    "configs": "a machine",
+    "workloads": "a workload",
+    "systems": "a system of several chips",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -48,5 +53,19 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
         return path
     known = shipped(folder)
     if not _NAME.fullmatch(text) or text not in known:
+        _check_kind(kind, folder, text)
         raise UnknownName(kind, text, known)
     return known[text]
+
+
+def _check_kind(kind: str, folder: str, name: str) -> None:
+    """Raises HwsimError for the name of something else, as of two arguments exchanged."""
+    head, colon, _ = name.partition(":")
+    others = [other for other in KINDS if other != folder and head in shipped(other)]
+    if folder == "configs" and colon:
+        others = ["workloads"]
+    if others and folder in KINDS:
+        raise HwsimError(
+            f"{shortened(repr(name))} is {KINDS[others[0]]}; expected {KINDS[folder]} in its place "
+            f"(hwsim list names all)"
+        )

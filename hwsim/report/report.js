@@ -147,7 +147,6 @@ function element(tag, text, name) {
 }
 
 const size = kib => kib === null ? "" : kib >= 1048576 ? `${three(kib / 1048576)} GiB` : kib >= 1024 ? `${three(kib / 1024)} MiB` : `${three(kib)} KiB`;
-const megabytes = mb => mb >= 1000 ? `${three(mb / 1000)} GB` : mb >= 1 ? `${three(mb)} MB` : `${three(mb * 1000)} kB`;
 const three = value => value >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
 
 // The memories as boxes, those as far from DRAM in one column, DRAM first; in each, what crosses its links.
@@ -177,14 +176,14 @@ function memoryBox(part, links) {
   }
   for (const link of links.filter(each => each.inner === part.part)) {
     const hit = link.hit === null || link.hit < 0 ? "" : `, ${link.cache ? "hits" : "held"} ${three(link.hit)}%`;
-    if (link.in_mb) box.append(element("span", `in from ${link.outer}: ${megabytes(link.in_mb)}${hit}`));
-    if (link.out_mb) box.append(element("span", `back to ${link.outer}: ${megabytes(link.out_mb)}`));
+    if (link.in_mib) box.append(element("span", `in from ${link.outer}: ${size(1024 * link.in_mib)}${hit}`));
+    if (link.out_mib) box.append(element("span", `back to ${link.outer}: ${size(1024 * link.out_mib)}`));
   }
   return box;
 }
 
 const COLUMNS = [["layer", "layer"], ["used", "algorithm"], ["shape", "shape"], ["ms", "ms"], ["util", "% of peak"], ["multiplies", "multiplications"],
-  ["dram_mb", "DRAM MB"], ["mj", "mJ"], ["how", "simulated as"]];
+  ["dram_mib", "DRAM MiB"], ["mj", "mJ"], ["how", "simulated as"]];
 
 function layerTable() {
   const run = shownRun(), table = document.getElementById("layer-table");

@@ -1,7 +1,7 @@
 """A comparison as flat tables, {name: rows}: what the report's charts and tables are drawn from.
 
 A row is a dict. `run` is a machine and a variant together; times are milliseconds, energies
-millijoules and traffic megabytes (1e6 bytes), all for one image.
+millijoules and traffic MiB (1,048,576 bytes), all for one image.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from itertools import pairwise
 from typing import Any
 
 from hwsim.describe.machine import Machine, Memory
-from hwsim.describe.units import seconds_text, si
+from hwsim.describe.units import seconds_text, size_text
 from hwsim.report.tables import energy_text
 from hwsim.results.comparison import Comparison
 from hwsim.results.result import COMPUTING, LayerResult, Result
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
+MIB = 2**20
 MOST_LAYERS = 200  # of a run that are drawn one by one
 
 
@@ -101,9 +102,9 @@ def _runs(run: _Run) -> Iterator[Row]:
         "mj_text": energy_text(result.pj_an_image),
         "watts": short(result.watts),
         "multiplies": run.an_image(result.counts.multiplies),
-        "dram_mb": run.an_image(result.dram_bytes / 1e6),
-        "dram_mb_text": f"{si(result.dram_bytes / result.batch)}B",
-        "least_mb": run.an_image(result.compulsory_bytes / 1e6),
+        "dram_mib": run.an_image(result.dram_bytes / MIB),
+        "dram_mib_text": size_text(result.dram_bytes / result.batch),
+        "least_mib": run.an_image(result.compulsory_bytes / MIB),
         "compute": short(result.utilization * 100),
         "memory": short(memory_share(result) * 100),
     }
@@ -136,8 +137,8 @@ def _layers(run: _Run) -> Iterator[Row]:
             "ms": run.an_image(layer.seconds * 1e3),
             "util": short(layer.utilization * 100),
             "multiplies": run.an_image(layer.operations.multiplies),
-            "dram_mb": run.an_image(layer.dram_bytes / 1e6),
-            "least_mb": run.an_image(layer.compulsory_bytes / 1e6),
+            "dram_mib": run.an_image(layer.dram_bytes / MIB),
+            "least_mib": run.an_image(layer.compulsory_bytes / MIB),
             "mj": run.an_image(sum(layer.energy_pj.values()) / 1e9),
             "how": max(layer.online, key=lambda stage: stage.operations.multiplies).fidelity,
         }
@@ -159,16 +160,17 @@ def _energy(run: _Run) -> Iterator[Row]:
 
 
 def _tensors(run: _Run) -> Iterator[Row]:
-    """What each tensor moves; of a layer whose tensors all stay on the chip, that nothing does."""
+    """What each tensor moves; of a layer whose tensors all stay on the chip, that one moves 0."""
     dram = run.machine.dram_name
     for layer in run.layers:
         moved = {
             tensor: access.read_bytes + access.write_bytes
             for tensor, access in layer.accesses.get(dram, {}).items()
         }
-        for tensor, size in moved.items() if any(moved.values()) else [("nothing", 0)]:
-            if size or tensor == "nothing":
-                yield {"layer": layer.name, "tensor": tensor, "mb": run.an_image(size / 1e6)}
+        none = () if any(moved.values()) else list(moved)[:1]
+        for tensor, size in moved.items():
+            if size or tensor in none:
+                yield {"layer": layer.name, "tensor": tensor, "mib": run.an_image(size / MIB)}
 
 
 def _footprints(run: _Run) -> Iterator[Row]:
@@ -266,8 +268,8 @@ def _memory(run: _Run) -> Iterator[Row]:
         yield {
             "outer": outer,
             "inner": inner,
-            "in_mb": run.an_image(inward / 1e6),
-            "out_mb": run.an_image(outward / 1e6),
+            "in_mib": run.an_image(inward / MIB),
+            "out_mib": run.an_image(outward / MIB),
             "hit": short((1 - inward / read) * 100) if read else None,
             "cache": run.machine.memories[inner].management == "implicit",
         }

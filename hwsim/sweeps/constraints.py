@@ -17,7 +17,7 @@ from typing import Any
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import PARSERS, Bandwidth, Duration
-from hwsim.errors import HwsimError, nearest, shortened
+from hwsim.errors import HwsimError, about, nearest, shortened
 from hwsim.sweeps.rows import area_mm2, multipliers, on_chip_bytes
 
 MOST_CHARACTERS = 500
@@ -169,6 +169,7 @@ def number_of(text: str) -> float | str:
 def constraints_of(texts: Sequence[str], names: Sequence[str]) -> tuple[Constraint, ...]:
     """Raises HwsimError for one that cannot be read or names no axis."""
     found = tuple(Constraint(text, tuple(names)) for text in texts)
-    for one in found:
-        one.check()
+    for number, one in enumerate(found):
+        with about(f"where[{number}]"):
+            one.check()
     return found

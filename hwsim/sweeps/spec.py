@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from json import dumps
 from math import prod
+from pathlib import Path
 from typing import Literal
 
 from hwsim import __version__
@@ -148,12 +149,22 @@ class Sweep:
 FILES = {"machine": "configs", "workload": "workloads"}
 
 
-def _digest(name: str, value: str) -> tuple[str, str]:
-    """A file's name and its content's hash; of a shape, the shape."""
+def find_file(name: str, value: str) -> Path | None:
+    """The file of a machine or a workload, or of a layer's network; None of a shape.
+
+    name: one of FILES. Raises HwsimError where there is none.
+    """
     head, _, rest = value.partition(":")
     if name == "workload" and rest and head in SHAPES:
+        return None
+    return locate(name, FILES[name], head if rest and name == "workload" else value)
+
+
+def _digest(name: str, value: str) -> tuple[str, str]:
+    """A file's name and its content's hash; of a shape, the shape."""
+    path = find_file(name, value)
+    if path is None:
         return value, ""
-    path = locate(name, FILES[name], head if rest and name == "workload" else value)
     try:
         return value, hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -11,12 +11,21 @@ import yaml
 
 from hwsim.algorithms import AUTO, find_algorithm
 from hwsim.describe.reading import Document, count, mapping, read, read_by, read_text
-from hwsim.errors import ConfigError, HwsimError, UnknownName, nearest
+from hwsim.errors import ConfigError, FieldError, HwsimError, UnknownName, about, nearest
 from hwsim.results.result import FIDELITIES, Fidelity
 from hwsim.schedule.dataflows import find_dataflow, full_name
 from hwsim.sweeps.axes import OF_RUNS, Axis, axis
 from hwsim.sweeps.constraints import constraints_of
-from hwsim.sweeps.spec import FILES, MODELS, OBJECTIVES, SCHEDULES, Model, Schedules, Sweep
+from hwsim.sweeps.spec import (
+    FILES,
+    MODELS,
+    OBJECTIVES,
+    SCHEDULES,
+    Model,
+    Schedules,
+    Sweep,
+    find_file,
+)
 
 
 def _read_axes(node: yaml.Node, path: str, document: Document) -> tuple[Axis, ...] | None:
@@ -114,8 +123,9 @@ def load_sweep(path: str | Path) -> Sweep:
     text = read(SweepText, document)
     try:
         made = _sweep(text, place)
-    except HwsimError as error:
-        document.fault("", str(error))
+        _check_files(made)
+    except FieldError as error:
+        document.fault(error.field, str(error))
         raise ConfigError(document.faults) from None
     return made
 
@@ -166,30 +176,67 @@ def make_sweep(
     names = [one for each in axes for one in each.names]
     both = [one for one in names if one in fixed]
     if both:
-        raise HwsimError(f"{both[0]} is fixed, and an axis; expected one or the other")
-    for objective in objectives:
-        if objective not in OBJECTIVES:
-            raise UnknownName("objective of a sweep", objective, OBJECTIVES)
-    if not objectives or len(set(objectives)) < len(objectives):
-        raise HwsimError("objectives: expected at least one, and each once")
-    asked = ((model, MODELS), (schedules, SCHEDULES), (fidelity, FIDELITIES))
-    for word, known in asked:
+        raise FieldError(both[0], f"{both[0]} is fixed, and an axis; expected one or the other")
+    with about("objectives"):
+        _check_objectives(objectives)
+    asked = (
+        ("model", model, MODELS),
+        ("schedules", schedules, SCHEDULES),
+        ("fidelity", fidelity, FIDELITIES),
+    )
+    for field, word, known in asked:
         if word not in known:
-            raise HwsimError(f"{word!r}{nearest(word, known)}; expected {' or '.join(known)}")
-    values = {each: tuple(v for a in axes if each in a.names for v in a.values) for each in names}
-    for algorithm in (*values.get("algorithm", ()), fixed.get("algorithm", AUTO)):
-        if algorithm != AUTO:
-            find_algorithm(algorithm)
-    for dataflow in (*values.get("dataflow", ()), fixed.get("dataflow")):
-        if dataflow is not None:
-            find_dataflow(full_name(dataflow))
+            what = f"{word!r}{nearest(word, known)}; expected {' or '.join(known)}"
+            raise FieldError(field, what)
+    _check_choices(axes, fixed)
+    constraints = constraints_of(where, names)
     return Sweep(
         name,
         tuple(axes),
         tuple(fixed.items()),
-        constraints_of(where, names),
+        constraints,
         tuple(objectives),
         model,
         schedules,
         fidelity,
     )
+
+
+def _check_objectives(objectives: Sequence[str]) -> None:
+    for objective in objectives:
+        if objective not in OBJECTIVES:
+            raise UnknownName("objective of a sweep", objective, OBJECTIVES)
+    if not objectives or len(set(objectives)) < len(objectives):
+        raise HwsimError("objectives: expected at least one, and each once")
+
+
+def _check_choices(axes: Sequence[Axis], fixed: Mapping[str, str]) -> None:
+    """Are algorithms and dataflows, of axes and fixed, known?"""
+    for each in axes:
+        for name in set(each.names) & {"algorithm", "dataflow"}:
+            with about(f"axes.{each.title}"):
+                for value in each.values:
+                    _check_choice(name, value)
+    for name in {"algorithm", "dataflow"} & set(fixed):
+        with about(name):
+            _check_choice(name, fixed[name])
+
+
+def _check_files(sweep: Sweep) -> None:
+    """Is there every machine and workload that is named?"""
+    for name, value in sweep.fixed:
+        if name in FILES:
+            with about(name):
+                find_file(name, value)
+    for each in sweep.axes:
+        for name in set(each.names) & set(FILES):
+            with about(f"axes.{each.title}"):
+                for value in each.values:
+                    find_file(name, value)
+
+
+def _check_choice(name: str, value: str) -> None:
+    if name == "dataflow":
+        find_dataflow(full_name(value))
+    elif value != AUTO:
+        find_algorithm(value)

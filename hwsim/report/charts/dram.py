@@ -15,10 +15,10 @@ class DramDots:
     scope: Scope = "all"
 
     def spec(self, shown: Shown) -> Spec:
-        tooltip = tips(run="run", DRAM_MB="dram_mb:.4~g", least_MB="least_mb:.4~g")
-        spec = dots("dram_mb", "megabytes", shown, tooltip)
+        tooltip = tips(run="run", DRAM_MiB="dram_mib:.4~g", least_MiB="least_mib:.4~g")
+        spec = dots("dram_mib", "MiB", shown, tooltip)
         least = {
             "mark": {"type": "tick", "thickness": 2, "size": 14, "color": "#7a8699"},
-            "encoding": {"x": {"field": "least_mb", "type": "quantitative"}},
+            "encoding": {"x": {"field": "least_mib", "type": "quantitative"}},
         }
         return {**spec, "layer": [*spec["layer"], least]}

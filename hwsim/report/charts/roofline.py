@@ -35,14 +35,6 @@ class Roofline:
             "axis": {"format": "~s", "labelOverlap": True, "tickCount": 6},
         }
         shared = {"x": x, "y": y, "color": color("level")}
-        slowest = [
-            {"filter": "datum.dram"},
-            {
-                "window": [{"op": "row_number", "as": "slow"}],
-                "sort": [{"field": "ms", "order": "descending"}],
-            },
-            {"filter": "datum.slow <= 3"},
-        ]
         return {
             "height": 300,
             "layer": [
@@ -65,11 +57,32 @@ class Roofline:
                         ),
                     },
                 },
-                {
-                    "data": {"name": "levels"},
-                    "transform": slowest,
-                    "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 10},
-                    "encoding": {"x": x, "y": y, "text": {"field": "layer"}},
-                },
+                *(_name(number, x, y) for number in range(3)),
             ],
         }
+
+
+def _name(number: int, x: Spec, y: Spec) -> Spec:
+    """The name of the slowest layer, the next or the third: right of its point, left, or below.
+
+    So names do not cover each other where the points are close.
+    """
+    beside: tuple[Spec, ...] = (
+        {"align": "left", "dx": 6},
+        {"align": "right", "dx": -6},
+        {"align": "center", "dy": 12},
+    )
+    slowest = [
+        {"filter": "datum.dram"},
+        {
+            "window": [{"op": "row_number", "as": "slow"}],
+            "sort": [{"field": "ms", "order": "descending"}],
+        },
+        {"filter": f"datum.slow == {number + 1}"},
+    ]
+    return {
+        "data": {"name": "levels"},
+        "transform": slowest,
+        "mark": {"type": "text", "fontSize": 10, **beside[number]},
+        "encoding": {"x": x, "y": y, "text": {"field": "layer"}},
+    }

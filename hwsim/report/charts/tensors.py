@@ -12,15 +12,15 @@ class TensorStacks:
     scope: Scope = "run"
 
     def spec(self, shown: Shown) -> Spec:
-        tooltip = tips(layer="layer", tensor="tensor", traffic_MB="mb:.4~g")
-        bars = stacks("tensors", "mb", "tensor", "megabytes", tooltip)
+        tooltip = tips(layer="layer", tensor="tensor", traffic_MiB="mib:.4~g")
+        bars = stacks("tensors", "mib", "tensor", "MiB", tooltip)
         least = {
             "data": {"name": "layers"},
             "mark": {"type": "tick", "thickness": 2, "size": 15, "color": "#7a8699"},
             "encoding": {
                 "y": rows_of("layer"),
-                "x": {"field": "least_mb", "type": "quantitative"},
-                "tooltip": tips(layer="layer", least_MB="least_mb:.4~g"),
+                "x": {"field": "least_mib", "type": "quantitative"},
+                "tooltip": tips(layer="layer", least_MiB="least_mib:.4~g"),
             },
         }
         height = bars.pop("height")

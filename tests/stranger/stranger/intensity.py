@@ -15,7 +15,7 @@ class Intensity:
         return {
             "data": {"name": "runs"},
             "transform": [
-                {"calculate": "datum.multiplies / datum.dram_mb / 1e6", "as": "intensity"}
+                {"calculate": "datum.multiplies / datum.dram_mib / 1048576", "as": "intensity"}
             ],
             "mark": "bar",
             "encoding": {
