@@ -269,7 +269,7 @@ def _mapped(
     choice: Choice,
     run: Callable[[Nest], StageResult],
 ) -> list[StageResult | HwsimError]:
-    """What the mapper's best nest simulates to, and those that it says cost little more."""
+    """The mapper's best nest simulated, and those that cost little more and may be better."""
     try:
         found = best_mapping(
             stage,
@@ -282,5 +282,9 @@ def _mapped(
         )
     except HwsimError as error:
         return [error]
-    nests = (found.nest, *found.runners_up[:FOLLOWERS])
-    return [_attempt(partial(_verified, nest, run)) for nest in nests]
+    tried: list[StageResult | HwsimError] = []
+    for nest in (found.nest, *found.runners_up[:FOLLOWERS]):
+        best = _best_that_ran(tried, choice.objective)
+        if best is None or _may_beat(best, machine, choice, nest):
+            tried.append(_attempt(partial(_verified, nest, run)))
+    return tried

@@ -21,8 +21,7 @@ from hwsim.rewrite.placement import held_width
 from hwsim.schedule.arrays import cell_holds, scratchpad, still
 from hwsim.schedule.dataflows import tile_words
 from hwsim.schedule.systolic.problem import DEEPEST, ROLES, Problem, within
-
-BURSTS_A_PART = 4  # at least, for parts of a tile to come by themselves
+from hwsim.schedule.systolic.search import BURSTS_A_PART
 
 
 class Tiling(NamedTuple):

@@ -38,6 +38,7 @@ KEPT = 16  # of the best tilings
 FIELDS, DEPTH_FIELDS = 12, 6  # of what is found, and the first of its depths
 STEADY, FOLDS = 10, 11  # the fields of the cycles of one more product, and of all folds
 TIME, BYTES, ENERGY = range(3)  # goals
+BURSTS_A_PART = 4  # of DRAM at least, for parts of a tile to come by themselves
 
 # rows of Given.facts: by group, by tensor and group, by tensor, and one by one
 COUNT, MOVES, WIDTH, AT_DRAM, LEVEL, BUFFERS, SUMS, ARRAY = 0, 1, 4, 5, 6, 7, 8, 9
@@ -352,8 +353,30 @@ def _find_depths(p: Any, w: Any, tensor: int, compute: float) -> None:
         alone = (single or p.facts[BUFFERS, tensor] == 1) and words < cover
         w.floats[TILE + tensor, place] = size
         w.floats[LOADS + tensor, place], w.floats[BUSY + tensor, place] = loads, busy
-        w.floats[ALONE + tensor, place] = busy + waiting if alone else 0.0
+        hidden = _hidden(p, w, tensor, depth, busy, compute) if alone and tensor < 2 else 0.0
+        w.floats[ALONE + tensor, place] = busy + waiting - hidden if alone else 0.0
         w.ints[OPTIONS, tensor] += 1
+
+
+@jit
+def _hidden(p: Any, w: Any, tensor: int, depth: int, busy: float, compute: float) -> float:
+    """Bytes of a tensor that come while the array works, though one tile at a time has room.
+
+    Its first pass over a tile begins when a fold's part has come, and goes on as the others do. A
+    tile that goes into the array to stay there makes room for the next one before its last fold.
+    """
+    parts, passes, times = 1.0, 1.0, 1.0
+    for number in range(depth, LOOPS_OF_ORDER):
+        if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1:
+            parts *= w.ints[TRIPS, number]
+            passes = times  # of the loops outside of the innermost that moves in the tile
+        else:
+            times *= w.ints[TRIPS, number]
+    fold = p.words[tensor, 1, 1] * p.facts[WIDTH, tensor] / 8
+    if p.rates[BURST] > 1 and fold < BURSTS_A_PART * p.rates[BURST]:
+        parts = 1.0  # it comes whole
+    works = compute / passes * p.rates[RATE]
+    return float(min(busy, works) * (1.0 if p.facts[STAYS, tensor] else 1.0 - 1.0 / parts))
 
 
 @jit

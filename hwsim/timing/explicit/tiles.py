@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 MOST_CODES = 1 << 60  # of rows as one number
 MOST_WALKS_KEPT, MOST_STEPS_KEPT = 40, 50_000
 LARGEST_TABLE = 50_000_000  # places, of eight bytes each
-MOST_PARTS = 512  # that a stage's steps are divided into
+MOST_PARTS = 1_000_000  # that the steps of a stage are divided into
 MOST_STEPS = 2_500_000  # about 1 GiB of bounds, tiles and events
 
 
