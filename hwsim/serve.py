@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -92,6 +93,23 @@ def server(seconds: float = SECONDS) -> Any:
         raise HwsimError("serve --mcp needs a package: pip install 'hwsim[mcp]'") from None
     made = mcp.MCPServer("hwsim", instructions=ABOUT, version=__version__, log_level="WARNING")
     tools = Tools(seconds)
+    said = import_module("mcp.server.mcpserver.exceptions").ToolError
     for tool in (tools.show, tools.run, tools.compare, tools.map):
-        made.tool(structured_output=False)(tool)
+        made.tool(structured_output=False)(_saying(tool, said))
     return made
+
+
+def _saying(tool: Callable[..., Any], said: type[Exception]) -> Callable[..., Any]:
+    """A tool whose errors' texts reach the client.
+
+    said: the only exception that the package passes on.
+    """
+
+    @wraps(tool)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return tool(*args, **kwargs)
+        except HwsimError as error:
+            raise said(str(error)) from None
+
+    return call

@@ -432,3 +432,10 @@ def test_kernels_are_ranked_in_the_layout_that_ran() -> None:
     }
     for choice in kernel_choices(result, network, "h200", 1):
         assert str(choice.kernels[0].kernel) in ran[choice.layer, choice.stage]
+
+
+@pytest.mark.parametrize("machine", ["v100", "a100", "l4", "p100", "mi210"])
+def test_winograd_of_doubles_is_computed_in_doubles(machine: str) -> None:
+    """Its products were timed as singles, faster than the machine multiplies doubles."""
+    layer = ConvLayer(1, 64, 56, 56, 64, 3, 3, pad=1)
+    assert hwsim.simulate(layer, machine, dtype="fp64").utilization <= 1.0

@@ -676,3 +676,11 @@ def test_a_notebook_shows_mappings_and_nests() -> None:
     assert found._repr_html_() == f"<pre>{html.escape(found.text())}</pre>"
     nest = found.stages[0].nest
     assert nest._repr_html_().startswith("<pre>hold dram:")
+
+
+def test_a_gap_is_said_as_a_multiple_of_the_optimum() -> None:
+    """A gap of 85% of the cost is 6.9 times the optimum, and was called 85% above it."""
+    mapped = hwsim.map_layers("gemm:32,32,32", "epyc-7763", "edp")
+    found = mapped.stages[0].found
+    assert found.gap > 0.5
+    assert f"at most {found.cost / found.bound:.3g} times the optimum" in mapped.text()

@@ -61,6 +61,20 @@ def test_a_client_finds_four_tools() -> None:
     assert said.startswith("toy-systolic: 4x4 systolic array")
 
 
+def test_a_client_is_told_what_is_wrong() -> None:
+    """Clients saw 'Error executing tool show' alone."""
+    from mcp.client import Client
+
+    async def ask() -> tuple[bool, str]:
+        async with Client(server()) as client:
+            said = await client.call_tool("show", {"name": "tpuv1"})
+            return said.is_error, said.content[0].text
+
+    with ThreadPoolExecutor(1) as apart:
+        is_error, said = apart.submit(lambda: asyncio.run(ask())).result()
+    assert is_error and "did you mean 'tpu-v1'" in said
+
+
 def test_serve_says_what_it_speaks() -> None:
     ran = CliRunner().invoke(main, ["serve"])
     assert ran.exit_code == 2 and "expected --mcp" in ran.output

@@ -18,7 +18,7 @@ from hwsim.algorithms import find_algorithm, lower
 from hwsim.cli import main
 from hwsim.count.effectual import effectual_multiplies
 from hwsim.count.operations import Arrays, count_algorithms
-from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density
+from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, GemmLayer
 from hwsim.describe.networks import load_workload
 from hwsim.describe.workload import single
 from hwsim.errors import HwsimError
@@ -334,3 +334,15 @@ def test_the_digits_demonstration(
     assert pruned_direct.weights == pytest.approx(0.25, abs=0.01) and pruned_winograd.weights > 0.5
     for form in (winograd, pruned_direct, pruned_winograd, relu):
         assert form.effectual == pytest.approx(form.expected, rel=0.05)
+
+
+@pytest.mark.parametrize("machine", ["h100", "a100", "l4"])
+@pytest.mark.parametrize("dtype", ["fp16", "int8"])
+def test_products_that_select_run_the_kernels_of_products(machine: str, dtype: str) -> None:
+    """They ran those of convolutions: three times as long as dense ones, or did not fit."""
+    pruned_layer = GemmLayer(4096, 4096, 4096, density=Density(weights=0.5, structure="2:4"))
+    sparse, dense = (
+        hwsim.simulate(layer, machine, "direct", dtype=dtype).seconds
+        for layer in (pruned_layer, GemmLayer(4096, 4096, 4096))
+    )
+    assert 0.45 * dense < sparse < 0.75 * dense

@@ -185,7 +185,8 @@ class Stage:
     def gathers(self) -> bool:
         """Do windows of an input share words, or leave gaps?
 
-        Then it is no plain product of what lies in memory.
+        Then it is no plain product of what lies in memory. One of which each product takes one of
+        two neighbours is, as of tensor cores that skip zeros.
         """
         extents = self.extents
 
@@ -193,11 +194,24 @@ class Stage:
             moving = [term for term in axis.terms if extents[term[0]] > 1]
             return (
                 len(moving) <= 1
-                and all(coefficient == 1 for _, coefficient in moving)
+                and all(coefficient == axis.span for _, coefficient in moving)
                 and axis.overhang(extents) == (0, 0)
             )
 
         return not all(plain(axis) for tensor in self.inputs for axis in tensor.axes)
+
+    @property
+    def chooses_from(self) -> int:
+        """Neighbours of which each product takes one; 1 where zeros are not skipped."""
+        extents = self.extents
+        choices = [
+            axis.extent
+            for tensor in self.inputs
+            for axis in tensor.axes
+            for dim, coefficient in axis.terms
+            if extents[dim] > 1 and coefficient == axis.extent
+        ]
+        return max(choices, default=1)
 
     def tensor(self, name: str) -> Tensor:
         return next(tensor for tensor in self.tensors if tensor.name == name)

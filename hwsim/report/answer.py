@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwsim.algorithms import family_of
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer
 from hwsim.describe.machine import Machine
 from hwsim.describe.settings import said
 from hwsim.describe.units import seconds_text
 from hwsim.report.rows import memory_share
 from hwsim.report.stated_error import CONVOLUTIONS, PRODUCTS, StatedError, stated_error
-from hwsim.report.tables import energy_text
+from hwsim.report.tables import energy_text, of_narrow_types
 from hwsim.results.comparison import Comparison, WhatIf
 from hwsim.results.result import Result
 
 TIE = 1.005  # times that differ by less are equal
-TRANSFORMED = ("winograd", "fft")
 WORTH = 1.02  # a doubled resource that gains less helps nobody
 NOTHING = "none of those tried alone"
 
@@ -265,21 +263,6 @@ def _build_next(comparison: Comparison, first: Standing) -> list[str]:
     return [f"Build next: {own[0].change} would make it {own[0].gain:.2f} times as fast{after}."]
 
 
-def _of_narrow_types(comparison: Comparison) -> list[str]:
-    """What rounding would do is not in a time."""
-    narrow = {
-        result.dtype
-        for result in comparison.results
-        for layer in result.layers
-        if family_of(layer.algorithm) in TRANSFORMED and result.dtype.startswith(("int", "fp8"))
-    }
-    return [
-        f"Winograd and FFT in {dtype} are timed as if their values fitted: transforms need more "
-        f"bits (hwsim error)."
-        for dtype in sorted(narrow)
-    ]
-
-
 def _care(comparison: Comparison, standings: list[Standing]) -> list[str]:
     lines = []
     dtypes = {standing.best.dtype for standing in standings}
@@ -292,7 +275,7 @@ def _care(comparison: Comparison, standings: list[Standing]) -> list[str]:
     batches = {standing.best.batch for standing in standings}
     if len(batches) > 1:
         lines.append("The fastest runs differ in batch: times are of one image of a full batch.")
-    lines += _of_narrow_types(comparison)
+    lines += of_narrow_types(comparison.results)
     changed = [standing.machine for standing in standings if standing.machine.settings]
     lines += [f"{machine.name} is changed: {said(machine.settings)}." for machine in changed]
     lines += dict.fromkeys(s.error.text(s.best.machine, s.best.dtype) for s in standings)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from html import escape
 
+from hwsim.algorithms import family_of
 from hwsim.choose.kernels import KernelChoice
 from hwsim.describe.units import seconds_text, si, size_text
 from hwsim.ir.note import About, Note
@@ -16,6 +17,7 @@ from hwsim.results.comparison import Comparison
 from hwsim.results.result import LayerResult, Result, resource_of
 from hwsim.results.reuse import Reuse
 
+TRANSFORMED = ("winograd", "fft")
 MOST_CHOICES = 3  # of auto, with what each beat; more are said together
 ONE_TENSOR = 0.8  # of a resource's stall: from this share on, the tensor is named
 
@@ -174,6 +176,21 @@ def energy_line(result: Result) -> str:
     return f"energy: {energy_text(total)}: {shares}\nenergy x delay: {result.edp_js:.3g} Js"
 
 
+def of_narrow_types(results: Sequence[Result]) -> list[str]:
+    """What rounding would do is not in a time."""
+    narrow = {
+        result.dtype
+        for result in results
+        for layer in result.layers
+        if family_of(layer.algorithm) in TRANSFORMED and result.dtype.startswith(("int", "fp8"))
+    }
+    return [
+        f"Winograd and FFT in {dtype} are timed as if their values fitted: transforms need more "
+        f"bits (hwsim error)."
+        for dtype in sorted(narrow)
+    ]
+
+
 def note_lines(result: Result) -> list[str]:
     """Notes, equal ones once with the layers they are about, and how the run was simulated.
 
@@ -193,6 +210,7 @@ def note_lines(result: Result) -> list[str]:
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
     lines.append(f"fidelity: {'; '.join(short)}")
+    lines += of_narrow_types([result])
     lines += sampled_lines(result)
     lines += (
         [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []

@@ -110,7 +110,8 @@ def read_runs(path: Path) -> dict[str, dict[str, Any]]:
     try:
         found = {_name(result): result for result in results}
         for result in found.values():
-            list(_numbers("", result, result))
+            for each in _numbers("", result, result):
+                float(each.before)
     except KeyError as error:
         raise HwsimError(f"{path}: a result has no {error}; expected {SCHEMA!r} whole") from None
     except (TypeError, AttributeError, ValueError):

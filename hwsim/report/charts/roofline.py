@@ -78,11 +78,11 @@ def _name(number: int, x: Spec, y: Spec) -> Spec:
             "window": [{"op": "row_number", "as": "slow"}],
             "sort": [{"field": "ms", "order": "descending"}],
         },
-        {"filter": f"datum.slow == {number + 1}"},
+        {"calculate": f"datum.slow == {number + 1} ? datum.layer : ''", "as": "name"},
     ]
     return {
         "data": {"name": "levels"},
         "transform": slowest,
         "mark": {"type": "text", "fontSize": 10, **beside[number]},
-        "encoding": {"x": x, "y": y, "text": {"field": "layer"}},
+        "encoding": {"x": x, "y": y, "text": {"field": "name"}},
     }

@@ -93,7 +93,7 @@ def kernel_nest(stage: Stage, machine: Machine, placement: Placement, kernel: Ke
     left = {**extents, **parts}
     block = {**rows, **whole_rows(view.n, extents, tile.n)}
     whole = {dim: extents[dim] for dim in taps}
-    step = max(1, tile.k // max(1, stage.group(taps)))
+    step = max(1, tile.k // max(1, stage.group(taps)) // stage.chooses_from)
     slices = whole_rows if traits.channels_last else split_group
     stages = tile.stages if tile.shared else 1  # without shared memory, L1 has what a step reads
     while step > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from hwsim.ir.nest import Nest
@@ -50,6 +51,11 @@ class Found:
     def gap(self) -> float:
         """How much better the optimum could be, as a share of the cost; 0 when this is it."""
         return max(0.0, 1.0 - self.bound / self.cost) if self.cost else 0.0
+
+    @property
+    def above(self) -> float:
+        """The cost as a multiple of what the optimum may be, at most; 1 when this is it."""
+        return max(1.0, self.cost / self.bound) if self.bound else inf
 
     @property
     def optimal(self) -> bool:
