@@ -292,6 +292,12 @@ def test_a_memory_whose_size_changes_nothing_is_said_to() -> None:
     assert "accumulators's size changes nothing here." in result.output
 
 
+def test_a_report_says_the_command_that_was_typed(tmp_path: Path) -> None:
+    typed = f"compare gemm:8,8,8 --machines toy-8x8 --out {tmp_path / 'r'} --no-what-if"
+    assert CliRunner().invoke(main, typed.split()).exit_code == 0
+    assert f"`hwsim {typed}`" in (tmp_path / "r" / "report.md").read_text()
+
+
 def test_names_given_in_several_options_are_added() -> None:
     """The last of several --machines was taken in silence."""
     asked = "compare gemm:8,8,8 -a direct "

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from hwsim.cli.inputs import (
     batches_of,
@@ -153,12 +154,15 @@ def _typed(name: str) -> str:
     given, parameters = context.params, context.command.params
     words = ["hwsim", name]
     for parameter in parameters:
-        value = given.get(parameter.name or "")
+        key = parameter.name or ""
+        value = given.get(key)
         if isinstance(parameter, click.Argument):
             words.append(str(value))
-        elif value is True:
-            words.append(parameter.opts[0])
-        elif value not in (None, False, parameter.default, ()):
+        elif context.get_parameter_source(key) is ParameterSource.DEFAULT:
+            continue
+        elif isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
+        else:
             for each in value if isinstance(value, tuple) else (value,):
                 words += [parameter.opts[0], str(each)]
     return shlex.join(words)
