@@ -131,15 +131,16 @@ def best_mapped(mapped: Sequence[tuple[Workload, Mappings]]) -> Mappings:
     mapped: a workload of fewer images after the other, all at once first, and what was found.
     """
     (whole, at_once), *parts = mapped
-    best, least = at_once, GAIN * _mapped_worth(whole, at_once, 1)
+    of_all = _mapped_worth(whole, at_once, 1)
+    best, least = at_once, GAIN * of_all
     for part, found in parts:
         groups = whole.batch // part.batch
         worth = _mapped_worth(part, found, groups)
         if worth < least and not found.interrupted:
-            times = f"{_mapped_worth(whole, at_once, 1) / worth:.3g} times"
             note = (
                 f"mapped for {part.batch} of the {whole.batch} images at a time, of which more "
-                f"stays on the chip; all at once would be {times} {WORDS[found.objective]}"
+                f"stays on the chip; all at once would be {of_all / worth:.3g} times "
+                f"{WORDS[found.objective]}"
             )
             best, least = replace(found, notes=(note,)), worth
     return best

@@ -93,16 +93,16 @@ def server(seconds: float = SECONDS) -> Any:
         raise HwsimError("serve --mcp needs a package: pip install 'hwsim[mcp]'") from None
     made = mcp.MCPServer("hwsim", instructions=ABOUT, version=__version__, log_level="WARNING")
     tools = Tools(seconds)
-    said = import_module("mcp.server.mcpserver.exceptions").ToolError
+    told = import_module("mcp.server.mcpserver.exceptions").ToolError
     for tool in (tools.show, tools.run, tools.compare, tools.map):
-        made.tool(structured_output=False)(_saying(tool, said))
+        made.tool(structured_output=False)(_telling(tool, told))
     return made
 
 
-def _saying(tool: Callable[..., Any], said: type[Exception]) -> Callable[..., Any]:
+def _telling(tool: Callable[..., Any], told: type[Exception]) -> Callable[..., Any]:
     """A tool whose errors' texts reach the client.
 
-    said: the only exception that the package passes on.
+    told: the only exception whose text the package passes on.
     """
 
     @wraps(tool)
@@ -110,6 +110,6 @@ def _saying(tool: Callable[..., Any], said: type[Exception]) -> Callable[..., An
         try:
             return tool(*args, **kwargs)
         except HwsimError as error:
-            raise said(str(error)) from None
+            raise told(str(error)) from None
 
     return call

@@ -107,3 +107,15 @@ def test_a_file_that_is_no_result(
     assert run("diff", str(tmp_path / "none.json"), str(path)).exit_code == 2
     with pytest.raises(HwsimError):
         read_runs(tmp_path)
+
+
+@pytest.mark.parametrize("value", [None, "3", [1]])
+def test_a_number_that_is_none_is_no_change(
+    value: object, tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    """It ended in a traceback, and in the status of a change."""
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps({**json.loads(files[0].read_text()), "seconds": value}))
+    found = run("diff", str(files[0]), str(path))
+    assert found.exit_code == 2
+    assert f"{path}: not as its schema" in found.output

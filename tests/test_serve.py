@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import yaml
@@ -46,33 +47,30 @@ def test_a_call_ends_in_time() -> None:
         Tools(0.05).show("list")
 
 
-def test_a_client_finds_four_tools() -> None:
+def shown_to_a_client(name: str) -> tuple[list[str], Any]:
+    """The tools that a client finds, and what `show` answers it."""
     from mcp.client import Client
 
-    async def ask() -> tuple[list[str], str]:
+    async def ask() -> tuple[list[str], Any]:
         async with Client(server()) as client:
             tools = await client.list_tools()
-            said = await client.call_tool("show", {"name": "toy-systolic"})
-            return [tool.name for tool in tools.tools], said.content[0].text
+            said = await client.call_tool("show", {"name": name})
+            return [tool.name for tool in tools.tools], said
 
     with ThreadPoolExecutor(1) as apart:  # a browser's tests leave a loop running in their thread
-        names, said = apart.submit(lambda: asyncio.run(ask())).result()
+        return apart.submit(lambda: asyncio.run(ask())).result()
+
+
+def test_a_client_finds_four_tools() -> None:
+    names, said = shown_to_a_client("toy-systolic")
     assert names == ["show", "run", "compare", "map"]
-    assert said.startswith("toy-systolic: 4x4 systolic array")
+    assert said.content[0].text.startswith("toy-systolic: 4x4 systolic array")
 
 
 def test_a_client_is_told_what_is_wrong() -> None:
     """Clients saw 'Error executing tool show' alone."""
-    from mcp.client import Client
-
-    async def ask() -> tuple[bool, str]:
-        async with Client(server()) as client:
-            said = await client.call_tool("show", {"name": "tpuv1"})
-            return said.is_error, said.content[0].text
-
-    with ThreadPoolExecutor(1) as apart:
-        is_error, said = apart.submit(lambda: asyncio.run(ask())).result()
-    assert is_error and "did you mean 'tpu-v1'" in said
+    _, said = shown_to_a_client("tpuv1")
+    assert said.is_error and "did you mean 'tpu-v1'" in said.content[0].text
 
 
 def test_serve_says_what_it_speaks() -> None:

@@ -62,8 +62,8 @@ def _check_kind(kind: str, folder: str, name: str) -> None:
     """Raises HwsimError for the name of something else, as of two arguments exchanged."""
     head, colon, _ = name.partition(":")
     others = [other for other in KINDS if other != folder and head in shipped(other)]
-    if folder == "configs" and colon:
-        others = ["workloads"]
+    if folder == "configs" and colon and head not in shipped("configs"):
+        others = ["workloads"]  # a layer, or a shape
     if others and folder in KINDS:
         raise HwsimError(
             f"{shortened(repr(name))} is {KINDS[others[0]]}; expected {KINDS[folder]} in its place "

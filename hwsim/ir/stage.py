@@ -185,8 +185,8 @@ class Stage:
     def gathers(self) -> bool:
         """Do windows of an input share words, or leave gaps?
 
-        Then it is no plain product of what lies in memory. One of which each product takes one of
-        two neighbours is, as of tensor cores that skip zeros.
+        Then it is no plain product of what lies in memory. Windows that lie side by side are
+        plain, as those of which tensor cores that skip zeros choose a word.
         """
         extents = self.extents
 
@@ -204,14 +204,14 @@ class Stage:
     def chooses_from(self) -> int:
         """Neighbours of which each product takes one; 1 where zeros are not skipped."""
         extents = self.extents
-        choices = [
-            axis.extent
+        windows = [
+            axis.span
             for tensor in self.inputs
             for axis in tensor.axes
             for dim, coefficient in axis.terms
-            if extents[dim] > 1 and coefficient == axis.extent
+            if extents[dim] > 1 and coefficient == axis.span
         ]
-        return max(choices, default=1)
+        return max(windows, default=1)
 
     def tensor(self, name: str) -> Tensor:
         return next(tensor for tensor in self.tensors if tensor.name == name)

@@ -14,7 +14,7 @@ from hwsim.describe.settings import said
 from hwsim.describe.units import seconds_text
 from hwsim.report.rows import memory_share
 from hwsim.report.stated_error import CONVOLUTIONS, PRODUCTS, StatedError, stated_error
-from hwsim.report.tables import energy_text, of_narrow_types
+from hwsim.report.tables import energy_text, narrow_notes
 from hwsim.results.comparison import Comparison, WhatIf
 from hwsim.results.result import Result
 
@@ -275,7 +275,7 @@ def _care(comparison: Comparison, standings: list[Standing]) -> list[str]:
     batches = {standing.best.batch for standing in standings}
     if len(batches) > 1:
         lines.append("The fastest runs differ in batch: times are of one image of a full batch.")
-    lines += of_narrow_types(comparison.results)
+    lines += narrow_notes(comparison.results)
     changed = [standing.machine for standing in standings if standing.machine.settings]
     lines += [f"{machine.name} is changed: {said(machine.settings)}." for machine in changed]
     lines += dict.fromkeys(s.error.text(s.best.machine, s.best.dtype) for s in standings)

@@ -119,7 +119,7 @@ def _one(machine: str, objective: str, entry: Entry) -> str:
     proof = (
         "the optimum of its space"
         if found.optimal
-        else f"at most {found.above:.3g} times the optimum ({found.why_not_proven})"
+        else f"at most {found.times_optimum:.3g} times the optimum ({found.why_not_proven})"
     )
     title = textwrap.wrap(
         f"{entry.name} ({found.stage.name}) on {machine}, for {objective}: {proof}", WIDTH

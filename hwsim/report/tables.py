@@ -176,7 +176,7 @@ def energy_line(result: Result) -> str:
     return f"energy: {energy_text(total)}: {shares}\nenergy x delay: {result.edp_js:.3g} Js"
 
 
-def of_narrow_types(results: Sequence[Result]) -> list[str]:
+def narrow_notes(results: Sequence[Result]) -> list[str]:
     """What rounding would do is not in a time."""
     narrow = {
         result.dtype
@@ -210,7 +210,7 @@ def note_lines(result: Result) -> list[str]:
     kinds = dict.fromkeys(stage.fidelity for layer in result.layers for stage in layer.online)
     short = list(kinds)[:1] + ([f"and {len(kinds) - 1} more, see --json"] if len(kinds) > 1 else [])
     lines.append(f"fidelity: {'; '.join(short)}")
-    lines += of_narrow_types([result])
+    lines += narrow_notes([result])
     lines += sampled_lines(result)
     lines += (
         [f"{result.machine}: {result.machine_fidelity.strip()}"] if result.machine_fidelity else []

@@ -110,8 +110,10 @@ def read_runs(path: Path) -> dict[str, dict[str, Any]]:
     try:
         found = {_name(result): result for result in results}
         for result in found.values():
-            for each in _numbers("", result, result):
-                float(each.before)
+            if not all(
+                isinstance(each.before, int | float) for each in _numbers("", result, result)
+            ):
+                raise TypeError
     except KeyError as error:
         raise HwsimError(f"{path}: a result has no {error}; expected {SCHEMA!r} whole") from None
     except (TypeError, AttributeError, ValueError):

@@ -93,15 +93,18 @@ def _multiplies_spectra(stage: Stage, spectra: frozenset[str]) -> bool:
 
 
 def _in_sums(stage: Stage, spectra: frozenset[str]) -> Stage:
-    """The stage with transforms in the type of sums, products of them as well."""
-    width = max(DTYPE_BYTES[SUMS], stage.output.width)
-    wide = stage.dtype if width > DTYPE_BYTES[SUMS] else SUMS
+    """The stage with transforms in the type of sums, or a wider one of its own.
+
+    Products of them are in that type as well.
+    """
+    sums = max(SUMS, stage.dtype or SUMS, key=lambda dtype: DTYPE_BYTES[dtype])
+    width = max(DTYPE_BYTES[sums], stage.output.width)
     tensors = tuple(
         replace(tensor, width=width) if tensor.name in spectra else tensor
         for tensor in stage.tensors
     )
     product = _multiplies_spectra(stage, spectra)
-    return replace(stage, tensors=tensors, dtype=wide if product else stage.dtype)
+    return replace(stage, tensors=tensors, dtype=sums if product else stage.dtype)
 
 
 def _of_groups(stage: Stage, spectra: frozenset[str], images: int) -> Stage:

@@ -53,7 +53,7 @@ class Found:
         return max(0.0, 1.0 - self.bound / self.cost) if self.cost else 0.0
 
     @property
-    def above(self) -> float:
+    def times_optimum(self) -> float:
         """The cost as a multiple of what the optimum may be, at most; 1 when this is it."""
         return max(1.0, self.cost / self.bound) if self.bound else inf
 

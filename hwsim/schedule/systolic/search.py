@@ -353,8 +353,10 @@ def _find_depths(p: Any, w: Any, tensor: int, compute: float) -> None:
         alone = (single or p.facts[BUFFERS, tensor] == 1) and words < cover
         w.floats[TILE + tensor, place] = size
         w.floats[LOADS + tensor, place], w.floats[BUSY + tensor, place] = loads, busy
-        hidden = _hidden(p, w, tensor, depth, busy, compute) if alone and tensor < 2 else 0.0
-        w.floats[ALONE + tensor, place] = busy + waiting - hidden if alone else 0.0
+        w.floats[ALONE + tensor, place] = 0.0
+        if alone:
+            hidden = _hidden(p, w, tensor, depth, busy, compute)
+            w.floats[ALONE + tensor, place] = busy + waiting - hidden
         w.ints[OPTIONS, tensor] += 1
 
 
@@ -365,6 +367,8 @@ def _hidden(p: Any, w: Any, tensor: int, depth: int, busy: float, compute: float
     Its first pass over a tile begins when a fold's part has come, and goes on as the others do. A
     tile that goes into the array to stay there makes room for the next one before its last fold.
     """
+    if tensor == 2:
+        return 0.0  # sums go as whole tiles
     parts, passes, times = 1.0, 1.0, 1.0
     for number in range(depth, LOOPS_OF_ORDER):
         if p.facts[MOVES + tensor, w.ints[LOOPS, number]] == 1:
