@@ -21,10 +21,18 @@ from hwsim.algorithms import (
     lower,
     own_algorithm,
 )
-from hwsim.choose.algorithm import best_result, candidates, cannot_win, most_cycles
+from hwsim.choose.algorithm import (
+    best_result,
+    candidates,
+    cannot_win,
+    is_kin,
+    most_cycles,
+    waits_for_kin,
+)
 from hwsim.choose.kept import LAYERS, keep, kept, key_of
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import MEASURES, Choice
+from hwsim.choose.objectives import OBJECTIVES
 from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
@@ -132,13 +140,37 @@ def _run_all(
             )
     wanted = _layer_by_layer(jobs, workloads)
     done = _run_tasks([tasks[0] for _, tasks in wanted], sites, progress, keeps, workers)
+    for late in (False, True):
+        rest = _worth_running(wanted, done, late)
+        done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
+    return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+
+
+def _worth_running(
+    wanted: Sequence[tuple[Job, list[_Task]]],
+    done: Mapping[_Task, LayerResult | HwsimError],
+    late: bool,
+) -> dict[_Task, float]:
+    """The tasks that may be better than what ran, and the cycles that they must keep within.
+
+    late: those that wait for an algorithm of their kin to be the best, else the others.
+    """
     rest: dict[_Task, float] = {}
     for job, (first, *others) in wanted:
+        best = _best_of(job, [done[task] for task in (first, *others) if task in done])
         for task in others:
-            if task.work != first.work and not _is_beaten(task, job, done[first]):
-                rest[task] = max(rest.get(task, 0.0), _limit(task, job, done[first]))
-    done |= _run_tasks(list(rest), sites, progress, keeps, workers, rest)
-    return [_result(job, work, done) for job, work in zip(jobs, workloads, strict=True)]
+            if late != waits_for_kin(task.algorithm, job.machine) or task.work == first.work:
+                continue
+            alike = not late or (isinstance(best, LayerResult) and is_kin(task.algorithm, best))
+            if alike and not _is_beaten(task, job, best):
+                rest[task] = max(rest.get(task, 0.0), _limit(task, job, best))
+    return rest
+
+
+def _best_of(job: Job, outcomes: Sequence[LayerResult | HwsimError]) -> LayerResult | HwsimError:
+    """The best of what ran by the job's objective; the first error where nothing did."""
+    ran = [outcome for outcome in outcomes if isinstance(outcome, LayerResult)]
+    return min(ran, key=OBJECTIVES[job.objective].measure) if ran else outcomes[0]
 
 
 def _layer_by_layer(

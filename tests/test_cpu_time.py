@@ -309,3 +309,29 @@ def test_tiles_pay_and_lose_as_on_a_zen_4_core() -> None:
     assert speedup["tile_O2 tijk n 512 tile 8"] > 4
     assert speedup["tile_O2 tijk n 512 tile 64"] < 1.1
     assert all(pair.modelled / pair.expected < 2 for pair in found["best_tile"])
+
+
+@pytest.mark.parametrize("name", ["xeon-8380", "xeon-8480"])
+def test_loads_that_fill_the_ports_pass_the_first_cache_once(name: str) -> None:
+    """Its own port was counted after the cores' ports, for the same words."""
+    machine = one_core(name)
+    l1: Any = machine.parts["l1"]
+    wide = changed(machine, "l1", bandwidth=Bandwidth(64 * l1.bandwidth.value, per_cycle=True))
+    loops = "order=ijk,registers=2x2x1,vector=j"
+    assert stage(machine, loops).cycles.total == stage(wide, loops).cycles.total
+
+
+def test_the_busiest_core_sets_the_time_of_its_own_caches() -> None:
+    """Of three tiles on two cores one has two, as of four: its misses were taken as 1.5 tiles'."""
+    machine = with_cores(load_machine("epyc-7763"), 2)
+
+    def cycles(rows: int) -> float:
+        layer = hwsim.GemmLayer(rows, 8, 2048)
+        flow = "register-tiled:mr=4,nr=8"
+        result = hwsim.simulate(layer, machine, "direct", dataflow=flow).layers[0].stages[0]
+        assert (
+            max(result.cycles.stall, key=lambda name: result.cycles.stall[name]) == "misses of l1"
+        )
+        return result.cycles.total
+
+    assert cycles(12) > 0.95 * cycles(16)

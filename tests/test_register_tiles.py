@@ -16,7 +16,7 @@ from hwsim.ir.nest import Loop
 from hwsim.ir.stage import Stage
 from hwsim.ir.verify import verify_nest
 from hwsim.parts.cache import caches_of
-from hwsim.parts.core import Core
+from hwsim.parts.core import Core, with_cores
 from hwsim.parts.dram import Dram
 from hwsim.rewrite.layout import in_layout
 from hwsim.rewrite.placement import Placement
@@ -192,3 +192,13 @@ def test_a_layer_of_one_image_and_one_row_of_words_uses_all_cores() -> None:
     stage = lower(layer, "memory-bound").with_dtype("fp32").stages[0]
     nest = DATAFLOWS["streaming"].schedule(stage, machine, Placement())
     assert nest.instances(nest.loops) >= 60
+
+
+@pytest.mark.parametrize("layer", ["gemm:16,64,512", "conv:64,14,14,32,3,3,2,1"])
+def test_all_cores_are_no_slower_than_some(layer: str) -> None:
+    """Every group of cores with an L3 fetched the whole product: 64 cores took 1.6 times as long."""
+    every = hwsim.load_machine("epyc-7763")
+    least = min(
+        hwsim.simulate(layer, with_cores(every, cores), "direct").seconds for cores in (8, 16, 32)
+    )
+    assert hwsim.simulate(layer, every, "direct").seconds <= 1.05 * least

@@ -29,10 +29,14 @@ TRIED = (
     "winograd-f2",
     "winograd-f4",
     "winograd-f4-fused",
+    "winograd-f2-fused",
     "offset-add",
     "offset-add-fused",
     "fft",
 )
+# these wait for the others where caches or schedules are simulated, which takes long: they are
+# tried where one of so many is the best
+KIN = {"winograd-f2-fused": ("winograd-f2", "winograd-f4", "winograd-f4-fused")}
 EQUAL = (
     1e-3  # results that differ by less are taken as equal, and the one of less energy is the better
 )
@@ -45,6 +49,15 @@ def candidates(layer: Layer) -> list[str]:
     if isinstance(layer, MemoryLayer):
         return [MEMORY_BOUND]
     return [name for name in TRIED if find_algorithm(name).refuses(layer) is None]
+
+
+def waits_for_kin(algorithm: str, machine: Machine) -> bool:
+    """Is an algorithm tried only where one that is much like it is the best of the others?"""
+    return algorithm in KIN and machine.management != "mixed"
+
+
+def is_kin(algorithm: str, best: LayerResult) -> bool:
+    return best.algorithm in KIN[algorithm]
 
 
 def cannot_win(

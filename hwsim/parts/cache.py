@@ -77,6 +77,10 @@ class Cache(Memory):
         """Instances that so many cores need."""
         return -(-units // self.sharers) if self.sharers else 1
 
+    def busy_copies(self, cores: float) -> float:
+        """Instances as busy as the busiest, where so many cores are as busy as the busiest."""
+        return max(1.0, cores / self.sharers) if self.sharers else 1.0
+
     def faults(self) -> Iterator[tuple[str, str]]:
         if self.line & (self.line - 1):
             yield "line", f"a line of {self.line} bytes; expected a power of two"

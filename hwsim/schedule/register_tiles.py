@@ -7,7 +7,7 @@ for k:  sums[m-tile][n-tile] += a[m-tile] * w[n-tile]       v vectors of weights
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from math import inf, prod
 
 from hwsim.describe.machine import Machine
@@ -15,7 +15,7 @@ from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.transform import split_group
 from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
-from hwsim.parts.dram import Dram
+from hwsim.schedule.core_shares import share_cores, steps_of, taps_of, time_of_shares
 from hwsim.schedule.narrow_tiles import narrow_tiles
 from hwsim.schedule.tile_lines import (
     activations,
@@ -123,6 +123,14 @@ def _most_rows(stage: Stage, core: Core, wide: int) -> int:
     )
 
 
+def core_shares(
+    stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int]
+) -> dict[str, int]:
+    """Chunks of up to two dims, one chunk a core, as share_cores finds them for a tile."""
+    cycles = _cycles_of_tile(stage, view, machine, tile)
+    return share_cores(stage, view, machine, tile, cycles)
+
+
 def _work(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> float:
     """Cycles that all tiles take for a value of k."""
     rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
@@ -139,31 +147,9 @@ def _longest(
     stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int], cycles: float
 ) -> float:
     """The same where a tile takes so many: all tiles of a core, or until its operands come."""
-    cores = machine.compute.units
-    extents = {**dict(stage.bounds), **share_cores(stage, view, tile, cores)}
-    tiles = prod(-(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n))
-    return max(tiles * cycles, _cycles_of_share(stage, view, machine, extents))
-
-
-def _cycles_of_share(
-    stage: Stage, view: GemmView, machine: Machine, extents: Mapping[str, int]
-) -> float:
-    """Cycles for a value of k until a core's operands are there, each line once from beyond its
-    first two caches."""
-    (_, first), *others = caches_of(machine)
-    if not first.in_flight:
-        return 0.0
-    dram: Dram = machine.part(machine.dram_name, Dram)
-    latency = others[1][1].latency if len(others) > 1 else dram.latency
-    inner = (*view.m, *view.n, *view.b)
-    shares = {dim: extents[dim] / bound for dim, bound in stage.bounds if dim in inner}
-    fetched = sum(
-        tensor.bytes * prod(shares.get(dim, 1.0) for dim in tensor.dims)
-        for tensor in stage.tensors
-        if tensor.role != "output"
+    return time_of_shares(
+        stage, view, machine, tile, cycles, share_cores(stage, view, machine, tile, cycles)
     )
-    waited = fetched / first.line * latency.cycles(machine.clock_hz) / first.in_flight
-    return waited / (stage.group(view.k) * taps_of(stage, view))
 
 
 def _cycles_of_tile(
@@ -189,7 +175,8 @@ def _cycles_of_tile(
     moved = (fetched + summed) / second.bandwidth.bytes_per_cycle(clock)
     waited = fetched / first.line * second.latency.cycles(clock) / (first.in_flight or inf)
     products = max(rows * vectors / core.fma_ports, core.fma_latency, waited)
-    memory = max(loads, port, moved) if core.overlap else loads + port + moved
+    words = max(loads, port)
+    memory = max(words, moved) if core.overlap else words + moved
     return max(products, memory) + (loads + moved) / 1000
 
 
@@ -204,7 +191,7 @@ def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -
 def panel_depth(stage: Stage, view: GemmView, machine: Machine, tile: Mapping[str, int]) -> int:
     """Values of k whose weights fill half of the first cache."""
     capacity, _ = private_caches(machine)
-    k = stage.group(view.k) * taps_of(stage, view)
+    k = steps_of(stage, view)
     return min(k, max(1, stage.output.words_in(capacity // 2 // tile_size(tile, view.n))))
 
 
@@ -232,58 +219,3 @@ def deep_box(stage: Stage, view: GemmView, depth: int) -> dict[str, int]:
         return split_group(view.k, extents, room)
     others = tuple(dim for dim in view.k if dim not in taps)
     return {**split_group(others, extents, room // whole), **{dim: extents[dim] for dim in taps}}
-
-
-def taps_of(stage: Stage, view: GemmView) -> int:
-    """Iterations of the dims that are neither m, n, k nor b."""
-    dims = (*view.m, *view.n, *view.k, *view.b)
-    return max(1, stage.iterations // stage.group(dims))
-
-
-def larger_first(stage: Stage, view: GemmView, shares: Mapping[str, int]) -> list[str]:
-    """Dims that cores share, outermost first.
-
-    Neighbours, which may have a cache together, read the same part of the larger operand.
-    """
-    sizes = {tensor.role: tensor.bytes for tensor in stage.tensors}
-    wide = sizes.get("weight", 0) > sizes.get("activation", 0)
-    return sorted(shares, key=lambda dim: (dim in view.n) != wide)
-
-
-def share_cores(stage: Stage, view: GemmView, tile: dict[str, int], cores: int) -> dict[str, int]:
-    """Chunks of up to two dims, one chunk a core, that finish soonest.
-
-    They are of batch, pixels or filters, in whole tiles.
-    """
-    extents = stage.extents
-    dims = tuple(dict.fromkeys((*view.b, *view.m, *view.n)))
-    sizes = {dim: tile.get(dim, 1) for dim in dims}
-    units = tuple(-(-extents[dim] // sizes[dim]) for dim in dims)
-    chunks = {
-        dims[number]: min(extents[dims[number]], chunk * sizes[dims[number]])
-        for number, chunk in _chunks_of_cores(units, cores)
-    }
-    return {dim: chunk for dim, chunk in chunks.items() if chunk < extents[dim]}
-
-
-@lru_cache(maxsize=4096)
-def _chunks_of_cores(units: tuple[int, ...], cores: int) -> tuple[tuple[int, int], ...]:
-    """(number, chunk) of up to two of so many units, in the order in which they are given."""
-    some = [number for number, count in enumerate(units) if count > 1]
-    whole = prod(units[number] for number in some)
-    best: tuple[tuple[int, int], ...] = ()
-    least = whole
-    for place, first in enumerate(some):
-        for ways in range(2, min(cores, units[first]) + 1):
-            one = -(-units[first] // ways)
-            for second in [*some[place + 1 :], None]:
-                work = whole // units[first] * one
-                share: tuple[tuple[int, int], ...] = ((first, one),)
-                if second is not None:
-                    more = min(cores // ways, units[second])
-                    other = -(-units[second] // max(more, 1))
-                    work = work // units[second] * other
-                    share = (*share, (second, other))
-                if work < least:
-                    best, least = share, work
-    return best

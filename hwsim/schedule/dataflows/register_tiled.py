@@ -31,16 +31,15 @@ from hwsim.ir.transform import drop_idle, points, split_group, tiles
 from hwsim.parts.cache import caches_of
 from hwsim.parts.core import Core
 from hwsim.rewrite.placement import Placement
+from hwsim.schedule.core_shares import larger_first, taps_of
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 from hwsim.schedule.register_tiles import (
+    core_shares,
     deep_box,
-    larger_first,
     private_caches,
     register_tile,
     registers_needed,
     shallow_panel,
-    share_cores,
-    taps_of,
     tile_size,
 )
 from hwsim.schedule.tile_lines import bytes_in_lines
@@ -99,7 +98,7 @@ class RegisterTiled:
         tile = _own_tile(stage, machine, blocks)
         together = tuple(dim for dim in view.b if tile.get(dim, 1) > 1)
         apart = tuple(dim for dim in view.b if dim not in together)
-        shares = share_cores(stage, view, tile, core.cores)
+        shares = core_shares(stage, view, machine, tile)
         left = {**extents, **shares}
         sizes = blocks_of(stage, machine, blocks)
         deep = deep_box(stage, view, sizes.kc)
@@ -143,7 +142,7 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     mc = stated.mc or max(
         mr, stage.output.words_in(second // 2 // (tile_size(deep, view.k) * taps))
     )
-    left = {**dict(stage.bounds), **share_cores(stage, view, tile, machine.compute.units)}
+    left = {**dict(stage.bounds), **core_shares(stage, view, machine, tile)}
     line = caches_of(machine)[0][1].line
     while not stated.mc and mc > mr:
         block = split_group(view.m, left, mc)

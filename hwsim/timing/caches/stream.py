@@ -27,7 +27,7 @@ from hwsim.timing.caches.steps import (
 )
 from hwsim.timing.caches.tables import IS_OUTPUT
 from hwsim.timing.caches.traffic import StreamResult
-from hwsim.timing.caches.walk import Turns, places, walk
+from hwsim.timing.caches.walk import LOADS, STORES, Turns, places, walk
 
 ALL_AT_ONCE = 1 << 60  # steps a turn of a unit that runs alone
 
@@ -89,8 +89,18 @@ def run_stream(
         found,
         steps=int(steps.max()),
         entries=entries_of(trips_of(nest, loops, units)),
+        even_units=_even_units(work),
         crowds=chain.crowds(),
     )
+
+
+def _even_units(work: Ints) -> float:
+    """Units that all loads and stores would need, if each had as many as the busiest.
+
+    work: [unit, kind], as `walk` leaves it.
+    """
+    asked = work[:, LOADS] + work[:, STORES]
+    return float(asked.sum() / asked.max()) if asked.any() else 1.0
 
 
 def _of_sets(chain: ImplicitChain, stats: Ints, work: Ints) -> StreamResult | None:

@@ -55,6 +55,7 @@ class StreamResult:
     Levels go from the first cache to 'dram' last.
 
     steps: of the busiest unit, each with one tile of every tensor. entries: of all its loops.
+    even_units: units in use, if all loaded and stored as much as the busiest.
     crowds: its fills of the first level by how many misses ago their set was filled. off: lines
     that a level's figures may be off where sets were sampled.
     """
@@ -66,5 +67,6 @@ class StreamResult:
     sampling: Sampling | None
     steps: int = 0
     entries: int = 0
+    even_units: float = 1.0
     crowds: tuple[int, ...] = ()
     off: tuple[float, ...] = ()

@@ -53,17 +53,16 @@ def run_on_cores(nest: Nest, machine: Machine, dtype: str, around: Surroundings)
     stream = run_stream(nest, boundary, frozenset({"core"}), chain, core_walkers(core))
     traffic = with_flush(stream.traffic, chain, around.last)
     words = _register_bytes(nest, counts)
-    units = max(1, counts.instances[boundary.level])
     asked = sum(loaded + stored for loaded, stored in words.values())
-    work = work_of(nest, machine, dtype, stream, traffic, units, asked)
+    work = work_of(nest, machine, dtype, stream, traffic, asked)
     sampling = None
     if chain.sample is not None:
         error = _relative_error(stream, traffic, chain, around.last)
         more = {at: row.times(1 + error) for at, row in traffic.items()}
-        slower = work_of(nest, machine, dtype, stream, more, units, asked).slowest
+        slower = work_of(nest, machine, dtype, stream, more, asked).slowest
         time = slower / work.slowest - 1
         sampling = Sampling(chain.sample.share, error, "sets", UNSEEN, time)
-    pages = translation(nest, machine, core_walkers(core), units, work.slowest, chain)
+    pages = translation(nest, machine, core_walkers(core), stream.even_units, work.slowest, chain)
     found = accesses(machine, nest, counts, {boundary.level}, SUM_BYTES)
     found.update(cache_accesses(machine, traffic, chain.line))
     found[chain.names[0]] = _in_words(found[chain.names[0]], words, traffic, chain)

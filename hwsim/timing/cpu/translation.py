@@ -39,14 +39,15 @@ def translation(
     nest: Nest,
     machine: Machine,
     walkers: Walkers,
-    units: int,
+    cores: float,
     enough: float,
     chain: ImplicitChain,
 ) -> Translation:
     """How long all misses of every TLB take.
 
-    units: cores in use. enough: cycles that the nest takes anyway; of fewer than that no exact
-    number is found. chain: the caches; where they tell misses apart by kind, so do the TLBs.
+    cores: in use, if all were as busy as the busiest. enough: cycles that the nest takes anyway;
+    of fewer than that no exact number is found. chain: the caches; where they tell misses apart by
+    kind, so do the TLBs.
     """
     tlbs = tlbs_of(machine)
     if not tlbs:
@@ -64,7 +65,7 @@ def translation(
     cycles = {}
     for name, tlb in waited:
         missed = sum(lines.misses for (level, _), lines in traffic.items() if level == name)
-        cycles[f"misses of {name}"] = _cycles(tlb, missed / units, machine)
+        cycles[f"misses of {name}"] = _cycles(tlb, missed / cores, machine)
     return Translation(cycles, traffic)
 
 

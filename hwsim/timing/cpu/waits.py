@@ -52,14 +52,14 @@ def work_of(
     dtype: str,
     stream: StreamResult,
     traffic: Traffic,
-    units: int,
     asked: float,
 ) -> Work:
     """What a core's resources take, each alone.
 
     Where int8 instructions multiply several values of k, a step of the code is that many.
 
-    units: cores in use. asked: bytes of the words that are loaded and stored.
+    asked: bytes of the words that all cores load and store. What a core's own caches do is taken as
+    its share of that.
     """
     core = machine.compute
     assert isinstance(core, Core)
@@ -77,37 +77,44 @@ def work_of(
         + code.entry * stream.entries
     )
     in_flight = core.reorder * stream.steps / begun
-    between = memory_cycles(machine, traffic, units, asked)
+    cores = stream.even_units
+    between = memory_cycles(machine, traffic, cores, asked)
     resources = {
         PORTS: max(loads / core.loads, stream.stores / core.stores),
         **between,
         INSTRUCTIONS: begun / core.issue if core.issue else 0.0,
         WAITING_SUMS: _waiting_for_sums(nest, core, steps, in_flight),
         **_crowded_sets(nest, machine, stream, in_flight),
-        **_misses_in_flight(machine, traffic, units),
+        **_misses_in_flight(machine, traffic, cores),
     }
     if not core.overlap:
         resources = _one_after_another(resources, between, machine)
     return Work(done / core.fma_ports / packed, resources)
 
 
-def memory_cycles(machine: Machine, traffic: Traffic, units: int, asked: float) -> dict[str, float]:
-    """Cycles that every cache's port and DRAM need, over the copies in use.
+def memory_cycles(
+    machine: Machine, traffic: Traffic, cores: float, asked: float
+) -> dict[str, float]:
+    """Cycles that DRAM and every cache's port need, of several copies the busiest.
 
     They are of the bytes that are asked of the first cache, and of lines missed and written back
     inside of the others.
+
+    cores: in use, if all were as busy as the busiest.
     """
     clock = machine.clock_hz
     caches = caches_of(machine)
     first = caches[0][1]
-    needed = {caches[0][0]: asked / first.copies(units) / first.bandwidth.bytes_per_cycle(clock)}
+    needed = {
+        caches[0][0]: asked / first.busy_copies(cores) / first.bandwidth.bytes_per_cycle(clock)
+    }
     for name, cache in caches[1:]:
         rows = [lines for (level, _), lines in traffic.items() if level == name]
         ways = (sum(row.reads for row in rows), sum(row.writes for row in rows))
         moved = cache.line * (max(ways) if cache.ports == "separate" else sum(ways))
-        needed[name] = moved / cache.copies(units) / cache.bandwidth.bytes_per_cycle(clock)
+        needed[name] = moved / cache.busy_copies(cores) / cache.bandwidth.bytes_per_cycle(clock)
         if cache.core_bandwidth is not None:
-            alone = moved / units / cache.core_bandwidth.bytes_per_cycle(clock)
+            alone = moved / cores / cache.core_bandwidth.bytes_per_cycle(clock)
             needed[name] = max(needed[name], alone)
     dram: Dram = machine.part(machine.dram_name, Dram)
     lines = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == "dram")
@@ -166,7 +173,7 @@ def _innermost_steps(nest: Nest) -> int:
     return next((trips for trips in steps if trips > 1), 1)
 
 
-def _misses_in_flight(machine: Machine, traffic: Traffic, units: int) -> dict[str, float]:
+def _misses_in_flight(machine: Machine, traffic: Traffic, cores: float) -> dict[str, float]:
     """Cycles until all misses of a cache are answered, as many at a time as it can have in flight.
 
     A miss takes the latency of the level that has the line (Little's law).
@@ -190,7 +197,7 @@ def _misses_in_flight(machine: Machine, traffic: Traffic, units: int) -> dict[st
             max(0.0, lines) * latency.cycles(machine.clock_hz)
             for lines, latency in zip(answered, latencies[number:], strict=True)
         )
-        found[f"misses of {name}"] = waited / cache.copies(units) / cache.in_flight
+        found[f"misses of {name}"] = waited / cache.busy_copies(cores) / cache.in_flight
     return found
 
 
@@ -199,9 +206,12 @@ def _one_after_another(
 ) -> dict[str, float]:
     """What a core's work takes where lines do not move while it loads and stores.
 
-    The times of its load and store ports and of the caches add up; the longest of them is named.
+    The times of its loads and stores, by its own ports or the first cache's, and of the caches
+    behind it add up; the longest of them is named.
     """
-    names = [PORTS, *(name for name in between if name != machine.dram_name)]
+    first, *others = (name for name in between if name != machine.dram_name)
+    words = max(PORTS, first, key=lambda name: resources[name])
+    names = [words, *others]
     longest = max(names, key=lambda name: resources[name])
     return {**resources, longest: sum(resources[name] for name in names)}
 

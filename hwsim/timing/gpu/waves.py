@@ -155,5 +155,5 @@ def _memory(machine: Machine, traffic: dict[tuple[str, str], LevelTraffic]) -> t
     l2 = machine.only("cache")
     sectors = sum(row.reads + row.writes for (level, _), row in traffic.items() if level == l2)
     asked = sectors * machine.part(l2, Cache).line
-    needed = memory_cycles(machine, traffic, 1, asked)
+    needed = memory_cycles(machine, traffic, 1.0, asked)
     return needed[l2], needed[machine.dram_name]
