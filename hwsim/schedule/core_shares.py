@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from math import prod
+from math import gcd, prod
 
 from hwsim.describe.machine import Machine
 from hwsim.ir.stage import GemmView, Stage
+from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import caches_of
 from hwsim.parts.dram import Dram
 
@@ -77,54 +78,91 @@ def time_of_shares(
     dram: Dram = machine.part(machine.dram_name, Dram)
     extents = {**dict(stage.bounds), **shares}
     tiles = prod(-(-extents[dim] // tile.get(dim, 1)) for dim in (*view.b, *view.m, *view.n))
-    fetched = _fetched_bytes(stage, view, machine, shares) / steps_of(stage, view)
-    return max(
-        tiles * cycles,
-        _cycles_of_lines(stage, view, machine, extents),
-        fetched / dram.bandwidth.bytes_per_cycle(machine.clock_hz),
-    )
+    groups, each = _fetched_bytes(stage, view, machine, shares)
+    moved = groups * each / dram.bandwidth.bytes_per_cycle(machine.clock_hz)
+    waited = _cycles_of_lines(stage, machine, shares, each)
+    return max(tiles * cycles, max(moved, waited) / steps_of(stage, view))
 
 
 def _cycles_of_lines(
-    stage: Stage, view: GemmView, machine: Machine, extents: Mapping[str, int]
+    stage: Stage, machine: Machine, shares: Mapping[str, int], from_dram: float
 ) -> float:
-    """Cycles for a value of k until a core's operands are there, each line once from beyond its
-    first two caches."""
-    (_, first), *others = caches_of(machine)
+    """Cycles until a core's operands are there.
+
+    from_dram: bytes that the last cache fetches for its cores, each for one of them; other lines
+    come from the third cache, or the last.
+    """
+    first, *others = (cache for _, cache in caches_of(machine))
     if not first.in_flight:
         return 0.0
+    clock = machine.clock_hz
     dram: Dram = machine.part(machine.dram_name, Dram)
-    latency = others[1][1].latency if len(others) > 1 else dram.latency
-    inner = (*view.m, *view.n, *view.b)
-    shares = {dim: extents[dim] / bound for dim, bound in stage.bounds if dim in inner}
+    read = {dim: size / stage.extents[dim] for dim, size in shares.items()}
+    in_use = prod(-(-stage.extents[dim] // size) for dim, size in shares.items())
+    cores = min(_cores_of_last_cache(machine), in_use)
     fetched = sum(
-        tensor.bytes * prod(shares.get(dim, 1.0) for dim in tensor.dims)
-        for tensor in stage.tensors
-        if tensor.role != "output"
+        tensor.bytes
+        * prod(read.get(dim, 1.0) for dim in tensor.dims)
+        * _in_whole_lines(stage, tensor, shares, first.line)
+        for tensor in stage.inputs
     )
-    waited = fetched / first.line * latency.cycles(machine.clock_hz) / first.in_flight
-    return waited / steps_of(stage, view)
+    own = min(fetched, from_dram / cores)
+    near = (others or [first])[:2][-1].latency.cycles(clock)
+    waited = (fetched - own) * near + own * dram.latency.cycles(clock)
+    return waited / first.line / first.in_flight
 
 
 def _fetched_bytes(
     stage: Stage, view: GemmView, machine: Machine, shares: Mapping[str, int]
-) -> float:
-    """Bytes that come from DRAM: what the chunks read of every group of cores with a last cache.
+) -> tuple[int, float]:
+    """Groups of cores that have a last cache each, and bytes that one fetches from DRAM.
 
-    Neighbours are in a group, inner chunks first.
+    They are what its chunks read. Neighbours are in a group, inner chunks first.
     """
-    together, extents = _cores_of_last_cache(machine), stage.extents
-    chunks = {dim: -(-extents[dim] // size) for dim, size in shares.items()}
-    groups = -(-prod(chunks.values()) // together)
-    read, left = {}, together
-    for dim in reversed(larger_first(stage, view, shares)):
-        read[dim] = min(1.0, min(left, chunks[dim]) * shares[dim] / extents[dim])
-        left = -(-left // chunks[dim])
-    return groups * sum(
-        tensor.bytes * prod(read.get(dim, 1.0) for dim in tensor.dims)
-        for tensor in stage.tensors
-        if tensor.role != "output"
+    order = larger_first(stage, view, shares)
+    chunks = [-(-stage.extents[dim] // shares[dim]) for dim in order]
+    cores = min(_cores_of_last_cache(machine), prod(chunks))
+    box, left = {}, cores
+    for dim, number in zip(reversed(order), reversed(chunks), strict=True):
+        box[dim] = shares[dim] * min(left, number)
+        left = max(1, left // number)
+    line = caches_of(machine)[-1][1].line
+    fetched = sum(
+        tensor.bytes
+        * _part_of_group(chunks, [dim in tensor.dims for dim in order], cores)
+        * _in_whole_lines(stage, tensor, box, line)
+        for tensor in stage.inputs
     )
+    return -(-prod(chunks) // cores), fetched
+
+
+def _in_whole_lines(stage: Stage, tensor: Tensor, box: Mapping[str, int], line: int) -> float:
+    """What lines of activations are as a multiple of the bytes in them that a box reads.
+
+    Of l bytes side by side, which begin at multiples of g in a line, it reads l + line - g on
+    average. Weights are packed box by box.
+    """
+    whole = 1.0
+    for dim, size in box.items() if tensor.role == "activation" else ():
+        apart = tensor.bytes_apart(dim)
+        if size < stage.extents[dim] and 0 < apart < line:
+            beside = size * apart
+            whole *= (beside + line - gcd(line, beside)) / beside
+    return whole
+
+
+def _part_of_group(chunks: list[int], used: list[bool], cores: int) -> float:
+    """What neighbours read of a tensor, on average, that is cut along some of the dims.
+
+    chunks: of up to two dims, the outer one first. Where they lie in rows, c neighbours touch as
+    many rows more than one as c - gcd(c, row) are of a row.
+    """
+    if not any(used):
+        return 1.0
+    if all(used):
+        return cores / prod(chunks)
+    outer, inner = chunks
+    return min(1.0, (1 + (cores - gcd(cores, inner)) / inner) / outer if used[0] else cores / inner)
 
 
 def _chunks(stage: Stage, view: GemmView, tile: Mapping[str, int], cores: int) -> dict[str, int]:
