@@ -10,6 +10,7 @@ import pytest
 import hwsim
 from hwsim.algorithms import lower
 from hwsim.count.compulsory import compulsory_bytes
+from hwsim.describe.catalog import shipped
 from hwsim.describe.layer import (
     AttentionLayer,
     ElementwiseLayer,
@@ -17,6 +18,7 @@ from hwsim.describe.layer import (
     Layer,
     MoveLayer,
 )
+from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import find_workload, load_workload
 from hwsim.errors import HwsimError
 
@@ -207,3 +209,41 @@ def test_with_batch_goes_through_every_kind() -> None:
     assert {"AttentionLayer", "MoveLayer", "LinearLayer", "ElementwiseLayer"} == kinds(
         workload.layers
     )
+
+
+GPUS = [name for name in shipped("configs") if load_machine(name).management == "mixed"]
+
+
+@pytest.mark.parametrize("name", GPUS)
+@pytest.mark.parametrize("width", [64, 80, 128, 256])
+def test_twice_the_attention_takes_about_twice_as_long(name: str, width: int) -> None:
+    """Blocks were refused once SMs had two: l4 took 7.7 times as long, and a100 failed (b 4, 80)."""
+    machine = load_machine(name)
+    if "fp16" not in machine.compute.dtypes:
+        return
+    some = hwsim.simulate(AttentionLayer(1, 48, 256, 256, width), machine, dtype="fp16")
+    twice = hwsim.simulate(AttentionLayer(1, 96, 256, 256, width), machine, dtype="fp16")
+    assert some.layers[0].algorithm == twice.layers[0].algorithm
+    assert twice.seconds < 2.5 * some.seconds
+
+
+def test_llamas_attention_runs_in_one_kernel() -> None:
+    """Its first try had left the L2 warm, and the run ended as 'a bug in the model'."""
+    result = hwsim.simulate(AttentionLayer(1, 32, 1024, 1024, 128), "a100", dtype="fp16")
+    assert result.layers[0].algorithm == "flash-attention"
+    assert result.dram_bytes == 4 * 32 * 1024 * 128 * 2
+
+
+@pytest.mark.parametrize("name", ["h100", "a100", "mi300x"])
+def test_keys_are_read_once_by_every_warp(name: str) -> None:
+    """Every query's own thread read them, at 4 register accesses a product: 1.7 kW of 700 W."""
+    layer = AttentionLayer(1, 32, 2048, 2048, 128)
+    machine = load_machine(name)
+    result = hwsim.simulate(layer, machine, "flash-attention", dtype="fp16")
+    (stage,) = result.layers[0].stages
+    shared = stage.accesses[machine.only("scratchpad", "sm")]
+    assert shared["K"].reads == 32 * (2048 // 32) * 2048 * 128
+    assert machine.power is not None
+    assert sum(result.energy_pj.values()) * 1e-12 / result.seconds < machine.power
+    apart = hwsim.simulate(layer, machine, "attention", dtype="fp16")
+    assert sum(result.energy_pj.values()) < sum(apart.energy_pj.values())

@@ -156,9 +156,19 @@ def as_convolution(stage: Stage, library: Library, dtype: str) -> bool:
     """Does it run a convolution's kernels?
 
     Of one tap without gaps it is a product, where those kernels would want the maps in another
-    layout.
+    layout; of one tap, one channel and one filter a group it is none.
     """
-    return stage.gathers or (stage.has_taps and not library.wants_channels_last(dtype))
+    return (
+        stage.gathers
+        or _scales_channels(stage)
+        or (stage.has_taps and not library.wants_channels_last(dtype))
+    )
+
+
+def _scales_channels(stage: Stage) -> bool:
+    """Is every channel multiplied by a number of its own?"""
+    view = stage.view
+    return view is not None and bool(view.b) and stage.group((*view.n, *view.k)) == 1
 
 
 def alignment(stage: Stage) -> int:

@@ -24,8 +24,8 @@ def doubled(machine: Machine) -> dict[str, Machine]:
     """{what is better: the machine with it}.
 
     Multipliers, DRAM bandwidth, the bandwidth of everything on the chip, the capacity of its
-    scratchpads (where caches decide, of the largest), and what it takes to start (a kernel's
-    launch, or DRAM's latency).
+    scratchpads (where caches decide, of the largest), and what it takes to start (the machine
+    itself, and a kernel's launch or DRAM's latency).
     """
     found = {}
     more = machine.compute.with_twice_the_units()
@@ -76,6 +76,8 @@ def _wide(bandwidth: Bandwidth) -> Bandwidth:
 
 
 def _sooner(machine: Machine) -> Machine:
+    if machine.start is not None:
+        machine = replace(machine, start=machine.start.halved())
     compute = machine.compute.started_sooner()
     if compute is not None:
         return _with(machine, machine.compute_name, compute)

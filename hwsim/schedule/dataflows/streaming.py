@@ -13,6 +13,7 @@ from math import prod
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import size_text
 from hwsim.errors import HwsimError
+from hwsim.ir.attention import is_fused_attention
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
@@ -38,6 +39,8 @@ class Streaming:
     default = True
 
     def refuses(self, stage: Stage, machine: Machine) -> str | None:
+        if is_fused_attention(stage) and isinstance(machine.compute, StreamingMultiprocessor):
+            return "every query would read all keys and values"
         return None if stage.view is None else "a matrix product reuses what this would stream"
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:

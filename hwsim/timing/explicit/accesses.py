@@ -11,8 +11,7 @@ from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Loop, Nest
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.results.result import Access, Accesses
-
-Footprint = dict[str, dict[str, int]]
+from hwsim.timing import Footprint
 
 
 def word_bytes(

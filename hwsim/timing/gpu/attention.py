@@ -20,12 +20,16 @@ from hwsim.ir.attention import head_width
 from hwsim.ir.nest import Nest
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
-from hwsim.schedule.dataflows.fused_attention import FEW_QUERIES, QUERIES, tile_of
+from hwsim.schedule.dataflows.fused_attention import (
+    FEW_QUERIES,
+    QUERIES,
+    WARP_QUERIES,
+    tile_of,
+)
 from hwsim.timing.gpu.kernel_time import Chip, slower_port
 
 EXPONENTIALS = 16  # a cycle and SM: NVIDIA, CUDA C++ guide, throughput of special functions
 SCALARS = 4  # of a pair, on the CUDA cores
-WARP_QUERIES = 32  # of a block's queries, of one warp: four warps of 128
 # mma.sync of what wgmma reaches: 1330 products a cycle and SM, reference/h200_micro.json, of the
 # 1893 of the machine's tensor_macs_per_cycle; see Luo et al. 2024, arXiv:2402.13499
 MMA_SHARE = 0.70
@@ -43,7 +47,9 @@ def attention_cycles(
     sm, chip, stage = machine.compute, Chip.of(machine), nest.stage
     assert isinstance(sm, StreamingMultiprocessor)
     extents, width = stage.extents, head_width(stage)
-    queries, keys = tile_of(stage)
+    tile = tile_of(stage, machine)
+    assert tile is not None
+    queries, keys = tile
     rows = QUERIES if queries > FEW_QUERIES else FEW_QUERIES  # idle ones are computed, too
     blocks = extents["b"] * ceil(extents["m"] / queries)
     pairs = rows * ceil(extents["n"] / keys) * keys

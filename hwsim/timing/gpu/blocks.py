@@ -7,11 +7,12 @@ from math import ceil
 from hwsim.count.closed_form import count
 from hwsim.describe.machine import Machine
 from hwsim.ir.attention import is_fused_attention
+from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Transformed
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Access, CacheLines, Cycles
-from hwsim.timing import Run
+from hwsim.timing import Footprint, Run
 from hwsim.timing.caches.batches import Walkers
 from hwsim.timing.caches.chain import ImplicitChain
 from hwsim.timing.caches.stream import run_stream
@@ -48,11 +49,11 @@ def run_on_blocks(
     kernel = nest.kernel
     rows = row_kernel(nest.stage, machine)
     room = room_for(nest, machine, counts, rows)
-    sampling = None
+    footprint = _footprint(nest, machine, counts, room)  # before the L2 knows of what does not fit
+    lines, sampling = CacheLines(), None
     if isinstance(chain, L2Buffers):
         often = passes(nest, machine, boundary, room.blocks)
-        traffic = chain.run(nest, counts, boundary, often, last)
-        how, lines = "L2 in closed form", CacheLines()
+        traffic, how = chain.run(nest, counts, boundary, often, last), "L2 in closed form"
     else:
         walkers = Walkers(sm.sms * room.blocks, 1, 16, STEPS_EXACT)
         stream = run_stream(nest, boundary, frozenset({"block"}), chain, walkers)
@@ -82,8 +83,6 @@ def run_on_blocks(
             **traffic,
             **parts_of_sums(nest, kernel, of_chip, chain.names[-1], chain.line),
         }
-    there = min(room.blocks, ceil(counts.instances[shared] / sm.sms))
-    per_sm = {shared: there, registers: room.holders * there}
     found = accesses(machine, nest, counts, {shared, registers}, ACCUMULATOR_BYTES)
     found[registers] = _of_registers(nest, sm, found[registers])
     found.update(cache_accesses(machine, traffic, chain.line, shares))
@@ -91,11 +90,19 @@ def run_on_blocks(
         nest,
         cycles,
         found,
-        footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm),
+        footprint,
         f"blocks in waves ({room.blocks} a SM, {room.limit}); {how}",
         sampling=sampling,
         lines=lines,
     )
+
+
+def _footprint(nest: Nest, machine: Machine, counts: NestCounts, room: Occupancy) -> Footprint:
+    """What an SM holds of all its blocks. Raises HwsimError for what does not fit."""
+    shared, registers = machine.only("scratchpad", "sm"), machine.only("registers")
+    there = min(room.blocks, ceil(counts.instances[shared] / machine.compute.units))
+    per_sm = {shared: there, registers: room.holders * there}
+    return footprints(machine, nest, counts, ACCUMULATOR_BYTES, per_sm)
 
 
 def _in_closed_form(
@@ -121,7 +128,15 @@ def _of_registers(
     """Register accesses as the unit that multiplies makes them."""
     if nest.stage.transformed is not None:
         return _of_points(nest, nest.stage.transformed, counted)
+    if is_fused_attention(nest.stage) and sm.uses_tensor_cores(nest.stage.dtype):
+        return _of_scores_too(nest, _of_tensor_cores(nest, sm, counted))
     return _of_tensor_cores(nest, sm, counted) if sm.on_tensor_cores(nest.stage) else counted
+
+
+def _of_scores_too(nest: Nest, registers: dict[str, Access]) -> dict[str, Access]:
+    """Register accesses of two products, scores and sums, from those of the sums."""
+    sums = registers[nest.stage.output.buffer]
+    return {nest.stage.output.buffer: Access(*(2 * number for number in vars(sums).values()))}
 
 
 def _of_points(

@@ -7,18 +7,19 @@ from math import ceil, prod
 
 from hwsim.describe.kernels import Kernel
 from hwsim.describe.machine import Machine
-from hwsim.describe.units import whole_bytes
 from hwsim.errors import HwsimError
 from hwsim.ir.attention import head_width, is_fused_attention
 from hwsim.ir.counts import NestCounts
 from hwsim.ir.nest import Hold, Nest
 from hwsim.parts.sm import GROUP, REGISTER_BYTES, THREAD, StreamingMultiprocessor
-from hwsim.schedule.dataflows.fused_attention import tile_of
+from hwsim.schedule.dataflows.fused_attention import WARP_QUERIES, shared_bytes, tile_of
 from hwsim.timing.explicit.accesses import word_bytes
 from hwsim.timing.gpu.kernel_time import Chip, product_of
 from hwsim.timing.gpu.rows import RowKernel
 
 ACCUMULATOR_BYTES = 4
+# Dao, FlashAttention-2, github.com/Dao-AILab/flash-attention: 8 warps where rows are longer
+WIDE_ROW = 128
 HOLDERS = (THREAD, GROUP)  # who holds a tile in registers
 
 
@@ -42,7 +43,7 @@ def room_for(nest: Nest, machine: Machine, counts: NestCounts, rows: RowKernel |
     sm = machine.compute
     assert isinstance(sm, StreamingMultiprocessor)
     if is_fused_attention(nest.stage):
-        return _of_attention(nest, sm.warp)
+        return _of_attention(nest, machine)
     if nest.stage.transformed is not None:
         return _of_fused_winograd(nest, machine, counts)
     if rows is not None:
@@ -110,15 +111,26 @@ def _of_kernel(nest: Nest, machine: Machine, kernel: Kernel) -> Occupancy:
     )
 
 
-def _of_attention(nest: Nest, warp: int) -> Occupancy:
-    """Two blocks of four warps, whose registers are all in use.
-
-    Queries and a tile of keys and of values are in shared memory.
+def _of_attention(nest: Nest, machine: Machine) -> Occupancy:
+    """Two blocks of four warps, whose registers are all in use; one where shared memory has no
+    room for two, or rows are long and eight warps have them.
     """
-    queries, keys = tile_of(nest.stage)
-    row = whole_bytes(head_width(nest.stage) * nest.stage.output.width)
-    registers = 255  # of a thread: with two blocks' threads, all that an SM has
-    return Occupancy(2, queries, warp * 4, registers, (queries + 2 * keys) * row, "registers")
+    sm, stage, room = machine.compute, nest.stage, Chip.of(machine).room
+    assert isinstance(sm, StreamingMultiprocessor)
+    tile = tile_of(stage, machine)
+    assert tile is not None
+    shared = shared_bytes(stage, tile)
+    by_registers = 2 if head_width(stage) <= WIDE_ROW else 1
+    by_shared = max(1, room.shared_bytes // (shared + room.reserved_shared))
+    limit = "registers" if by_registers <= by_shared else "shared memory"
+    return Occupancy(
+        min(by_registers, by_shared),
+        ceil(tile[0] / WARP_QUERIES),
+        sm.warp * (4 if by_registers == 2 else 8),
+        255,  # of a thread: all that an SM has
+        shared,
+        limit,
+    )
 
 
 def _of_fused_winograd(nest: Nest, machine: Machine, counts: NestCounts) -> Occupancy:
