@@ -16,6 +16,7 @@ from hwsim.ir.stage import GemmView, Stage
 from hwsim.ir.tensor import Tensor
 from hwsim.parts.cache import caches_of
 from hwsim.parts.dram import Dram
+from hwsim.schedule.tile_lines import in_whole_lines
 
 CLEARLY = 0.95  # times as long with fewer cores: the others stay idle
 
@@ -103,7 +104,7 @@ def _cycles_of_lines(
     fetched = sum(
         tensor.bytes
         * prod(read.get(dim, 1.0) for dim in tensor.dims)
-        * _in_whole_lines(stage, tensor, shares, first.line)
+        * _wasted(stage, tensor, shares, first.line)
         for tensor in stage.inputs
     )
     own = min(fetched, from_dram / cores)
@@ -130,25 +131,15 @@ def _fetched_bytes(
     fetched = sum(
         tensor.bytes
         * _part_of_group(chunks, [dim in tensor.dims for dim in order], cores)
-        * _in_whole_lines(stage, tensor, box, line)
+        * _wasted(stage, tensor, box, line)
         for tensor in stage.inputs
     )
     return -(-prod(chunks) // cores), fetched
 
 
-def _in_whole_lines(stage: Stage, tensor: Tensor, box: Mapping[str, int], line: int) -> float:
-    """What lines of activations are as a multiple of the bytes in them that a box reads.
-
-    Of l bytes side by side, which begin at multiples of g in a line, it reads l + line - g on
-    average. Weights are packed box by box.
-    """
-    whole = 1.0
-    for dim, size in box.items() if tensor.role == "activation" else ():
-        apart = tensor.bytes_apart(dim)
-        if size < stage.extents[dim] and 0 < apart < line:
-            beside = size * apart
-            whole *= (beside + line - gcd(line, beside)) / beside
-    return whole
+def _wasted(stage: Stage, tensor: Tensor, box: Mapping[str, int], line: int) -> float:
+    """Lines that a box reads, as a multiple of its bytes; 1 for weights, packed box by box."""
+    return 1.0 if tensor.role == "weight" else in_whole_lines(stage, tensor, box, line)
 
 
 def _part_of_group(chunks: list[int], used: list[bool], cores: int) -> float:

@@ -52,6 +52,20 @@ def bytes_of_lines(
     return sum(len(_lines(tensor, dims, box, line, begin)) for begin in some) * line // len(some)
 
 
+def in_whole_lines(stage: Stage, tensor: Tensor, box: Mapping[str, int], line: int) -> float:
+    """What the lines that a box reads are, as a multiple of its bytes, on average.
+
+    Of l bytes side by side, which begin at multiples of g in a line, it reads l + line - g.
+    """
+    whole = 1.0
+    for dim, size in box.items():
+        apart = tensor.bytes_apart(dim)
+        if size < stage.extents[dim] and 0 < apart < line:
+            beside = size * apart
+            whole *= (beside + line - gcd(line, beside)) / beside
+    return whole
+
+
 def _lines(
     tensor: Tensor, dims: Sequence[str], tile: Mapping[str, int], line: int, begin: int = 0
 ) -> Ints:

@@ -26,6 +26,7 @@ from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow, tile_bytes
+from hwsim.schedule.tile_lines import in_whole_lines
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,16 @@ def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
     return sum(tile_bytes(tensor, sizes) for tensor in stage.inputs)
 
 
+def _bytes_of_lines(stage: Stage, view: GemmView, tile: BlockTile, line: int) -> float:
+    """Bytes of the lines that a slice of both inputs comes in."""
+    whole = {dim: bound for dim, bound in stage.bounds if dim not in view.b}
+    sizes = {**whole, **_sizes(stage, view, tile)}
+    return sum(
+        tile_bytes(tensor, sizes) * in_whole_lines(stage, tensor, sizes, line)
+        for tensor in stage.inputs
+    )
+
+
 def _registers(
     stage: Stage, view: GemmView, tile: BlockTile, sm: StreamingMultiprocessor, tensor_cores: bool
 ) -> int:
@@ -199,6 +210,8 @@ def _ranking(
     code = HandWritten.on(machine, stage.dtype or machine.dtype)
     register_file = machine.memories[machine.only("registers")].capacity
     shared = machine.memories[machine.only("scratchpad", "sm")].capacity
+    l2 = machine.part(machine.only("cache"), Cache)
+    bandwidth = l2.bandwidth.bytes_per_cycle(machine.clock_hz)
 
     def cycles(tile: BlockTile) -> tuple[float, int]:
         threads = _threads(stage, view, tile)
@@ -207,9 +220,17 @@ def _ranking(
         held = min(sm.blocks_held(threads, registers, slices, register_file, shared).values())
         if held < 1:
             return inf, 0
-        return _in_waves(stage, view, tile, code, threads, held), -tile.bm * tile.bn
+        waves = _in_waves(stage, view, tile, code, threads, held)
+        return max(waves, _of_l2(stage, view, tile, l2) / bandwidth), -tile.bm * tile.bn
 
     return cycles
+
+
+def _of_l2(stage: Stage, view: GemmView, tile: BlockTile, l2: Cache) -> float:
+    """Bytes of the lines that all blocks ask the L2 for."""
+    sizes = _sizes(stage, view, tile)
+    steps = ceil(stage.group(view.k) / _product(sizes, view.k))
+    return _blocks(stage, view, sizes) * steps * _bytes_of_lines(stage, view, tile, l2.line)
 
 
 def _in_waves(
@@ -248,11 +269,12 @@ def _blocks(stage: Stage, view: GemmView, sizes: dict[str, int]) -> int:
 
 @dataclass(frozen=True)
 class _Rates:
-    """What an SM gets a cycle: multiply-accumulates, shared memory's bytes, L2's share."""
+    """What an SM gets a cycle: multiply-accumulates, shared memory's bytes, L2's share in lines."""
 
     macs: float
     shared: float
     l2: float
+    line: int
 
     @classmethod
     def of(cls, machine: Machine, sm: StreamingMultiprocessor, stage: Stage) -> _Rates:
@@ -263,6 +285,7 @@ class _Rates:
             macs,
             shared.bandwidth.bytes_per_cycle(machine.clock_hz),
             l2.bandwidth.bytes_per_cycle(machine.clock_hz) / sm.sms,
+            l2.line,
         )
 
 
@@ -274,10 +297,11 @@ def _work(
     The cycles are of the slowest of arithmetic, shared memory and L2.
     """
     sizes, width = _sizes(stage, view, tile), stage.output.width
-    m, n = (_product(sizes, dims) for dims in (view.m, view.n))
+    m, n, k = (_product(sizes, dims) for dims in (view.m, view.n, view.k))
     holders = _threads(stage, view, tile)
+    fetched = _bytes_of_lines(stage, view, tile, rates.line) / k
     read = holders * (min(m, tile.tm) + min(n, tile.tn)) * width
-    step = max(m * n / rates.macs, read / rates.shared, (m + n) * width / rates.l2)
+    step = max(m * n / rates.macs, read / rates.shared, fetched / rates.l2)
     return ceil(_blocks(stage, view, sizes) / sm.sms) * step, -tile.bm * tile.bn
 
 
