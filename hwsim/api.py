@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hwsim.algorithms import AUTO
 from hwsim.describe.layer import Layer
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.networks import find_workload
 from hwsim.describe.workload import Workload, single
+from hwsim.errors import HwsimError
 from hwsim.grid import doubling, grid, named_apart, without_repeats
 from hwsim.job import Job, gather, is_sampled
 from hwsim.jobs import Progress, run_jobs
@@ -26,6 +27,9 @@ from hwsim.results.result import Result
 
 if TYPE_CHECKING:
     from hwsim.ir.tensor import Array
+
+
+Some = TypeVar("Some")
 
 
 def simulate(
@@ -101,6 +105,7 @@ def compare(
     as good. keeps, patient, fidelity, and what it raises: as of `simulate`.
     """
     network = as_workload(workload)
+    machines, algorithms = _some(machines, "machine"), _some(algorithms, "algorithm")
     loaded = [as_machine(machine) for machine in machines]
     jobs, left_out = grid(
         network,
@@ -149,12 +154,32 @@ def run_nests(
 
 
 def as_workload(workload: Workload | Layer | str) -> Workload:
-    """A shipped name or path is loaded, a single layer wrapped."""
+    """A shipped name or path is loaded, a single layer wrapped.
+
+    Raises HwsimError for anything else.
+    """
     if isinstance(workload, Workload):
         return workload
-    return find_workload(workload) if isinstance(workload, str) else single(workload)
+    if isinstance(workload, str):
+        return find_workload(workload)
+    if not isinstance(workload, Layer):
+        raise HwsimError(f"{workload!r} is no workload; expected a Workload, a layer or a name")
+    return single(workload)
+
+
+def _some(values: Sequence[Some], what: str) -> Sequence[Some]:
+    """At least one of what is compared. Raises HwsimError for none, and for one without a list."""
+    if isinstance(values, str | Machine):
+        raise HwsimError(f"{values!r} alone; expected a list of {what}s")
+    if not values:
+        raise HwsimError(f"no {what}; expected at least one")
+    return values
 
 
 def as_machine(machine: Machine | str | Path) -> Machine:
-    """A shipped name or path is loaded."""
-    return machine if isinstance(machine, Machine) else load_machine(machine)
+    """A shipped name or path is loaded. Raises HwsimError for anything else."""
+    if isinstance(machine, Machine):
+        return machine
+    if not isinstance(machine, str | Path):
+        raise HwsimError(f"{machine!r} is no machine; expected a Machine, a path or a name")
+    return load_machine(machine)

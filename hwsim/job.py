@@ -57,6 +57,8 @@ class Job:
     sampled: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.algorithm, str):
+            raise HwsimError(f"algorithm {self.algorithm!r}; expected a name")
         if self.dataflow is not None:
             object.__setattr__(self, "dataflow", full_name(self.dataflow))
 

@@ -16,7 +16,7 @@ from hwsim.api import as_machine, as_workload
 from hwsim.describe.layer import DENSE, Layer
 from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
-from hwsim.errors import UnknownName
+from hwsim.errors import HwsimError, UnknownName
 from hwsim.job import Job
 from hwsim.jobs import Progress
 from hwsim.results.result import Result
@@ -115,6 +115,8 @@ def sweep(
     same = {"machine": machine, "workload": workload, **fixed}
     stays = {name: str(value) for name, value in same.items() if name not in names}
     asked = make_sweep("sweep", made, stays, where, objectives, model, schedules)
+    if workers is not None and workers < 1:
+        raise HwsimError(f"{workers} workers; expected at least 1")
     how = Asked(engine, sampler, trials, Crew(workers))
     return run_sweep(asked, Path(journal), how, progress)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import hwsim
 from hwsim.cli import main
 from hwsim.errors import HwsimError, printable, shortened
 from hwsim.report.markdown import inert
@@ -16,6 +18,7 @@ from hwsim.validate.shape import check_like
 from tests.fuzz import failures
 
 HOSTILE = Path(__file__).parent / "cases" / "hostile"
+PRODUCT = hwsim.GemmLayer(4, 4, 4)
 CASES = [
     (
         ["show", "inf_cap.yaml"],
@@ -197,3 +200,40 @@ def test_data_files_are_checked_against_their_reference() -> None:
 def test_fuzzed_inputs_end_with_0_or_2(block: int, tmp_path: Path) -> None:
     """`make fuzz` tries 10,000."""
     assert failures(300, 100 + block, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "toy-4x4", "--machines", ""],
+        ["compare", "toy-4x4", "--machines", "toy-8x8", "--algorithms", ""],
+        ["compare", "toy-4x4", "--machines", "toy-8x8", "--dtype", ""],
+        ["compare", "toy-4x4", "--machines", "toy-8x8", "--dataflows", ""],
+        ["count", "toy-4x4", "--algorithms", ""],
+        ["error", "toy-4x4", "--formats", ""],
+        ["run", "", "toy-4x4"],
+        ["run", "toy-8x8", ""],
+    ],
+)
+def test_an_empty_word_is_refused(words: list[str]) -> None:
+    """As of a shell's variable that is not set: some ended in tracebacks, some were ignored."""
+    ran = CliRunner().invoke(main, words)
+    assert ran.exit_code == 2, ran.output
+    assert "''" in ran.output and "Traceback" not in ran.output
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: hwsim.compare(PRODUCT, [], ["direct"]), "no machine"),
+        (lambda: hwsim.compare(PRODUCT, ["tpu-v1"], []), "no algorithm"),
+        (lambda: hwsim.compare(PRODUCT, "tpu-v1"), "a list of machines"),
+        (lambda: hwsim.compare(PRODUCT, ["tpu-v1"], "direct"), "a list of algorithms"),
+        (lambda: hwsim.simulate(None, "tpu-v1"), "None is no workload"),
+        (lambda: hwsim.simulate(PRODUCT, None), "None is no machine"),
+        (lambda: hwsim.simulate(PRODUCT, "tpu-v1", None), "expected a name"),
+    ],
+)
+def test_wrong_arguments_of_functions_are_named(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(hwsim.HwsimError, match=said):
+        call()

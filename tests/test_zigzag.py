@@ -113,3 +113,10 @@ def test_a_fault_names_its_layer(old: str, new: str, said: str, tmp_path: Path) 
     ran = CliRunner().invoke(main, ["run", "tpu-v1", str(path)])
     assert ran.exit_code == 2 and said in ran.output and "layer 0" in ran.output, ran.output
     assert "Traceback" not in ran.output
+
+
+def test_a_relation_of_a_loop_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """It was left out, and another layer ran."""
+    path = written(tmp_path, NETWORK.replace("ix=2*ox+1*fx", "ix=2*oz+1*fx", 1))
+    ran = CliRunner().invoke(main, ["run", "tpu-v1", str(path)])
+    assert ran.exit_code == 2 and "no loop oz; expected some of B, K" in ran.output, ran.output

@@ -64,7 +64,7 @@ from hwsim.describe.settings import Setting
     "--dataflows",
     "-d",
     cls=NamesOption,
-    help="Schedule by these: ws,os,is (default: each machine's own; ws on systolic arrays).",
+    help="Schedule by these: ws,os,is (default: the best of each machine's own).",
 )
 @click.option("--layer", "-l", "layers", multiple=True, help="Only this layer; may be repeated.")
 @click.option(
@@ -128,8 +128,8 @@ def command(
             network,
             loaded,
             names_of(algorithms, "--algorithms"),
-            dtypes=names_of(dtype, "--dtype") if dtype else (),
-            dataflows=names_of(dataflows, "--dataflows") if dataflows else (),
+            dtypes=names_of(dtype, "--dtype") if dtype is not None else (),
+            dataflows=names_of(dataflows, "--dataflows") if dataflows is not None else (),
             batches=batches_of(batch),
             what_if=out is not None if what_if is None else what_if,
             keeps=True,

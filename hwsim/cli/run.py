@@ -268,7 +268,7 @@ def _machine(flags: Flags) -> Machine:
     from hwsim.describe.machine import load_machine
     from hwsim.parts.core import with_cores
 
-    assert flags.machine
+    assert flags.machine is not None
     machine = load_machine(flags.machine, flags.settings)
     if flags.misses and machine.management == "explicit":
         raise HwsimError(f"{machine.name} has no caches; expected a CPU or a GPU for --misses")
@@ -278,7 +278,7 @@ def _machine(flags: Flags) -> Machine:
 def _network(flags: Flags) -> Workload:
     from hwsim.describe.networks import find_workload
 
-    assert flags.workload
+    assert flags.workload is not None
     network = find_workload(flags.workload, flags.batch, flags.size, flags.context)
     network = network.with_layout(flags.layout)
     if flags.layers:

@@ -155,7 +155,8 @@ class NamesOption(click.Option):
         super().__init__(*names, **how)
 
     def process_value(self, context: click.Context, value: Any) -> str | None:
-        return ",".join(super().process_value(context, value)) or None
+        given = super().process_value(context, value)
+        return ",".join(given) if given else None
 
 
 def names_of(text: str, flag: str) -> list[str]:

@@ -126,6 +126,12 @@ class _Entry:
             match = RELATION.fullmatch(str(text).replace(" ", ""))
             if match is None:
                 raise HwsimError(f"relation {text!r}; expected ix=2*ox+1*fx")
+            strange = [match[dim] for dim in (3, 5) if match[dim].upper() not in self.sizes]
+            if strange:
+                loops = ", ".join(self.sizes)
+                raise HwsimError(
+                    f"relation {text!r}: no loop {strange[0]}; expected some of {loops}"
+                )
             if match[1].upper() != outside:
                 continue
             steps = {match[3].upper(): match[2], match[5].upper(): match[4]}

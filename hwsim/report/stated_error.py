@@ -50,7 +50,7 @@ class StatedError:
             none = f", none of them in {dtype}" if types and dtype not in types else ""
             return f"{about}: times are {off}{none}{fitted} ({name})."
         return (
-            f"{about}: nobody's measurements of it are here. Of machines with such memory "
+            f"{about}: no measured times of it are here. Of machines with such memory "
             f"{self.machine} is furthest off: {off} ({name})."
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, UnknownName
 from hwsim.sweeps.journal import Journal, chunks
 from hwsim.sweeps.rows import COLUMNS, Row, value
 from hwsim.sweeps.spec import OBJECTIVES, Sweep
@@ -123,7 +123,14 @@ class SweepResult:
         ]
 
     def best(self, objective: str, most: int = 1) -> list[Point]:
-        """The points of the least of an objective, best first; of equal ones by the others."""
+        """The points of the least of an objective, best first; of equal ones by the others.
+
+        Raises HwsimError for one that the sweep has not, and for fewer than one point.
+        """
+        if objective not in self.sweep.objectives:
+            raise UnknownName("objective of this sweep", objective, self.sweep.objectives)
+        if most < 1:
+            raise HwsimError(f"the best {most} points; expected at least 1")
         asked = self.sweep.objectives.index(objective)
         others = [column for column in range(len(self.sweep.objectives)) if column != asked]
         keys = [self._objectives[:, column] for column in (asked, *others)]

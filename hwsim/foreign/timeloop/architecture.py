@@ -20,6 +20,8 @@ COMPUTE = ("mac", "compute", "alu")
 WORD_BITS = ("word_bits", "word_width", "datawidth")
 DEPTHS = ("depth", "memory_depth", "data_storage_depth")
 WIDTHS = ("width", "memory_width", "data_storage_width")
+RATES = ("read_bandwidth", "write_bandwidth", "shared_bandwidth")
+ATTRIBUTES = (*WORD_BITS, *DEPTHS, *WIDTHS, *RATES, "block_size", "entries", "sizeKB", "instances")
 SPARSE = ("sparse_optimizations", "sparse-optimizations")
 
 
@@ -108,6 +110,7 @@ def _level(file: File, part: Any, path: str, times: int) -> Level:
             file.fail(f"{path}.{key}", "is not read; expected a dense design")
     at = f"{path}.attributes"
     attributes = file.part(part.get("attributes"), at)
+    file.refuse_misspelt(attributes, at, ATTRIBUTES)
     kind = file.get(part, path, "class", str).lower()
     if "instances" in attributes:
         instances = file.whole(attributes["instances"], f"{at}.instances")

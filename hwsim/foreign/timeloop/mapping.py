@@ -14,6 +14,7 @@ from hwsim.foreign.timeloop.architecture import Level
 from hwsim.foreign.timeloop.reading import File
 
 FACTOR = re.compile(r"\s*,?\s*([A-Za-z])\s*=?\s*(\d+)(?:\s*,\s*(\d+))?")
+KEYS = ("target", "type", "factors", "permutation", "split", "keep", "bypass", "name")
 KEEPING = ("bypass", "datatype", "dataspace")
 REFUSED = (
     "skew",
@@ -40,6 +41,7 @@ def mapping(
         target, kind = (file.get(entry, path, key, str) for key in ("target", "type"))
         if target not in known:
             file.fail(f"{path}.target", f"{target!r}; expected one of {', '.join(sorted(known))}")
+        file.refuse_misspelt(entry, path, (*KEYS, *REFUSED))
         for key in REFUSED:
             if key in entry or kind == key:
                 file.fail(path, f"{key} is not read, as it changes the counts")
@@ -73,7 +75,13 @@ def _block(file: File, entry: Any, path: str, dims: dict[str, int]) -> dict[str,
     stated = entry.get("permutation", "")
     if not isinstance(stated, str):
         stated = "".join(file.words(stated, f"{path}.permutation"))
-    order = list(dict.fromkeys(name for name in stated if name in dims))
+    order = [name for name in stated if name not in " ,"]
+    if strange := sorted(set(order) - set(dims)):
+        file.fail(
+            f"{path}.permutation", f"no dim {', '.join(strange)}; expected some of {''.join(dims)}"
+        )
+    if len(set(order)) < len(order):
+        file.fail(f"{path}.permutation", f"{stated!r}: a dim is named twice; expected each once")
     order += [dim for dim in dims if dim not in order]
     inner_first = [(dim, factors.get(dim, 1)) for dim in order]
     if entry["type"] == "temporal":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hwsim.foreign.timeloop.reading import File
+from hwsim.foreign.timeloop.reading import TAG, File
 
 CNN: dict[str, Any] = {  # Timeloop's own shape of that name
     "name": "cnn_layer",
@@ -73,6 +73,8 @@ def problem(file: File) -> dict[str, Any]:
         if dim not in instance:
             file.fail(at, f"no bound of {dim}; expected one of every dimension")
         bounds[dim] = file.whole(instance[dim], f"{at}.{dim}")
+    if instance is not root:
+        _check_bounds(file, instance, at, dims, shape)
     coefficients = {}
     for number, entry in enumerate(shape.get("coefficients") or []):
         name = file.get(entry, f"{where}.coefficients[{number}]", "name", str)
@@ -89,6 +91,17 @@ def problem(file: File) -> dict[str, Any]:
         file.fail(f"{where}.name", "expected a word")
     named = {"name": title, "dims": dims, "dataspaces": found}
     return {"shape": named, "dims": bounds, "coefficients": coefficients}
+
+
+def _check_bounds(
+    file: File, instance: dict[str, Any], path: str, dims: list[str], shape: dict[str, Any]
+) -> None:
+    """Raises ConfigError for a bound of what is neither a dimension nor a coefficient."""
+    named = [entry.get("name") for entry in shape.get("coefficients") or []]
+    for key in instance:
+        if key not in (*dims, *named, TAG):
+            known = ", ".join((*dims, *map(str, named)))
+            file.fail(f"{path}.{key}", f"no such dimension; expected some of {known}")
 
 
 def _space(file: File, space: Any, path: str, dims: list[str]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
 from hwsim.describe.reading import Document, read_text
+from hwsim.errors import nearest
 
 TAG = "!"  # the key under which a node's own tag is kept
 MOST_BYTES = 4 << 20
@@ -54,6 +56,14 @@ class File:
             what = "a list" if kind is list else "a mapping" if kind is dict else "a word or number"
             self.fail(f"{path}.{key}", f"expected {what}")
         return values[key]
+
+    def refuse_misspelt(self, values: dict[str, Any], path: str, known: Iterable[str]) -> None:
+        """Raises ConfigError for a key much like a known one; others say what is not read."""
+        known = sorted(known)
+        for key in values:
+            close = nearest(key, known) if key not in (*known, TAG) else ""
+            if close:
+                self.fail(path, f"unknown key {key!r}{close}")
 
     def whole(self, text: Any, path: str) -> int:
         """A whole number of at least 0. Raises ConfigError."""

@@ -24,4 +24,6 @@ class TensorStacks:
             },
         }
         height = bars.pop("height")
-        return {"height": height, "layer": [bars, least]}
+        # layers stand as in the network, those that move nothing too
+        order = {**least, "mark": {"type": "tick", "opacity": 0}}
+        return {"height": height, "layer": [order, bars, least]}

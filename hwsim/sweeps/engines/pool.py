@@ -27,6 +27,9 @@ class Pool:
 
     def run(self, sweep: Sweep, blocks: Iterable[Block], crew: Crew) -> Iterator[Done]:
         workers = crew.workers or os.cpu_count() or 1
+        if workers == 1:
+            yield from ENGINES["serial"].run(sweep, blocks, crew)
+            return
         pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), _begin, (sweep, os.getpid())
         )
@@ -41,7 +44,8 @@ class Pool:
         except BrokenProcessPool:
             raise HwsimError(
                 "a worker was ended from outside, perhaps for want of memory; what was done is in "
-                "the journal: run the sweep again, with fewer --workers"
+                "the journal: run the sweep again, with fewer --workers. In a script of your own, "
+                "call hwsim.sweep under `if __name__ == '__main__':`, as every worker reads it"
             ) from None
         finally:
             for process in list((pool._processes or {}).values()):
