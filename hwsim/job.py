@@ -142,7 +142,7 @@ def gather(job: Job, layers: tuple[LayerResult, ...]) -> Result:
                 f"set: {', '.join(map(str, machine.settings))}." if machine.settings else "",
                 machine.fidelity.strip(),
                 assumed_text(machine),
-                *(f"{note}." for note in workload.notes),
+                *(f"In {workload.name}: {note}." for note in workload.notes),
             ),
         )
     )

@@ -21,6 +21,8 @@ from hwsim.ir.tensor import Axis, Tensor, along
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
 
+LOOK_UP = "embedding"  # the op of layers that read rows of a table
+
 
 class MemoryBound:
     """A window's elements are compared or added; an element takes its operator's operations."""
@@ -103,6 +105,8 @@ def _move(layer: MoveLayer) -> Stage:
 
     for n, e:  out[n][e] = in[n][e*steps : (e+1)*steps]     where more is read than written
     for n, e:  out[n][e*steps : (e+1)*steps] = in[n][e]     where more is written
+
+    A look-up's rows are of a table, which lies where weights do.
     """
     bytes_ = width(layer.dtype)
     few, many = sorted((layer.reads, layer.writes))
@@ -115,11 +119,13 @@ def _move(layer: MoveLayer) -> Stage:
         layer.op,
         (("n", layer.n), ("e", -(-many // steps))),
         (
-            Tensor("ifmap", "activation", (image, came), bytes_),
+            Tensor("table", "weight", (image, came), bytes_)
+            if layer.op == LOOK_UP
+            else Tensor("ifmap", "activation", (image, came), bytes_),
             Tensor("ofmap", "output", (image, left), bytes_),
         ),
         Operations(),
-        statement="ofmap = ifmap",
+        statement="ofmap = table" if layer.op == LOOK_UP else "ofmap = ifmap",
     )
 
 

@@ -30,10 +30,14 @@ def shipped(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
     }
 
 
+FILES = (".yaml", ".yml", ".json", ".onnx", ".pt2")
+
+
 def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
     """The file of a shipped name, or of a path.
 
-    A path is anything with a slash or ending in .yaml, and other files that are there.
+    A path is anything with a slash or ending as files of machines and networks do, and other files
+    that are there.
 
     Raises UnknownName for a name that is not shipped, HwsimError for a path that is no file.
     """
@@ -42,13 +46,13 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
         isinstance(name_or_path, Path)
         or "/" in text
         or "\\" in text
-        or text.endswith((".yaml", ".yml"))
+        or text.endswith(FILES)
         or ((path := Path(text)).suffix and path.is_file())
     ):
         path = Path(text)
         if not path.is_file():
             raise HwsimError(
-                f"{text}: no such file; expected the path of a {kind} in YAML, or a shipped name"
+                f"{text}: no such file; expected the path of a {kind}, or a shipped name"
             )
         return path
     known = shipped(folder)

@@ -176,10 +176,12 @@ def _number(key: str, text: str) -> int:
 def _dim(letter: str, stage: Stage) -> str:
     """The dim that a letter means. Raises HwsimError for one that is none."""
     dims = [dim for dim, _ in stage.bounds]
-    dim = TEXTBOOK.get(letter, letter) if set(dims) == {"m", "n", "k"} else letter
+    is_product = set(dims) == {"m", "n", "k"}
+    dim = TEXTBOOK.get(letter, letter) if is_product else letter
     if dim not in dims:
+        letters = ", ".join(TEXTBOOK if is_product else dims)
         raise HwsimError(
-            f"loops: no loop {letter!r} in {stage.name}; expected letters of {', '.join(dims)}"
+            f"loops: no loop {letter!r} in {stage.name}; expected letters of {letters}"
         )
     return dim
 
