@@ -80,6 +80,7 @@ async function draw(name) {
     downloadFileName: name,
     tooltip: { theme: dark.matches ? "dark" : "light" },
   });
+  figure.querySelector("summary")?.setAttribute("aria-label", `Save ${titleOf(chart)}`);
   figure.dataset.drawn = String(width);
   views.set(name, view);
   view.addEventListener("click", (event, item) => {

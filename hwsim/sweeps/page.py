@@ -108,6 +108,7 @@ def _html_table(result: SweepResult) -> str:
 
     lines = "\n".join(row(cells, "td") for cells in body)
     return (
-        f'<div class="scroll"><table><thead>{row(head, "th")}</thead>\n<tbody>{lines}</tbody>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="The best points">'
+        f"<table><thead>{row(head, 'th')}</thead>\n<tbody>{lines}</tbody>"
         f"</table></div>"
     )
