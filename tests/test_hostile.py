@@ -237,3 +237,9 @@ def test_an_empty_word_is_refused(words: list[str]) -> None:
 def test_wrong_arguments_of_functions_are_named(call: Callable[[], object], said: str) -> None:
     with pytest.raises(hwsim.HwsimError, match=said):
         call()
+
+
+def test_a_chart_without_a_file_is_refused() -> None:
+    """It was taken in silence."""
+    ran = CliRunner().invoke(main, ["run", "toy-8x8", "toy-4x4", "--chart", "roofline"])
+    assert ran.exit_code == 2 and "--chart roofline without --plot" in ran.output

@@ -15,7 +15,7 @@ from hwsim.cli.inputs import (
     say_where_all_is_exact,
     set_option,
 )
-from hwsim.cli.run_flags import Flags, check
+from hwsim.cli.run_flags import CHART, Flags, check
 from hwsim.cli.scalesim import count_as_scalesim, simulate_scalesim
 from hwsim.cli.terminal import print_text, progress_bar, user_errors
 from hwsim.errors import HwsimError
@@ -138,9 +138,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--chart",
-    default="causes",
-    show_default=True,
-    help="The chart of --plot: roofline, tensors, energy-parts, reuse ...",
+    help="The chart of --plot: causes (the default), roofline, tensors, energy-parts, reuse ...",
 )
 @click.option("--legend", is_flag=True, help="Explain the table's columns below it.")
 @click.option(
@@ -259,7 +257,7 @@ def _show_workload(flags: Flags) -> None:
     say_where_all_is_exact(flags.fidelity, (machine,), (result,))
     if flags.plot_to:
         one = Comparison(network, (machine,), (result.algorithm,), (result,))
-        write_file(flags.plot_to, drawn(one, flags.chart, flags.plot_to.suffix))
+        write_file(flags.plot_to, drawn(one, flags.chart or CHART, flags.plot_to.suffix))
     if _show(flags, result) and flags.explain:
         print_text(kernels_text(kernel_choices(result, network, machine)))
 

@@ -11,6 +11,8 @@ from hwsim.cli.terminal import check_outputs
 from hwsim.describe.settings import Setting
 from hwsim.errors import HwsimError
 
+CHART = "causes"  # of --plot, where none is named
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -43,7 +45,7 @@ class Flags:
     json_to: str | None
     csv_to: str | None
     plot_to: Path | None
-    chart: str
+    chart: str | None
     legend: bool
     trace_to: Path | None
     config: Path | None
@@ -81,8 +83,10 @@ def check(flags: Flags) -> None:
 
     check_outputs(flags.json_to, flags.csv_to, flags.plot_to, flags.trace_to, flags.report_to)
     if flags.plot_to is not None:
-        check_chart(flags.chart, flags.plot_to)
+        check_chart(flags.chart or CHART, flags.plot_to)
         _refuse_beside("--plot", [("--nest", flags.nest_file), ("--scalesim-config", flags.config)])
+    elif flags.chart is not None:
+        raise HwsimError(f"--chart {flags.chart} without --plot; expected --plot FILE beside it")
     if flags.json_to == flags.csv_to == "-":
         raise HwsimError("--json - and --csv -; expected one of them on standard output")
     if flags.mapping == "published" and flags.dataflow not in (None, "row-stationary"):

@@ -53,7 +53,7 @@ def command(
     they come: interrupted or killed, run it again and it goes on.
     """
     from hwsim.errors import HwsimError
-    from hwsim.report.files import write_file
+    from hwsim.report.files import write_file, written
     from hwsim.sweeps.engines import Crew
     from hwsim.sweeps.page import sweep_page
     from hwsim.sweeps.run import Asked, run_sweep
@@ -69,8 +69,13 @@ def command(
     except OSError as error:
         raise HwsimError(f"{folder}: cannot be made: {error.strerror}") from None
     asked = Asked(engine, sampler, trials, Crew(workers, scheduler))
-    with progress_bar("sweeping") as progress:
-        result = run_sweep(sweep, folder / "journal.sqlite", asked, progress)
+    journal = folder / "journal.sqlite"
+    try:
+        with progress_bar("sweeping") as progress:
+            result = run_sweep(sweep, journal, asked, progress)
+    except KeyboardInterrupt:
+        written.append(journal)  # the points so far: the next run goes on
+        raise
     result.check()
     write_file(folder / "points.csv", result.csv())
     try:
