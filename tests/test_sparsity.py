@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +20,14 @@ from hwsim.cli import main
 from hwsim.count.effectual import effectual_multiplies
 from hwsim.count.operations import Arrays, count_algorithms
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, Density, GemmLayer
+from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import load_workload
 from hwsim.describe.workload import single
 from hwsim.errors import HwsimError
 from hwsim.ir.convolution import Convolution
 from hwsim.ir.evaluate import operands
 from hwsim.oracle.operations import execute_plan
+from hwsim.rewrite.sparsity import exploit
 from tests.layers import data, layers
 
 ROOT = Path(__file__).parent.parent
@@ -346,3 +349,35 @@ def test_products_that_select_run_the_kernels_of_products(machine: str, dtype: s
         for layer in (pruned_layer, GemmLayer(4096, 4096, 4096))
     )
     assert 0.45 * dense < sparse < 0.75 * dense
+
+
+@pytest.mark.parametrize("machine", ["a100", "h100"])
+def test_fewer_blocks_are_never_slower(machine: str) -> None:
+    """Of shares that are no whole parts products chose from words behind the map, and took longer."""
+    times = [blocks(machine, "16x16", share) for share in (0.2, 0.25, 0.4, 0.5, 0.75, 0.9, 1.0)]
+    assert all(fewer <= 1.02 * more for fewer, more in itertools.pairwise(times)), times
+
+
+@pytest.mark.parametrize("machine", ["graviton2", "graviton3"])
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.5, 0.75])
+def test_cores_have_registers_for_what_blocks_choose_from(machine: str, share: float) -> None:
+    """graviton3 refused such layers."""
+    assert blocks(machine, "8x1", share) < 0.95 * blocks(machine, "8x1", 1.0)
+
+
+def blocks(machine: str, structure: str, share: float) -> float:
+    """Seconds of a convolution whose weights have so large a share of blocks left."""
+    density = Density(share, structure=structure)
+    layer = ConvLayer(1, 250, 14, 14, 256, 3, 3, pad=1, density=density)
+    return hwsim.simulate(layer, machine, "direct").seconds
+
+
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.5, 0.75, 0.9])
+def test_what_blocks_choose_from_lies_in_the_map(share: float) -> None:
+    layer = GemmLayer(8, 64, 100, density=Density(share, structure="8x1"))
+    plan, _ = exploit(lower(layer, "direct"), layer, load_machine("graviton2"))
+    (stage,) = plan.stages
+    read = next(tensor for tensor in stage.inputs if tensor.role == "activation")
+    (axis,) = (axis for axis in read.axes if "k" in axis.dims)
+    assert axis.size == 100
+    assert axis.terms[0][1] * (stage.extents["k"] - 1) + axis.extent <= 100

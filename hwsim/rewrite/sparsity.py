@@ -167,12 +167,12 @@ def _least_block(machine: Machine) -> tuple[int, int] | None:
 def _compressed(stage: Stage, share: float, channels: int) -> Stage:
     """The first dim of the reduction shortened to its share of channels.
 
-    A product selects one of ceil(1/share) inputs.
+    A product selects one of 1/share inputs, a whole number of which the last lie inside the map.
     """
     assert stage.view is not None
     dim = stage.view.k[0]
     left = ceil(channels * share) * (stage.extents[dim] // channels)
-    ratio = ceil(1 / share)
+    ratio = max(1, stage.extents[dim] // left)
     bounds = tuple((name, left if name == dim else bound) for name, bound in stage.bounds)
     return replace(
         stage,

@@ -45,7 +45,7 @@ def registers_needed(stage: Stage, view: GemmView, core: Core, tile: dict[str, i
     needed = []
     for along, other in ((n, m), (m, n)):
         vectors = -(-along // lanes)
-        needed.append(vectors * other + vectors + -(-other // broadcasts))
+        needed.append(vectors * other + vectors + -(-other * stage.chooses_from // broadcasts))
     return min(needed)
 
 
@@ -71,9 +71,10 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
     """Sums that fit the vector registers, two vectors wide where that many filters exist.
 
     Registers hold v vectors of sums for each value of m, v of weights, and the values of m that are
-    broadcast. Sums are kept in at least 4 bytes. Another tile is taken where it takes clearly less,
-    as m and n divide evenly, or where the usual one's activations crowd a set of the first cache,
-    as columns of matrices do whose rows are powers of two. Of one row, tiles of half a vector or a
+    broadcast, or those that each is chosen from. Sums are kept in at least 4 bytes. Another tile is
+    taken where it takes clearly less, as m and n divide evenly, or where the usual one's
+    activations crowd a set of the first cache, as columns of matrices do whose rows are powers of
+    two. Of one row, tiles of half a vector or a
     quarter let more cores fetch their part of the weights.
     """
     core = machine.compute
@@ -119,7 +120,8 @@ def _most_rows(stage: Stage, core: Core, wide: int) -> int:
     return max(
         m
         for m in range(1, core.vector_registers + 1)
-        if m == 1 or vectors * m + vectors + -(-m // broadcasts) <= core.vector_registers
+        if m == 1
+        or vectors * m + vectors + -(-m * stage.chooses_from // broadcasts) <= core.vector_registers
     )
 
 
