@@ -566,7 +566,7 @@ def test_the_text_of_the_roofline_lesson_is_true() -> None:
             if (machine, network) == ("h200", "mobilenet-v1"):
                 assert max(gains.values()) < 1.05
             most_of_memory = max(most_of_memory, gains[MEMORY])
-    assert most_of_memory == pytest.approx(1.033, abs=0.002)
+    assert most_of_memory == pytest.approx(1.035, abs=0.002)
     vgg = {machine: what for (machine, network), what in best.items() if network == "vgg16"}
     assert vgg == {
         **dict.fromkeys(("h200", "xeon-8380", "cortex-a76"), MULTIPLIERS),
