@@ -34,8 +34,8 @@ TRIED = (
     "offset-add-fused",
     "fft",
 )
-# these wait for the others where caches or schedules are simulated, which takes long: they are
-# tried where one of so many is the best
+# tried last, and only where one of those beside it is the best so far: simulating caches or
+# schedules takes long. On GPUs, whose kernels are timed at once, with the others
 KIN = {"winograd-f2-fused": ("winograd-f2", "winograd-f4", "winograd-f4-fused")}
 EQUAL = (
     1e-3  # results that differ by less are taken as equal, and the one of less energy is the better

@@ -126,7 +126,8 @@ class _Entry:
             match = RELATION.fullmatch(str(text).replace(" ", ""))
             if match is None:
                 raise HwsimError(f"relation {text!r}; expected ix=2*ox+1*fx")
-            strange = [match[dim] for dim in (3, 5) if match[dim].upper() not in self.sizes]
+            known = {*self.sizes, *ROWS, *COLUMNS}
+            strange = [match[dim] for dim in (3, 5) if match[dim].upper() not in known]
             if strange:
                 loops = ", ".join(self.sizes)
                 raise HwsimError(

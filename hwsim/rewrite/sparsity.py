@@ -167,7 +167,7 @@ def _least_block(machine: Machine) -> tuple[int, int] | None:
 def _compressed(stage: Stage, share: float, channels: int) -> Stage:
     """The first dim of the reduction shortened to its share of channels.
 
-    A product selects one of 1/share inputs, a whole number of which the last lie inside the map.
+    A product selects one of as many inputs as 1/share, rounded down: all lie inside the map.
     """
     assert stage.view is not None
     dim = stage.view.k[0]

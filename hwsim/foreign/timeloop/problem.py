@@ -97,7 +97,8 @@ def _check_bounds(
     file: File, instance: dict[str, Any], path: str, dims: list[str], shape: dict[str, Any]
 ) -> None:
     """Raises ConfigError for a bound of what is neither a dimension nor a coefficient."""
-    named = [entry.get("name") for entry in shape.get("coefficients") or []]
+    stated = [*CNN["coefficients"], *(shape.get("coefficients") or [])]
+    named = dict.fromkeys(entry.get("name") for entry in stated)
     for key in instance:
         if key not in (*dims, *named, TAG):
             known = ", ".join((*dims, *map(str, named)))

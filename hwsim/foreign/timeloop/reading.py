@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,10 +10,10 @@ from typing import Any, NoReturn
 import yaml
 
 from hwsim.describe.reading import Document, read_text
-from hwsim.errors import nearest
 
 TAG = "!"  # the key under which a node's own tag is kept
 MOST_BYTES = 4 << 20
+MISSPELT = 0.8  # of the letters are those of a known key
 
 
 class File:
@@ -58,12 +59,15 @@ class File:
         return values[key]
 
     def refuse_misspelt(self, values: dict[str, Any], path: str, known: Iterable[str]) -> None:
-        """Raises ConfigError for a key much like a known one; others say what is not read."""
+        """Raises ConfigError for a key that is a known one but for a letter or two.
+
+        Other keys, of which versions of Timeloop have many, are not read.
+        """
         known = sorted(known)
         for key in values:
-            close = nearest(key, known) if key not in (*known, TAG) else ""
-            if close:
-                self.fail(path, f"unknown key {key!r}{close}")
+            close = difflib.get_close_matches(key, known, n=1, cutoff=MISSPELT)
+            if key not in known and close and abs(len(close[0]) - len(key)) <= 1:
+                self.fail(path, f"unknown key {key!r}; did you mean {close[0]!r}?")
 
     def whole(self, text: Any, path: str) -> int:
         """A whole number of at least 0. Raises ConfigError."""
