@@ -243,3 +243,26 @@ def test_a_chart_without_a_file_is_refused() -> None:
     """It was taken in silence."""
     ran = CliRunner().invoke(main, ["run", "toy-8x8", "toy-4x4", "--chart", "roofline"])
     assert ran.exit_code == 2 and "--chart roofline without --plot" in ran.output
+
+
+def test_a_refused_sweep_leaves_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("machine: tpu-v1\nworkload: toy-4x4\naxes: {parts.nothing.rows: [1, 2]}\n")
+    ran = CliRunner().invoke(main, ["sweep", str(path), "--out", str(tmp_path / "to")])
+    assert ran.exit_code == 2 and "parts.nothing" in ran.output
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_key_twice_in_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"model_type": "gpt2", "n_layer": 2, "n_layer": 3}')
+    ran = CliRunner().invoke(main, ["import", str(path)])
+    assert ran.exit_code == 2 and "key 'n_layer' is there twice" in ran.output
+
+
+def test_what_a_missing_key_expects_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "chips.yaml"
+    path.write_text("name: s\nchip: tpu-v4\n")
+    ran = CliRunner().invoke(main, ["split", str(path), "alexnet"])
+    assert "'protocols'; expected a mapping" in ran.output
+    assert "'topology'; expected one of" in ran.output

@@ -521,12 +521,21 @@ _EXAMPLES = {
 }
 
 
+_FORMS = {"array": "a list", "object": "a mapping", "string": "text", "integer": "a whole number"}
+
+
 def described_as(hint: Any, meta: Mapping[str, Any]) -> str:
     """What is expected of a field, in words."""
     if "unit" in meta:
         return _EXAMPLES[meta["unit"]]
     if hint is int:
         return f"a whole number of at least {meta.get('least', 0)}"
+    if "choices" in meta:
+        return f"one of {', '.join(sorted(meta['choices']))}"
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
+    if "schema" in meta:
+        return _FORMS.get(meta["schema"]().get("type", ""), "a mapping")
     names = {float: "a positive number", bool: "true or false", str: "text"}
     return names.get(hint, "a list" if typing.get_origin(hint) is tuple else "a mapping")
 

@@ -139,6 +139,16 @@ STYLES: dict[str, Style] = {
 }
 
 
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a key that is there twice, of which JSON would take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice!r} is there twice; expected it once")
+    return found
+
+
 class HuggingFace:
     """Encoders, decoders and vision transformers, with grouped queries and with experts."""
 
@@ -153,7 +163,7 @@ class HuggingFace:
         known, and for a key that is missing.
         """
         try:
-            values = json.loads(read_text(path))
+            values = json.loads(read_text(path), object_pairs_hook=_each_once)
         except (ValueError, RecursionError) as error:
             raise HwsimError(f"{path}: not valid JSON: {printable(str(error))}") from None
         if not isinstance(values, dict) or "model_type" not in values:
