@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hwsim.describe.units import si, size_text
+from hwsim.report.tables import energy_text
 from hwsim.report.text_table import WIDTH, text_table
 from hwsim.results.schemas import FoundDocument, MappingDocument, TilesDocument
 
@@ -68,7 +69,7 @@ def _table(machine: str, objective: str, entries: Sequence[Entry]) -> str:
             entry.name,
             entry.found.stage.name,
             si(entry.simulated.cycles.total),
-            f"{sum(entry.simulated.energy_pj.values()) / 1e6:.4g} uJ",
+            energy_text(sum(entry.simulated.energy_pj.values())),
             f"{edp(entry.simulated):.4g}",
             size_text(entry.simulated.dram_read_bytes + entry.simulated.dram_write_bytes),
             f"{entry.found.gap:.1%}",

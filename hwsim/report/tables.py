@@ -322,9 +322,13 @@ def _factors(reuse: Reuse) -> list[str]:
     ]
 
 
+ENERGIES = (("J", 1e12), ("mJ", 1e9), ("uJ", 1e6), ("nJ", 1e3), ("pJ", 1.0))
+
+
 def energy_text(pj: float) -> str:
-    """Picojoules in mJ, or in J from one on."""
-    return f"{pj / 1e12:.3g} J" if pj >= 1e12 else f"{pj / 1e9:.3g} mJ"
+    """Picojoules in the unit in which they are a number of one to three digits."""
+    unit, size = next((pair for pair in ENERGIES if pj >= pair[1]), ENERGIES[-1])
+    return f"{pj / size:.3g} {unit}"
 
 
 def comparison_rows(results: Sequence[Result]) -> Rows:
