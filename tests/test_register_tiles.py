@@ -12,6 +12,7 @@ from hwsim.algorithms import lower
 from hwsim.api import as_workload
 from hwsim.count.closed_form import count
 from hwsim.describe.layer import ConvLayer, ElementwiseLayer, Layer
+from hwsim.describe.networks import load_workload
 from hwsim.ir.nest import Loop
 from hwsim.ir.stage import Stage
 from hwsim.ir.verify import verify_nest
@@ -202,3 +203,14 @@ def test_all_cores_are_no_slower_than_some(layer: str) -> None:
         hwsim.simulate(layer, with_cores(every, cores), "direct").seconds for cores in (8, 16, 32)
     )
     assert hwsim.simulate(layer, every, "direct").seconds <= 1.05 * least
+
+
+@pytest.mark.parametrize("name", ["xeon-8380", "epyc-7763", "graviton3"])
+def test_vectors_lie_along_one_dim(name: str) -> None:
+    """A tile of 5 filters of 4 x 4 taps was taken for five full vectors: it is sixteen of five words."""
+    machine = hwsim.load_machine(name)
+    layer = load_workload("dcgan").only(("deconv4",))
+    product = hwsim.simulate(layer, machine, "offset-add").layers[0].stages[0]
+    assert (
+        product.operations.multiplies / product.peak_macs_per_cycle / product.cycles.compute > 0.6
+    )

@@ -166,8 +166,8 @@ def _cycles_of_tile(
     core, clock = machine.compute, machine.clock_hz
     assert isinstance(core, Core)
     (_, first), (_, second) = (caches_of(machine) * 2)[:2]
-    rows, wide = tile_size(tile, view.m), tile_size(tile, view.n)
-    vectors = -(-wide // sum_lanes(stage, core))
+    rows = tile_size(tile, view.m)
+    vectors = _vectors(tile, view.n, sum_lanes(stage, core))
     loaded = rows * stage.output.width + vectors * core.vector
     loads = (rows + vectors) / core.loads
     port = loaded / first.bandwidth.bytes_per_cycle(clock)
@@ -180,6 +180,12 @@ def _cycles_of_tile(
     words = max(loads, port)
     memory = max(words, moved) if core.overlap else words + moved
     return max(products, memory) + (loads + moved) / 1000
+
+
+def _vectors(tile: Mapping[str, int], dims: tuple[str, ...], lanes: int) -> int:
+    """Vectors along the dim of a tile that fills them best."""
+    wide = tile_size(tile, dims)
+    return min(wide // tile[dim] * -(-tile[dim] // lanes) for dim in dims)
 
 
 def _fetched(stage: Stage, view: GemmView, tile: Mapping[str, int], line: int) -> int:
