@@ -104,7 +104,7 @@ def _cycles_of_lines(
     fetched = sum(
         tensor.bytes
         * prod(read.get(dim, 1.0) for dim in tensor.dims)
-        * _wasted(stage, tensor, shares, first.line)
+        * _line_factor(stage, tensor, shares, first.line)
         for tensor in stage.inputs
     )
     own = min(fetched, from_dram / cores)
@@ -131,13 +131,13 @@ def _fetched_bytes(
     fetched = sum(
         tensor.bytes
         * _part_of_group(chunks, [dim in tensor.dims for dim in order], cores)
-        * _wasted(stage, tensor, box, line)
+        * _line_factor(stage, tensor, box, line)
         for tensor in stage.inputs
     )
     return -(-prod(chunks) // cores), fetched
 
 
-def _wasted(stage: Stage, tensor: Tensor, box: Mapping[str, int], line: int) -> float:
+def _line_factor(stage: Stage, tensor: Tensor, box: Mapping[str, int], line: int) -> float:
     """Lines that a box reads, as a multiple of its bytes; 1 for weights, packed box by box."""
     return 1.0 if tensor.role == "weight" else in_whole_lines(stage, tensor, box, line)
 
