@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hwsim.algorithms import ALGORITHMS, Algorithm
@@ -20,8 +21,6 @@ from hwsim.ir.tensor import Axis, Tensor, along
 
 if TYPE_CHECKING:
     from hwsim.algorithms import Array
-
-LOOK_UP = "embedding"  # the op of layers that read rows of a table
 
 
 class MemoryBound:
@@ -105,8 +104,6 @@ def _move(layer: MoveLayer) -> Stage:
 
     for n, e:  out[n][e] = in[n][e*steps : (e+1)*steps]     where more is read than written
     for n, e:  out[n][e*steps : (e+1)*steps] = in[n][e]     where more is written
-
-    A look-up's rows are of a table, which lies where weights do.
     """
     bytes_ = width(layer.dtype)
     few, many = sorted((layer.reads, layer.writes))
@@ -115,17 +112,18 @@ def _move(layer: MoveLayer) -> Stage:
     shorter = along("e", few)
     came, left = (longer, shorter) if layer.reads >= layer.writes else (shorter, longer)
     image = along("n", layer.n)
+    read = Tensor("ifmap", "activation", (image, came), bytes_)
+    if layer.table:
+        read = replace(read, name="table", role="weight")
     return Stage(
         layer.op,
         (("n", layer.n), ("e", -(-many // steps))),
         (
-            Tensor("table", "weight", (image, came), bytes_)
-            if layer.op == LOOK_UP
-            else Tensor("ifmap", "activation", (image, came), bytes_),
+            read,
             Tensor("ofmap", "output", (image, left), bytes_),
         ),
         Operations(),
-        statement="ofmap = table" if layer.op == LOOK_UP else "ofmap = ifmap",
+        statement=f"ofmap = {read.name}",
     )
 
 

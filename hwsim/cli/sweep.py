@@ -57,19 +57,13 @@ def command(
     from hwsim.sweeps.engines import Crew
     from hwsim.sweeps.page import sweep_page
     from hwsim.sweeps.run import Asked, run_sweep
-    from hwsim.sweeps.spec import check
     from hwsim.sweeps.sweep_file import load_sweep
     from hwsim.sweeps.text import sweep_document, sweep_text
 
     sweep = load_sweep(file)
     if scheduler is not None and engine != "dask":
         raise HwsimError(f"--scheduler {scheduler} beside --engine {engine}; expected dask")
-    check(sweep)  # before there is a folder
     folder = out or Path(f"{file.stem}-sweep")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HwsimError(f"{folder}: cannot be made: {error.strerror}") from None
     asked = Asked(engine, sampler, trials, Crew(workers, scheduler))
     journal = folder / "journal.sqlite"
     try:

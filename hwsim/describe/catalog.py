@@ -30,32 +30,22 @@ def shipped(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
     }
 
 
-FILES = (".yaml", ".yml", ".json", ".onnx", ".pt2")
-
-
 def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
     """The file of a shipped name, or of a path.
 
-    A path is anything with a slash or ending as files of machines and networks do, and other files
-    that are there.
+    A path is anything else with a slash or an ending.
 
     Raises UnknownName for a name that is not shipped, HwsimError for a path that is no file.
     """
-    text = str(name_or_path)
-    if (
-        isinstance(name_or_path, Path)
-        or "/" in text
-        or "\\" in text
-        or text.endswith(FILES)
-        or ((path := Path(text)).suffix and path.is_file())
-    ):
-        path = Path(text)
+    text, known = str(name_or_path), shipped(folder)
+    path = Path(text)
+    ends = path.suffix != "" and text not in known
+    if isinstance(name_or_path, Path) or "/" in text or "\\" in text or ends:
         if not path.is_file():
             raise HwsimError(
                 f"{text}: no such file; expected the path of a {kind}, or a shipped name"
             )
         return path
-    known = shipped(folder)
     if not _NAME.fullmatch(text) or text not in known:
         _check_kind(kind, folder, text)
         raise UnknownName(kind, text, known)

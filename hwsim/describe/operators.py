@@ -252,7 +252,7 @@ def _embedding(entry: LayerText, around: Around) -> Made:
     """A row of a table for every token."""
     _, tokens = around.sequence(entry.op)
     k = entry.k or 1
-    return MoveLayer(around.n, tokens * k, k, tokens, op=entry.op), (k, tokens)
+    return MoveLayer(around.n, tokens * k, k, tokens, op=entry.op, table=True), (k, tokens)
 
 
 def _concat(entry: LayerText, around: Around) -> Made:

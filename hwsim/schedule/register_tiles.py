@@ -74,8 +74,8 @@ def register_tile(stage: Stage, view: GemmView, machine: Machine) -> dict[str, i
     broadcast, or those that each is chosen from. Sums are kept in at least 4 bytes. Another tile is
     taken where it takes clearly less, as m and n divide evenly, or where the usual one's
     activations crowd a set of the first cache, as columns of matrices do whose rows are powers of
-    two. Of one row, tiles of half a vector or a
-    quarter let more cores fetch their part of the weights.
+    two. Of one row, tiles of half a vector or a quarter let more cores fetch their part of the
+    weights.
     """
     core = machine.compute
     assert isinstance(core, Core)
@@ -125,7 +125,7 @@ def _most_rows(stage: Stage, core: Core, wide: int) -> int:
     )
 
 
-def core_shares(
+def shares_of_tile(
     stage: Stage, view: GemmView, machine: Machine, tile: dict[str, int]
 ) -> dict[str, int]:
     """Chunks of up to two dims, one chunk a core, as share_cores finds them for a tile."""

@@ -25,6 +25,10 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HwsimError(f"{path.parent}: cannot be made: {error.strerror}") from None
+        try:
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute(f"PRAGMA busy_timeout={WAIT_MS}")
             self._connection.execute("PRAGMA journal_mode=WAL")

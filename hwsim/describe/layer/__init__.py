@@ -30,7 +30,7 @@ def lengths(kind: type[Layer]) -> dict[str, bool]:
     }
 
 
-NO_LENGTHS = ("dtype", "density", "op", "layout", "filters", "operand", "causal")
+NO_LENGTHS = ("dtype", "density", "op", "layout", "filters", "operand", "causal", "table")
 
 __all__ = [
     "DENSE",

@@ -82,7 +82,8 @@ class MoveLayer:
     It is a copy in another order or shape, a look-up in a table, or an operator that is counted by
     what it moves alone.
 
-    reads, writes: words of one image. c, h, w: the shape that comes out, of `writes` words.
+    reads, writes: words of one image. c, h, w: the shape that comes out, of `writes` words. table:
+    what is read are rows of a table, which lies where weights do.
     """
 
     n: int = count()
@@ -92,6 +93,7 @@ class MoveLayer:
     w: int = count(default=1)
     op: str = "copy"
     dtype: str | None = None
+    table: bool = False
 
     def __post_init__(self) -> None:
         reject(self, self.faults())

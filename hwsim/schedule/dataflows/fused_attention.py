@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hwsim.describe.machine import Machine
 from hwsim.describe.units import whole_bytes
+from hwsim.errors import HwsimError
 from hwsim.ir.attention import head_width, is_fused_attention
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
@@ -36,14 +37,14 @@ class FusedAttention:
             return "it is not attention in one kernel"
         if not isinstance(machine.compute, StreamingMultiprocessor):
             return "it needs streaming multiprocessors"
-        if tile_of(stage, machine) is None:
-            return f"rows of {head_width(stage)} words are too long for a block's shared memory"
+        try:
+            tile_of(stage, machine)
+        except HwsimError as error:
+            return str(error)
         return None
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:
-        tile = tile_of(stage, machine)
-        assert tile is not None
-        queries, keys = tile
+        queries, keys = tile_of(stage, machine)
         held, *streamed, sums = (tensor.name for tensor in stage.tensors)
         shared, registers = machine.only("scratchpad", "sm"), machine.only("registers")
         warp = min(WARP_QUERIES, queries)
@@ -68,10 +69,11 @@ class FusedAttention:
         return Nest(stage, drop_idle(stage, items), self.name)
 
 
-def tile_of(stage: Stage, machine: Machine) -> tuple[int, int] | None:
-    """(queries, keys) of a block's step: the most that shared memory has room for, if any.
+def tile_of(stage: Stage, machine: Machine) -> tuple[int, int]:
+    """(queries, keys) of a block's step: the most that shared memory has room for.
 
-    It holds the queries' rows, and those of a tile of keys and of values.
+    It holds the queries' rows, and those of a tile of keys and of values. Raises HwsimError where
+    not even the smallest fits.
     """
     sm = machine.compute
     assert isinstance(sm, StreamingMultiprocessor)
@@ -83,7 +85,7 @@ def tile_of(stage: Stage, machine: Machine) -> tuple[int, int] | None:
             tile = (queries, tile[1] // 2)
         if shared_bytes(stage, tile) <= sm.shared_per_block:
             return tile
-    return None
+    raise HwsimError(f"rows of {head_width(stage)} words are too long for a block's shared memory")
 
 
 def shared_bytes(stage: Stage, tile: tuple[int, int]) -> int:

@@ -34,12 +34,12 @@ from hwsim.rewrite.placement import Placement
 from hwsim.schedule.core_shares import larger_first, taps_of
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 from hwsim.schedule.register_tiles import (
-    core_shares,
     deep_box,
     private_caches,
     register_tile,
     registers_needed,
     shallow_panel,
+    shares_of_tile,
     tile_size,
 )
 from hwsim.schedule.tile_lines import bytes_in_lines
@@ -98,7 +98,7 @@ class RegisterTiled:
         tile = _own_tile(stage, machine, blocks)
         together = tuple(dim for dim in view.b if tile.get(dim, 1) > 1)
         apart = tuple(dim for dim in view.b if dim not in together)
-        shares = core_shares(stage, view, machine, tile)
+        shares = shares_of_tile(stage, view, machine, tile)
         left = {**extents, **shares}
         sizes = blocks_of(stage, machine, blocks)
         deep = deep_box(stage, view, sizes.kc)
@@ -142,7 +142,7 @@ def blocks_of(stage: Stage, machine: Machine, stated: Blocks | None = None) -> B
     mc = stated.mc or max(
         mr, stage.output.words_in(second // 2 // (tile_size(deep, view.k) * taps))
     )
-    left = {**dict(stage.bounds), **core_shares(stage, view, machine, tile)}
+    left = {**dict(stage.bounds), **shares_of_tile(stage, view, machine, tile)}
     line = caches_of(machine)[0][1].line
     while not stated.mc and mc > mr:
         block = split_group(view.m, left, mc)

@@ -167,17 +167,21 @@ def _sizes(stage: Stage, view: GemmView, tile: BlockTile) -> dict[str, int]:
     }
 
 
-def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
-    """A slice of both inputs; dims outside the view (a direct convolution's taps) whole."""
+def _slice(stage: Stage, view: GemmView, tile: BlockTile) -> dict[str, int]:
+    """Iterations of a step; dims outside the view (a direct convolution's taps) whole."""
     whole = {dim: bound for dim, bound in stage.bounds if dim not in view.b}
-    sizes = {**whole, **_sizes(stage, view, tile)}
+    return {**whole, **_sizes(stage, view, tile)}
+
+
+def _shared_bytes(stage: Stage, view: GemmView, tile: BlockTile) -> int:
+    """Of a slice of both inputs."""
+    sizes = _slice(stage, view, tile)
     return sum(tile_bytes(tensor, sizes) for tensor in stage.inputs)
 
 
 def _bytes_of_lines(stage: Stage, view: GemmView, tile: BlockTile, line: int) -> float:
     """Bytes of the lines that a slice of both inputs comes in."""
-    whole = {dim: bound for dim, bound in stage.bounds if dim not in view.b}
-    sizes = {**whole, **_sizes(stage, view, tile)}
+    sizes = _slice(stage, view, tile)
     return sum(
         tile_bytes(tensor, sizes) * in_whole_lines(stage, tensor, sizes, line)
         for tensor in stage.inputs

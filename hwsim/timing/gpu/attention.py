@@ -47,9 +47,7 @@ def attention_cycles(
     sm, chip, stage = machine.compute, Chip.of(machine), nest.stage
     assert isinstance(sm, StreamingMultiprocessor)
     extents, width = stage.extents, head_width(stage)
-    tile = tile_of(stage, machine)
-    assert tile is not None
-    queries, keys = tile
+    queries, keys = tile_of(stage, machine)
     rows = QUERIES if queries > FEW_QUERIES else FEW_QUERIES  # idle ones are computed, too
     blocks = extents["b"] * ceil(extents["m"] / queries)
     pairs = rows * ceil(extents["n"] / keys) * keys

@@ -118,7 +118,6 @@ def _of_attention(nest: Nest, machine: Machine) -> Occupancy:
     sm, stage, room = machine.compute, nest.stage, Chip.of(machine).room
     assert isinstance(sm, StreamingMultiprocessor)
     tile = tile_of(stage, machine)
-    assert tile is not None
     shared = shared_bytes(stage, tile)
     by_registers = 2 if head_width(stage) <= WIDE_ROW else 1
     by_shared = max(1, room.shared_bytes // (shared + room.reserved_shared))
