@@ -26,13 +26,21 @@ from hwsim.describe.machine import load_machine
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth, Duration
 from hwsim.rewrite.layout import in_layout
 from hwsim.timing.gpu.kernel_time import Chip, Product, product_of, time_of
+from hwsim.validate.gpu_convolutions import layer_of as convolution_of
 from hwsim.validate.gpu_products import kernel_of, product_stage
 from hwsim.validate.h200_depthwise import layer_of
 
 MACHINE, FOLDS = "h100", 5
 # rows of the second machine are for families whose constants hold on both; the others' are an H100's own
 BOTH = ("ffma", "ffma-cutlass", "mma-tf32", "mma-tf32-words", "wgmma-tf32")
-FILES = {"h100_gemm.json": MACHINE, "h100_narrow.json": MACHINE, "h200_kernels.json": "h200"}
+FILES = {
+    "h100_gemm.json": MACHINE,
+    "h100_narrow.json": MACHINE,
+    "h200_kernels.json": "h200",
+    "h200_doubles.json": "h200",
+}
+# families that were measured on the second machine alone
+ELSEWHERE = ("dmma", "dmma-cutlass", "mma-int8-words")
 CONVOLUTIONS = ("h100_conv.json", "h100_int8_convs.json")
 SMALL = 0.06  # an error beyond this counts less than its square
 CONSTANTS = {
@@ -41,6 +49,10 @@ CONSTANTS = {
     "wgmma": ("efficiency", "prologue", "epilogue", "tile_change"),
     "wgmma-fp8": ("efficiency", "prologue", "tile_change"),
     "mma-int8": ("efficiency", "prologue", "epilogue", "latency"),
+    "mma-int8-words": ("efficiency", "prologue", "epilogue", "ingest"),
+    "dmma": ("efficiency", "prologue", "epilogue", "latency"),
+    "dmma-cutlass": ("efficiency", "prologue", "epilogue", "latency"),
+    "conv-dgemm": ("efficiency", "prologue", "epilogue", "latency"),
     "wgmma-tf32": ("efficiency", "prologue", "epilogue"),
     "mma-tf32": ("efficiency", "prologue", "epilogue", "latency"),
     "mma-tf32-words": ("efficiency", "prologue", "epilogue", "ingest"),
@@ -71,6 +83,7 @@ GAP_US = (
     2.4  # a call beyond its kernel, which is all that a conversion's neighbours say of themselves
 )
 XMMA = re.compile(r"(sm\d+)_xmma_fprop\w*?_tilesize(\d+)x(\d+)x(\d+)(?:_stage(\d+))?")
+DGEMM = re.compile(r"implicit_convolve_dgemm<128, (\d), 7, ")
 CUTLASS = re.compile(r"fprop_optimized_f16_(\d+)x(\d+)_(\d+)x(\d+)")
 SHARED, EPILOGUE = 232_448, 16_660  # bytes of a block, and of them the epilogue's
 
@@ -133,8 +146,12 @@ class Rows:
         return family
 
 
+def load_json(file: str) -> dict:
+    return json.loads((data_folder("reference") / file).read_text())
+
+
 def rows_of(file: str) -> list:
-    return json.loads((data_folder("reference") / file).read_text())["rows"]
+    return load_json(file)["rows"]
 
 
 def convolution_calls(library) -> dict[str, list]:
@@ -181,6 +198,24 @@ def convolution_calls(library) -> dict[str, list]:
                 )
             )
     return found
+
+
+def double_calls(library) -> dict[str, list]:
+    """cuDNN's implicit GEMM in fp64, of calls that are one kernel."""
+    found = []
+    for row in load_json("h200_doubles.json")["convolutions"]:
+        match = DGEMM.search(row["kernels"][0]["name"])
+        if match is None or len(row["kernels"]) > 1:
+            continue
+        layer = convolution_of(row)
+        plan = lower(layer, "implicit-gemm").with_dtype(row["dtype"])
+        product = product_of(in_layout(plan, layer, load_machine("h200")).stages[-1])
+        rows = 2 ** int(match[1])
+        threads = math.prod(row["kernels"][0]["block"])
+        tile = Tile(rows, 128, 8, 1, threads, row["kernels"][0]["registers"])
+        kernel = Kernel(library, "conv-dgemm", tile)
+        found.append((product, row["dtype"], kernel, row["us_cold"], "h200"))
+    return {"conv-dgemm": found}
 
 
 def depthwise_calls(library) -> dict[str, list]:
@@ -230,12 +265,12 @@ def main(wanted: list[str]) -> None:
     for row, where in [(row, where) for file, where in FILES.items() for row in rows_of(file)]:
         layer = GemmLayer(row["M"], row["N"], row["K"], dtype=row["dtype"])
         kernel = kernel_of(row["kernels"][0], layer, library)
-        if kernel is not None and (where == MACHINE or kernel.family in BOTH):
+        if kernel is not None and (where == MACHINE or kernel.family in (*BOTH, *ELSEWHERE)):
             stage = product_stage(layer, row["dtype"], row.get("result", ""))
             by_family.setdefault(kernel.family, []).append(
                 (product_of(stage), row["dtype"], kernel, row["us_cold"], where)
             )
-    by_family |= convolution_calls(library) | depthwise_calls(library)
+    by_family |= convolution_calls(library) | depthwise_calls(library) | double_calls(library)
     everything, left_out = [], []
     for name, names in CONSTANTS.items():
         if (wanted and name not in wanted) or name not in by_family:

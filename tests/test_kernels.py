@@ -22,7 +22,7 @@ from hwsim.ir.stage import Stage
 from hwsim.rewrite.gpu_library import as_library_runs
 from hwsim.searches import kernel_choices
 from hwsim.timing.gpu.kernel_time import Chip, product_of, time_of
-from hwsim.validate import CHECKS
+from hwsim.validate import CHECKS, run_check
 from hwsim.validate.gpu_products import kernel_of, launched, product_stage
 
 H100, H200 = load_machine("h100"), load_machine("h200")
@@ -73,6 +73,27 @@ def test_products_of_eight_bits_take_what_was_measured() -> None:
             ]
             assert len(errors) == 66
             assert fmean(errors) < 0.11 and median(errors) < 0.08, (dtype, metric)
+
+
+def test_doubles_and_unaligned_words_take_what_was_measured() -> None:
+    """reference/h200_doubles.json: before there were kernels for them, a rule-made tile ran them."""
+    report = run_check("h200-doubles")
+    assert report.groups["dtype"]["fp64"]["time"].mean_abs_rel_err < 0.12
+    assert report.groups["dtype"]["int8"]["time"].mean_abs_rel_err < 0.08
+    assert report.metrics["convolution_time"].mean_abs_rel_err < 0.13
+
+
+def test_types_that_only_other_units_multiply_have_their_kernels() -> None:
+    """Products of fp16 on a P100 and tf32 on an MI300X took up to nine times as long as fp32's."""
+    for machine, narrow, wide in (("p100", "fp16", "fp32"), ("mi300x", "tf32", "fp32")):
+        for shape in ("gemm:1,4096,4096", "gemm:64,512,4096"):
+            taken = [
+                hwsim.simulate(shape, machine, "direct", dtype=dtype).seconds
+                for dtype in (narrow, wide)
+            ]
+            assert taken[0] <= 1.02 * taken[1]
+    without = hwsim.simulate("gemm:512,512,512", "l4", "direct", dtype="fp64").layers[0]
+    assert "dfma" in without.stages[0].fidelity  # an L4's tensor cores multiply no fp64
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "fp32", "tf32"])

@@ -161,7 +161,7 @@ def as_convolution(stage: Stage, library: Library, dtype: str) -> bool:
     return (
         stage.gathers
         or _scales_channels(stage)
-        or (stage.has_taps and not library.wants_channels_last(dtype))
+        or (stage.has_taps and not library.multiplies_one_tap(dtype))
     )
 
 

@@ -119,7 +119,7 @@ class Family:
     them in a block that multiply (0: all of its threads). most_m, most_n, most_k: of each dim, at
     most, that it takes (0: any). shared: do operands pass through shared memory? convolves: takes a
     convolution's windows as the rows of A, and nothing else; channels_last: of maps whose channels
-    lie side by side. depthwise: takes groups of one channel and one filter alone, of maps that lie
+    lie side by side; gathers: not of one tap without gaps, which is a product. depthwise: takes groups of one channel and one filter alone, of maps that lie
     as channels_last says; what windows share, they find in the L1. unit_stride: takes windows that
     are one word apart alone. multiplies: the data type that it multiplies in, where that is not the
     operands'.
@@ -152,6 +152,7 @@ class Family:
     shared: bool = True
     convolves: bool = False
     channels_last: bool = False
+    gathers: bool = False
     depthwise: bool = False
     unit_stride: bool = False
     multiplies: str = ""
@@ -283,6 +284,15 @@ class Library:
         ]
         return bool(found) and all(found)
 
+    def multiplies_one_tap(self, dtype: str) -> bool:
+        """Is a convolution of one tap without gaps a product, in a data type, as it lies?"""
+        found = [
+            family.channels_last or family.gathers
+            for family in self.families.values()
+            if family.convolves and not family.few and dtype in family.dtypes
+        ]
+        return bool(found) and all(found)
+
     def faults(self) -> Iterator[tuple[str, str]]:
         if not 0 < self.dram_share <= 1:
             yield "dram_share", f"{self.dram_share:g}; expected a share, at most 1"
@@ -327,6 +337,20 @@ def load_library(name_or_path: str | Path) -> Library:
     """
     path = locate("kernel library", "kernels", name_or_path)
     return read(Library, Document(read_text(path), str(path)))
+
+
+@cache
+def library_of(name_or_path: str | Path, tensor_types: frozenset[str]) -> Library:
+    """load_library's kernels that a GPU can run, whose tensor cores multiply these data types."""
+    library = load_library(name_or_path)
+    families = {}
+    for name, family in library.families.items():
+        runs = tuple(
+            dtype for dtype in family.dtypes if family.unit == "cores" or dtype in tensor_types
+        )
+        if runs:
+            families[name] = replace(family, dtypes=runs)
+    return replace(library, families=families)
 
 
 def find_kernel(library: Library, text: str, dtype: str, windows: bool = True) -> Kernel:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import ClassVar
 
-from hwsim.describe.kernels import Library, load_library
+from hwsim.describe.kernels import Library, library_of, load_library
 from hwsim.describe.machine import PARTS, Compute, Need
 from hwsim.describe.map_kernels import MapLibrary, load_map_library
 from hwsim.describe.reading import count, quantity, required
@@ -179,7 +179,8 @@ class StreamingMultiprocessor(Compute):
     @property
     def library(self) -> Library | None:
         """The kernels that multiply matrices here; None where the machine names none."""
-        return None if self.kernels is None else load_library(self.kernels)
+        tensor_types = frozenset(self.tensor_macs_per_cycle or ())
+        return None if self.kernels is None else library_of(self.kernels, tensor_types)
 
     @property
     def row_library(self) -> RowLibrary | None:

@@ -125,7 +125,9 @@ def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Ker
     elif match := XMMA.search(name):
         first, second, k = (int(match[part]) for part in (2, 3, 4))
         stages = int(match[5] or 0)
-        if match[1] == "sm90":
+        if "_f64f64_" in name:
+            family, m, n = "dmma", first, second
+        elif match[1] == "sm90":
             family, n, m = "wgmma-tf32", first, second
             cluster = library.families[family].cluster_shapes[0]
             stages = min(8, 231424 // ((m + n) * k * 4))
@@ -151,8 +153,10 @@ def kernel_of(row: Mapping[str, Any], layer: GemmLayer, library: Library) -> Ker
 def _cutlass_family(arch: str, operation: str, align: int, name: str) -> str:
     if operation == "simt":
         return "ffma-cutlass"
+    if "_d884gemm_" in name:
+        return "dmma-cutlass"
     if "_s8_" in name:
-        return "mma-int8"
+        return "mma-int8" if align >= ALIGNED_BYTES else "mma-int8-words"
     half = "_f16_" in name or "_bf16_" in name
     if operation == "wmma_tensorop":
         return "wmma-half-words" if align > 1 else "wmma-halves"

@@ -14,6 +14,7 @@ from math import ceil, prod
 
 from hwsim.describe.kernels import FusedWinograd
 from hwsim.describe.machine import Machine
+from hwsim.describe.units import DTYPE_BYTES
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import Stage
 from hwsim.ir.transform import drop_idle, points
@@ -21,6 +22,7 @@ from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.rewrite.placement import Placement
 from hwsim.schedule.dataflows import DATAFLOWS, Dataflow
 
+MULTIPLIES = "fp32"  # what the kernel multiplies in, whatever its words
 CHANNELS = 8  # at a time in shared memory: Lavin and Gray 2016, section 5.1
 
 
@@ -39,6 +41,9 @@ class FusedWinogradFlow:
             return "it needs streaming multiprocessors"
         if sm.library is None or sm.library.winograd_fused is None:
             return f"{machine.name} names no library with such a kernel"
+        dtype = stage.dtype or machine.dtype
+        if DTYPE_BYTES[dtype] > DTYPE_BYTES[MULTIPLIES]:
+            return f"that kernel multiplies in {MULTIPLIES}, not in {dtype}"
         return None
 
     def schedule(self, stage: Stage, machine: Machine, placement: Placement) -> Nest:

@@ -7,7 +7,8 @@
         shared memory   r * (operands read by the threads that multiply + operands stored)
         L2              r * operands that no other block of the cluster loads, at the SM's share
         intake          r * operands, at what an SM takes in
-        latency         of the step's loads, hidden by the stages that are loaded ahead
+        latency         of the step's loads, hidden by the stages that are loaded ahead; with one
+                        stage a block waits for its loads and then multiplies, others meanwhile
 
 What a family's code takes is in its library's file (kernels/), the machine's rates in its own.
 Arrays are 1-d, a number for each candidate; times are in cycles of the machine's clock.
@@ -351,6 +352,7 @@ class _Limits:
         self._intake = operands / family.ingest.bytes_per_cycle(clock)
         ahead = np.maximum(1, found.stages - 1)
         self._latency = (chip.dram_latency + family.latency.cycles(clock)) / ahead
+        self._waits_first = found.stages == 1
         self._barrier = chip.sm.barrier.cycles(clock)
 
     def arithmetic_at_peak(self, on_sm: Floats) -> Floats:
@@ -359,13 +361,16 @@ class _Limits:
     def by_resource(self, on_sm: Floats) -> dict[str, Floats]:
         reached = self._chip.reached(self._family, on_sm * self._warps)
         rate = np.maximum(self._peak * self._family.efficiency * reached, 1e-9)
-        return {
-            LOOP: on_sm * (self._products / rate + self._issue),
-            SHARED: on_sm * self._shared,
-            L2: on_sm * self._l2,
-            INTAKE: on_sm * self._intake,
-            LATENCY: self._latency,
+        of_block = {
+            LOOP: self._products / rate + self._issue,
+            SHARED: self._shared,
+            L2: self._l2,
+            INTAKE: self._intake,
         }
+        kept = [cycles for name, cycles in of_block.items() if name != self._without]
+        behind = np.where(self._waits_first, np.maximum.reduce(kept), 0.0)
+        taken = {name: on_sm * cycles for name, cycles in of_block.items()}
+        return {**taken, LATENCY: self._latency + behind}
 
     def step(self, on_sm: Floats) -> Floats:
         taken = [t for name, t in self.by_resource(on_sm).items() if name != self._without]

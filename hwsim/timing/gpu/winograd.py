@@ -23,7 +23,7 @@ from hwsim.ir.nest import Nest
 from hwsim.ir.stage import Transformed
 from hwsim.parts.sm import StreamingMultiprocessor
 from hwsim.results.result import Cycles
-from hwsim.schedule.dataflows.fused_winograd import shape_of, tile_of
+from hwsim.schedule.dataflows.fused_winograd import MULTIPLIES, shape_of, tile_of
 from hwsim.timing.gpu.kernel_time import Chip, slower_port
 
 WAITS = "waves of blocks"
@@ -45,7 +45,7 @@ class Block:
         """(products, all else) of so many blocks at a time on an SM."""
         warps = ceil(self.kernel.threads / self.chip.sm.warp)
         reached = float(self.chip.reached(self.family, np.array([float(on_sm * warps)]))[0])
-        rate = self.chip.sm.vector_ops_per_cycle_per_sm("fp32")
+        rate = self.chip.sm.vector_ops_per_cycle_per_sm(MULTIPLIES)
         sums = self.kernel.filters * self.tiles
         products = self.channels * sums * self.transformed.points
         transforms = self.channels * self.tiles * self.transformed.forward.vector_operations
@@ -75,7 +75,9 @@ def winograd_cycles(
         sum(times * block.cycles(on_sm)[part] for times, on_sm in waves if times) for part in (0, 1)
     )
     changes = (sum(times for times, _ in waves) - 1) * family.tile_change.cycles(clock)
-    ideal = stage.operations.effectual_multiplies / sm.sms / sm.vector_ops_per_cycle_per_sm("fp32")
+    ideal = (
+        stage.operations.effectual_multiplies / sm.sms / sm.vector_ops_per_cycle_per_sm(MULTIPLIES)
+    )
     inside = products + others + changes
     moving, port = slower_port(machine, chip, l2_bytes, dram_bytes / sm.library.dram_share)
     stalls = {
