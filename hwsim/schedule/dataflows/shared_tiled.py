@@ -11,16 +11,17 @@ Loads that leave the SM: M N K (1/BN + 1/BM) words for tiles of BM x BN, as an H
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from math import ceil, inf, prod
 
 from hwsim.describe.machine import Machine
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
 from hwsim.ir.stage import GemmView, Stage
-from hwsim.ir.transform import drop_idle, points, split_group, tiles
+from hwsim.ir.transform import drop_idle, points, split_group, tiles, whole_rows
 from hwsim.parts.cache import Cache
+from hwsim.parts.dram import Dram
 from hwsim.parts.hand_written import HandWritten
 from hwsim.parts.scratchpad import Scratchpad
 from hwsim.parts.sm import GROUP, THREAD, StreamingMultiprocessor
@@ -33,7 +34,8 @@ from hwsim.schedule.tile_lines import in_whole_lines
 class BlockTile:
     """A block's outputs BM x BN, its step BK, and TM x TN outputs a thread.
 
-    BK is of the reduction; a tensor core group stands in a thread's place.
+    BK is of the reduction; a tensor core group stands in a thread's place. whole_rows: BM covers a
+    map's rows whole, whose words lie side by side, rather than the map in the fewest blocks.
     """
 
     bm: int
@@ -41,6 +43,7 @@ class BlockTile:
     bk: int
     tm: int
     tn: int
+    whole_rows: bool = False
 
 
 TILES = (
@@ -98,7 +101,7 @@ def _fragments(bm: int, bn: int, sm: StreamingMultiprocessor) -> tuple[int, int]
 
 
 class SharedTiled:
-    """The tile is the one of TILES whose waves of blocks finish first, the largest among equals."""
+    """The tile is the one of TILES that finishes first, the largest among equals."""
 
     name = "shared-tiled"
     summary = "blocks of threads, tiles in shared memory, squares of sums in registers"
@@ -115,7 +118,8 @@ class SharedTiled:
         tensor_cores = sm.on_tensor_cores(stage)
         fitting = [
             tile
-            for tile in block_tiles(stage, sm, tensor_cores)
+            for shape in block_tiles(stage, sm, tensor_cores)
+            for tile in _laid(stage, view, shape)
             if _shared_bytes(stage, view, tile) <= sm.shared_per_block
             and _registers(stage, view, tile, sm, tensor_cores) <= sm.max_registers_per_thread
         ]
@@ -157,11 +161,20 @@ def _taps(stage: Stage, view: GemmView) -> tuple[str, ...]:
     return tuple(dim for dim, _ in stage.bounds if dim not in viewed)
 
 
+def _laid(stage: Stage, view: GemmView, tile: BlockTile) -> Iterator[BlockTile]:
+    """A tile, and with whole rows where these are other blocks."""
+    rows = replace(tile, whole_rows=True)
+    yield tile
+    if _sizes(stage, view, rows) != _sizes(stage, view, tile):
+        yield rows
+
+
 def _sizes(stage: Stage, view: GemmView, tile: BlockTile) -> dict[str, int]:
     extents = dict(stage.bounds)
+    of_rows = whole_rows if tile.whole_rows else split_group
     slices = (*(dim for dim in view.k if dim != "c"), *(dim for dim in view.k if dim == "c"))
     return {
-        **split_group(view.m, extents, tile.bm),
+        **of_rows(view.m, extents, tile.bm),
         **split_group(view.n, extents, tile.bn),
         **split_group(slices, extents, tile.bk),
     }
@@ -215,7 +228,10 @@ def _ranking(
     register_file = machine.memories[machine.only("registers")].capacity
     shared = machine.memories[machine.only("scratchpad", "sm")].capacity
     l2 = machine.part(machine.only("cache"), Cache)
-    bandwidth = l2.bandwidth.bytes_per_cycle(machine.clock_hz)
+    dram = machine.part(machine.dram_name, Dram)
+    l2_bandwidth, dram_bandwidth = (
+        memory.bandwidth.bytes_per_cycle(machine.clock_hz) for memory in (l2, dram)
+    )
 
     def cycles(tile: BlockTile) -> tuple[float, int]:
         threads = _threads(stage, view, tile)
@@ -225,7 +241,10 @@ def _ranking(
         if held < 1:
             return inf, 0
         waves = _in_waves(stage, view, tile, code, threads, held)
-        return max(waves, _of_l2(stage, view, tile, l2) / bandwidth), -tile.bm * tile.bn
+        asked = _of_l2(stage, view, tile, l2)
+        moved = asked if _overflows(stage, view, tile, l2, held * sm.sms) else 0
+        ports = max(asked / l2_bandwidth, moved / dram_bandwidth)
+        return max(waves, ports), -tile.bm * tile.bn
 
     return cycles
 
@@ -235,6 +254,16 @@ def _of_l2(stage: Stage, view: GemmView, tile: BlockTile, l2: Cache) -> float:
     sizes = _sizes(stage, view, tile)
     steps = ceil(stage.group(view.k) / _product(sizes, view.k))
     return _blocks(stage, view, sizes) * steps * _bytes_of_lines(stage, view, tile, l2.line)
+
+
+def _overflows(stage: Stage, view: GemmView, tile: BlockTile, l2: Cache, at_a_time: int) -> bool:
+    """Are the lines of one step of all blocks in flight more than the L2 holds?
+
+    Then a line is gone before a neighbour reads the rest of it.
+    """
+    blocks = min(at_a_time, _blocks(stage, view, _sizes(stage, view, tile)))
+    in_flight = blocks * _bytes_of_lines(stage, view, tile, l2.line)
+    return min(in_flight, sum(tensor.bytes for tensor in stage.inputs)) > l2.capacity
 
 
 def _in_waves(
@@ -273,7 +302,7 @@ def _blocks(stage: Stage, view: GemmView, sizes: dict[str, int]) -> int:
 
 @dataclass(frozen=True)
 class _Rates:
-    """What an SM gets a cycle: multiply-accumulates, shared memory's bytes, L2's share in lines."""
+    """A cycle: an SM's multiply-accumulates and shared memory's bytes, the L2's bytes in lines."""
 
     macs: float
     shared: float
@@ -288,7 +317,7 @@ class _Rates:
         return cls(
             macs,
             shared.bandwidth.bytes_per_cycle(machine.clock_hz),
-            l2.bandwidth.bytes_per_cycle(machine.clock_hz) / sm.sms,
+            l2.bandwidth.bytes_per_cycle(machine.clock_hz),
             l2.line,
         )
 
@@ -305,8 +334,10 @@ def _work(
     holders = _threads(stage, view, tile)
     fetched = _bytes_of_lines(stage, view, tile, rates.line) / k
     read = holders * (min(m, tile.tm) + min(n, tile.tn)) * width
-    step = max(m * n / rates.macs, read / rates.shared, fetched / rates.l2)
-    return ceil(_blocks(stage, view, sizes) / sm.sms) * step, -tile.bm * tile.bn
+    blocks = _blocks(stage, view, sizes)
+    at_a_time = min(blocks, sm.sms)
+    step = max(m * n / rates.macs, read / rates.shared, at_a_time * fetched / rates.l2)
+    return ceil(blocks / sm.sms) * step, -tile.bm * tile.bn
 
 
 def _product(sizes: dict[str, int], dims: tuple[str, ...]) -> int:
