@@ -102,11 +102,14 @@ def sizes_that_stay(workload: Workload, machine: Machine, algorithm: str) -> lis
 
 def _divides(workload: Workload) -> bool:
     """Has every layer as many images as the batch, or a multiple?"""
-    images = (
-        (layer.batch if layer.batch > 1 else layer.m) if isinstance(layer, GemmLayer) else layer.n
-        for layer in workload.layers.values()
-    )
-    return all(number % workload.batch == 0 for number in images)
+    return all(_rows(layer) % workload.batch == 0 for layer in workload.layers.values())
+
+
+def _rows(layer: Layer) -> int:
+    """What grows with the batch."""
+    if not isinstance(layer, GemmLayer):
+        return layer.n
+    return layer.batch if layer.batch > 1 and layer.operand == "data" else layer.m
 
 
 def _kept(workload: Workload, machine: Machine, algorithm: str) -> list[frozenset[str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hwsim.algorithms import ALGORITHMS, Algorithm, convolve, unless_product
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer, GemmLayer, Layer, LinearLayer
 from hwsim.errors import HwsimError
-from hwsim.ir.convolution import Convolution, conv_stages, gemm_stage
+from hwsim.ir.convolution import Convolution, conv_stages, gemm_stages
 from hwsim.ir.stage import Plan
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Direct:
 
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):
-            return Plan(self.name, (gemm_stage(layer),))
+            return Plan(self.name, gemm_stages(layer))
         if isinstance(layer, (ConvLayer, ConvTransposeLayer)):
             return Plan(self.name, conv_stages(layer, reduction=("c",)))
         raise HwsimError(f"direct: {self.refuses(layer)}")

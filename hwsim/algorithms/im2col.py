@@ -12,7 +12,7 @@ from hwsim.ir.convolution import (
     Window,
     batch_dims,
     effectual,
-    gemm_stage,
+    gemm_stages,
     grouped,
     ifmap,
     weight_width,
@@ -43,7 +43,7 @@ class Im2col:
     def lower(self, layer: Layer) -> Plan:
         if isinstance(layer, (LinearLayer, GemmLayer)):
             matrix = Note("the input is the matrix already")
-            return Plan(self.name, (gemm_stage(layer),), notes=(matrix,))
+            return Plan(self.name, gemm_stages(layer), notes=(matrix,))
         if isinstance(layer, (ConvLayer, ConvTransposeLayer)):
             parts = windows(layer)
             marks = [str(number + 1) if len(parts) > 1 else "" for number in range(len(parts))]

@@ -23,7 +23,7 @@ from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.job import Job
 from hwsim.jobs import Progress, run_jobs
-from hwsim.rewrite.placement import keeper_of_weights, loading_weights, weight_bytes
+from hwsim.rewrite.placement import keeper_of_weights, loading_weights, resident_weight_bytes
 from hwsim.rewrite.residency import NOTHING, Residency, residencies
 
 Layout = tuple[int, int, int, int]  # chips along tensor, pipeline and data, microbatches
@@ -225,7 +225,8 @@ class _Planner:
             ways = self._ways(t, images, chip)
             caches = m if chip.caches else 0
             held = [
-                weight_bytes(one.way.layer) + caches * cache_bytes(one.way.layer) for one in ways
+                resident_weight_bytes(one.way.layer) + caches * cache_bytes(one.way.layer)
+                for one in ways
             ]
             sends = _sends(ways, t, p, self.network)
             begins = cut([one.seconds for one in ways], sends, p, held, chip.room)
@@ -309,7 +310,7 @@ def _stages(
             sum(one.computing for one in layers),
             sum(one.moving for one in layers),
             sends[end - 1] if end < len(ways) else 0.0,
-            sum(weight_bytes(one.way.layer) for one in layers),
+            sum(resident_weight_bytes(one.way.layer) for one in layers),
             sum(m * cache_bytes(one.way.layer) for one in layers),
         )
 

@@ -165,9 +165,9 @@ def _experts(entry: LayerText, around: Around) -> Made:
     if (entry.active or 1) > (entry.experts or 1):
         raise HwsimError(f"{entry.active} of {entry.experts} experts; expected at most all of them")
     rows, k = tokens * (entry.active or 1), entry.k or 1
-    used = min(entry.experts or 1, rows * around.n)
-    each = -(-rows * around.n // used)
-    layer = GemmLayer(each, k, features, density=entry.density, batch=used)
+    layer = LinearLayer(
+        rows * around.n, features, k, density=entry.density, experts=entry.experts or 1
+    )
     return layer, (k, rows)
 
 

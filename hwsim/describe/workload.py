@@ -148,7 +148,7 @@ class Workload:
             raise HwsimError(f"batch {batch}; expected at least 1")
         layers: dict[str, Layer] = {}
         for name, layer in self.layers.items():
-            if isinstance(layer, GemmLayer) and layer.batch > 1:
+            if isinstance(layer, GemmLayer) and layer.batch > 1 and layer.operand == "data":
                 layers[name] = replace(layer, batch=layer.batch // self.batch * batch)
             elif isinstance(layer, GemmLayer):
                 layers[name] = replace(layer, m=layer.m // self.batch * batch)

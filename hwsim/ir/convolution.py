@@ -236,14 +236,44 @@ def _conv_stage(
     )
 
 
-def gemm_stage(layer: LinearLayer | GemmLayer) -> Stage:
-    """for b, m, n, k:  C[b][m][n] += A[b][m][k] * B[b][k][n], B stored with n fastest"""
-    batch, data = 1, False
+def gemm_stages(layer: LinearLayer | GemmLayer) -> tuple[Stage, ...]:
+    """The one product of a layer; of experts one or two.
+
+        for b, m, n, k:  C[b][m][n] += A[b][m][k] * B[b][k][n], B stored with n fastest
+
+    Experts with as many rows are one batch of products, those with one row more another.
+    """
     if isinstance(layer, GemmLayer):
-        m, n, k, names = layer.m, layer.n, layer.k, ("A", "B", "C")
-        batch, data = layer.batch, layer.operand == "data"
-    else:
-        m, n, k, names = layer.n, layer.k, layer.c, ("ifmap", "filter", "ofmap")
+        return (gemm_stage(layer),)
+    each, more = divmod(layer.n, layer.used_experts)
+    shares = [(layer.used_experts - more, each), *([(more, each + 1)] if more else [])]
+    return tuple(
+        _product(
+            layer,
+            _numbered("gemm", number, len(shares)),
+            (batch, m, layer.k, layer.c),
+            tuple(_numbered(name, number, len(shares)) for name in ("ifmap", "filter", "ofmap")),
+            data=False,
+        )
+        for number, (batch, m) in enumerate(shares)
+    )
+
+
+def gemm_stage(layer: GemmLayer) -> Stage:
+    """for b, m, n, k:  C[b][m][n] += A[b][m][k] * B[b][k][n], B stored with n fastest"""
+    sizes = (layer.batch, layer.m, layer.n, layer.k)
+    return _product(layer, "gemm", sizes, ("A", "B", "C"), layer.operand == "data")
+
+
+def _product(
+    layer: LinearLayer | GemmLayer,
+    name: str,
+    sizes: tuple[int, int, int, int],
+    names: tuple[str, ...],
+    data: bool,
+) -> Stage:
+    """sizes: batch, m, n, k. data: is the second operand none of the network's weights?"""
+    batch, m, n, k = sizes
     bytes_ = width(layer.dtype)
     b = (along("b", batch),) if batch > 1 else ()
     second = bytes_ if data else weight_width(layer.dtype)
@@ -255,7 +285,7 @@ def gemm_stage(layer: LinearLayer | GemmLayer) -> Stage:
     )
     times = (("b", batch),) if batch > 1 else ()
     return Stage(
-        "gemm",
+        name,
         (*times, ("m", m), ("n", n), ("k", k)),
         tensors,
         Operations(multiplies=1, additions=1),

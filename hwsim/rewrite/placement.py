@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hwsim.algorithms import DIRECT, lower
-from hwsim.describe.layer import Layer, ProductLayer
+from hwsim.describe.layer import Layer, LinearLayer, ProductLayer
 from hwsim.describe.machine import Machine, Role
 from hwsim.describe.units import size_text, whole_bytes
 from hwsim.describe.workload import Workload
@@ -153,8 +153,15 @@ def kept_roles(plan: Plan, machine: Machine) -> frozenset[Role]:
 
 
 @lru_cache(4096)
+def resident_weight_bytes(layer: Layer) -> int:
+    """Bytes of a layer's weights in memory, those of experts that no vector needs among them."""
+    if isinstance(layer, LinearLayer):
+        return weight_bytes(layer) * layer.experts // layer.used_experts
+    return weight_bytes(layer)
+
+
 def weight_bytes(layer: Layer) -> int:
-    """Bytes of a layer's weights."""
+    """Bytes of the weights that a layer reads."""
     if not isinstance(layer, ProductLayer):
         return 0
     return sum(

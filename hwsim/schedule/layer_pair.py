@@ -95,7 +95,7 @@ def as_convolution(layer: Layer) -> ConvLayer:
         return layer
     if isinstance(layer, GemmLayer) and layer.batch == 1:
         return ConvLayer(1, layer.k, layer.m, 1, layer.n, 1, 1, dtype=layer.dtype)
-    if isinstance(layer, LinearLayer):
+    if isinstance(layer, LinearLayer) and layer.experts == 1:
         return ConvLayer(1, layer.c, layer.n, 1, layer.k, 1, 1, dtype=layer.dtype)
     raise HwsimError(f"{layer.summary}: cannot be fused; expected convolutions or products")
 

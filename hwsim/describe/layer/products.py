@@ -13,23 +13,33 @@ from hwsim.describe.reading import count
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """n vectors of c inputs to k outputs."""
+    """n vectors of c inputs to k outputs.
+
+    experts: matrices of weights, of which each vector passes through one; they are spread evenly,
+    and experts without a vector are not read.
+    """
 
     n: int = count()
     c: int = count()
     k: int = count()
     dtype: str | None = None
     density: Density = DENSE
+    experts: int = count(default=1)
 
     def __post_init__(self) -> None:
         reject(self, self.faults())
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        yield from whole_faults(self, {"n": 1, "c": 1, "k": 1})
+        yield from whole_faults(self, {"n": 1, "c": 1, "k": 1, "experts": 1})
 
     @property
     def macs(self) -> int:
         return self.n * self.c * self.k
+
+    @property
+    def used_experts(self) -> int:
+        """Matrices that are read."""
+        return min(self.experts, self.n)
 
     @property
     def output(self) -> tuple[int, int, int]:
@@ -37,7 +47,8 @@ class LinearLayer:
 
     @property
     def summary(self) -> str:
-        return f"linear {self.c} -> {self.k}"
+        experts = f" of {self.experts} experts" if self.experts > 1 else ""
+        return f"linear {self.c} -> {self.k}{experts}"
 
 
 @dataclass(frozen=True)
