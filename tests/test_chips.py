@@ -13,10 +13,11 @@ import pytest
 from click.testing import CliRunner, Result as Ran
 
 import hwsim
+from hwsim.algorithms import lower
 from hwsim.chips.collectives import COLLECTIVES, KINDS, Round
 from hwsim.chips.network import Network
 from hwsim.chips.pipeline import batch_seconds, cut
-from hwsim.chips.shards import ways_of
+from hwsim.chips.shards import channels_needed, sum_bytes, ways_of
 from hwsim.chips.split import Asked, split
 from hwsim.chips.tensor import split_layers
 from hwsim.chips.topology import TOPOLOGIES, graph_of, places
@@ -33,6 +34,7 @@ from hwsim.describe.machine import load_machine
 from hwsim.describe.system import System, list_systems, load_system
 from hwsim.describe.units import Bandwidth
 from hwsim.describe.workload import Workload
+from hwsim.rewrite.placement import resident_weight_bytes, weight_bytes
 from hwsim.validate import run_check
 
 H100S = load_system("dgx-h100")
@@ -171,7 +173,7 @@ def test_more_bandwidth_is_never_slower() -> None:
         before = float("inf")
         for rate in (10e9, 50e9, 450e9):
             link = replace(H100S.link, bandwidth=Bandwidth(rate, False))
-            chips = 2 if kind == "send" else 8
+            chips = 2 if kind in ("send", "hand-over") else 8
             now = seconds(replace(H100S, link=link), kind, chips, 1e7)
             assert now <= before
             before = now
@@ -188,23 +190,28 @@ def test_nccl_on_two_h100s_is_within_a_sixth_and_was_not_calibrated_on() -> None
 
 def test_a_cut_is_the_best_of_all_cuts() -> None:
     rng = random.Random(5)
-    for _ in range(60):
+    for _ in range(200):
         count, stages = rng.randint(2, 8), rng.randint(1, 4)
         if stages > count:
             continue
         layers = [rng.randint(1, 20) for _ in range(count)]
         sends = [rng.randint(0, 9) for _ in range(count)]
 
-        def slowest(begins, layers=layers, sends=sends, count=count) -> float:  # type: ignore[no-untyped-def]
-            ends = [*begins[1:], count]
-            return max(
-                sum(layers[begin:end]) + (sends[end - 1] if end < count else 0)
-                for begin, end in zip(begins, ends, strict=True)
+        microbatches = rng.choice((1, 1, 2, 3, 50))
+
+        def taken(begins, layers=layers, sends=sends, m=microbatches) -> float:  # type: ignore[no-untyped-def]
+            ends = [*begins[1:], len(layers)]
+            return batch_seconds(
+                [
+                    sum(layers[begin:end]) + (sends[end - 1] if end < len(layers) else 0)
+                    for begin, end in zip(begins, ends, strict=True)
+                ],
+                m,
             )
 
         every = [[0, *rest] for rest in itertools.combinations(range(1, count), stages - 1)]
-        found = cut(layers, sends, stages)
-        assert found is not None and slowest(found) == min(map(slowest, every))
+        found = cut(layers, sends, stages, microbatches)
+        assert found is not None and taken(found) == min(map(taken, every))
         held, most = [rng.randint(1, 9) for _ in range(count)], rng.randint(5, 30)
         fitting = [
             begins
@@ -214,9 +221,9 @@ def test_a_cut_is_the_best_of_all_cuts() -> None:
                 for begin, end in zip(begins, [*begins[1:], count], strict=True)
             )
         ]
-        found = cut(layers, sends, stages, held, most)
+        found = cut(layers, sends, stages, microbatches, held, most)
         assert (found is not None) == bool(fitting)
-        assert found is None or (found in fitting and slowest(found) == min(map(slowest, fitting)))
+        assert found is None or (found in fitting and taken(found) == min(map(taken, fitting)))
 
 
 def test_a_batch_in_a_pipeline_takes_what_its_steps_do() -> None:
@@ -310,10 +317,63 @@ def test_parts_of_layers() -> None:
     shared = ways_of(heads, 16)[1].layer
     assert (shared.heads, shared.kv_heads) == (2, 1)  # type: ignore[union-attr]
     assert len(ways_of(replace(heads, heads=12, kv_heads=12), 8)) == 1
+    blocks = hwsim.load_workload("llama-3-8b")
+    needed = channels_needed(
+        blocks, 16
+    )  # a chip has two heads of queries, one of keys, one of values
+    assert {needed[name] for name in needed} == {4 * 128} and len(needed) == 2 * 32
+    assert channels_needed(blocks, 8) == {}
     assert ways_of(GemmLayer(8, 8, 8, batch=6, operand="data"), 3)[1].layer.batch == 2  # type: ignore[union-attr]
     for layer in (conv, depthwise, heads):
         for way in ways_of(layer, 4):
             assert way.layer.macs * 4 >= layer.macs
+
+
+def test_peers_that_send_at_once_share_links() -> None:
+    """On 4 x 4 x 4, two chips' messages to the next two share a link where they go the same way."""
+    network = Network(plain(CUBE))
+    for tensor in (1, 2, 4, 8):
+        both = tuple(range(2 * tensor))
+        (one,) = COLLECTIVES.rounds("hand-over", "direct", 2 * tensor)
+        words = network.load(one, both).words
+        alone = network.collective("send", (0, tensor), 1e9).seconds
+        assert network.collective("hand-over", both, 1e9).seconds == pytest.approx(
+            words * alone, rel=1e-3
+        )
+    assert network.load(COLLECTIVES.rounds("hand-over", "direct", 4)[0], (0, 1, 2, 3)).words == 2
+
+
+def test_sums_of_narrow_words_are_wide() -> None:
+    """They moved as 8 bits before they were added: rows were taken where columns are quicker."""
+    product = GemmLayer(4096, 2048, 65536, dtype="int8")
+    assert sum_bytes(product) == 4 * 4096 * 2048
+    assert sum_bytes(replace(product, dtype="fp16")) == 2 * 4096 * 2048
+
+
+def test_a_chip_holds_all_experts_and_reads_those_that_tokens_need() -> None:
+    """Mixtral 8x7B was said to fit 24 GiB, as one token needs two experts of eight a layer."""
+    layer = LinearLayer(2, 64, 96, experts=8)
+    assert (weight_bytes(layer), resident_weight_bytes(layer)) == (2 * 64 * 96 * 4, 8 * 64 * 96 * 4)
+
+
+def test_experts_are_not_multiplied_with_the_batch() -> None:
+    """`compare -b 8` made 64 experts of 8; rows of unequal experts were rounded up."""
+    layer = LinearLayer(10, 64, 96, experts=8)
+    one = Workload("experts", {"layer": layer}, {"layer": ()}, batch=1)
+    for batch in (1, 3, 8):
+        (found,) = one.with_batch(batch).layers.values()
+        plan = lower(found, "direct")
+        weights = sum(
+            tensor.bytes
+            for stage in plan.stages
+            for tensor in stage.tensors
+            if tensor.role == "weight"
+        )
+        assert plan.operations.multiplies == found.macs == 10 * batch * 64 * 96
+        assert weights == 8 * 64 * 96 * 4
+    products = GemmLayer(4, 5, 6, batch=6)
+    (scaled,) = Workload("p", {"p": products}, {"p": ()}).with_batch(3).layers.values()
+    assert (scaled.m, scaled.batch) == (12, 6)  # type: ignore[union-attr]
 
 
 def test_one_chip_is_the_machine_itself() -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 import hwsim
+from hwsim.algorithms import lower
 from hwsim.cli import main
 from hwsim.describe.layer import AttentionLayer, ConvLayer, GemmLayer, LinearLayer, MoveLayer
 from hwsim.describe.networks import load_workload
@@ -224,11 +225,100 @@ def test_decoding_reads_every_weight_once(tmp_path: Path) -> None:
     assert workload.layers == load_workload("llama-3-8b-decode").layers
 
 
+QWEN_MOE = {
+    "model_type": "qwen2_moe",
+    "hidden_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "vocab_size": 1000,
+    "intermediate_size": 700,
+    "moe_intermediate_size": 128,
+    "shared_expert_intermediate_size": 512,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+}
+
+
+def macs(tmp_path: Path, layers: str, config_: dict, size: tuple[int, int] = (64, 64)) -> int:  # type: ignore[type-arg]
+    workload = load_workload(config(tmp_path, config_), size=size)
+    return sum(layer.macs for name, layer in workload.layers.items() if name.startswith(layers))
+
+
+def test_a_shared_expert_has_every_token(tmp_path: Path) -> None:
+    assert macs(tmp_path, "shared", QWEN_MOE) == 4 * 64 * (3 * 512 * 512 + 512)
+
+
+def test_some_blocks_of_experts_are_plain(tmp_path: Path) -> None:
+    """decoder_sparse_step: every so many blocks have experts; mlp_only_layers: these have none."""
+    for changed, plain in (
+        ({"decoder_sparse_step": 2}, 2),
+        ({"mlp_only_layers": [0, 1, 3]}, 3),
+        ({"decoder_sparse_step": 2, "mlp_only_layers": [1]}, 3),
+        ({}, 0),
+    ):
+        found = macs(tmp_path, "router", QWEN_MOE | changed)
+        assert found == (4 - plain) * 64 * 512 * 8, changed
+        down = macs(tmp_path, "down", QWEN_MOE | changed)
+        assert down == 64 * 512 * ((4 - plain) * 2 * 128 + plain * 700)
+
+
+def test_a_window_of_attention_is_all_that_is_read(tmp_path: Path) -> None:
+    """It was left out: a decoded token asked 8,001 keys instead of 256."""
+    mistral = {**QWEN_MOE, "model_type": "mistral", "sliding_window": 256}
+    mistral = {key: value for key, value in mistral.items() if "expert" not in key}
+    path = config(tmp_path, mistral)
+    decoded = load_workload(path, size=(1, 1), context=8000).layers["attention"]
+    assert isinstance(decoded, AttentionLayer)
+    assert (decoded.kv, decoded.pairs) == (256, 256)
+    filled = load_workload(path, size=(300, 300)).layers["attention"]
+    assert isinstance(filled, AttentionLayer)
+    assert filled.pairs == sum(min(token, 256) for token in range(1, 301))
+    later = load_workload(path, size=(300, 300), context=100).layers["attention"]
+    assert isinstance(later, AttentionLayer)
+    assert later.pairs == sum(min(token, 256) for token in range(101, 401))
+    other = load_workload(config(tmp_path, {**mistral, "model_type": "gemma2"}), size=(300, 300))
+    windows = [one.window for one in other.layers.values() if isinstance(one, AttentionLayer)]
+    assert windows == [256, 0, 256, 0]
+
+
+def test_falcons_heads_and_opts_words(tmp_path: Path) -> None:
+    """Older Falcons have one head of keys; OPT-350M's words are half as wide as its tokens."""
+    falcon = {**QWEN_MOE, "model_type": "falcon", "multi_query": True, "num_kv_heads": 4}
+    falcon = {
+        key: value
+        for key, value in falcon.items()
+        if "expert" not in key and key != "num_key_value_heads"
+    }
+    for new, heads in ((False, 1), (True, 4)):
+        found = macs(tmp_path, "qkv", {**falcon, "new_decoder_architecture": new})
+        assert found == 4 * 64 * 512 * (4 + 2 * heads) * 128
+    opt = {**falcon, "model_type": "opt", "word_embed_proj_dim": 256, "ffn_dim": 700}
+    assert macs(tmp_path, "widen", opt) == 64 * 256 * 512
+    assert macs(tmp_path, "words", opt) == 256 * 1000
+
+
+def test_no_more_tokens_than_positions(tmp_path: Path) -> None:
+    for name, most in (("gpt2", 1024), ("bert-base", 512)):
+        load_workload(name, size=(most, most))
+        with pytest.raises(HwsimError, match=f"at most {most}"):
+            load_workload(name, size=(most + 1, most + 1))
+
+
+def test_tokens_of_a_vision_transformer_follow_its_image() -> None:
+    """--input 448 kept 197 tokens."""
+    layers = load_workload("vit-b16", size=(448, 448)).layers
+    qkv = next(layer for name, layer in layers.items() if name.startswith("qkv"))
+    assert isinstance(qkv, LinearLayer) and qkv.n == 28 * 28 + 1
+
+
 def test_experts_without_a_token_are_not_read(tmp_path: Path) -> None:
     path = config(tmp_path, CONFIGS["mixtral"])
     one, many = load_workload(path, size=(1, 1)), load_workload(path, size=(512, 512))
-    assert one.layers["gate_up"] == GemmLayer(1, 28672, 4096, batch=2)
-    assert many.layers["gate_up"] == GemmLayer(128, 28672, 4096, batch=8)
+    assert one.layers["gate_up"] == LinearLayer(2, 4096, 28672, experts=8)
+    assert many.layers["gate_up"] == LinearLayer(1024, 4096, 28672, experts=8)
+    (read,) = lower(one.layers["gate_up"], "direct").stages
+    assert read.extents == {"b": 2, "m": 1, "n": 28672, "k": 4096}
 
 
 @pytest.mark.parametrize(

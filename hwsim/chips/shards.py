@@ -33,8 +33,11 @@ from hwsim.describe.layer import (
     PoolLayer,
 )
 from hwsim.describe.units import DTYPE_BYTES, whole_bytes
+from hwsim.describe.workload import Workload
 
 State = Literal["whole", "split"]
+# of a sum that others are added to, where it is wider than the words that are multiplied
+SUM_BYTES = {"int4": 4, "int8": 4, "int8x4": 4, "int16": 4, "int16x8": 4, "fp8": 2}
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,51 @@ class Way:
     collective: str = ""
 
 
-def ways_of(layer: Layer, chips: int) -> tuple[Way, ...]:
-    """Every way to split a layer over so many chips."""
+def ways_of(layer: Layer, chips: int, channels: int = 0) -> tuple[Way, ...]:
+    """Every way to split a layer over so many chips.
+
+    channels: of its output that a chip needs, where these are more than its share (0: they are it).
+    """
     copies = Way("copies", layer, "whole", "whole")
-    return (copies,) if chips == 1 else (copies, *_splits(layer, chips))
+    return (copies,) if chips == 1 else (copies, *_splits(layer, chips, channels))
 
 
-def _splits(layer: Layer, chips: int) -> Iterator[Way]:
+def channels_needed(workload: Workload, chips: int) -> dict[str, int]:
+    """Channels that each chip needs of layers before attention, where heads of K and V are copied.
+
+    With more chips than such heads, every chip has one whole: its queries', its keys' and its
+    values' columns are more than a share of them all.
+    """
+    found: dict[str, int] = {}
+    for name, layer in workload.layers.items():
+        if not isinstance(layer, AttentionLayer) or layer.kv_heads >= chips or layer.heads % chips:
+            continue
+        asking, sources = layer.heads // chips * layer.d, workload.inputs.get(name, ())
+        if len(sources) == 1:
+            needs = [asking + 2 * layer.d]
+        else:
+            needs = [asking, *(layer.d for _ in sources[1:])]
+        for source, need in zip(sources, needs, strict=True):
+            found.update(dict.fromkeys(_back_to_product(workload, source), need))
+    return found
+
+
+def _back_to_product(workload: Workload, name: str) -> Iterator[str]:
+    """A map's layer, and those before it as far as they go channel by channel."""
+    while name in workload.layers:
+        yield name
+        layer, sources = workload.layers[name], workload.inputs.get(name, ())
+        if not isinstance(layer, ElementwiseLayer) or len(sources) != 1:
+            return
+        name = sources[0]
+
+
+def _splits(layer: Layer, chips: int, channels: int) -> Iterator[Way]:
     match layer:
         case LinearLayer():
             yield from _products(
-                replace(layer, k=-(-layer.k // chips)), replace(layer, c=-(-layer.c // chips))
+                replace(layer, k=channels or -(-layer.k // chips)),
+                replace(layer, c=-(-layer.c // chips)),
             )
         case GemmLayer() if layer.operand == "weight":
             yield from _products(
@@ -81,7 +118,7 @@ def _splits(layer: Layer, chips: int) -> Iterator[Way]:
             kept = max(1, layer.kv_heads // chips)
             yield _channels(replace(layer, heads=layer.heads // chips, kv_heads=kept))
         case ElementwiseLayer() if layer.op not in OVER_CHANNELS:
-            yield _channels(replace(layer, c=-(-layer.c // chips)))
+            yield _channels(replace(layer, c=channels or -(-layer.c // chips)))
         case PoolLayer():
             yield _channels(replace(layer, c=-(-layer.c // chips)))
         case MoveLayer():
@@ -106,8 +143,18 @@ def _shares(heads: int, chips: int) -> bool:
 
 def output_bytes(layer: Layer) -> int:
     """Bytes of a layer's whole output."""
+    return whole_bytes(_outputs(layer) * DTYPE_BYTES[layer.dtype or "fp32"])
+
+
+def sum_bytes(layer: Layer) -> int:
+    """Bytes of a layer's whole output while other chips' sums are still to be added."""
+    dtype = layer.dtype or "fp32"
+    return whole_bytes(_outputs(layer) * SUM_BYTES.get(dtype, DTYPE_BYTES[dtype]))
+
+
+def _outputs(layer: Layer) -> int:
     images = layer.batch if isinstance(layer, GemmLayer) else layer.n
-    return whole_bytes(images * prod(layer.output) * DTYPE_BYTES[layer.dtype or "fp32"])
+    return images * prod(layer.output)
 
 
 def cache_bytes(layer: Layer) -> int:

@@ -15,7 +15,7 @@ from math import inf, prod
 from hwsim.algorithms import AUTO
 from hwsim.chips.network import Network
 from hwsim.chips.pipeline import batch_seconds, cut
-from hwsim.chips.shards import cache_bytes, ways_of
+from hwsim.chips.shards import cache_bytes, channels_needed, ways_of
 from hwsim.chips.tensor import Chosen, split_layers
 from hwsim.describe.layer import Layer
 from hwsim.describe.system import System
@@ -189,11 +189,11 @@ def _chips(
     parts: set[Part] = set()
     for t, images in {(t, _images(batch, d, m)) for t, _, d, m in layouts}:
         network = typed.with_batch(images)
-        found = residencies(network, machine)
+        found, needed = residencies(network, machine), channels_needed(network, t)
         parts |= {
             (way.layer, found.get(name, NOTHING))
             for name, layer in network.layers.items()
-            for way in ways_of(layer, t)
+            for way in ways_of(layer, t, needed.get(name, 0))
         }
     capacity = float(machine.memories[machine.dram_name].capacity)
     times = _times(run, parts, progress)
@@ -229,7 +229,7 @@ class _Planner:
                 for one in ways
             ]
             sends = _sends(ways, t, p, self.network)
-            begins = cut([one.seconds for one in ways], sends, p, held, chip.room)
+            begins = cut([one.seconds for one in ways], sends, p, m, held, chip.room)
             if begins is not None:
                 break
         assert begins is not None
@@ -291,13 +291,14 @@ def _times(run: Job, parts: set[Part], progress: Progress | None) -> dict[Part, 
 
 
 def _sends(ways: tuple[Chosen, ...], t: int, p: int, network: Network) -> list[float]:
-    """Seconds in which a chip sends its part of the maps behind each layer to the next stage.
+    """Seconds in which a stage's chips send their parts of the maps behind each layer onwards.
 
-    It goes to the chip's peer there.
+    All send at once, each to its peer in the next stage.
     """
     if p == 1:
         return [0.0] * len(ways)
-    return [network.collective("send", (0, t), one.leaves).seconds for one in ways]
+    both = tuple(range(2 * t))
+    return [network.collective("hand-over", both, one.leaves).seconds for one in ways]
 
 
 def _stages(

@@ -11,10 +11,10 @@ A map that is split becomes whole by an all-gather; one that is whole is split f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hwsim.chips.shards import State, Way, output_bytes, ways_of
+from hwsim.chips.shards import State, Way, channels_needed, output_bytes, sum_bytes, ways_of
 from hwsim.describe.layer import Layer
 from hwsim.describe.workload import Workload
 
@@ -62,12 +62,13 @@ _States = tuple[tuple[str, State], ...]
 
 def split_layers(workload: Workload, chips: int, times: Times, moves: Moves) -> list[Chosen]:
     """A way for every layer, in order. times: seconds of a layer's part, see `ways_of`."""
-    last_use = _last_uses(workload)
+    last_use, needed = _last_uses(workload), channels_needed(workload, chips)
     paths: dict[_States, _Path] = {(): _Path(0.0)}
     for name, layer in workload.layers.items():
         found: dict[_States, _Path] = {}
         for states, path in paths.items():
-            for state, chosen in _steps(workload, name, layer, chips, dict(states), times, moves):
+            ways = ways_of(layer, chips, needed.get(name, 0))
+            for state, chosen in _steps(workload, name, ways, dict(states), times, moves):
                 kept = tuple(sorted((m, s) for m, s in state.items() if last_use[m] != name))
                 left = sum(
                     output_bytes(workload.layers[m]) // (chips if s == "split" else 1)
@@ -93,15 +94,15 @@ def _last_uses(workload: Workload) -> dict[str, str]:
 def _steps(
     workload: Workload,
     name: str,
-    layer: Layer,
-    chips: int,
+    ways: Sequence[Way],
     states: Mapping[str, State],
     times: Times,
     moves: Moves,
 ) -> Iterator[tuple[dict[str, State], Chosen]]:
     """Every way of a layer from one state: the state behind it, and what it takes."""
     read = [source for source in workload.inputs.get(name, ()) if source in states]
-    for way in ways_of(layer, chips):
+    layer = workload.layers[name]
+    for way in ways:
         after = dict(states)
         moving = 0.0
         if way.takes == "whole":
@@ -110,6 +111,6 @@ def _steps(
                     moving += moves("all-gather", output_bytes(workload.layers[source]))
                     after[source] = "whole"
         if way.collective:
-            moving += moves(way.collective, output_bytes(layer))
+            moving += moves(way.collective, sum_bytes(layer))
         after[name] = way.gives
         yield after, Chosen(name, way, times(name, way.layer), moving, 0)

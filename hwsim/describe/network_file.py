@@ -51,9 +51,20 @@ class FeatureMap:
 
 @dataclass(frozen=True)
 class InputText(FeatureMap):
-    """What the network reads. context: tokens before it whose keys and values are kept."""
+    """What the network reads.
+
+    context: tokens before it whose keys and values are kept. most: tokens, with those, that it has
+    positions for.
+    """
 
     context: int = count(default=0, least=0)
+    most: int | None = count(default=None)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        yield from super().faults()
+        asked = (self.tokens or 0) + self.context
+        if self.most is not None and asked > self.most:
+            yield "tokens", f"{asked} with the context; expected at most {self.most}, its positions"
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,9 @@ class LayerText:
     kv_heads: int | None = count(default=None)
     kv: int | None = count(default=None)
     causal: bool = False
+    window: int | None = count(default=None)
     tokens: int | None = count(default=None)
+    more: int | None = count(default=None)
     experts: int | None = count(default=None)
     active: int | None = count(default=None)
     inputs: int | None = count(default=None)
@@ -104,6 +117,11 @@ class LayerText:
                     f"{self.op!r} without {name!r}; expected {name}: a whole number of at least 1",
                 )
         yield from then_faults("then", self.then or ())
+        if self.op == "tokens" and (self.tokens is None) == (self.more is None):
+            yield (
+                "op",
+                "'tokens' needs tokens, their number, or more, how many join those there are",
+            )
         if self.op == "conv1d":
             for name in ("stride", "pad", "dilation"):
                 if not isinstance(getattr(self, name), int):
@@ -224,6 +242,8 @@ def _resized(text: WorkloadText, size: Size | None, context: int | None) -> Work
         given = replace(given, tokens=size[0])
     elif size is not None:
         given = replace(given, h=size[0], w=size[1])
+    for _, why in given.faults():
+        raise HwsimError(f"{text.name}: {why}")
     return replace(text, input=given, layers=tuple(map(_unchecked, text.layers)))
 
 

@@ -197,8 +197,12 @@ def _attention(entry: LayerText, around: Around) -> Made:
         )
     asked = around.shapes[1][1] if len(around.shapes) > 1 else tokens
     asked = entry.kv or asked + around.context
+    if entry.window:
+        asked = min(asked, entry.window + tokens - 1)
     width = features // parts
-    layer = AttentionLayer(around.n, heads, tokens, asked, width, kv_heads, entry.causal)
+    layer = AttentionLayer(
+        around.n, heads, tokens, asked, width, kv_heads, entry.causal, entry.window or 0
+    )
     return layer, (heads * width, tokens)
 
 
@@ -275,8 +279,8 @@ def _flatten(entry: LayerText, around: Around) -> Made:
 
 def _tokens(entry: LayerText, around: Around) -> Made:
     """The same features of more tokens (a class token joins them), or of the first ones alone."""
-    features, _ = around.sequence(entry.op)
-    tokens = entry.tokens or 1
+    features, given = around.sequence(entry.op)
+    tokens = given + entry.more if entry.more else entry.tokens or 1
     reads = min(around.elements, features * tokens)
     return _moved(entry, around, reads, (features, tokens))
 
@@ -358,7 +362,7 @@ OPERATORS: dict[str, Operator] = {
     "embedding": Operator(_embedding, ("k",)),
     "concat": Operator(_concat),
     "flatten": Operator(_flatten),
-    "tokens": Operator(_tokens, ("tokens",)),
+    "tokens": Operator(_tokens),
     "upsample": Operator(_upsample),
     "copy": Operator(_copy),
 }

@@ -14,8 +14,9 @@ one token with a context (`--input 1 --context 2047`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ from hwsim.describe.network_file import (
 from hwsim.describe.reading import read_text
 from hwsim.errors import HwsimError, nearest, printable, shortened
 
-WIDE = ("moe_intermediate_size", "intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
+WIDE = ("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
 TOKENS = 2048  # of a prefill where the user states none, at most the model's own
 LARGEST = 1 << 31
+LONGEST_PERIOD = 8  # of blocks that come again and again
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,13 @@ class Config:
         return self.number("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
     @property
+    def positions(self) -> int:
+        """Tokens that it was made for, at most."""
+        return self.number("max_position_embeddings", "n_positions", "max_seq_len", default=TOKENS)
+
+    @property
     def tokens(self) -> int:
-        longest = self.number(
-            "max_position_embeddings", "n_positions", "max_seq_len", default=TOKENS
-        )
-        return min(TOKENS, longest)
+        return min(TOKENS, self.positions)
 
 
 @dataclass(frozen=True)
@@ -183,28 +187,111 @@ def _workload(config: Config, style: Style) -> WorkloadText:
     name = printable(str(config.values.get("_name_or_path") or folder or config.kind))
     name = name.rstrip("/").rpartition("/")[2] or config.kind
     begin, end = _vision(config) if config.kind in ("vit", "deit") else _language(config, style)
-    given = InputText(tokens=config.tokens)
+    most = None if style.rotary else config.positions
+    given = InputText(tokens=config.tokens, most=most)
     if config.kind in ("vit", "deit"):
         image, channels = config.number("image_size"), config.number("num_channels", default=3)
         given = InputText(channels, image, image)
-    block = RepeatText(config.layers, (*_attention(config, style), *_products(config, style)))
+    blocks = [_block(config, style, number) for number in range(config.layers)]
     return WorkloadText(
-        name, f"{config.path.name}, a {config.kind} model", (*begin, block, *end), given
+        name,
+        f"{config.path.name}, a {config.kind} model",
+        (*begin, *_repeated(blocks), *end),
+        given,
     )
+
+
+def _block(config: Config, style: Style, number: int) -> tuple[LayerText, ...]:
+    """The layers of one block."""
+    experts = _has_experts(config, number)
+    attention = _attention(config, style, _window(config, number))
+    return (*attention, *_products(config, style, experts))
+
+
+def _repeated(blocks: list[tuple[LayerText, ...]]) -> list[RepeatText]:
+    """Blocks that come again and again, in as few words as a period or runs of equals allow."""
+    number = len(blocks)
+    for period in range(1, LONGEST_PERIOD + 1):
+        if number % period == 0 and blocks == blocks[:period] * (number // period):
+            return [RepeatText(number // period, _one_after_another(blocks[:period]))]
+    runs = [(block, len(list(equal))) for block, equal in groupby(blocks)]
+    return [
+        RepeatText(times, _named(block, f"_{place}"))
+        for place, (block, times) in enumerate(runs, 1)
+    ]
+
+
+def _one_after_another(blocks: Sequence[tuple[LayerText, ...]]) -> tuple[LayerText, ...]:
+    """Blocks as one, each reading what the one before gives."""
+    if len(blocks) == 1:
+        return blocks[0]
+    found: list[LayerText] = []
+    for place, block in enumerate(blocks, 1):
+        before = found[-1].name if found else BLOCK
+        found += _named(block, f"_{place}", before)
+    return tuple(found)
+
+
+def _named(block: tuple[LayerText, ...], suffix: str, before: str = BLOCK) -> tuple[LayerText, ...]:
+    """A block whose layers' names end so. before: what it reads."""
+    return tuple(
+        replace(
+            entry,
+            name=entry.name + suffix,
+            from_=tuple(before if name == BLOCK else name + suffix for name in entry.from_),
+        )
+        for entry in block
+    )
+
+
+def _has_experts(config: Config, number: int) -> bool:
+    """Has a block experts? All have, but where every so many do or some are listed as plain."""
+    if not (config.values.get("num_local_experts") or config.values.get("num_experts")):
+        return False
+    plain = config.values.get("mlp_only_layers") or []
+    if not isinstance(plain, list):
+        raise HwsimError(f"{config.path}: mlp_only_layers: expected a list of layers' numbers")
+    step = config.number("decoder_sparse_step", default=1)
+    return number not in plain and (number + 1) % step == 0
+
+
+def _window(config: Config, number: int) -> int | None:
+    """Tokens that a block's attention looks back on; None for all.
+
+    `layer_types` says it layer by layer. Elsewhere Qwen's switch turns it on from a layer onwards,
+    and Gemma 2 has it in every other layer.
+    """
+    if config.values.get("sliding_window") is None:
+        return None
+    window, types = config.number("sliding_window"), config.values.get("layer_types")
+    if isinstance(types, list) and len(types) > number:
+        slides = types[number] == "sliding_attention"
+    elif config.kind.startswith("qwen"):
+        switched = bool(config.values.get("use_sliding_window"))
+        slides = switched and number >= config.number("max_window_layers", default=28)
+    elif config.kind == "gemma2":
+        slides = number % 2 == 0
+    else:
+        slides = True
+    return window if slides else None
 
 
 def _language(config: Config, style: Style) -> tuple[list[Entry], list[Entry]]:
     """What comes before the blocks and behind them."""
-    embed = LayerText("embed", "embedding", k=config.width)
-    begin: list[Entry] = [embed]
+    of_word = config.number("word_embed_proj_dim", default=config.width)
+    begin: list[Entry] = [LayerText("embed", "embedding", k=of_word)]
+    if of_word != config.width:
+        begin.append(LayerText("widen", "linear", k=config.width))
     if not style.rotary:
         begin.append(LayerText("positions", "add"))
     if not style.causal:
         return [*begin, LayerText("embed_norm", style.norm)], []
     words = config.number("vocab_size")
+    narrow = [LayerText("narrow", "linear", k=of_word)] if of_word != config.width else []
     return begin, [
         LayerText("last_norm", style.norm),
         LayerText("last", "tokens", tokens=1),
+        *narrow,
         LayerText("words", "linear", k=words),
     ]
 
@@ -213,11 +300,10 @@ def _vision(config: Config) -> tuple[list[Entry], list[Entry]]:
     image, patch = config.number("image_size"), config.number("patch_size")
     if image % patch:
         raise HwsimError(f"{config.path}: image_size {image}; expected a multiple of {patch}")
-    places = (image // patch) ** 2
     begin: list[Entry] = [
         LayerText("patches", "conv", k=config.width, r=patch, stride=patch),
         LayerText("flatten", "flatten"),
-        LayerText("class_token", "tokens", tokens=places + 1),
+        LayerText("class_token", "tokens", more=1),
         LayerText("positions", "add"),
     ]
     labels = config.values.get("id2label")
@@ -229,12 +315,16 @@ def _vision(config: Config) -> tuple[list[Entry], list[Entry]]:
     ]
 
 
-def _attention(config: Config, style: Style) -> list[LayerText]:
+def _kv_heads(config: Config) -> int:
+    """Heads of keys and values: of Falcon's older models one, or as many as of queries."""
+    if config.kind == "falcon" and not config.values.get("new_decoder_architecture"):
+        return 1 if config.values.get("multi_query", True) else config.heads
+    return config.number("num_key_value_heads", "num_kv_heads", default=config.heads)
+
+
+def _attention(config: Config, style: Style, window: int | None) -> list[LayerText]:
     """Norm, queries, keys and values by one product, attention, product, and what came in."""
-    heads, width = config.heads, config.head_width
-    kv_heads = config.number("num_key_value_heads", "num_kv_heads", default=heads)
-    if config.values.get("multi_query") and config.kind == "falcon":
-        kv_heads = config.number("num_kv_heads", default=1)
+    heads, width, kv_heads = config.heads, config.head_width, _kv_heads(config)
     if heads % kv_heads:
         raise HwsimError(
             f"{config.path}: {kv_heads} heads of keys and values; expected a divisor of {heads}"
@@ -253,21 +343,22 @@ def _attention(config: Config, style: Style) -> list[LayerText]:
             heads=heads,
             kv_heads=kv_heads if kv_heads != heads else None,
             causal=style.causal,
+            window=window,
         ),
         LayerText("project", "linear", k=config.width),
         LayerText("add1", "add", from_=("project", BLOCK)),
     ]
 
 
-def _products(config: Config, style: Style) -> list[LayerText]:
+def _products(config: Config, style: Style, experts: bool) -> list[LayerText]:
     """Norm, the products that widen and narrow again, and what came in."""
     width = config.width
-    wide = config.number(*WIDE, default=4 * width)
     norm = LayerText("norm2", style.norm)
     add = LayerText("add2", "add", from_=("down", "add1"))
-    experts = config.values.get("num_local_experts") or config.values.get("num_experts")
     if experts:
-        return [norm, *_experts(config, wide), replace(add, from_=("combine", "add1"))]
+        entries = _experts(config, config.number("moe_intermediate_size", *WIDE, default=4 * width))
+        return [norm, *entries, replace(add, from_=(entries[-1].name, "add1"))]
+    wide = config.number(*WIDE, default=4 * width)
     if style.gated:
         up = [LayerText("gate_up", "linear", k=2 * wide), LayerText("act", "swiglu")]
     else:
@@ -276,9 +367,13 @@ def _products(config: Config, style: Style) -> list[LayerText]:
 
 
 def _experts(config: Config, wide: int) -> list[LayerText]:
-    """A product chooses experts for every token; each chosen one has its own products."""
+    """A product chooses experts for every token; each chosen one has its own products.
+
+    A shared expert, where there is one, has every token besides, weighed by a number of its own.
+    """
     experts = config.number("num_local_experts", "num_experts")
     active = config.number("num_experts_per_tok", default=2)
+    shared = config.number("shared_expert_intermediate_size", default=0)
     return [
         LayerText("router", "linear", k=experts, from_=("norm2",)),
         LayerText(
@@ -287,6 +382,18 @@ def _experts(config: Config, wide: int) -> list[LayerText]:
         LayerText("act", "swiglu"),
         LayerText("down", "experts", k=config.width, experts=experts),
         LayerText("combine", "combine", active=active),
+        *(_shared_expert(config, shared) if shared else ()),
+    ]
+
+
+def _shared_expert(config: Config, wide: int) -> list[LayerText]:
+    return [
+        LayerText("shared_gate", "linear", k=1, from_=("norm2",)),
+        LayerText("shared_gate_up", "linear", k=2 * wide, from_=("norm2",)),
+        LayerText("shared_act", "swiglu"),
+        LayerText("shared_down", "linear", k=config.width),
+        LayerText("shared_weighed", "scale"),
+        LayerText("shared_add", "add", from_=("combine", "shared_weighed")),
     ]
 
 

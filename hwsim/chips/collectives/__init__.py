@@ -5,6 +5,7 @@
     all-gather       every chip has its n/p;    each ends with all n
     all-to-all       every chip has n words;    each sends n/p of them to every other
     send             the first chip has n;      the last one ends with them
+    hand-over        the first half have n each;  their peers in the second half end with them
 
 An algorithm is a module that registers a function from a number of chips to rounds; a message says
 who sends how much of the buffer to whom. tests/test_chips.py carries words along the messages.
@@ -20,7 +21,7 @@ Message = tuple[int, int, float]  # from, to, share of the buffer
 Round = tuple[Message, ...]
 Rounds = Callable[[int], list[Round] | None]
 
-KINDS = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all", "send")
+KINDS = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all", "send", "hand-over")
 
 
 class Collectives(Registry[Rounds]):

@@ -101,6 +101,7 @@ class AttentionLayer:
     q: tokens that ask; kv: tokens that are asked, of the cache and new ones together. kv_heads:
     heads of K and V, each asked by heads / kv_heads heads (Ainslie et al. 2023, arXiv:2305.13245);
     0: as many as heads. causal: a token asks those up to itself alone, the last q of kv asking.
+    window: of those, the last so many alone (0: all).
     """
 
     n: int = count()
@@ -110,6 +111,7 @@ class AttentionLayer:
     d: int = count()
     kv_heads: int = count(default=0, least=0)
     causal: bool = False
+    window: int = count(default=0, least=0)
     dtype: str | None = None
 
     def __post_init__(self) -> None:
@@ -128,6 +130,8 @@ class AttentionLayer:
             yield "kv_heads", f"{self.kv_heads}; expected a divisor of {self.heads} heads"
         if self.causal and self.q > self.kv:
             yield "q", f"{self.q} tokens ask {self.kv}; expected no more than are asked"
+        if self.window and not self.causal:
+            yield "window", f"{self.window}; expected causal: true beside it"
 
     @property
     def rows(self) -> int:
@@ -137,8 +141,16 @@ class AttentionLayer:
     @property
     def pairs(self) -> int:
         """(token that asks, token asked) of a head."""
-        hidden = self.q * (self.q - 1) // 2 if self.causal else 0
-        return self.q * self.kv - hidden
+        if not self.causal:
+            return self.q * self.kv
+        first = self.kv - self.q + 1  # what the first token asks
+        window = self.window or self.kv
+        growing = min(self.q, max(0, window - first))
+        return (
+            growing * first
+            + growing * (growing - 1) // 2
+            + (self.q - growing) * min(window, self.kv)
+        )
 
     @property
     def macs(self) -> int:
@@ -153,4 +165,5 @@ class AttentionLayer:
     def summary(self) -> str:
         heads = f"{self.heads}" if self.kv_heads == self.heads else f"{self.heads}/{self.kv_heads}"
         causal = ", causal" if self.causal else ""
+        causal += f", window {self.window}" if self.window else ""
         return f"attention {heads} heads, {self.q} of {self.kv} tokens, {self.d} wide{causal}"
