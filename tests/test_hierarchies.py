@@ -58,7 +58,7 @@ class AnyPlace:
 
 
 class Plain:
-    """Levels of LRU sets, each a list of lines, the oldest first, and which of its lines are dirty.
+    """Levels of sets, each a list of lines, the next to leave first, and which of its lines are dirty.
 
     A load asks level after level, recursively, and a line that has to go is handed to the next.
     """
@@ -121,8 +121,7 @@ class Plain:
         kind = self.beside[at].asked(line)
         asked.append((at, not held))
         if held:
-            self.set_of(at, line).remove(line)
-            self.set_of(at, line).append(line)
+            self.used(at, line)
             return
         self.misses[at] += 1
         self.kinds[at][kind] += 1
@@ -142,6 +141,12 @@ class Plain:
         self.insert(at, line)
         if fetches:
             self.bring(at + 1, line, True, asked)
+
+    def used(self, at: int, line: int) -> None:
+        """First in, first out heeds no use."""
+        if self.levels[at].policy == "lru":
+            self.set_of(at, line).remove(line)
+            self.set_of(at, line).append(line)
 
     def take_out(self, at: int, line: int) -> bool:
         """Was the line dirty?"""
@@ -177,8 +182,7 @@ class Plain:
         if self.holds(below, line) or not passes:
             self.beside[below].asked(line)
         if self.holds(below, line):
-            self.set_of(below, line).remove(line)
-            self.set_of(below, line).append(line)
+            self.used(below, line)
         elif passes:
             self.leave(below, line, dirty)
             return
@@ -241,6 +245,7 @@ def some_chain(dice: random.Random) -> list[Cache]:
                 write_allocate=allocates,
                 inclusion=inclusion,
                 prefetcher=prefetcher,
+                policy=dice.choice(("lru", "lru", "fifo")),
             )
         )
     return levels

@@ -3,8 +3,9 @@
     a look-up:  the line is in place p    ->  used(p)
                 a place p is empty        ->  the line goes there, filled(p)
                 the set is full           ->  p = room(), the line there leaves, filled(p)
+    another level has the line from here on, or must not have it:  p becomes empty, left(p)
 
-A policy's three functions are compiled into the look-up. They see the caches as one array of words
+A policy's functions are compiled into the look-up. They see the caches as one array of words
 and the set as where its lines begin, `first`: a place p is one of first ... first + ways - 1. After
 the lines come the policy's own words, which begin as -1. The functions may use numbers, loops and
 that array, and nothing else.
@@ -37,7 +38,7 @@ class Policy:
     """A rule for which line leaves a full set.
 
     summary: in a line. words: a set's words of its own, by its ways. room: the place of the line
-    that leaves, from first to first + ways - 1. refuses: why not with so many ways, or None.
+    that leaves, from first to first + ways - 1. left: may put the others in other places. refuses: why not with so many ways, or None.
     """
 
     summary: str
@@ -45,6 +46,7 @@ class Policy:
     room: Callable[[Tags, int, int], int]
     used: Callable[[Tags, int, int, int], None] = nothing
     filled: Callable[[Tags, int, int, int], None] = nothing
+    left: Callable[[Tags, int, int, int], None] = nothing
     refuses: Callable[[int], str | None] = any_number
 
 

@@ -45,6 +45,7 @@ from hwsim.timing.caches.look_ups import (
     WRITES,
     inline,
     jit,
+    left_by,
     look_up_in,
     owner,
     part_of_a_kernel,
@@ -394,4 +395,6 @@ def take_out(tags: Any, levels: Any, slot: int, level: int, line: int) -> int:
             tags[other] = tags[other + 1]
         place = end
     tags[place] = EMPTY
+    first = np.int64(set_of(levels, level, slot, line))
+    left_by(levels[level, POLICY], tags, first, levels[level, WAYS], place)
     return tag

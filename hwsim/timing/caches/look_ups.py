@@ -59,7 +59,7 @@ def part_of_a_kernel(function: Any) -> Any:
     return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
-_used, _filled, _room = compiled_for_all(part_of_a_kernel)
+_used, _filled, _room, left_by = compiled_for_all(part_of_a_kernel)
 
 
 @inline

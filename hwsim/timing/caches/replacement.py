@@ -15,14 +15,15 @@ BEFORE = 5  # words of other sets before the one that is tried
 ROUNDS = 16  # lines that come into it
 
 
-def compiled_for_all(compile_: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
-    """used, filled and room of hwsim.describe.policies, for every policy.
+def compiled_for_all(compile_: Callable[[Any], Any]) -> tuple[Any, Any, Any, Any]:
+    """used, filled, room and left of hwsim.describe.policies, for every policy.
 
     The policy's number comes before the other arguments.
     """
     used: Any = compile_(_nothing)
     filled: Any = compile_(_nothing)
     room: Any = compile_(_last_place)
+    left: Any = compile_(_nothing)
     for number, name in enumerate(names()):
         if name != LRU:
             policy = POLICIES[name]
@@ -31,7 +32,8 @@ def compiled_for_all(compile_: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
             used = compile_(_note_or(number, compile_(policy.used), used))
             filled = compile_(_note_or(number, compile_(policy.filled), filled))
             room = compile_(_room_or(number, compile_(policy.room), room))
-    return used, filled, room
+            left = compile_(_note_or(number, compile_(policy.left), left))
+    return used, filled, room, left
 
 
 def try_out(name: str, policy: Policy, compile_: Callable[[Any], Any]) -> None:
@@ -42,13 +44,16 @@ def try_out(name: str, policy: Policy, compile_: Callable[[Any], Any]) -> None:
         return
     tags = np.full(BEFORE + ways + policy.words(ways), -1, np.int64)
     try:
-        used, filled, room = map(compile_, (policy.used, policy.filled, policy.room))
+        used, filled, room, left = map(
+            compile_, (policy.used, policy.filled, policy.room, policy.left)
+        )
         for place in range(BEFORE, BEFORE + ways):
             filled(tags, BEFORE, ways, place)
         for _ in range(ROUNDS):
             place = room(tags, BEFORE, ways)
             if not BEFORE <= place < BEFORE + ways:
                 break
+            left(tags, BEFORE, ways, place)
             filled(tags, BEFORE, ways, place)
             used(tags, BEFORE, ways, place)
         else:
