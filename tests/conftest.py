@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 os.environ["HWSIM_KEEP"] = "0"  # what is tested is what is computed now
+# for commands that are run as a user runs them: what these sources computed before is kept
+AS_A_USER = {name: value for name, value in os.environ.items() if name != "HWSIM_KEEP"}
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

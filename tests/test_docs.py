@@ -15,6 +15,7 @@ import pytest
 
 from hwsim.describe.machine import PARTS
 from hwsim.describe.reading import yaml_name
+from tests.conftest import AS_A_USER
 
 LIGHT = "backend/test/data/light/light_squeezenet.onnx"  # without its weights
 ROOT = Path(__file__).parent.parent
@@ -75,6 +76,7 @@ def test_commands(page: str, commands: tuple[str, ...], folder: Path) -> None:
         ran = subprocess.run(
             [sys.executable, "-m", *shlex.split(command)],
             cwd=folder,
+            env=AS_A_USER,
             capture_output=True,
             text=True,
             check=False,
@@ -86,7 +88,12 @@ def test_commands(page: str, commands: tuple[str, ...], folder: Path) -> None:
 @pytest.mark.parametrize(("page", "program"), blocks("python"))
 def test_program(page: str, program: str, folder: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=AS_A_USER,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, f"{page}\n{ran.stderr}"
 

@@ -38,7 +38,8 @@ class Policy:
     """A rule for which line leaves a full set.
 
     summary: in a line. words: a set's words of its own, by its ways. room: the place of the line
-    that leaves, from first to first + ways - 1. left: may put the others in other places. refuses: why not with so many ways, or None.
+    that leaves, from first to first + ways - 1. left: may put the others in other places. refuses:
+    why not with so many ways, or None.
     """
 
     summary: str
