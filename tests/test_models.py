@@ -216,6 +216,33 @@ def config(tmp_path: Path, values: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 1, 8, 16), (3, 16, 4)), ((3, 8, 16), (2, 1, 16, 4)), ((2, 8, 16), (16, 4))]
+)
+@pytest.mark.parametrize("weights", [False, True])
+def test_products_whose_axes_stand_for_each_other(
+    a: tuple[int, ...], b: tuple[int, ...], weights: bool, tmp_path: Path
+) -> None:
+    """Of [2, 1] and [3] products there are six, not three."""
+    path = tmp_path / "product.onnx"
+    given = {"x": a} if weights else {"x": a, "y": b}
+    nodes = [helper.make_node("MatMul", ["x", "y"], ["z"])]
+    saved(path, nodes, given, {"y": np.zeros(b, np.float32)} if weights else {}, "z")
+    macs = int(np.prod(np.matmul(np.zeros(a), np.zeros(b)).shape)) * a[-1]
+    assert load_workload(path).macs == macs
+
+
+def test_maps_of_other_channels_than_filters_and_inputs_without_a_shape_are_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "conv.onnx"
+    filters = {"w": np.zeros((8, 3, 3, 3), np.float32)}
+    for shape, said in (((1, 4, 8, 8), "has 4 channels; expected 3"), (None, "states no shape")):
+        saved(path, [helper.make_node("Conv", ["x", "w"], ["z"])], {"x": shape}, filters, "z")
+        with pytest.raises(HwsimError, match=said):
+            load_workload(path)
+
+
 def test_decoding_reads_every_weight_once(tmp_path: Path) -> None:
     """8.03 G parameters of Llama 3 8B less the 0.525 G of the table of words (Dubey et al. 2024)."""
     workload = load_workload(config(tmp_path, CONFIGS["llama"]), size=(1, 1), context=2047)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 
 from hwsim import private
 from hwsim.cli import main
+from hwsim.describe.catalog import locate
 from hwsim.errors import HwsimError
 from hwsim.report.files import check_file, check_folder, write_file, write_folder
 
@@ -244,3 +246,22 @@ def test_kernels_of_two_threads_are_kept_in_the_same_folder(
 
 
 def _run_of_a_thread() -> None: ...
+
+
+def test_an_output_that_is_read_or_written_already_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--json my.yaml` beside my.yaml replaced the machine, `--out model.onnx` the model."""
+    monkeypatch.chdir(tmp_path)
+    machine = Path("my.yaml")
+    shutil.copy(locate("machine", "configs", "toy-8x8"), machine)
+    content = machine.read_bytes()
+    for words in (
+        ["run", "my.yaml", "gemm:8,8,8", "-a", "direct", "--json", "my.yaml"],
+        ["run", "my.yaml", "gemm:8,8,8", "-a", "direct", "--json", "./my.yaml"],
+        ["run", "toy-8x8", "gemm:8,8,8", "-a", "direct", "--json", "q", "--csv", "q"],
+        ["map", "my.yaml", "gemm:8,8,8", "--out", "my.yaml"],
+    ):
+        ran = CliRunner().invoke(main, words)
+        assert ran.exit_code == 2 and "expected another file" in ran.output, words
+        assert machine.read_bytes() == content and not Path("q").exists()

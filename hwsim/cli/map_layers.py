@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ def command(
         )
     if out is not None:
         write_file(out, mappings.nest_file(machine))
-        click.echo(f"wrote {out}; run it with: hwsim run --nest {out}", err=True)
+        click.echo(f"wrote {out}; run it with: hwsim run --nest {shlex.quote(str(out))}", err=True)
     show(json_to, mappings.to_dict(), mappings.text())
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -99,12 +99,33 @@ def show(json_to: str | None, document: Mapping[str, Any], text: str) -> None:
 
 
 def check_outputs(*paths: Path | str | None) -> None:
-    """Refuse, before any work, outputs that could not be written."""
+    """Refuse, before any work, outputs that could not be written, or would replace what is read."""
     from hwsim.report.files import check_file
 
-    for path in paths:
-        if path is not None and str(path) != "-":
-            check_file(Path(path))
+    files = [Path(path) for path in paths if path is not None and str(path) != "-"]
+    for path in files:
+        check_file(path)
+        words = _words(click.get_current_context().params.values())
+        if sum(_is_same(path, word) for word in words) > 1:
+            raise HwsimError(
+                f"{path}: read or written by this command already; expected another file"
+            )
+
+
+def _is_same(path: Path, word: str) -> bool:
+    try:
+        return path == Path(word) or (path.exists() and path.samefile(word))
+    except (OSError, ValueError):
+        return False
+
+
+def _words(values: Iterable[Any]) -> Iterator[str]:
+    """Every text and path among a command's arguments."""
+    for value in values:
+        if isinstance(value, (str, Path)):
+            yield str(value)
+        elif isinstance(value, (list, tuple)):
+            yield from _words(value)
 
 
 SECONDS_BETWEEN_LINES = 10.0

@@ -96,6 +96,11 @@ def _set_lengths(graph: Any, size: Size | None, path: Path) -> None:
     given = [value for value in graph.input if value.name not in weights]
     open_lengths = []
     for value in given:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            raise HwsimError(
+                f"{path}: input {value.name!r} states no shape; expected one whose open lengths "
+                f"have names"
+            )
         dims = value.type.tensor_type.shape.dim
         for place, dim in enumerate(dims):
             length = _length(place, len(dims), size)
@@ -104,9 +109,14 @@ def _set_lengths(graph: Any, size: Size | None, path: Path) -> None:
             elif not _is_known(dim):
                 open_lengths.append(f"{value.name}[{place}] ({dim.dim_param or 'unnamed'})")
     if open_lengths:
+        wanted = (
+            "--input SIZE: rows and columns of an image, or a number of tokens"
+            if size is None
+            else "a model that states these, as --input does not"
+        )
         raise HwsimError(
             f"{path}: lengths of its inputs are open: {shortened(', '.join(open_lengths), 300)}; "
-            f"expected --input SIZE: rows and columns of an image, or a number of tokens"
+            f"expected {wanted}"
         )
     del graph.value_info[:]  # what was said of the open lengths
 

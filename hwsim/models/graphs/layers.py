@@ -72,9 +72,19 @@ def _window(node: Node, dims: Dims, filters: Dims) -> dict[str, Any]:
 
 def _conv(graph: Graph, node: Node) -> LayerText:
     dims, filters = graph.shape(node, node.inputs[0]), graph.shape(node, node.inputs[1])
+    _check_channels(graph, node, dims, filters[1] * node.attributes["groups"])
     if len(dims) == 5:
         return _windows_product(graph, node, filters, graph.shape(node, node.outputs[0]))
     return LayerText(node.name, "conv", k=filters[0], **_window(node, dims, filters))
+
+
+def _check_channels(graph: Graph, node: Node, dims: Dims, wanted: int) -> None:
+    """Raises HwsimError for maps of another number of channels than the filters are for."""
+    if len(dims) > 1 and dims[1] != wanted:
+        raise HwsimError(
+            f"{graph.name}: {node.op} {node.name!r}: {node.inputs[0]!r} has {dims[1]} channels; "
+            f"expected {wanted}, as its filters have"
+        )
 
 
 def _windows_product(graph: Graph, node: Node, filters: Dims, out: Dims) -> LayerText:
@@ -92,6 +102,7 @@ def _windows_product(graph: Graph, node: Node, filters: Dims, out: Dims) -> Laye
 
 def _convtranspose(graph: Graph, node: Node) -> LayerText:
     dims, filters = graph.shape(node, node.inputs[0]), graph.shape(node, node.inputs[1])
+    _check_channels(graph, node, dims, filters[0])
     if len(dims) == 5:
         raise HwsimError(
             f"{graph.name}: {node.op} {node.name!r} over three axes; expected one or two"
@@ -125,7 +136,7 @@ def _product(graph: Graph, node: Node) -> LayerText:
         return _weights(node.name, a, b[-1])
     if operands[0] not in data and len(a) == 2:
         return _weights(node.name, (*b[:-2], b[-1], b[-2]), a[-2])
-    batch = max(prod(a[:-2]), prod(b[:-2]))
+    batch = prod(_broadcast(a[:-2], b[:-2]))
     return LayerText(
         node.name,
         "gemm",
@@ -135,6 +146,13 @@ def _product(graph: Graph, node: Node) -> LayerText:
         batch=batch,
         operand="data" if operands[1] in data else "weight",
     )
+
+
+def _broadcast(some: Dims, others: Dims) -> Dims:
+    """The axes of both, a length of 1 standing for the other's, the last axes side by side."""
+    longest = max(len(some), len(others))
+    padded = ((1,) * (longest - len(dims)) + dims for dims in (some, others))
+    return tuple(max(pair) for pair in zip(*padded, strict=True))
 
 
 def _weights(name: str, rows: Dims, k: int) -> LayerText:
