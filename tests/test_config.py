@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hwsim.describe.catalog import shipped
+import hwsim
+from hwsim.describe.catalog import locate, shipped
 from hwsim.describe.layer import ConvLayer
 from hwsim.describe.machine import load_machine
 from hwsim.describe.networks import find_workload, load_workload
@@ -303,3 +304,64 @@ def test_batch_scales_and_graphs_join() -> None:
     assert load_workload("vgg16", batch=3).conv_macs == 3 * 15_346_630_656
     graph = load_workload("resnet18").graph
     assert set(graph.predecessors("add3_1")) == {"conv3_1b", "conv3_s"}
+
+
+OWN_ARRAY = """
+name: own
+description: of one buffer
+clock: 1 GHz
+dtype: int8
+parts:
+  dram: {type: dram, capacity: 1 GiB, bandwidth: 16 B/cycle, latency: 100 cycles, technology: ddr3}
+  buf: {type: scratchpad, per: PER, capacity: 64 KiB, bandwidth: 32 B/cycle}
+  array: {ARRAY}
+links: [LINKS]
+"""
+ARRAYS = (
+    "type: systolic, rows: 8, cols: 8, rates: {int8: 1}",
+    "type: pe_array, rows: 8, cols: 8, supported: [int8], activation_bus: 8 B/cycle, "
+    "weight_bus: 8 B/cycle, output_bus: 8 B/cycle",
+)
+
+
+@pytest.mark.parametrize("array", ARRAYS)
+@pytest.mark.parametrize(
+    ("per", "links", "said"),
+    [
+        ("chip", "dram <-> array", "outputs go dram - array"),
+        ("chip", "dram <-> array", "buf: on no tensor's shortest way"),
+        ("chip", "dram <-> buf, buf <-> array, array -> dram", "outputs go dram - array"),
+        ("pe", "dram <-> buf, buf <-> array", "expected dram - "),
+    ],
+)
+def test_ways_that_are_not_simulated_are_refused(
+    array: str, per: str, links: str, said: str, tmp_path: Path
+) -> None:
+    """They ended in tracebacks while a layer ran; a memory beside the way was left out in silence."""
+    text = OWN_ARRAY.replace("PER", per).replace("ARRAY", array).replace("LINKS", links)
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_machine(path)
+    path.write_text(
+        text.replace(links, "dram <-> buf, buf <-> array").replace("per: pe", "per: chip")
+    )
+    hwsim.simulate("gemm:9,10,11", path, "direct")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("toy-gpu", "- dram <-> l2", "- dram <-> l2\n  - dram <-> shared"),
+        ("xeon-8380", "- l2 <-> l1", "- l2 <-> l1\n  - l2 <-> registers"),
+    ],
+)
+def test_a_shorter_way_past_a_cache_is_refused(
+    name: str, old: str, new: str, tmp_path: Path
+) -> None:
+    text = locate("machine", "configs", name).read_text()
+    assert old in text
+    path = tmp_path / "other.yaml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError, match="on no tensor's shortest way"):
+        load_machine(path)

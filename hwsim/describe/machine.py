@@ -200,6 +200,13 @@ class Compute(Part):
         """The memories that the timing of this part finds by their kind and owner."""
         return ()
 
+    def wrong_way(self, memories: Sequence[Memory]) -> str | None:
+        """What a tensor's way in from DRAM should be; None where it is one that is simulated.
+
+        memories: those between DRAM and this part, DRAM's neighbour first.
+        """
+        return None
+
 
 PARTS: Registry[type[Part]] = Registry("part", "hwsim.parts")
 
@@ -313,6 +320,7 @@ class Machine:
                     f"{', '.join(self.compute.dtypes)}",
                 )
             yield from self._unmet()
+            yield from self._wrong_ways()
             for name, part in self.parts.items():
                 yield from part.faults_in(self, name)
             for name, what in self.compute.faults_at(self.clock_hz):
@@ -334,6 +342,27 @@ class Machine:
                 what = f"a {part.kind} of per: {part.per} beside {self.compute.kind} cores"
                 kinds = " or a ".join(str(need) for need in needs)
                 yield f"parts.{name}", f"{what} is not simulated; expected a {kinds}"
+
+    def _wrong_ways(self) -> Iterator[tuple[str, str]]:
+        """Ways of tensors that are not simulated, and memories that are on none."""
+        try:
+            chains = {role: self.chain(role) for role in ROLES}
+        except HwsimError:
+            return  # said already
+        for chain in dict.fromkeys(chains.values()):
+            expected = self.compute.wrong_way([self.memories[name] for name in chain[1:]])
+            if expected is not None:
+                way = " - ".join((*chain, self.compute_name))
+                who = " and ".join(f"{role}s" for role in ROLES if chains[role] == chain)
+                yield "links", f"{who} go {way}, which is not simulated; expected {expected}"
+        passed = {name for chain in chains.values() for name in chain}
+        for name in self.memories:
+            if name not in passed:
+                yield (
+                    f"parts.{name}",
+                    f"on no tensor's shortest way from {self.dram_name} to {self.compute_name}, so "
+                    f"that it is not simulated; expected links that lead through it",
+                )
 
     def only(self, kind: str, per: str | None = None) -> str:
         """The name of the memory of a kind and owner, of which a machine has one."""

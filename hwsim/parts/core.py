@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from hwsim.describe.machine import PARTS, Compute, Machine, Need
+from hwsim.describe.machine import PARTS, Compute, Machine, Memory, Need
 from hwsim.describe.reading import count, quantity
 from hwsim.describe.units import words_in
 from hwsim.errors import HwsimError
@@ -69,6 +69,11 @@ class Core(Compute):
 
     def needs(self) -> tuple[Need, ...]:
         return (Need("registers"), Need("cache", most=9))
+
+    def wrong_way(self, memories: Sequence[Memory]) -> str | None:
+        *caches, last = [memory.kind for memory in memories] or [""]
+        right = last == "registers" and bool(caches) and set(caches) == {"cache"}
+        return None if right else "dram - one cache or more - the registers - the cores"
 
     def lanes(self, dtype: str) -> int:
         """Elements a vector register holds."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from hwsim.describe.machine import PARTS, Compute, Role
+from hwsim.describe.machine import PARTS, Compute, Memory, Role
 from hwsim.describe.reading import choice, count, quantity
 from hwsim.describe.units import DTYPE_BYTES, Bandwidth
 
@@ -52,6 +53,12 @@ class PeArray(Compute):
     @property
     def own_dataflows(self) -> tuple[str, ...]:
         return ("weight-stationary",)
+
+    def wrong_way(self, memories: Sequence[Memory]) -> str | None:
+        scratchpads = all(memory.kind == "scratchpad" for memory in memories)
+        if scratchpads and memories and memories[0].per == "chip":
+            return None
+        return "dram - a scratchpad of per: chip - more of them or of per: pe - the array"
 
     @property
     def units(self) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import ClassVar
 
 from hwsim.describe.kernels import Library, library_of, load_library
-from hwsim.describe.machine import PARTS, Compute, Need
+from hwsim.describe.machine import PARTS, Compute, Memory, Need
 from hwsim.describe.map_kernels import MapLibrary, load_map_library
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.row_kernels import RowLibrary, load_row_library
@@ -138,6 +138,10 @@ class StreamingMultiprocessor(Compute):
 
     def needs(self) -> tuple[Need, ...]:
         return (Need("registers"), Need("scratchpad", "sm"), Need("cache", "chip"))
+
+    def wrong_way(self, memories: Sequence[Memory]) -> str | None:
+        right = [memory.kind for memory in memories] == ["cache", "scratchpad", "registers"]
+        return None if right else "dram - the cache - the scratchpad - the registers - the SMs"
 
     def faults(self) -> Iterator[tuple[str, str]]:
         for name in ("macs_per_cycle", "tensor_macs_per_cycle"):

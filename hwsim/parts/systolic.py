@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import ClassVar, Literal, get_args
 
-from hwsim.describe.machine import PARTS, Compute
+from hwsim.describe.machine import PARTS, Compute, Memory
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.units import DTYPE_BYTES
 
@@ -82,6 +82,12 @@ class SystolicArray(Compute):
     def columns(self) -> int:
         """Of all arrays."""
         return self.cols * self.arrays
+
+    def wrong_way(self, memories: Sequence[Memory]) -> str | None:
+        right = all(memory.kind == "scratchpad" and memory.per == "chip" for memory in memories)
+        return (
+            None if right and memories else "dram - one scratchpad or more of per: chip - the array"
+        )
 
     @property
     def units(self) -> int:
