@@ -7,7 +7,7 @@ found    = split("llama-3-8b", "dgx-h100")
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -107,10 +107,12 @@ def sweep(
     from hwsim.sweeps.run import Asked, run_sweep
     from hwsim.sweeps.sweep_file import make_sweep
 
-    made = [
-        axis(title, values if isinstance(values, str) else [str(value) for value in values])
-        for title, values in axes.items()
-    ]
+    made = []
+    for title, values in axes.items():
+        if isinstance(values, (bytes, Mapping)) or not isinstance(values, Iterable):
+            raise HwsimError(f"axis {title}: {values!r}; expected a list of values, or a text")
+        each = values if isinstance(values, str) else [str(value) for value in values]
+        made.append(axis(title, each))
     names = {name for each in made for name in each.names}
     same = {"machine": machine, "workload": workload, **fixed}
     stays = {name: str(value) for name, value in same.items() if name not in names}
@@ -118,7 +120,9 @@ def sweep(
     if workers is not None and workers < 1:
         raise HwsimError(f"{workers} workers; expected at least 1")
     how = Asked(engine, sampler, trials, Crew(workers))
-    return run_sweep(asked, Path(journal), how, progress)
+    result = run_sweep(asked, Path(journal), how, progress)
+    result.check()
+    return result
 
 
 def split(

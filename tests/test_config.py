@@ -365,3 +365,20 @@ def test_a_shorter_way_past_a_cache_is_refused(
     path.write_text(text.replace(old, new))
     with pytest.raises(ConfigError, match="on no tensor's shortest way"):
         load_machine(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("16 B/cycle", "4 Gb/s", "b is bits, of which B, a byte, has eight"),
+        ("{int8: 1}", "{}", "expected shares by data type"),
+        ("  dram:", "\tdram:", "a tab; expected spaces"),
+    ],
+)
+def test_slips_are_called_by_their_names(old: str, new: str, said: str, tmp_path: Path) -> None:
+    text = OWN_ARRAY.replace("PER", "chip").replace("ARRAY", ARRAYS[0])
+    text = text.replace("LINKS", "dram <-> buf, buf <-> array")
+    path = tmp_path / "own.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_machine(path)

@@ -220,3 +220,15 @@ def test_loops_that_would_take_hours_are_refused_at_once() -> None:
     result = CliRunner().invoke(main, [*words, "--dataflow", "loops:order=ijk"])
     assert result.exit_code == 2
     assert "minutes; expected a smaller layer" in result.output.replace("\n", " ")
+
+
+def test_what_no_name_stands_for_is_said_at_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    mapped = hwsim.map_layers("gemm:4,4,4", "toy-8x8").nest_file("toy-8x8").splitlines()
+    for line, field in enumerate(("machine", "algorithm"), 1):
+        assert mapped[line - 1].startswith(field)
+        lines = [*mapped]
+        lines[line - 1] = f"{field}: nobody"
+        path.write_text("\n".join(lines))
+        ran = CliRunner().invoke(main, ["run", "--nest", str(path)])
+        assert ran.exit_code == 2 and f"own.yaml:{line}:" in ran.stderr and "nobody" in ran.stderr

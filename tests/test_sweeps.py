@@ -439,3 +439,17 @@ def test_from_python(tmp_path: Path) -> None:
     assert result._repr_html_().startswith("<pre>sweep: 3 points ran")
     swing = result.sensitivities()
     assert {one.axis for one in swing} <= {"parts.array.rows", "batch"}
+
+
+def test_a_sweep_of_which_no_point_ran_is_an_error_in_python_too(tmp_path: Path) -> None:
+    with pytest.raises(HwsimError, match="none of 2 points ran: .*rowz"):
+        hwsim.sweep(
+            "toy-systolic",
+            "gemm:8,8,8",
+            {"parts.array.rowz": [2, 4]},
+            algorithm="direct",
+            journal=tmp_path / "j.sqlite",
+            engine="serial",
+        )
+    with pytest.raises(HwsimError, match="axis batch: 3; expected a list"):
+        hwsim.sweep("toy-systolic", "toy-4x4", {"batch": 3}, journal=tmp_path / "k.sqlite")  # type: ignore[dict-item]

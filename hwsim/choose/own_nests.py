@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hwsim.algorithms import DIRECT, lower, whole_stages
+from hwsim.algorithms import DIRECT, find_algorithm, lower, whole_stages
 from hwsim.choose.layer import simulate_layer
 from hwsim.choose.nests import Choice
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.reading import Document
 from hwsim.describe.workload import Workload
-from hwsim.errors import HwsimError, nearest
+from hwsim.errors import HwsimError, UnknownName, nearest
 from hwsim.ir.bound_nest import bind
 from hwsim.ir.nest import Nest
 from hwsim.ir.nest_file import NestFile, load_nests
@@ -46,8 +47,21 @@ def read_nests(path: str | Path) -> OwnNests:
     """
     file, document = load_nests(path)
     beside = Path(path).parent / file.machine
-    machine = load_machine(beside if beside.is_file() else file.machine)
+    with _at(document, "algorithm"):
+        find_algorithm(file.algorithm)
+    with _at(document, "machine"):
+        machine = load_machine(beside if beside.is_file() else file.machine)
     return OwnNests(Path(path), file, document, machine)
+
+
+@contextmanager
+def _at(document: Document, place: str) -> Iterator[None]:
+    """What no name stands for is said at its line."""
+    try:
+        yield
+    except UnknownName as error:
+        document.fault(place, str(error))
+        document.check()
 
 
 def simulate_nests(

@@ -49,8 +49,8 @@ def load_workload(
     every fault of the file (shapes that do not fit at their line), UnknownName, HwsimError for a
     size where the file has no input.
     """
-    if batch < 1:
-        raise HwsimError(f"batch {batch}; expected at least 1")
+    if not isinstance(batch, int) or batch < 1:
+        raise HwsimError(f"batch {batch!r}; expected a whole number of at least 1")
     path = locate("workload", "workloads", name_or_path)
     reader = model_reader(path)
     if reader is None:

@@ -154,6 +154,8 @@ def _scale(unit: str, table: dict[str, Any], text: Any, expected: str) -> float:
         return float(table[unit])
     folded = [known for known in table if known.lower() == unit.lower()]
     hint = f"; did you mean {folded[0]!r}?" if folded else ""
+    if table is BYTES and unit.endswith("b") and f"{unit[:-1]}B" in table:
+        hint = "; b is bits, of which B, a byte, has eight"
     raise ValueError(
         f"unknown unit {shortened(repr(unit))} in {shortened(repr(text))}; expected "
         f"{expected}{hint}"

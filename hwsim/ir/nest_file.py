@@ -114,6 +114,7 @@ class Shape:
     pad: PerAxis = per_axis(default=0, least=0, sides=True)
     dilation: PerAxis = per_axis(default=1)
     groups: int = count(default=1)
+    experts: int = count(default=1)
     output_pad: PerAxis = per_axis(default=0, least=0)
 
     def faults(self) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,8 @@ class SystolicArray(Compute):
     def faults(self) -> Iterator[tuple[str, str]]:
         if not self.dataflows:
             yield "dataflows", f"none; expected one or more of {', '.join(get_args(OwnDataflow))}"
+        if not self.rates:
+            yield "rates", "none; expected shares by data type, such as {int8: 1}"
         for dtype, rate in self.rates.items():
             if dtype not in DTYPE_BYTES:
                 yield (
