@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+CLOSE = 1e-4  # times of the slowest stage that are as good as each other
 
 
 def cut(
@@ -31,12 +32,13 @@ def cut(
     seconds: of every layer. sends: what it takes to pass on the maps needed behind it. held: bytes
     of every layer, of which a stage has room for `most`; None where no cut leaves each enough.
 
-    Exact: layers take what they take wherever they are cut, so that
+    Layers take what they take wherever they are cut, so that
 
         batch = sum of layers + sum of sends + (m - 1) * slowest stage
 
-    The least sends with no stage slower than a limit are found for one limit after another, each
-    below the slowest stage of the one before, until even no sends would not make up for it.
+    The least sends with no stage slower than a limit are found for one limit after another: from
+    the one beyond which no sends would make up for it, each below the slowest stage of the cut
+    before, down to the quickest that a slowest stage can be. Limits closer than CLOSE are one.
     """
     count = len(seconds)
     before = np.concatenate([[0.0], np.cumsum(seconds)])
@@ -44,26 +46,39 @@ def cut(
     leaving = np.concatenate([[0.0], np.asarray(sends, dtype=float)])
     leaving[count] = 0.0
     taken = before[None, :] - before[:, None] + leaving[None, :]  # by [begin, end]
-    room = filled[None, :] - filled[:, None] <= most
-    room &= np.arange(count + 1)[:, None] < np.arange(count + 1)[None, :]
-    found, least, limit = None, np.inf, np.inf
-    while (begins := _least_sends(leaving, room & (taken < limit), stages)) is not None:
-        ends = [*begins[1:], count]
-        limit = max(float(taken[begin, end]) for begin, end in zip(begins, ends, strict=True))
-        sent = float(leaving[ends].sum())
-        if sent + (microbatches - 1) * limit < least:
-            found, least = begins, sent + (microbatches - 1) * limit
-        if (
-            microbatches == 1
-            or sent + (microbatches - 1) * _slowest_at_least(before, stages) >= least
-        ):
-            break
-    return found
+    taken[filled[None, :] - filled[:, None] > most] = np.inf
+    taken[np.tril_indices(count + 1)] = np.inf
+
+    def slowest(begins: list[int]) -> float:
+        return float(taken[begins, [*begins[1:], count]].max())
+
+    def beside_layers(begins: list[int]) -> float:
+        return float(leaving[begins[1:]].sum()) + (microbatches - 1) * slowest(begins)
+
+    freest = _least_sends(leaving, taken < np.inf, stages)
+    if freest is None or microbatches == 1:
+        return freest
+    quickest = _quickest_slowest(taken, stages)
+    even = _least_sends(leaving, taken <= quickest, stages)
+    assert even is not None
+    best, sent = min(freest, even, key=beside_layers), float(leaving[freest[1:]].sum())
+    limit = np.inf
+    while True:
+        limit = min(limit, (beside_layers(best) - sent) / (microbatches - 1))
+        begins = _least_sends(leaving, taken <= limit, stages) if limit > quickest else None
+        if begins is None:
+            return best
+        best = min(best, begins, key=beside_layers)
+        limit = slowest(begins) * (1 - CLOSE)
 
 
-def _slowest_at_least(before: Floats, stages: int) -> float:
-    """No cut's slowest stage is quicker than its share, or than the longest layer."""
-    return max(float(before[-1]) / stages, float(np.diff(before).max()))
+def _quickest_slowest(taken: Floats, stages: int) -> float:
+    """The least that the slowest stage can take; infinite where there is no cut."""
+    best = np.full(len(taken), np.inf)
+    best[0] = 0.0
+    for _ in range(stages):
+        best = np.maximum(best[:, None], taken).min(axis=0)
+    return float(best[-1])
 
 
 def _least_sends(leaving: Floats, allowed: npt.NDArray[np.bool_], stages: int) -> list[int] | None:
