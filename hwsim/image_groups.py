@@ -145,7 +145,7 @@ def best_mapped(mapped: Sequence[tuple[Workload, Mappings]]) -> Mappings:
                 f"stays on the chip; all at once would be {of_all / worth:.3g} times "
                 f"{WORDS[found.objective]}"
             )
-            best, least = replace(found, notes=(note,)), worth
+            best, least = replace(found, notes=(*found.notes, note)), worth
     return best
 
 

@@ -684,3 +684,10 @@ def test_a_gap_is_said_as_a_multiple_of_the_optimum() -> None:
     found = mapped.stages[0].found
     assert found.gap > 0.5
     assert f"at most {found.cost / found.bound:.3g} times the optimum" in mapped.text()
+
+
+def test_an_algorithm_that_gives_way_is_said() -> None:
+    found = hwsim.map_layers("gemm:8,8,8", "toy-8x8", algorithm="winograd-f2")
+    (note,) = found.notes
+    assert note.startswith("winograd-f2 does not apply") and "(gemm)" in note
+    assert hwsim.map_layers("gemm:8,8,8", "toy-8x8").notes == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -20,6 +20,7 @@ from hwsim.describe.machine import Machine
 from hwsim.describe.workload import Workload
 from hwsim.errors import HwsimError
 from hwsim.ir.nest import Hold, Loop, Nest
+from hwsim.ir.note import About
 from hwsim.ir.stage import Stage
 from hwsim.ir.stationary import steps_outside
 from hwsim.ir.verify import verify_nest
@@ -150,9 +151,20 @@ def map_workload(
         raise HwsimError(
             f"{network.name}: no layer that multiplies; expected a convolution or a product"
         )
-    return Mappings(
-        machine, objective, algorithm, found[0].layer.dtype or machine.dtype, tuple(found)
-    )
+    dtype = found[0].layer.dtype or machine.dtype
+    names = {stage.layer: stage.name for stage in found}
+    notes = _fallbacks(names, algorithm)
+    return Mappings(machine, objective, algorithm, dtype, tuple(found), notes)
+
+
+def _fallbacks(names: Mapping[Layer, str], algorithm: str) -> tuple[str, ...]:
+    """Why the algorithm gave way, and on which layers."""
+    of: dict[str, list[str]] = {}
+    for layer, name in names.items():
+        for note in lower(layer, algorithm).notes:
+            if note.about is About.FALLBACK:
+                of.setdefault(str(note), []).append(name)
+    return tuple(f"{said} ({', '.join(layers)})" for said, layers in of.items())
 
 
 def _map_layer(
