@@ -56,7 +56,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         first, _, rest = text.partition("\n")
         if first.startswith("# file: "):
             (place / first.removeprefix("# file: ")).write_text(rest)
-    machine, workload = (text for page, text in blocks("yaml") if page == "machines.md")
+    machine, workload = (
+        text
+        for page, text in blocks("yaml")
+        if page == "machines.md" and not text.startswith("# file: ")
+    )
     (place / "machine.yaml").write_text(machine)
     for page, text in blocks("json"):
         if page == "own-transformer.md":
