@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := --machines xeon-8380,h200,tpu-v1 --algorithms direct,im2col,winograd-f2,winograd-f4
 
-.PHONY: demo test test-quick test-slow test-python kernels lint bench bench-caches bench-scalesim bench-sweeps digits oracle fuzz sample examples lessons docs clean
+.PHONY: demo test test-quick test-slow test-python caches arrays lint bench bench-caches bench-scalesim bench-sweeps digits oracle fuzz sample examples lessons docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/hwsim compare vgg16 $(DEMO) --out reports/vgg16 --force
 
 test: $(VENV)/.dev
-	$(MAKE) -j2 lint kernels
+	$(MAKE) -j2 caches arrays lint
 	$(MAKE) test-quick
 
 test-quick: $(VENV)/.dev
@@ -23,8 +23,9 @@ test-slow: $(VENV)/.dev
 test-python:
 	$(MAKE) VENV=.venv-$(notdir $(PYTHON)) test-quick
 
-kernels: $(VENV)/.dev
-	$(BIN)/python -m tests.kernels
+# kernels that most tests need: each of their workers would compile them for itself
+caches arrays: $(VENV)/.dev
+	$(BIN)/python -m tests.kernels $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
