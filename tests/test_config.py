@@ -382,3 +382,22 @@ def test_slips_are_called_by_their_names(old: str, new: str, said: str, tmp_path
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(ConfigError, match=re.escape(said)):
         load_machine(path)
+
+
+def test_files_of_another_kind_and_folders_are_called_so(tmp_path: Path) -> None:
+    machine, workload = (
+        locate(kind, folder, name)
+        for kind, folder, name in (
+            ("machine", "configs", "toy-8x8"),
+            ("workload", "workloads", "toy-4x4"),
+        )
+    )
+    with pytest.raises(HwsimError, match="is a machine; expected a workload"):
+        load_workload(machine)
+    with pytest.raises(HwsimError, match="is a workload; expected a machine"):
+        load_machine(workload)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(HwsimError, match=r"is a folder; .* of a workload, such as .*config.json"):
+        load_workload(tmp_path)
+    with pytest.raises(HwsimError, match="is a folder; expected the file of a machine$"):
+        load_machine(tmp_path)

@@ -25,6 +25,7 @@ def command(model: Path, out: str | None, size: tuple[int, int] | None) -> None:
     Operators that are not modelled are listed; they cost what they move.
     """
     from hwsim.cli.listing import show_workload
+    from hwsim.describe.catalog import refuse_folder
     from hwsim.describe.models import model_reader
     from hwsim.describe.network_text import workload_yaml
     from hwsim.describe.networks import load_workload
@@ -32,6 +33,7 @@ def command(model: Path, out: str | None, size: tuple[int, int] | None) -> None:
     from hwsim.report.files import write_file
 
     check_outputs(out)
+    refuse_folder("workload", model)
     reader = model_reader(model)
     if reader is None:
         raise HwsimError(f"{model}: hwsim's own YAML; expected a model of another format")

@@ -13,7 +13,7 @@ from typing import Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
 from hwsim.algorithms.winograd import Winograd, transforms
-from hwsim.describe.catalog import shipped
+from hwsim.describe.catalog import SAYS, shipped
 from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import PARTS, Machine, load_machine
@@ -166,14 +166,15 @@ def show(name: str) -> str:
 
 
 def _show_file(path: str) -> str:
-    """A file is a machine when it has parts, a system when it has a chip, else a workload."""
+    """A file of none of a machine's or a system's keys is a workload."""
     if not Path(path).is_file():
         raise HwsimError(f"{path}: no such file")
     own = path.endswith((".yaml", ".yml"))
     text = Path(path).read_text(errors="replace") if own else ""
-    if "parts:" in text:
+    keys = {line.partition(":")[0] for line in text.splitlines()}
+    if keys & SAYS["configs"]:
         return show_machine(load_machine(path))
-    if any(line.startswith("chip:") for line in text.splitlines()):
+    if keys & SAYS["systems"]:
         return show_system(load_system(path))
     return show_workload(load_workload(path))
 

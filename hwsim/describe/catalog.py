@@ -12,6 +12,12 @@ KINDS = {
     "workloads": "a workload",
     "systems": "a system of several chips",
 }
+SAYS = {  # keys that a file of each kind has at its margin, and no other
+    "configs": {"parts", "links", "clock"},
+    "workloads": {"layers"},
+    "systems": {"chip", "topology"},
+}
+_KEYS = re.compile(r"^(\w+):", re.M)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -40,6 +46,8 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
     text, known = str(name_or_path), shipped(folder)
     path = Path(text)
     ends = path.suffix != "" and text not in known
+    if text not in known:
+        refuse_folder(kind, path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or ends:
         if not path.is_file():
             raise HwsimError(
@@ -50,6 +58,24 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
         _check_kind(kind, folder, text)
         raise UnknownName(kind, text, known)
     return known[text]
+
+
+def refuse_folder(kind: str, path: Path) -> None:
+    """Raises HwsimError for a folder, naming the model's configuration in it."""
+    if path.is_dir():
+        inside = path / "config.json"
+        hint = f", such as {inside}" if kind == "workload" and inside.is_file() else ""
+        raise HwsimError(f"{path} is a folder; expected the file of a {kind}{hint}")
+
+
+def check_text(folder: str, path: str | Path, text: str) -> None:
+    """Raises HwsimError for the text of another kind of file, by the keys that it begins with."""
+    keys = set(_KEYS.findall(text))
+    if keys & SAYS[folder]:
+        return
+    for other, words in SAYS.items():
+        if keys & words:
+            raise HwsimError(f"{path} is {KINDS[other]}; expected {KINDS[folder]} in its place")
 
 
 def _check_kind(kind: str, folder: str, name: str) -> None:

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from hwsim.describe.catalog import locate, shipped
+from hwsim.describe.catalog import check_text, locate, shipped
 from hwsim.describe.reading import (
     Document,
     build,
@@ -510,6 +510,7 @@ def load_machine(
             )
         path = locate("machine", "configs", name_or_path)
         text = read_text(path)
+        check_text("configs", path, text)
     machine = read(Machine, Document(text, str(path)))
     several = (settings,) if isinstance(settings, str) else settings
     return _changed(text, path, read_settings(several)) if several else machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hwsim.describe.catalog import locate, shipped
+from hwsim.describe.catalog import check_text, locate, shipped
 from hwsim.describe.layer import (
     AttentionLayer,
     ConvLayer,
@@ -54,10 +54,12 @@ def load_workload(
     path = locate("workload", "workloads", name_or_path)
     reader = model_reader(path)
     if reader is None:
-        return build_workload(Document(read_text(path), str(path)), batch, size, context)
+        own = read_text(path)
+        check_text("workloads", path, own)
+        return build_workload(Document(own, str(path)), batch, size, context)
     text = workload_yaml(reader.read(path, size))
-    own = None if reader.sizes_itself else size
-    return build_workload(Document(text, str(path)), batch, own, context)
+    still = None if reader.sizes_itself else size
+    return build_workload(Document(text, str(path)), batch, still, context)
 
 
 SHAPES: dict[
