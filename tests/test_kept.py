@@ -17,7 +17,7 @@ from hwsim.choose import kept, mappings
 from hwsim.choose.kept import keep, key_of
 from hwsim.cli import main
 from hwsim.describe.catalog import locate
-from hwsim.describe.kernels import load_library
+from hwsim.describe.kernels import library_of, load_library
 from hwsim.describe.machine import load_machine
 from hwsim.describe.settings import read_settings
 
@@ -219,7 +219,8 @@ def test_a_machine_that_differs_in_anything_is_another(
     slower = re.sub(r"prologue: *(\d+)", lambda found: f"prologue: {int(found[1]) + 1000}", shipped)
     assert slower != shipped
     library.write_text(slower, encoding="utf-8")
-    load_library.cache_clear()  # as a new process has it
+    load_library.cache_clear()  # as a new process has them
+    library_of.cache_clear()
     compared(machines=[own])
     compared(machines=[load_machine("tpu-v1", read_settings(["clock=600 MHz"]))])
     compared()

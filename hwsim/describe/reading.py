@@ -218,7 +218,7 @@ class Document:
         problem = getattr(error, "problem", None) or "nested too deeply or not text"
         if isinstance(error, yaml.reader.ReaderError):
             line, column, problem = _first_strange(text)
-        elif text.split("\n")[line - 1][:column].strip(" ") == "\t":
+        elif "".join(text.split("\n")[line - 1 : line])[:column].strip(" ") == "\t":
             problem = "a tab; expected spaces"
         self.faults.append(Fault(self.name, line, column, "file", f"not valid YAML: {problem}"))
 
