@@ -34,7 +34,7 @@ def products(dice, rows, sides, number):
 
 
 def convolutions(dice):
-    """That many different (N, C, H, W, M, R, stride, pad, groups)."""
+    """That many different (N, C, H, W, K, R, stride, pad, groups), of K filters."""
     drawn = set()
     while len(drawn) < DRAWN_CONVOLUTIONS:
         taps = dice.choice((1, 3, 3, 3, 5))
@@ -69,15 +69,15 @@ def int8_rows(dice):
         a = torch.randint(-128, 128, (m, k), device="cuda", dtype=torch.int8)
         b = torch.randint(-128, 128, (n, k), device="cuda", dtype=torch.int8).t()
         call = timed(lambda a=a, b=b: torch._int_mm(a, b))
-        yield {"M": m, "N": n, "K": k, "dtype": "int8", **call}
+        yield {"M": m, "N": n, "K": k, "dtype": "int8", "result": "int32", **call}
 
 
 def convolution_rows(dice):
     torch.backends.cudnn.benchmark = True
-    for n, c, h, w, m, r, stride, pad, groups in convolutions(dice):
+    for n, c, h, w, k, r, stride, pad, groups in convolutions(dice):
         x = torch.randn(n, c, h, w, device="cuda", dtype=torch.float64)
-        f = torch.randn(m, c // groups, r, r, device="cuda", dtype=torch.float64)
-        shape = {"N": n, "C": c, "H": h, "W": w, "M": m, "R": r, "S": r}
+        f = torch.randn(k, c // groups, r, r, device="cuda", dtype=torch.float64)
+        shape = {"N": n, "C": c, "H": h, "W": w, "K": k, "R": r, "S": r}
         shape |= {"stride": stride, "pad": pad, "groups": groups, "dtype": "fp64"}
         call = timed(
             lambda x=x, f=f, stride=stride, pad=pad, groups=groups: torch.nn.functional.conv2d(
@@ -94,14 +94,9 @@ def main(out):
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
     }
-    for name, rows in (
-        ("products", product_rows),
-        ("int8", int8_rows),
-        ("convolutions", convolution_rows),
-    ):
-        document[name] = list(rows(dice))
-        print(name, len(document[name]), flush=True)
-        Path(out).write_text(json.dumps(document))
+    document["rows"] = [*product_rows(dice), *int8_rows(dice)]
+    document["convolutions"] = list(convolution_rows(dice))
+    Path(out).write_text(json.dumps(document))
 
 
 main(sys.argv[1])

@@ -33,7 +33,7 @@ from hwsim.describe.layer import (
 from hwsim.describe.machine import load_machine
 from hwsim.describe.system import System, list_systems, load_system
 from hwsim.describe.units import Bandwidth
-from hwsim.describe.workload import Workload
+from hwsim.describe.workload import Workload, single
 from hwsim.rewrite.placement import resident_weight_bytes, weight_bytes
 from hwsim.validate import run_check
 
@@ -199,19 +199,25 @@ def test_a_cut_is_the_best_of_all_cuts() -> None:
 
         microbatches = rng.choice((1, 1, 2, 3, 50))
 
-        def taken(begins, layers=layers, sends=sends, m=microbatches) -> float:  # type: ignore[no-untyped-def]
+        def parts(begins, layers=layers, sends=sends) -> list[float]:  # type: ignore[no-untyped-def]
             ends = [*begins[1:], len(layers)]
-            return batch_seconds(
-                [
-                    sum(layers[begin:end]) + (sends[end - 1] if end < len(layers) else 0)
-                    for begin, end in zip(begins, ends, strict=True)
-                ],
-                m,
-            )
+            return [
+                sum(layers[begin:end]) + (sends[end - 1] if end < len(layers) else 0)
+                for begin, end in zip(begins, ends, strict=True)
+            ]
+
+        def taken(begins, m=microbatches, parts=parts) -> float:  # type: ignore[no-untyped-def]
+            return batch_seconds(parts(begins), m)
+
+        def slowest(begins, parts=parts) -> float:  # type: ignore[no-untyped-def]
+            return max(parts(begins))
 
         every = [[0, *rest] for rest in itertools.combinations(range(1, count), stages - 1)]
         found = cut(layers, sends, stages, microbatches)
         assert found is not None and taken(found) == min(map(taken, every))
+        if microbatches == 1:  # of those that are as quick, the one whose stages are most alike
+            alike = [begins for begins in every if taken(begins) == taken(found)]
+            assert slowest(found) == min(map(slowest, alike))
         held, most = [rng.randint(1, 9) for _ in range(count)], rng.randint(5, 30)
         fitting = [
             begins
@@ -323,6 +329,10 @@ def test_parts_of_layers() -> None:
     )  # a chip has two heads of queries, one of keys, one of values
     assert {needed[name] for name in needed} == {4 * 128} and len(needed) == 2 * 32
     assert channels_needed(blocks, 8) == {}
+    alone = single(replace(heads, kv_heads=4))
+    assert channels_needed(alone, 8) == {}  # nothing comes before it
+    odd = replace(blocks, layers={"attention": replace(heads, heads=12, kv_heads=3)})
+    assert channels_needed(odd, 4) == {}  # its heads are not split
     assert ways_of(GemmLayer(8, 8, 8, batch=6, operand="data"), 3)[1].layer.batch == 2  # type: ignore[union-attr]
     for layer in (conv, depthwise, heads):
         for way in ways_of(layer, 4):

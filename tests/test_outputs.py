@@ -261,7 +261,14 @@ def test_an_output_that_is_read_or_written_already_is_refused(
         ["run", "my.yaml", "gemm:8,8,8", "-a", "direct", "--json", "./my.yaml"],
         ["run", "toy-8x8", "gemm:8,8,8", "-a", "direct", "--json", "q", "--csv", "q"],
         ["map", "my.yaml", "gemm:8,8,8", "--out", "my.yaml"],
+        ["compare", "toy-4x4", "-m", "toy-8x8,my.yaml", "-a", "direct", "--json", "my.yaml"],
+        ["run", "toy-8x8", "my.yaml:layer", "--json", "my.yaml"],
     ):
         ran = CliRunner().invoke(main, words)
-        assert ran.exit_code == 2 and "expected another file" in ran.output, words
+        assert ran.exit_code == 2 and "by this command; expected" in ran.output, words
         assert machine.read_bytes() == content and not Path("q").exists()
+    ran = CliRunner().invoke(
+        main,
+        ["run", "toy-8x8", "toy-4x4", "-a", "direct", "--json", "toy-4x4", "--csv", os.devnull],
+    )
+    assert ran.exit_code == 0, ran.output  # a shipped name is no file that is read

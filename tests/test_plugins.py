@@ -21,7 +21,7 @@ def hwsim(*arguments: str, path: Path = STRANGER) -> subprocess.CompletedProcess
     }
     command = [sys.executable, "-m", "hwsim", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=120, check=False
+        command, capture_output=True, text=True, env=environment, timeout=400, check=False
     )
 
 

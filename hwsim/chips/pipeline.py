@@ -56,12 +56,15 @@ def cut(
         return float(leaving[begins[1:]].sum()) + (microbatches - 1) * slowest(begins)
 
     freest = _least_sends(leaving, taken < np.inf, stages)
-    if freest is None or microbatches == 1:
-        return freest
+    if freest is None:
+        return None
+    sent = float(leaving[freest[1:]].sum())
+    if microbatches == 1:
+        return _evenest(freest, sent, leaving, taken, stages)
     quickest = _quickest_slowest(taken, stages)
     even = _least_sends(leaving, taken <= quickest, stages)
     assert even is not None
-    best, sent = min(freest, even, key=beside_layers), float(leaving[freest[1:]].sum())
+    best = min(freest, even, key=beside_layers)
     limit = np.inf
     while True:
         limit = min(limit, (beside_layers(best) - sent) / (microbatches - 1))
@@ -70,6 +73,22 @@ def cut(
             return best
         best = min(best, begins, key=beside_layers)
         limit = slowest(begins) * (1 - CLOSE)
+
+
+def _evenest(
+    begins: list[int], sent: float, leaving: Floats, taken: Floats, stages: int
+) -> list[int]:
+    """Of the cuts that send no more than `sent` (one does), that whose slowest is the quickest."""
+    limits = np.unique(taken[np.isfinite(taken)])
+    low, high = 0, len(limits) - 1
+    while low < high:
+        middle = (low + high) // 2
+        found = _least_sends(leaving, taken <= limits[middle], stages)
+        if found is not None and leaving[found[1:]].sum() <= sent * (1 + CLOSE):
+            begins, high = found, middle
+        else:
+            low = middle + 1
+    return begins
 
 
 def _quickest_slowest(taken: Floats, stages: int) -> float:

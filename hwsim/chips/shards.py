@@ -72,9 +72,10 @@ def channels_needed(workload: Workload, chips: int) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for name, layer in workload.layers.items():
-        if not isinstance(layer, AttentionLayer) or layer.kv_heads >= chips or layer.heads % chips:
+        sources = workload.inputs.get(name, ())
+        if not isinstance(layer, AttentionLayer) or not sources or not _copies_heads(layer, chips):
             continue
-        asking, sources = layer.heads // chips * layer.d, workload.inputs.get(name, ())
+        asking = layer.heads // chips * layer.d
         if len(sources) == 1:
             needs = [asking + 2 * layer.d]
         else:
@@ -103,7 +104,8 @@ def _splits(layer: Layer, chips: int, channels: int) -> Iterator[Way]:
             )
         case GemmLayer() if layer.operand == "weight":
             yield from _products(
-                replace(layer, n=-(-layer.n // chips)), replace(layer, k=-(-layer.k // chips))
+                replace(layer, n=channels or -(-layer.n // chips)),
+                replace(layer, k=-(-layer.k // chips)),
             )
         case GemmLayer() if layer.batch % chips == 0:
             yield _channels(replace(layer, batch=layer.batch // chips))
@@ -114,7 +116,7 @@ def _splits(layer: Layer, chips: int, channels: int) -> Iterator[Way]:
         case ConvLayer() | ConvTransposeLayer() if layer.groups % chips == 0:
             part = {name: getattr(layer, name) // chips for name in ("c", "k", "groups")}
             yield _channels(replace(layer, **part))
-        case AttentionLayer() if layer.heads % chips == 0 and _shares(layer.kv_heads, chips):
+        case AttentionLayer() if _has_heads_for(layer, chips):
             kept = max(1, layer.kv_heads // chips)
             yield _channels(replace(layer, heads=layer.heads // chips, kv_heads=kept))
         case ElementwiseLayer() if layer.op not in OVER_CHANNELS:
@@ -136,9 +138,14 @@ def _channels(part: Layer) -> Way:
     return Way("channels", part, "split", "split")
 
 
-def _shares(heads: int, chips: int) -> bool:
-    """Can heads of keys be shared out, or each be copied to as many chips as the others?"""
-    return heads % chips == 0 or chips % heads == 0
+def _has_heads_for(layer: AttentionLayer, chips: int) -> bool:
+    """Can heads be shared out, those of keys also each copied to as many chips as the others?"""
+    shared = layer.kv_heads % chips == 0 or chips % layer.kv_heads == 0
+    return layer.heads % chips == 0 and shared
+
+
+def _copies_heads(layer: AttentionLayer, chips: int) -> bool:
+    return layer.kv_heads < chips and _has_heads_for(layer, chips)
 
 
 def output_bytes(layer: Layer) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hwsim.algorithms import ALGORITHMS, FAMILIES, Algorithm, find_algorithm, user_algorithms
 from hwsim.algorithms.winograd import Winograd, transforms
-from hwsim.describe.catalog import SAYS, shipped
+from hwsim.describe.catalog import kind_of, shipped
 from hwsim.describe.formats import FORMATS
 from hwsim.describe.layer import ConvLayer, ConvTransposeLayer
 from hwsim.describe.machine import PARTS, Machine, load_machine
@@ -171,12 +171,12 @@ def _show_file(path: str) -> str:
         raise HwsimError(f"{path}: no such file")
     own = path.endswith((".yaml", ".yml"))
     text = Path(path).read_text(errors="replace") if own else ""
-    keys = {line.partition(":")[0] for line in text.splitlines()}
-    if keys & SAYS["configs"]:
+    kind = kind_of(text)
+    if kind == "configs":
         return show_machine(load_machine(path))
-    if keys & SAYS["systems"]:
-        return show_system(load_system(path))
-    return show_workload(load_workload(path))
+    return (
+        show_system(load_system(path)) if kind == "systems" else show_workload(load_workload(path))
+    )
 
 
 def show_machine(machine: Machine) -> str:

@@ -103,29 +103,32 @@ def check_outputs(*paths: Path | str | None) -> None:
     from hwsim.report.files import check_file
 
     files = [Path(path) for path in paths if path is not None and str(path) != "-"]
+    words = list(_words(click.get_current_context().params.values()))
     for path in files:
+        words.remove(str(path))
+    read = [Path(word) for word in words if _is_file(word)]
+    for number, path in enumerate(files):
         check_file(path)
-        words = _words(click.get_current_context().params.values())
-        if sum(_is_same(path, word) for word in words) > 1:
-            raise HwsimError(
-                f"{path}: read or written by this command already; expected another file"
-            )
-
-
-def _is_same(path: Path, word: str) -> bool:
-    try:
-        return path == Path(word) or (path.exists() and path.samefile(word))
-    except (OSError, ValueError):
-        return False
+        if _is_file(path) and any(path.samefile(other) for other in read):
+            raise HwsimError(f"{path}: read by this command; expected another file to write")
+        twice = any(path.resolve() == other.resolve() for other in files[:number])
+        if twice and (_is_file(path) or not path.exists()):  # a device takes both
+            raise HwsimError(f"{path}: written twice by this command; expected two files")
 
 
 def _words(values: Iterable[Any]) -> Iterator[str]:
-    """Every text and path among a command's arguments."""
+    """Texts and paths among a command's arguments, and their parts: lists, and layers of a file."""
     for value in values:
-        if isinstance(value, (str, Path)):
-            yield str(value)
-        elif isinstance(value, (list, tuple)):
+        if isinstance(value, (list, tuple)):
             yield from _words(value)
+        elif isinstance(value, (str, Path)):
+            yield str(value)
+            for part in str(value).split(","):
+                yield from {part, part.rpartition(":")[0]} - {str(value)}
+
+
+def _is_file(path: Path | str) -> bool:
+    return os.path.isfile(path)
 
 
 SECONDS_BETWEEN_LINES = 10.0

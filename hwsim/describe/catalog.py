@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
     text, known = str(name_or_path), shipped(folder)
     path = Path(text)
     ends = path.suffix != "" and text not in known
-    if text not in known:
+    if text and text not in known:
         refuse_folder(kind, path)
     if isinstance(name_or_path, Path) or "/" in text or "\\" in text or ends:
         if not path.is_file():
@@ -62,20 +63,23 @@ def locate(kind: str, folder: str, name_or_path: str | Path) -> Path:
 
 def refuse_folder(kind: str, path: Path) -> None:
     """Raises HwsimError for a folder, naming the model's configuration in it."""
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = path / "config.json"
         hint = f", such as {inside}" if kind == "workload" and inside.is_file() else ""
         raise HwsimError(f"{path} is a folder; expected the file of a {kind}{hint}")
 
 
-def check_text(folder: str, path: str | Path, text: str) -> None:
-    """Raises HwsimError for the text of another kind of file, by the keys that it begins with."""
+def kind_of(text: str) -> str | None:
+    """The folder of such files, by the keys at their margin; None where none tells."""
     keys = set(_KEYS.findall(text))
-    if keys & SAYS[folder]:
-        return
-    for other, words in SAYS.items():
-        if keys & words:
-            raise HwsimError(f"{path} is {KINDS[other]}; expected {KINDS[folder]} in its place")
+    return next((folder for folder, words in SAYS.items() if keys & words), None)
+
+
+def check_text(folder: str, path: str | Path, text: str) -> None:
+    """Raises HwsimError for the text of another kind of file."""
+    found = kind_of(text)
+    if found is not None and found != folder:
+        raise HwsimError(f"{path} is {KINDS[found]}; expected {KINDS[folder]} in its place")
 
 
 def _check_kind(kind: str, folder: str, name: str) -> None:

@@ -299,9 +299,10 @@ class Library:
         if not self.families:
             yield "families", "none; expected at least one"
         fused = self.winograd_fused
-        if fused is not None and fused.like not in self.families:
-            known = ", ".join(self.families)
-            yield "winograd_fused.like", f"no family {fused.like!r}; expected one of {known}"
+        cores = [name for name, family in self.families.items() if family.unit == "cores"]
+        if fused is not None and fused.like not in cores:
+            known = ", ".join(cores)
+            yield "winograd_fused.like", f"{fused.like!r}; expected one of CUDA cores: {known}"
 
 
 @dataclass(frozen=True)

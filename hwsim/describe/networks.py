@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def load_workload(
     every fault of the file (shapes that do not fit at their line), UnknownName, HwsimError for a
     size where the file has no input.
     """
-    if not isinstance(batch, int) or batch < 1:
+    if not isinstance(batch, Integral) or batch < 1:
         raise HwsimError(f"batch {batch!r}; expected a whole number of at least 1")
     path = locate("workload", "workloads", name_or_path)
     reader = model_reader(path)

@@ -200,9 +200,8 @@ def _attention(entry: LayerText, around: Around) -> Made:
     if entry.window:
         asked = min(asked, entry.window + tokens - 1)
     width = features // parts
-    layer = AttentionLayer(
-        around.n, heads, tokens, asked, width, kv_heads, entry.causal, entry.window or 0
-    )
+    shape = (around.n, heads, tokens, asked, width, kv_heads, entry.causal)
+    layer = AttentionLayer(*shape, window=entry.window or 0)
     return layer, (heads * width, tokens)
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import yaml
 
-from hwsim.describe.catalog import locate, shipped
+from hwsim.describe.catalog import check_text, locate, shipped
 from hwsim.describe.machine import Machine, load_machine
 from hwsim.describe.reading import (
     Document,
@@ -162,4 +162,6 @@ def load_system(name_or_path: str | Path) -> System:
     Raises ConfigError with every fault of the file, UnknownName for a name that is not shipped.
     """
     path = locate("system", "systems", name_or_path)
-    return read(System, Document(read_text(path), str(path)))
+    text = read_text(path)
+    check_text("systems", path, text)
+    return read(System, Document(text, str(path)))

@@ -23,6 +23,7 @@ from typing import Any
 from hwsim.describe.models import MODELS, ModelReader, Size
 from hwsim.describe.network_file import (
     BLOCK,
+    MOST_LAYERS,
     Entry,
     InputText,
     LayerText,
@@ -35,6 +36,7 @@ from hwsim.errors import HwsimError, nearest, printable, shortened
 WIDE = ("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
 TOKENS = 2048  # of a prefill where the user states none, at most the model's own
 LARGEST = 1 << 31
+RESERVES_TWO = ("roberta", "xlm-roberta")
 LONGEST_PERIOD = 8  # of blocks that come again and again
 
 
@@ -48,7 +50,7 @@ class Config:
     path: Path
     values: Mapping[str, Any]
 
-    def number(self, *keys: str, default: int | None = None) -> int:
+    def number(self, *keys: str, default: int | None = None, least: int = 1) -> int:
         """The first of the keys that is there."""
         for key in keys:
             value = self.values.get(key)
@@ -56,10 +58,14 @@ class Config:
                 continue
             if isinstance(value, list) and len(set(value)) == 1:
                 value = value[0]
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < LARGEST:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int)
+                or not least <= value < LARGEST
+            ):
                 raise HwsimError(
                     f"{self.path}: {key}: {shortened(repr(value))}; expected a whole number of at "
-                    f"least 1"
+                    f"least {least}"
                 )
             return value
         if default is None:
@@ -92,12 +98,19 @@ class Config:
 
     @property
     def layers(self) -> int:
-        return self.number("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+        """Blocks. Raises HwsimError for more than a network may have layers."""
+        blocks = self.number("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+        if blocks > MOST_LAYERS:
+            raise HwsimError(f"{self.path}: {blocks} blocks; expected at most {MOST_LAYERS}")
+        return blocks
 
     @property
     def positions(self) -> int:
-        """Tokens that it was made for, at most."""
-        return self.number("max_position_embeddings", "n_positions", "max_seq_len", default=TOKENS)
+        """Tokens that it was made for, at most; RoBERTa's first two places are for none."""
+        longest = self.number(
+            "max_position_embeddings", "n_positions", "max_seq_len", default=TOKENS
+        )
+        return max(1, longest - 2) if self.kind in RESERVES_TWO else longest
 
     @property
     def tokens(self) -> int:
@@ -261,14 +274,14 @@ def _window(config: Config, number: int) -> int | None:
     `layer_types` says it layer by layer. Elsewhere Qwen's switch turns it on from a layer onwards,
     and Gemma 2 has it in every other layer.
     """
-    if config.values.get("sliding_window") is None:
+    if not config.values.get("sliding_window"):
         return None
     window, types = config.number("sliding_window"), config.values.get("layer_types")
     if isinstance(types, list) and len(types) > number:
         slides = types[number] == "sliding_attention"
     elif config.kind.startswith("qwen"):
         switched = bool(config.values.get("use_sliding_window"))
-        slides = switched and number >= config.number("max_window_layers", default=28)
+        slides = switched and number >= config.number("max_window_layers", default=28, least=0)
     elif config.kind == "gemma2":
         slides = number % 2 == 0
     else:
@@ -278,7 +291,7 @@ def _window(config: Config, number: int) -> int | None:
 
 def _language(config: Config, style: Style) -> tuple[list[Entry], list[Entry]]:
     """What comes before the blocks and behind them."""
-    of_word = config.number("word_embed_proj_dim", default=config.width)
+    of_word = config.number("word_embed_proj_dim", "embedding_size", default=config.width)
     begin: list[Entry] = [LayerText("embed", "embedding", k=of_word)]
     if of_word != config.width:
         begin.append(LayerText("widen", "linear", k=config.width))
@@ -373,7 +386,7 @@ def _experts(config: Config, wide: int) -> list[LayerText]:
     """
     experts = config.number("num_local_experts", "num_experts")
     active = config.number("num_experts_per_tok", default=2)
-    shared = config.number("shared_expert_intermediate_size", default=0)
+    shared = config.number("shared_expert_intermediate_size", default=0, least=0)
     return [
         LayerText("router", "linear", k=experts, from_=("norm2",)),
         LayerText(

@@ -202,7 +202,7 @@ def with_weights_that_fit(machine: Machine, workload: Workload) -> Machine:
     name = keeper_of_weights(machine)
     if name is None:
         return machine
-    weights = sum(map(weight_bytes, workload.layers.values()))
+    weights = sum(map(resident_weight_bytes, workload.layers.values()))
     if weights <= machine.memories[name].capacity:
         return machine
     reason = (

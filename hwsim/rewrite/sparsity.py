@@ -134,7 +134,11 @@ def _skipped(stage: Stage, plan: Plan, layer: Layer, density: Density, machine: 
     written = {other.output.name for other in plan.stages if isinstance(other.kernel, Separable)}
     transformed = bool(weights) and (plan.trained_in != "" or weights[0] in written)
     outlives = density.block is not None and transformed  # a transform goes along the taps
-    if stage.view is None or not weights or not (weights[0] in ("filter", "B") or outlives):
+    if (
+        stage.view is None
+        or not weights
+        or not (weights[0].partition("-")[0] in ("filter", "B") or outlives)
+    ):
         return stage
     shorter = _compressed(stage, density.weights, _matrix(layer)[1])
     compute = machine.compute

@@ -111,8 +111,8 @@ class AttentionLayer:
     d: int = count()
     kv_heads: int = count(default=0, least=0)
     causal: bool = False
-    window: int = count(default=0, least=0)
     dtype: str | None = None
+    window: int = count(default=0, least=0)
 
     def __post_init__(self) -> None:
         if self.kv_heads == 0:
@@ -164,6 +164,6 @@ class AttentionLayer:
     @property
     def summary(self) -> str:
         heads = f"{self.heads}" if self.kv_heads == self.heads else f"{self.heads}/{self.kv_heads}"
-        causal = ", causal" if self.causal else ""
-        causal += f", window {self.window}" if self.window else ""
-        return f"attention {heads} heads, {self.q} of {self.kv} tokens, {self.d} wide{causal}"
+        masked = ", causal" if self.causal else ""
+        masked += f", window {self.window}" if self.window else ""
+        return f"attention {heads} heads, {self.q} of {self.kv} tokens, {self.d} wide{masked}"

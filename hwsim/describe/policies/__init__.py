@@ -47,8 +47,8 @@ class Policy:
     room: Callable[[Tags, int, int], int]
     used: Callable[[Tags, int, int, int], None] = nothing
     filled: Callable[[Tags, int, int, int], None] = nothing
-    left: Callable[[Tags, int, int, int], None] = nothing
     refuses: Callable[[int], str | None] = any_number
+    left: Callable[[Tags, int, int, int], None] = nothing
 
 
 POLICIES: Registry[Policy] = Registry("replacement policy", "hwsim.describe.policies")
