@@ -67,8 +67,10 @@ def _one_after_another(job: Job, part: Job, of_part: Result, whole: Result) -> R
     """A part's run, as often as there are parts."""
     groups = job.workload.batch // part.workload.batch
     loaded = _loaded_weights(part.checked_workload(), part.machine, job.algorithm)
+    of_all = job.checked_workload().layers
     layers = tuple(
-        _layer_of_all_groups(layer, groups, loaded[layer.name]) for layer in of_part.layers
+        _layer_of_all_groups(layer, groups, loaded[layer.name], weight_bytes(of_all[layer.name]))
+        for layer in of_part.layers
     )
     starts = groups * of_part.start_seconds
     longer = whole.seconds / (starts + sum(layer.seconds for layer in layers))
@@ -163,18 +165,20 @@ def _mapped_worth(workload: Workload, found: Mappings, groups: int) -> float:
     return by[found.objective]
 
 
-def _layer_of_all_groups(layer: LayerResult, groups: int, weights: int) -> LayerResult:
+def _layer_of_all_groups(layer: LayerResult, groups: int, weights: int, of_all: int) -> LayerResult:
     """A layer's result for one group of images, as often as there are groups.
 
-    weights: bytes of the layer's that come from DRAM; they are compulsory once.
+    weights: bytes of a group's that come from DRAM. What all groups need, of_all, is compulsory
+    once: as much, but for experts that only other groups ask.
     """
-    once = min(weights, layer.compulsory_bytes)
+    own = min(weights, layer.compulsory_bytes)
+    once = of_all if own == weights > 0 else own
     return replace(
         layer,
         stages=tuple(
             stage if stage.offline else _of_all_groups(stage, groups) for stage in layer.stages
         ),
-        compulsory_bytes=groups * (layer.compulsory_bytes - once) + once,
+        compulsory_bytes=groups * (layer.compulsory_bytes - own) + once,
         macs=groups * layer.macs,
     )
 
