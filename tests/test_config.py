@@ -401,3 +401,18 @@ def test_files_of_another_kind_and_folders_are_called_so(tmp_path: Path) -> None
         load_workload(tmp_path)
     with pytest.raises(HwsimError, match="is a folder; expected the file of a machine$"):
         load_machine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("max_threads_per_block", "2048", "expected at most max_threads, 1024"),
+        ("max_threads", "1000", "expected whole warps of 32"),
+        ("shared_per_block", "480 KiB", "expected at most an SM's, 64 KiB"),
+    ],
+)
+def test_limits_of_a_gpu_that_contradict_each_other_are_refused(
+    field: str, value: str, said: str
+) -> None:
+    with pytest.raises(HwsimError, match=re.escape(said)):
+        load_machine("t4", [f"parts.sms.{field}={value}"])

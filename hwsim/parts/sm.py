@@ -9,11 +9,11 @@ from math import ceil
 from typing import ClassVar
 
 from hwsim.describe.kernels import Library, library_of, load_library
-from hwsim.describe.machine import PARTS, Compute, Memory, Need
+from hwsim.describe.machine import PARTS, Compute, Machine, Memory, Need
 from hwsim.describe.map_kernels import MapLibrary, load_map_library
 from hwsim.describe.reading import count, quantity, required
 from hwsim.describe.row_kernels import RowLibrary, load_row_library
-from hwsim.describe.units import DTYPE_BYTES, Duration
+from hwsim.describe.units import DTYPE_BYTES, Duration, size_text
 from hwsim.errors import HwsimError
 from hwsim.ir.stage import Stage
 
@@ -158,11 +158,22 @@ class StreamingMultiprocessor(Compute):
                 elif share > 1:
                     yield f"{name}.{warps}", f"{share:g}; expected a share of the peak, at most 1"
         yield from self._missing_files()
+        if self.max_threads_per_block > self.max_threads:
+            said = f"{self.max_threads_per_block}; expected at most max_threads, {self.max_threads}"
+            yield "max_threads_per_block", said
+        if self.max_threads % self.warp:
+            yield "max_threads", f"{self.max_threads}; expected whole warps of {self.warp}"
         if "fp32" not in self.macs_per_cycle:
             yield (
                 "macs_per_cycle",
                 "no rate for fp32, in which transforms and pooling run; expected one",
             )
+
+    def faults_in(self, machine: Machine, name: str) -> Iterator[tuple[str, str]]:
+        for memory in machine.memories.values():
+            if Need("scratchpad", "sm").meets(memory) and self.shared_per_block > memory.capacity:
+                said, held = size_text(self.shared_per_block), size_text(memory.capacity)
+                yield f"parts.{name}.shared_per_block", f"{said}; expected at most an SM's, {held}"
 
     def faults_at(self, clock_hz: float) -> Iterator[tuple[str, str]]:
         if self.gap_cycles(clock_hz) > self.launch_cycles(clock_hz):
