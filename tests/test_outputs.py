@@ -267,8 +267,8 @@ def test_an_output_that_is_read_or_written_already_is_refused(
         ran = CliRunner().invoke(main, words)
         assert ran.exit_code == 2 and "by this command; expected" in ran.output, words
         assert machine.read_bytes() == content and not Path("q").exists()
-    ran = CliRunner().invoke(
-        main,
-        ["run", "toy-8x8", "toy-4x4", "-a", "direct", "--json", "toy-4x4", "--csv", os.devnull],
-    )
-    assert ran.exit_code == 0, ran.output  # a shipped name is no file that is read
+    for json_to in ("toy-4x4", "made.json", "./made.json", f"{tmp_path}/./other.json"):
+        words = ["run", "toy-8x8", "toy-4x4", "-a", "direct", "--json", json_to]
+        ran = CliRunner().invoke(main, [*words, "--csv", os.devnull])
+        assert ran.exit_code == 0, ran.output  # a shipped name is no file that is read
+        assert json.loads(Path(json_to).read_text())

@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -103,16 +104,15 @@ def check_outputs(*paths: Path | str | None) -> None:
     from hwsim.report.files import check_file
 
     files = [Path(path) for path in paths if path is not None and str(path) != "-"]
-    words = list(_words(click.get_current_context().params.values()))
-    for path in files:
-        words.remove(str(path))
-    read = [Path(word) for word in words if _is_file(word)]
+    words = Counter(map(Path, _words(click.get_current_context().params.values())))
+    read = [path for path in words - Counter(files) if os.path.isfile(path)]
     for number, path in enumerate(files):
         check_file(path)
-        if _is_file(path) and any(path.samefile(other) for other in read):
+        is_file = os.path.isfile(path)
+        if is_file and any(path.samefile(other) for other in read):
             raise HwsimError(f"{path}: read by this command; expected another file to write")
         twice = any(path.resolve() == other.resolve() for other in files[:number])
-        if twice and (_is_file(path) or not path.exists()):  # a device takes both
+        if twice and (is_file or not path.exists()):  # a device takes both
             raise HwsimError(f"{path}: written twice by this command; expected two files")
 
 
@@ -125,10 +125,6 @@ def _words(values: Iterable[Any]) -> Iterator[str]:
             yield str(value)
             for part in str(value).split(","):
                 yield from {part, part.rpartition(":")[0]} - {str(value)}
-
-
-def _is_file(path: Path | str) -> bool:
-    return os.path.isfile(path)
 
 
 SECONDS_BETWEEN_LINES = 10.0
