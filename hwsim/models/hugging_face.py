@@ -14,8 +14,8 @@ one token with a context (`--input 1 --context 2047`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from typing import Any
 from hwsim.describe.models import MODELS, ModelReader, Size
 from hwsim.describe.network_file import (
     BLOCK,
-    MOST_LAYERS,
     Entry,
     InputText,
     LayerText,
@@ -32,128 +31,10 @@ from hwsim.describe.network_file import (
 )
 from hwsim.describe.reading import read_text
 from hwsim.errors import HwsimError, nearest, printable, shortened
+from hwsim.models.hugging_face_config import STYLES, Config, Style
 
 WIDE = ("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
-TOKENS = 2048  # of a prefill where the user states none, at most the model's own
-LARGEST = 1 << 31
-RESERVES_TWO = ("roberta", "xlm-roberta")
 LONGEST_PERIOD = 8  # of blocks that come again and again
-
-
-@dataclass(frozen=True)
-class Config:
-    """A configuration with the words of its many dialects.
-
-    Raises HwsimError naming the file and the key that is missing or no whole number.
-    """
-
-    path: Path
-    values: Mapping[str, Any]
-
-    def number(self, *keys: str, default: int | None = None, least: int = 1) -> int:
-        """The first of the keys that is there."""
-        for key in keys:
-            value = self.values.get(key)
-            if value is None:
-                continue
-            if isinstance(value, list) and len(set(value)) == 1:
-                value = value[0]
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or not least <= value < LARGEST
-            ):
-                raise HwsimError(
-                    f"{self.path}: {key}: {shortened(repr(value))}; expected a whole number of at "
-                    f"least {least}"
-                )
-            return value
-        if default is None:
-            raise HwsimError(
-                f"{self.path}: no {' or '.join(keys)}; expected it of a {self.kind} model"
-            )
-        return default
-
-    @property
-    def kind(self) -> str:
-        return str(self.values.get("model_type", ""))
-
-    @property
-    def heads(self) -> int:
-        return self.number("num_attention_heads", "n_head", "n_heads", "num_heads")
-
-    @property
-    def width(self) -> int:
-        """Features of a token. Raises HwsimError where the heads do not share them evenly."""
-        return self.number("hidden_size", "n_embd", "d_model", "dim")
-
-    @property
-    def head_width(self) -> int:
-        own = self.number("head_dim", default=0) if self.values.get("head_dim") else 0
-        if not own and self.width % self.heads:
-            raise HwsimError(
-                f"{self.path}: hidden_size {self.width}; expected a multiple of {self.heads} heads"
-            )
-        return own or self.width // self.heads
-
-    @property
-    def layers(self) -> int:
-        """Blocks. Raises HwsimError for more than a network may have layers."""
-        blocks = self.number("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-        if blocks > MOST_LAYERS:
-            raise HwsimError(f"{self.path}: {blocks} blocks; expected at most {MOST_LAYERS}")
-        return blocks
-
-    @property
-    def positions(self) -> int:
-        """Tokens that it was made for, at most; RoBERTa's first two places are for none."""
-        longest = self.number(
-            "max_position_embeddings", "n_positions", "max_seq_len", default=TOKENS
-        )
-        return max(1, longest - 2) if self.kind in RESERVES_TWO else longest
-
-    @property
-    def tokens(self) -> int:
-        return min(TOKENS, self.positions)
-
-
-@dataclass(frozen=True)
-class Style:
-    """How models of a kind are built.
-
-    norm: which. gated: three products instead of two. rotary: positions by rotation, else learned.
-    causal: it generates, and its last token alone is asked for words. act: of products that are not
-    gated.
-    """
-
-    norm: str = "layernorm"
-    gated: bool = False
-    rotary: bool = False
-    causal: bool = True
-    act: str = "gelu"
-
-
-LLAMA = Style("rmsnorm", gated=True, rotary=True)
-STYLES: dict[str, Style] = {
-    "bert": Style(causal=False),
-    "roberta": Style(causal=False),
-    "xlm-roberta": Style(causal=False),
-    "electra": Style(causal=False),
-    "distilbert": Style(causal=False),
-    "vit": Style(causal=False),
-    "deit": Style(causal=False),
-    "gpt2": Style(act="gelu_new"),
-    "gpt_neox": Style(rotary=True),
-    "opt": Style(act="relu"),
-    "phi": Style(rotary=True),
-    "falcon": Style(rotary=True),
-    "starcoder2": Style(rotary=True),
-    **dict.fromkeys(
-        ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo", "olmo2"), LLAMA
-    ),
-    **dict.fromkeys(("mixtral", "qwen2_moe", "qwen3_moe", "olmoe"), LLAMA),
-    "stablelm": Style(gated=True, rotary=True),
-}
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,10 +80,10 @@ def _workload(config: Config, style: Style) -> WorkloadText:
     folder = config.path.resolve().parent.name
     name = printable(str(config.values.get("_name_or_path") or folder or config.kind))
     name = name.rstrip("/").rpartition("/")[2] or config.kind
-    begin, end = _vision(config) if config.kind in ("vit", "deit") else _language(config, style)
+    begin, end = _vision(config) if style.vision else _language(config, style)
     most = None if style.rotary else config.positions
     given = InputText(tokens=config.tokens, most=most)
-    if config.kind in ("vit", "deit"):
+    if style.vision:
         image, channels = config.number("image_size"), config.number("num_channels", default=3)
         given = InputText(channels, image, image)
     blocks = [_block(config, style, number) for number in range(config.layers)]
@@ -216,8 +97,8 @@ def _workload(config: Config, style: Style) -> WorkloadText:
 
 def _block(config: Config, style: Style, number: int) -> tuple[LayerText, ...]:
     """The layers of one block."""
-    experts = _has_experts(config, number)
-    attention = _attention(config, style, _window(config, number))
+    experts = config.has_experts(number)
+    attention = _attention(config, style, config.window(number))
     return (*attention, *_products(config, style, experts))
 
 
@@ -255,38 +136,6 @@ def _named(block: tuple[LayerText, ...], suffix: str, before: str = BLOCK) -> tu
         )
         for entry in block
     )
-
-
-def _has_experts(config: Config, number: int) -> bool:
-    """Has a block experts? All have, but where every so many do or some are listed as plain."""
-    if not (config.values.get("num_local_experts") or config.values.get("num_experts")):
-        return False
-    plain = config.values.get("mlp_only_layers") or []
-    if not isinstance(plain, list):
-        raise HwsimError(f"{config.path}: mlp_only_layers: expected a list of layers' numbers")
-    step = config.number("decoder_sparse_step", default=1)
-    return number not in plain and (number + 1) % step == 0
-
-
-def _window(config: Config, number: int) -> int | None:
-    """Tokens that a block's attention looks back on; None for all.
-
-    `layer_types` says it layer by layer. Elsewhere Qwen's switch turns it on from a layer onwards,
-    and Gemma 2 has it in every other layer.
-    """
-    if not config.values.get("sliding_window"):
-        return None
-    window, types = config.number("sliding_window"), config.values.get("layer_types")
-    if isinstance(types, list) and len(types) > number:
-        slides = types[number] == "sliding_attention"
-    elif config.kind.startswith("qwen"):
-        switched = bool(config.values.get("use_sliding_window"))
-        slides = switched and number >= config.number("max_window_layers", default=28, least=0)
-    elif config.kind == "gemma2":
-        slides = number % 2 == 0
-    else:
-        slides = True
-    return window if slides else None
 
 
 def _language(config: Config, style: Style) -> tuple[list[Entry], list[Entry]]:
@@ -328,16 +177,9 @@ def _vision(config: Config) -> tuple[list[Entry], list[Entry]]:
     ]
 
 
-def _kv_heads(config: Config) -> int:
-    """Heads of keys and values: of Falcon's older models one, or as many as of queries."""
-    if config.kind == "falcon" and not config.values.get("new_decoder_architecture"):
-        return 1 if config.values.get("multi_query", True) else config.heads
-    return config.number("num_key_value_heads", "num_kv_heads", default=config.heads)
-
-
 def _attention(config: Config, style: Style, window: int | None) -> list[LayerText]:
     """Norm, queries, keys and values by one product, attention, product, and what came in."""
-    heads, width, kv_heads = config.heads, config.head_width, _kv_heads(config)
+    heads, width, kv_heads = config.heads, config.head_width, config.kv_heads
     if heads % kv_heads:
         raise HwsimError(
             f"{config.path}: {kv_heads} heads of keys and values; expected a divisor of {heads}"
